@@ -1,0 +1,97 @@
+//! Short byte strings without a heap allocation.
+
+use alloc::boxed::Box;
+use core::fmt;
+
+/// Bytes that fit in the value itself.
+pub(crate) const INLINE_BYTES: usize = 22;
+
+/// An immutable byte string of 24 bytes; up to [`INLINE_BYTES`] bytes need no allocation.
+#[derive(Clone)]
+pub(crate) enum SmallBytes {
+    Inline { len: u8, data: [u8; INLINE_BYTES] },
+    Heap(Box<[u8]>),
+}
+
+impl SmallBytes {
+    #[inline]
+    pub(crate) fn new(bytes: &[u8]) -> Self {
+        if bytes.len() <= INLINE_BYTES {
+            let mut data = [0; INLINE_BYTES];
+            data[..bytes.len()].copy_from_slice(bytes);
+            SmallBytes::Inline { len: bytes.len() as u8, data }
+        } else {
+            SmallBytes::Heap(bytes.into())
+        }
+    }
+
+    #[inline]
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        match self {
+            SmallBytes::Inline { len, data } => data.get(..usize::from(*len)).unwrap_or(data),
+            SmallBytes::Heap(bytes) => bytes,
+        }
+    }
+
+    /// Bytes on the heap.
+    #[inline]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match self {
+            SmallBytes::Inline { .. } => 0,
+            SmallBytes::Heap(bytes) => heap_chunk_bytes(bytes.len()),
+        }
+    }
+}
+
+/// What an allocation of `len` bytes takes with its header, in a common allocator.
+#[inline]
+pub(crate) fn heap_chunk_bytes(len: usize) -> usize {
+    if len == 0 { 0 } else { ((len + 8 + 15) & !15).max(32) }
+}
+
+impl PartialEq for SmallBytes {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.as_slice() == other.as_slice()
+    }
+}
+
+impl Eq for SmallBytes {}
+
+impl PartialOrd for SmallBytes {
+    fn partial_cmp(&self, other: &Self) -> Option<core::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for SmallBytes {
+    fn cmp(&self, other: &Self) -> core::cmp::Ordering {
+        self.as_slice().cmp(other.as_slice())
+    }
+}
+
+impl fmt::Debug for SmallBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for byte in self.as_slice() {
+            write!(f, "{byte:02x}")?;
+        }
+        Ok(())
+    }
+}
+
+const _: () = assert!(size_of::<SmallBytes>() == 24);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_what_it_was_given_on_both_sides_of_the_inline_limit() {
+        for len in [0, 1, INLINE_BYTES, INLINE_BYTES + 1, 1000] {
+            let bytes = alloc::vec![7u8; len];
+            let small = SmallBytes::new(&bytes);
+            assert_eq!(small.as_slice(), bytes);
+            assert_eq!(small.heap_bytes() > 0, len > INLINE_BYTES);
+        }
+    }
+}

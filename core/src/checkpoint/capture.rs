@@ -1,0 +1,224 @@
+//! From captured rows to the object of a checkpoint. Pure, and fit for another thread.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::compaction::{Lineage, settle_credit};
+use crate::error::{Error, Result};
+use crate::format::manifest::{Base, CheckpointSizes, Delta, Manifest, ObjectId, StateDescriptor};
+use crate::format::object;
+use crate::format::section::{Compression, SectionRef, append_section};
+use crate::limits::{BASE_SECTION_BYTES, DELTA_SECTION_BYTES, SECTION_RAW_BYTES_MAX};
+use crate::state::CheckpointRequest;
+use crate::tracked::{CapturedRows, GroupRows};
+
+/// The state of a holder as of one cut: rows that changed, and whole key groups.
+#[derive(Debug)]
+pub struct Capture {
+    pub(crate) holder: String,
+    pub(crate) key_groups: u16,
+    pub(crate) request: CheckpointRequest,
+    pub(crate) rebase: Vec<(u16, Range<u16>)>,
+    pub(crate) shrunk: u64,
+    pub(crate) lineage: Lineage,
+    pub(crate) states: Vec<CapturedState>,
+}
+
+#[derive(Debug)]
+pub(crate) struct CapturedState {
+    pub(crate) rows: CapturedRows,
+    pub(crate) descriptor: StateDescriptor,
+}
+
+/// A checkpoint as bytes, ready to be published.
+#[derive(Debug, Clone)]
+pub struct EncodedCheckpoint {
+    pub(crate) manifest: Arc<Manifest>,
+    pub(crate) lineage: Lineage,
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl EncodedCheckpoint {
+    /// Its manifest.
+    #[must_use]
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The bytes of the object.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Sections under construction, with what they add to the sizes.
+struct Assembly {
+    object: Vec<u8>,
+    compression: Compression,
+    sizes: CheckpointSizes,
+    bases: Vec<Base>,
+    deltas: Vec<Delta>,
+    checkpoint: u64,
+}
+
+impl Capture {
+    /// Builds the object: sorts rows, packs sections, writes manifest and trailer.
+    ///
+    /// Deterministic: the same states, the same lineage and the same request give the same bytes.
+    ///
+    /// # Errors
+    /// [`Error::OverLimit`] for a section beyond [`SECTION_RAW_BYTES_MAX`].
+    pub fn into_object(self, object: ObjectId, compression: Compression) -> Result<EncodedCheckpoint> {
+        let mut assembly = Assembly {
+            object: Vec::from(object::header(object)),
+            compression,
+            sizes: CheckpointSizes::default(),
+            bases: Vec::new(),
+            deltas: Vec::new(),
+            checkpoint: object.id,
+        };
+        let mut dirty_in_bases = 0;
+        let mut descriptors = Vec::with_capacity(self.states.len());
+        for (state, captured) in self.states.into_iter().enumerate() {
+            dirty_in_bases += captured.rows.dirty_in_bases;
+            let ranges = self.rebase.iter().filter(|(of, _)| usize::from(*of) == state).map(|(_, range)| range.clone());
+            assembly.add_bases(state as u16, ranges, captured.rows.bases)?;
+            assembly.add_deltas(state as u16, captured.rows.deltas)?;
+            descriptors.push(captured.descriptor);
+        }
+        let parent = self.lineage.manifest().map(AsRef::as_ref);
+        let mut sizes = assembly.sizes;
+        sizes.stored = (assembly.object.len() - object::HEADER_BYTES) as u64;
+        sizes.dirty = if parent.is_none() { sizes.base_raw } else { sizes.delta_raw + dirty_in_bases + self.shrunk };
+        let mut manifest = Manifest {
+            object,
+            parent: parent.map(|parent| parent.object.id),
+            created_ms: self.request.created_ms,
+            label: self.request.label,
+            holder: self.holder,
+            key_groups: self.key_groups,
+            states: descriptors,
+            progress: self.request.progress,
+            sizes,
+            objects: Vec::new(),
+            bases: Vec::new(),
+            deltas: Vec::new(),
+            credit: 0,
+            reserve: 0,
+        };
+        merge_sections(&mut manifest, parent, assembly.bases, assembly.deltas);
+        let sections = manifest.section_count() as u64;
+        manifest.sizes.restore_raw = manifest.sections().iter().map(|section| section.raw).sum();
+        let base_cost = sizes.base_raw.saturating_sub(dirty_in_bases);
+        (manifest.credit, manifest.reserve) = settle_credit(parent, sizes.dirty, sections, base_cost);
+        object::append_manifest(&mut assembly.object, &manifest);
+        let manifest = Arc::new(manifest);
+        Ok(EncodedCheckpoint { lineage: Lineage::new(Arc::clone(&manifest)), manifest, bytes: assembly.object })
+    }
+}
+
+impl Assembly {
+    /// Writes the rebased ranges, cut into sections of about [`BASE_SECTION_BYTES`].
+    fn add_bases(
+        &mut self,
+        state: u16,
+        ranges: impl Iterator<Item = Range<u16>>,
+        groups: Vec<GroupRows>,
+    ) -> Result<()> {
+        let mut groups = groups.into_iter().peekable();
+        for range in ranges {
+            let mut low = range.start;
+            let mut raw = Vec::new();
+            for group in range.clone() {
+                if let Some(rows) = groups.next_if(|rows| rows.group == group) {
+                    self.sizes.base_rows += rows.rows.len() as u64;
+                    rows.rows.append_to(group, &mut raw);
+                }
+                let last = group + 1 == range.end;
+                // A range without rows is one base without a section, however wide.
+                if last || raw.len() as u64 >= BASE_SECTION_BYTES {
+                    self.sizes.base_raw += raw.len() as u64;
+                    let section = if raw.is_empty() { None } else { Some(self.pack(&raw)?) };
+                    self.bases.push(Base { state, low, high: group + 1, checkpoint: self.checkpoint, section });
+                    raw.clear();
+                    low = group + 1;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn add_deltas(&mut self, state: u16, groups: Vec<GroupRows>) -> Result<()> {
+        let mut raw = Vec::new();
+        let mut low = None;
+        let mut groups = groups.into_iter().peekable();
+        while let Some(rows) = groups.next() {
+            self.sizes.delta_rows += rows.rows.len() as u64;
+            let first = *low.get_or_insert(rows.group);
+            let high = rows.group + 1;
+            rows.rows.append_to(rows.group, &mut raw);
+            if groups.peek().is_none() || raw.len() as u64 >= DELTA_SECTION_BYTES {
+                self.sizes.delta_raw += raw.len() as u64;
+                let section = self.pack(&raw)?;
+                self.deltas.push(Delta { state, low: first, high, checkpoint: self.checkpoint, section });
+                raw.clear();
+                low = None;
+            }
+        }
+        Ok(())
+    }
+
+    fn pack(&mut self, raw: &[u8]) -> Result<SectionRef> {
+        if raw.len() as u64 > SECTION_RAW_BYTES_MAX {
+            return Err(Error::OverLimit {
+                what: "bytes of a section",
+                found: raw.len() as u64,
+                limit: SECTION_RAW_BYTES_MAX,
+            });
+        }
+        Ok(append_section(&mut self.object, raw, self.compression))
+    }
+}
+
+/// Puts the new sections together with those of the parent that are still needed.
+fn merge_sections(manifest: &mut Manifest, parent: Option<&Manifest>, bases: Vec<Base>, deltas: Vec<Delta>) {
+    manifest.objects.push(manifest.object);
+    let mut bases = bases;
+    let mut all_deltas = Vec::new();
+    if let Some(parent) = parent {
+        let renewed =
+            |old: &Base| bases.iter().any(|new| new.state == old.state && new.low < old.high && old.low < new.high);
+        let kept: Vec<Base> = parent.bases.iter().filter(|old| !renewed(old)).cloned().collect();
+        let mut moved = alloc::vec![None; parent.objects.len()];
+        let mut take = |mut section: SectionRef| {
+            let place = &mut moved[section.object as usize];
+            section.object = *place.get_or_insert_with(|| {
+                manifest.objects.push(parent.objects[section.object as usize]);
+                manifest.objects.len() as u32 - 1
+            });
+            section
+        };
+        bases.extend(kept.into_iter().map(|base| Base { section: base.section.map(&mut take), ..base }));
+        bases.sort_unstable_by_key(|base| (base.state, base.low));
+        for delta in &parent.deltas {
+            if is_needed(&bases, delta) {
+                all_deltas.push(Delta { section: take(delta.section.clone()), ..delta.clone() });
+            }
+        }
+    }
+    all_deltas.extend(deltas);
+    manifest.bases = bases;
+    manifest.deltas = all_deltas;
+}
+
+/// Whether some key group of a delta has a base older than the delta. `bases` are sorted.
+fn is_needed(bases: &[Base], delta: &Delta) -> bool {
+    let from = bases.partition_point(|base| (base.state, base.high) <= (delta.state, delta.low));
+    bases[from..]
+        .iter()
+        .take_while(|base| base.state == delta.state && base.low < delta.high)
+        .any(|base| base.checkpoint < delta.checkpoint)
+}

@@ -1,0 +1,114 @@
+//! Looking into checkpoints without the program that wrote them.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde_json::Value as Json;
+
+use crate::error::{Error, Result};
+use crate::format::manifest::{Manifest, StateDescriptor};
+use crate::state::StateHolder;
+use crate::state::describe::{key_to_json, value_to_json};
+
+/// One state of a checkpoint, as JSON.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StateContents {
+    /// The state as the checkpoint records it.
+    pub descriptor: StateDescriptor,
+    /// Keys with their values, in the order of the keys.
+    pub rows: Vec<(Json, Json)>,
+}
+
+/// A key on which two checkpoints differ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyDifference {
+    /// Name of the state.
+    pub state: String,
+    /// The key.
+    pub key: Json,
+    /// Its value in the first, if it is there.
+    pub before: Option<Json>,
+    /// Its value in the second, if it is there.
+    pub after: Option<Json>,
+}
+
+impl StateHolder {
+    /// A holder that declares what a checkpoint has, to look into it.
+    ///
+    /// # Errors
+    /// As [`StateHolderBuilder::build`](crate::StateHolderBuilder::build).
+    pub fn for_manifest(manifest: &Manifest) -> Result<StateHolder> {
+        let mut builder = StateHolder::builder(manifest.holder.clone()).key_groups(manifest.key_groups);
+        for (at, state) in manifest.states.iter().enumerate() {
+            builder = if at == 0 {
+                builder.values_schema(state.version, &state.description)
+            } else {
+                builder.state(state.clone())
+            };
+        }
+        builder.build()
+    }
+}
+
+/// All states of a holder as JSON.
+///
+/// # Errors
+/// [`Error::Damaged`] if a row does not decode.
+pub fn contents(holder: &StateHolder) -> Result<Vec<StateContents>> {
+    let mut states = Vec::new();
+    for (descriptor, map) in holder.states().iter().zip(holder.maps()) {
+        let mut rows = Vec::with_capacity(map.any().len());
+        let mut failed = None;
+        map.any().for_each_whole(&mut |key, whole| match value_to_json(descriptor.kind, whole) {
+            Ok(value) => rows.push((key_to_json(descriptor.kind, key), value)),
+            Err(malformed) => failed = Some(malformed),
+        });
+        if let Some(malformed) = failed {
+            return Err(Error::damaged(holder.id(), descriptor.name.clone(), malformed.0));
+        }
+        states.push(StateContents { descriptor: descriptor.clone(), rows });
+    }
+    Ok(states)
+}
+
+/// Keys on which two holders differ, by state, then key.
+///
+/// # Errors
+/// As [`contents`].
+pub fn difference(before: &StateHolder, after: &StateHolder) -> Result<Vec<KeyDifference>> {
+    type Rows = BTreeMap<Vec<u8>, (Option<Vec<u8>>, Option<Vec<u8>>)>;
+    let mut states: Vec<(StateDescriptor, Rows)> = Vec::new();
+    for (holder, second) in [(before, false), (after, true)] {
+        for (descriptor, map) in holder.states().iter().zip(holder.maps()) {
+            let at = states.iter().position(|(other, _)| other.name == descriptor.name).unwrap_or_else(|| {
+                states.push((descriptor.clone(), Rows::new()));
+                states.len() - 1
+            });
+            let rows = &mut states[at].1;
+            map.any().for_each_whole(&mut |key, whole| {
+                let row = rows.entry(key.to_vec()).or_default();
+                *(if second { &mut row.1 } else { &mut row.0 }) = Some(whole.to_vec());
+            });
+        }
+    }
+    let mut differences = Vec::new();
+    for (descriptor, rows) in states {
+        let to_json = |whole: Option<Vec<u8>>| {
+            let json = whole.map(|whole| value_to_json(descriptor.kind, &whole)).transpose();
+            json.map_err(|malformed| Error::damaged("checkpoint", descriptor.name.clone(), malformed.0))
+        };
+        for (key, (old, new)) in rows {
+            if old != new {
+                let key = key_to_json(descriptor.kind, &key);
+                differences.push(KeyDifference {
+                    state: descriptor.name.clone(),
+                    key,
+                    before: to_json(old)?,
+                    after: to_json(new)?,
+                });
+            }
+        }
+    }
+    Ok(differences)
+}

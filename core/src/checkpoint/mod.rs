@@ -1,0 +1,26 @@
+//! Checkpoints: what goes into them, how they are published, retained and restored.
+//!
+//! Sans-IO: a [`Procedure`] asks for one read or write at a time ([`Procedure::poll_request`]); the
+//! caller does it, with files, promises or sockets, and gives the answer
+//! ([`Procedure::handle_response`]), until the procedure is done.
+
+mod capture;
+mod compaction;
+mod inspect;
+mod open;
+mod procedure;
+mod publish;
+mod restore;
+mod retention;
+mod verify;
+
+pub(crate) use capture::CapturedState;
+pub use capture::{Capture, EncodedCheckpoint};
+pub(crate) use compaction::{Lineage, plan_rebase};
+pub use inspect::{KeyDifference, StateContents, contents, difference};
+pub use open::{OpenWriter, ReadHead, ReadManifest, Writer};
+pub use procedure::{ByteRange, ObjectInfo, Procedure, Request, Response, Step};
+pub use publish::{Publish, Published, Republish};
+pub use restore::{Restore, RestoredCheckpoint, Selector};
+pub use retention::{Prune, Retention, retain};
+pub use verify::{Finding, Verify, VerifyReport};

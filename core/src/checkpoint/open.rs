@@ -1,0 +1,181 @@
+//! Opening a storage: for writing, which takes a new generation, and for reading.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
+use crate::error::{Error, Result};
+use crate::format::head::{HEAD_NAME, Head};
+use crate::format::manifest::{Manifest, ObjectId};
+use crate::format::object::{HEADER_BYTES, TRAILER_BYTES, read_manifest, read_trailer};
+
+/// The right to publish: a generation of the storage, and the head as this writer left it.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    pub(crate) head: Head,
+    pub(crate) head_bytes: Vec<u8>,
+}
+
+impl Writer {
+    /// The head as this writer knows it.
+    #[must_use]
+    pub fn head(&self) -> &Head {
+        &self.head
+    }
+
+    /// Identity that the next checkpoint of this writer takes.
+    #[must_use]
+    pub fn next_object(&self) -> ObjectId {
+        ObjectId { id: self.head.next_id, generation: self.head.generation }
+    }
+}
+
+/// Takes a new generation. From then on every writer before gets [`Error::Fenced`].
+///
+/// Fails with [`Error::Fenced`] if another writer opens at the same moment; then nothing changed.
+#[derive(Debug)]
+pub struct OpenWriter {
+    state: OpenState,
+}
+
+#[derive(Debug)]
+enum OpenState {
+    ReadHead,
+    Swap { expected: Option<Vec<u8>>, head: Head },
+    Done(Writer),
+}
+
+impl OpenWriter {
+    /// Begins to open.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "a procedure is begun, not defaulted")]
+    pub fn new() -> Self {
+        OpenWriter { state: OpenState::ReadHead }
+    }
+}
+
+impl Procedure for OpenWriter {
+    type Output = Writer;
+
+    fn poll_request(&mut self) -> Result<Step<Writer>> {
+        Ok(match &self.state {
+            OpenState::ReadHead => Step::Request(Request::ReadHead),
+            OpenState::Swap { expected, head } => {
+                Step::Request(Request::SwapHead { expected: expected.clone(), new: head.to_bytes() })
+            }
+            OpenState::Done(writer) => Step::Done(writer.clone()),
+        })
+    }
+
+    fn handle_response(&mut self, response: Response) -> Result<()> {
+        match (&mut self.state, response) {
+            (_, Response::Failed(error)) => return Err(error),
+            (OpenState::ReadHead, Response::Head(bytes)) => {
+                let mut head = bytes.as_deref().map(Head::from_bytes).transpose()?.unwrap_or_default();
+                head.generation += 1;
+                self.state = OpenState::Swap { expected: bytes, head };
+            }
+            (OpenState::Swap { head, .. }, Response::Swapped(true)) => {
+                let head = core::mem::take(head);
+                let head_bytes = head.to_bytes();
+                self.state = OpenState::Done(Writer { head, head_bytes });
+            }
+            (OpenState::Swap { head, .. }, Response::Swapped(false)) => {
+                return Err(Error::Fenced { held: head.generation, current: head.generation });
+            }
+            _ => return Err(unexpected("open", HEAD_NAME)),
+        }
+        Ok(())
+    }
+}
+
+/// Reads the head: which checkpoints there are. `None` for a storage never written to.
+#[derive(Debug, Default)]
+pub struct ReadHead {
+    head: Option<Option<Head>>,
+}
+
+impl ReadHead {
+    /// Begins to read.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Procedure for ReadHead {
+    type Output = Option<Head>;
+
+    fn poll_request(&mut self) -> Result<Step<Option<Head>>> {
+        Ok(self.head.take().map_or(Step::Request(Request::ReadHead), Step::Done))
+    }
+
+    fn handle_response(&mut self, response: Response) -> Result<()> {
+        match response {
+            Response::Head(bytes) => self.head = Some(bytes.as_deref().map(Head::from_bytes).transpose()?),
+            Response::Failed(error) => return Err(error),
+            _ => return Err(unexpected("head", HEAD_NAME)),
+        }
+        Ok(())
+    }
+}
+
+/// Reads the manifest of a checkpoint object.
+#[derive(Debug)]
+pub struct ReadManifest {
+    object: ObjectId,
+    name: String,
+    state: ManifestState,
+}
+
+#[derive(Debug)]
+enum ManifestState {
+    Trailer,
+    Header { manifest_len: u64 },
+    Body { manifest_len: u64, header: Vec<u8> },
+    Done(Option<Manifest>),
+}
+
+impl ReadManifest {
+    /// Begins to read.
+    #[must_use]
+    pub fn new(object: ObjectId) -> Self {
+        ReadManifest { object, name: object.name(), state: ManifestState::Trailer }
+    }
+}
+
+impl Procedure for ReadManifest {
+    type Output = Manifest;
+
+    fn poll_request(&mut self) -> Result<Step<Manifest>> {
+        let range = match &mut self.state {
+            ManifestState::Trailer => ByteRange::Last { len: TRAILER_BYTES as u64 },
+            ManifestState::Header { .. } => ByteRange::At { offset: 0, len: HEADER_BYTES as u64 },
+            ManifestState::Body { manifest_len, .. } => ByteRange::Last { len: *manifest_len + TRAILER_BYTES as u64 },
+            ManifestState::Done(manifest) => {
+                return manifest.take().map(Step::Done).ok_or_else(|| unexpected("read", &self.name));
+            }
+        };
+        Ok(Step::Request(Request::Read { object: self.name.clone(), range }))
+    }
+
+    fn handle_response(&mut self, response: Response) -> Result<()> {
+        let bytes = match response {
+            Response::Bytes(Some(bytes)) => bytes,
+            Response::Bytes(None) => return Err(Error::ObjectMissing { object: self.name.clone() }),
+            Response::Failed(error) => return Err(error),
+            _ => return Err(unexpected("read", &self.name)),
+        };
+        self.state = match &self.state {
+            ManifestState::Trailer => ManifestState::Header { manifest_len: read_trailer(&self.name, &bytes)? },
+            ManifestState::Header { manifest_len } => {
+                ManifestState::Body { manifest_len: *manifest_len, header: bytes }
+            }
+            ManifestState::Body { header, .. } => {
+                ManifestState::Done(Some(read_manifest(self.object, header, &bytes)?))
+            }
+            ManifestState::Done(_) => return Err(unexpected("read", &self.name)),
+        };
+        Ok(())
+    }
+}

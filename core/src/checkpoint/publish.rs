@@ -1,0 +1,200 @@
+//! Publishing a checkpoint: the object durable first, then one atomic step makes it the head.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::capture::EncodedCheckpoint;
+use super::open::Writer;
+use super::procedure::{Procedure, Request, Response, Step, unexpected};
+use super::retention::{Retention, retain};
+use crate::error::{Error, Result};
+use crate::format::head::{CatalogEntry, HEAD_NAME, Head};
+use crate::format::manifest::{Manifest, ObjectId};
+use crate::format::object::{append_manifest, header};
+
+/// A published checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Its entry in the catalog.
+    pub entry: CatalogEntry,
+    /// Objects deleted, since retention no longer needs them.
+    pub deleted: Vec<String>,
+    /// A deletion that failed; the object is garbage that [`Prune`](super::Prune) deletes later.
+    pub not_deleted: Option<Error>,
+}
+
+/// Publishes one checkpoint and applies retention.
+///
+/// An error before the end means the checkpoint is not published, or, for a swap of the head whose
+/// answer was lost and could not be looked up either, that this is not known; the writer must then
+/// be opened anew. [`Error::Fenced`]: another writer has taken over, and nothing has changed.
+#[derive(Debug)]
+pub struct Publish<'w> {
+    writer: &'w mut Writer,
+    object: String,
+    bytes: Vec<u8>,
+    entry: CatalogEntry,
+    next: Head,
+    next_bytes: Vec<u8>,
+    state: PublishState,
+    deleted: Vec<String>,
+    not_deleted: Option<Error>,
+}
+
+#[derive(Debug)]
+enum PublishState {
+    Put,
+    Swap,
+    /// The swap failed without saying whether it took effect: look.
+    Look(Error),
+    /// Someone else changed the head: read by whom.
+    Refused,
+    Delete(Vec<String>),
+}
+
+impl<'w> Publish<'w> {
+    /// Begins to publish; takes the bytes out of the checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Fenced`] if the checkpoint was not encoded for [`Writer::next_object`].
+    pub fn new(writer: &'w mut Writer, checkpoint: &mut EncodedCheckpoint, retention: Retention) -> Result<Self> {
+        let object = checkpoint.manifest.object;
+        if object != writer.next_object() {
+            return Err(Error::Fenced { held: object.generation, current: writer.head.generation });
+        }
+        let bytes = core::mem::take(&mut checkpoint.bytes);
+        let entry = CatalogEntry::new(&checkpoint.manifest, bytes.len() as u64);
+        let mut next = writer.head.clone();
+        next.entries.push(entry.clone());
+        next.latest = Some(object.id);
+        next.next_id = object.id + 1;
+        retain(&mut next, retention);
+        let next_bytes = next.to_bytes();
+        Ok(Publish {
+            writer,
+            object: object.name(),
+            bytes,
+            entry,
+            next,
+            next_bytes,
+            state: PublishState::Put,
+            deleted: Vec::new(),
+            not_deleted: None,
+        })
+    }
+
+    /// The head is ours: what is left is to delete what it no longer needs.
+    fn published(&mut self) {
+        let before = core::mem::replace(&mut self.writer.head, self.next.clone());
+        self.writer.head_bytes = core::mem::take(&mut self.next_bytes);
+        let mut unneeded: Vec<String> = Vec::new();
+        for entry in before.entries.iter().filter(|entry| self.next.entry(entry.object.id).is_none()) {
+            for (first, count, generation) in &entry.needs {
+                for id in *first..first + count {
+                    let object = ObjectId { id, generation: *generation };
+                    if !self.next.entries.iter().any(|kept| kept.needs(object)) {
+                        unneeded.push(object.name());
+                    }
+                }
+            }
+        }
+        unneeded.sort_unstable();
+        unneeded.dedup();
+        self.state = PublishState::Delete(unneeded);
+    }
+}
+
+impl Procedure for Publish<'_> {
+    type Output = Published;
+
+    fn poll_request(&mut self) -> Result<Step<Published>> {
+        Ok(match &self.state {
+            PublishState::Put => {
+                Step::Request(Request::Put { object: self.object.clone(), bytes: core::mem::take(&mut self.bytes) })
+            }
+            PublishState::Swap => Step::Request(Request::SwapHead {
+                expected: Some(self.writer.head_bytes.clone()),
+                new: self.next_bytes.clone(),
+            }),
+            PublishState::Look(_) | PublishState::Refused => Step::Request(Request::ReadHead),
+            PublishState::Delete(names) => match names.last() {
+                Some(name) => Step::Request(Request::Delete { object: name.clone() }),
+                None => Step::Done(Published {
+                    entry: self.entry.clone(),
+                    deleted: core::mem::take(&mut self.deleted),
+                    not_deleted: self.not_deleted.take(),
+                }),
+            },
+        })
+    }
+
+    fn handle_response(&mut self, response: Response) -> Result<()> {
+        match (&mut self.state, response) {
+            (PublishState::Put, Response::Done) => self.state = PublishState::Swap,
+            (PublishState::Swap, Response::Swapped(true)) => self.published(),
+            (PublishState::Swap, Response::Swapped(false)) => self.state = PublishState::Refused,
+            (PublishState::Swap, Response::Failed(error)) => self.state = PublishState::Look(error),
+            (PublishState::Look(error), Response::Head(Some(bytes))) => {
+                if bytes == self.next_bytes {
+                    self.published();
+                } else {
+                    let error = error.clone();
+                    self.check_generation(&bytes)?;
+                    return Err(error);
+                }
+            }
+            (PublishState::Refused, Response::Head(Some(bytes))) => {
+                self.check_generation(&bytes)?;
+                return Err(Error::damaged(HEAD_NAME, "record", "it changed under the writer that holds it"));
+            }
+            (PublishState::Look(error), _) => return Err(error.clone()),
+            (PublishState::Refused, Response::Head(None)) => {
+                return Err(Error::ObjectMissing { object: HEAD_NAME.into() });
+            }
+            (PublishState::Delete(names), Response::Done) => self.deleted.extend(names.pop()),
+            // Published all the same: what cannot be deleted now is garbage for later.
+            (PublishState::Delete(names), Response::Failed(error)) => {
+                names.clear();
+                self.not_deleted = Some(error);
+            }
+            (_, Response::Failed(error)) => return Err(error),
+            _ => return Err(unexpected("publish", &self.object)),
+        }
+        Ok(())
+    }
+}
+
+impl Publish<'_> {
+    fn check_generation(&self, head: &[u8]) -> Result<()> {
+        let (held, current) = (self.writer.head.generation, Head::from_bytes(head)?.generation);
+        if current == held { Ok(()) } else { Err(Error::Fenced { held, current }) }
+    }
+}
+
+/// Makes the next checkpoint out of one that exists: the same state under a new number, with
+/// another label or in another storage. Nothing of the state is written again.
+#[derive(Debug)]
+pub struct Republish;
+
+impl Republish {
+    /// A checkpoint of `object`'s number that holds what `manifest` holds.
+    #[must_use]
+    pub fn encode(manifest: &Manifest, object: ObjectId, created_ms: i64, label: Option<String>) -> EncodedCheckpoint {
+        let mut next = manifest.clone();
+        next.parent = Some(manifest.object.id);
+        next.object = object;
+        next.created_ms = created_ms;
+        next.label = label;
+        next.sizes.delta_rows = 0;
+        next.sizes.delta_raw = 0;
+        next.sizes.base_rows = 0;
+        next.sizes.base_raw = 0;
+        next.sizes.stored = 0;
+        next.sizes.dirty = 0;
+        let mut bytes = Vec::from(header(object));
+        append_manifest(&mut bytes, &next);
+        let manifest = Arc::new(next);
+        EncodedCheckpoint { lineage: super::Lineage::new(Arc::clone(&manifest)), manifest, bytes }
+    }
+}

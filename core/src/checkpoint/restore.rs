@@ -1,0 +1,316 @@
+//! Restoring: which checkpoint, which sections, and the states from them. All or nothing.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::open::{ReadHead, ReadManifest};
+use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
+use crate::error::{Error, Result};
+use crate::format::Malformed;
+use crate::format::head::Head;
+use crate::format::manifest::{Base, Manifest, ObjectId, StateDescriptor};
+use crate::format::rows::{Form, read_rows};
+use crate::format::section::{SectionRef, read_section};
+use crate::state::{RestoreOptions, StateHolder, StateMap};
+
+/// Which checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Selector {
+    /// The newest published.
+    Latest,
+    /// The one of this number.
+    Id(u64),
+    /// The newest of this label.
+    Label(String),
+    /// The newest created at or before this time, milliseconds since 1970.
+    Time(i64),
+}
+
+impl Selector {
+    /// Finds the checkpoint in a head.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCheckpoint`], which says what there is instead.
+    pub fn find(&self, head: &Head) -> Result<ObjectId> {
+        let newest = |mut fits: alloc::boxed::Box<dyn FnMut(&crate::CatalogEntry) -> bool + '_>| {
+            head.entries.iter().rev().find(|entry| fits(entry)).map(|entry| entry.object)
+        };
+        let found = match self {
+            Selector::Latest => head.latest.and_then(|id| head.entry(id)).map(|entry| entry.object),
+            Selector::Id(id) => head.entry(*id).map(|entry| entry.object),
+            Selector::Label(label) => newest(alloc::boxed::Box::new(move |entry| entry.label.as_ref() == Some(label))),
+            Selector::Time(time) => newest(alloc::boxed::Box::new(move |entry| entry.created_ms <= *time)),
+        };
+        found.ok_or_else(|| self.not_found(head))
+    }
+
+    fn not_found(&self, head: &Head) -> Error {
+        let selector = match self {
+            Selector::Latest => String::from("yet"),
+            Selector::Id(id) => format!("with number {id}"),
+            Selector::Label(label) => format!("labelled `{label}`"),
+            Selector::Time(time) => format!("at or before {time} ms"),
+        };
+        let ids: Vec<String> = head.entries.iter().map(|entry| entry.object.id.to_string()).collect();
+        let labels: Vec<&str> = head.entries.iter().filter_map(|entry| entry.label.as_deref()).collect();
+        let mut available = match (ids.as_slice(), self) {
+            ([], _) => String::from("the storage holds none"),
+            (_, Selector::Time(_)) => format!("the oldest was created at {} ms", head.entries[0].created_ms),
+            _ => format!("there are: {}", ids.join(", ")),
+        };
+        if matches!(self, Selector::Label(_)) && !labels.is_empty() {
+            available = format!("labels are: {}", labels.join(", "));
+        }
+        Error::NoSuchCheckpoint { selector, available }
+    }
+}
+
+/// What was restored.
+#[derive(Debug, Clone)]
+pub struct RestoredCheckpoint {
+    /// Its manifest.
+    pub manifest: Arc<Manifest>,
+}
+
+/// Restores a checkpoint into a holder.
+///
+/// The holder changes at the very end, at once, or not at all.
+pub struct Restore<'h> {
+    holder: Option<&'h mut StateHolder>,
+    options: RestoreOptions<'h>,
+    selector: Selector,
+    state: RestoreState,
+}
+
+enum RestoreState {
+    Head(ReadHead),
+    Manifest(ReadManifest),
+    Sections(Sections),
+}
+
+/// States being filled from sections.
+struct Sections {
+    /// The manifest as read.
+    manifest: Manifest,
+    /// Place in the holder of each state of the manifest; `None` drops it.
+    places: Vec<Option<usize>>,
+    maps: Vec<StateMap>,
+    /// Number of the next section: bases, then deltas.
+    next: usize,
+}
+
+impl<'h> Restore<'h> {
+    /// Begins to restore.
+    #[must_use]
+    pub fn new(holder: &'h mut StateHolder, selector: Selector, options: RestoreOptions<'h>) -> Self {
+        Restore { holder: Some(holder), options, selector, state: RestoreState::Head(ReadHead::new()) }
+    }
+
+    /// Begins to restore a checkpoint whose object is known already.
+    #[must_use]
+    pub fn object(holder: &'h mut StateHolder, object: ObjectId, options: RestoreOptions<'h>) -> Self {
+        let state = RestoreState::Manifest(ReadManifest::new(object));
+        Restore { holder: Some(holder), options, selector: Selector::Id(object.id), state }
+    }
+}
+
+impl Procedure for Restore<'_> {
+    type Output = RestoredCheckpoint;
+
+    fn poll_request(&mut self) -> Result<Step<RestoredCheckpoint>> {
+        loop {
+            match &mut self.state {
+                RestoreState::Head(read) => match read.poll_request()? {
+                    Step::Request(request) => return Ok(Step::Request(request)),
+                    Step::Done(head) => {
+                        let object = self.selector.find(&head.unwrap_or_default())?;
+                        self.state = RestoreState::Manifest(ReadManifest::new(object));
+                    }
+                },
+                RestoreState::Manifest(read) => match read.poll_request()? {
+                    Step::Request(request) => return Ok(Step::Request(request)),
+                    Step::Done(manifest) => {
+                        let holder = self.holder.as_deref().ok_or_else(|| unexpected("restore", ""))?;
+                        self.state = RestoreState::Sections(Sections::new(holder, manifest, &self.options)?);
+                    }
+                },
+                RestoreState::Sections(sections) => {
+                    if let Some(request) = sections.poll_request() {
+                        return Ok(Step::Request(request));
+                    }
+                    let holder = self.holder.take().ok_or_else(|| unexpected("restore", ""))?;
+                    return sections.finish(holder, &self.options).map(Step::Done);
+                }
+            }
+        }
+    }
+
+    fn handle_response(&mut self, response: Response) -> Result<()> {
+        match &mut self.state {
+            RestoreState::Head(read) => read.handle_response(response),
+            RestoreState::Manifest(read) => read.handle_response(response),
+            RestoreState::Sections(sections) => sections.handle_response(response),
+        }
+    }
+}
+
+impl Sections {
+    fn new(holder: &StateHolder, manifest: Manifest, options: &RestoreOptions<'_>) -> Result<Self> {
+        let declared = holder.states();
+        let mut places = Vec::with_capacity(manifest.states.len());
+        for found in &manifest.states {
+            let place = declared.iter().position(|state| state.name == found.name);
+            match place {
+                Some(place) => check_schema(&declared[place], found, options)?,
+                // Plain values nobody wrote are no loss.
+                None if options.allow_unknown => {}
+                None => return Err(Error::StateUnknown { state: found.name.clone() }),
+            }
+            places.push(place);
+        }
+        for (place, state) in declared.iter().enumerate() {
+            if !places.contains(&Some(place)) && !options.allow_missing {
+                return Err(Error::StateMissing { state: state.name.clone() });
+            }
+        }
+        let maps = declared.iter().map(|state| StateMap::new(state.kind, manifest.key_groups)).collect();
+        Ok(Sections { manifest, places, maps, next: 0 })
+    }
+
+    /// The next section that is wanted: its state, the first checkpoint it must be newer than for
+    /// each key group, and where it is.
+    fn section(&self) -> Option<(u16, Option<u64>, &SectionRef)> {
+        let bases = &self.manifest.bases;
+        match bases.get(self.next) {
+            Some(base) => base.section.as_ref().map(|section| (base.state, None, section)),
+            None => {
+                let delta = self.manifest.deltas.get(self.next - bases.len())?;
+                Some((delta.state, Some(delta.checkpoint), &delta.section))
+            }
+        }
+    }
+
+    fn poll_request(&mut self) -> Option<Request> {
+        let count = self.manifest.bases.len() + self.manifest.deltas.len();
+        while self.next < count {
+            if let Some((state, _, section)) = self.section()
+                && self.places[usize::from(state)].is_some()
+            {
+                let object = self.manifest.objects[section.object as usize].name();
+                let range = ByteRange::At { offset: section.offset, len: section.stored };
+                return Some(Request::Read { object, range });
+            }
+            self.next += 1;
+        }
+        None
+    }
+
+    fn handle_response(&mut self, response: Response) -> Result<()> {
+        let Some((state, delta, section)) = self.section() else { return Err(unexpected("restore", "")) };
+        let object = self.manifest.objects[section.object as usize].name();
+        let stored = match response {
+            Response::Bytes(Some(bytes)) => bytes,
+            Response::Bytes(None) => return Err(Error::ObjectMissing { object }),
+            Response::Failed(error) => return Err(error),
+            _ => return Err(unexpected("read", &object)),
+        };
+        let name = &self.manifest.states[usize::from(state)].name;
+        let damaged = |malformed: Malformed| Error::damaged(&object, format!("section of state `{name}`"), malformed.0);
+        let raw = read_section(section, &stored).map_err(damaged)?;
+        let bases = bases_of(&self.manifest.bases, state);
+        let Some(map) = self.places[usize::from(state)].and_then(|place| self.maps.get_mut(place)) else {
+            return Err(unexpected("restore", &object));
+        };
+        let map = map.any_mut();
+        read_rows(&raw, |row| match delta {
+            None if row.form == Form::Whole => map.restore_row(row),
+            None => Err(Malformed::new("a base with a row that is not whole")),
+            // A newer base has this change already.
+            Some(checkpoint) if base_of(bases, row.group).is_some_and(|base| base.checkpoint >= checkpoint) => Ok(()),
+            Some(_) => map.restore_row(row),
+        })
+        .map_err(damaged)?;
+        self.next += 1;
+        Ok(())
+    }
+
+    fn finish(&mut self, holder: &mut StateHolder, options: &RestoreOptions<'_>) -> Result<RestoredCheckpoint> {
+        let mut maps = core::mem::take(&mut self.maps);
+        let mut migrated = alloc::vec![false; maps.len()];
+        if let Some(migrate) = options.migrate {
+            for (found, place) in self.manifest.states.iter().zip(&self.places) {
+                let Some(place) = *place else { continue };
+                if !same_schema(found, &holder.states()[place]) {
+                    migrated[place] = true;
+                    let rows = |key: &[u8], value: &[u8]| migrate.migrate(found, key, value).map_err(Malformed::new);
+                    maps[place]
+                        .any_mut()
+                        .migrate(&mut { rows })
+                        .map_err(|malformed| Error::StateChanged { state: found.name.clone(), reason: malformed.0 })?;
+                }
+            }
+        }
+        let restored = Arc::new(self.manifest.clone());
+        let lineage = lineage_manifest(&self.manifest, &self.places, &migrated, holder.states());
+        holder.install(maps, Arc::new(lineage));
+        Ok(RestoredCheckpoint { manifest: restored })
+    }
+}
+
+/// The manifest as the holder builds on it: states in the holder's order, without those dropped;
+/// states that were migrated lose their bases, so that the next checkpoint writes them whole.
+fn lineage_manifest(
+    manifest: &Manifest,
+    places: &[Option<usize>],
+    migrated: &[bool],
+    declared: &[StateDescriptor],
+) -> Manifest {
+    let mut lineage = manifest.clone();
+    let place = |state: u16| places[usize::from(state)].filter(|place| !migrated[*place]).map(|place| place as u16);
+    lineage.states = declared.to_vec();
+    lineage.bases =
+        manifest.bases.iter().filter_map(|base| Some(Base { state: place(base.state)?, ..base.clone() })).collect();
+    lineage.bases.sort_unstable_by_key(|base| (base.state, base.low));
+    lineage.deltas.clear();
+    for delta in &manifest.deltas {
+        if let Some(state) = place(delta.state) {
+            let mut delta = delta.clone();
+            delta.state = state;
+            lineage.deltas.push(delta);
+        }
+    }
+    lineage
+}
+
+fn same_schema(a: &StateDescriptor, b: &StateDescriptor) -> bool {
+    a.kind == b.kind && a.version == b.version && a.fingerprint == b.fingerprint
+}
+
+fn check_schema(declared: &StateDescriptor, found: &StateDescriptor, options: &RestoreOptions<'_>) -> Result<()> {
+    let changed = |reason| Err(Error::StateChanged { state: declared.name.clone(), reason });
+    if declared.kind != found.kind {
+        return changed(format!("it holds {}, the program declares {}", found.kind.as_str(), declared.kind.as_str()));
+    }
+    if same_schema(declared, found) || options.migrate.is_some_and(|migrate| migrate.accepts(found)) {
+        return Ok(());
+    }
+    if declared.version != found.version {
+        return changed(format!(
+            "its schema has version {}, the program's has {}; migrate it",
+            found.version, declared.version
+        ));
+    }
+    changed(format!("it was `{}` and is now `{}`", found.description, declared.description))
+}
+
+fn bases_of(bases: &[Base], state: u16) -> &[Base] {
+    let from = bases.partition_point(|base| base.state < state);
+    let to = bases.partition_point(|base| base.state <= state);
+    bases.get(from..to).unwrap_or_default()
+}
+
+fn base_of(bases: &[Base], group: u16) -> Option<&Base> {
+    bases.get(bases.partition_point(|base| base.high <= group))
+}

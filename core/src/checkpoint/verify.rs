@@ -1,0 +1,195 @@
+//! Verifying a storage: every published checkpoint, every section it needs, every row.
+
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::open::{ReadHead, ReadManifest};
+use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
+use crate::error::{Error, Result};
+use crate::format::head::Head;
+use crate::format::manifest::{Manifest, ObjectId};
+use crate::format::rows::read_rows;
+use crate::format::section::read_section;
+
+/// Something wrong with a checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// Checkpoints that cannot be restored because of it.
+    pub checkpoints: Vec<u64>,
+    /// What is wrong, and in which object.
+    pub error: Error,
+}
+
+/// What [`Verify`] found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VerifyReport {
+    /// Checkpoints looked at.
+    pub checkpoints: u64,
+    /// Sections read and checked.
+    pub sections: u64,
+    /// Their stored bytes.
+    pub bytes: u64,
+    /// What is wrong; empty if all is well.
+    pub findings: Vec<Finding>,
+    /// Objects that no checkpoint needs: left by a crash, harmless, deleted by pruning.
+    pub unneeded: Vec<String>,
+    /// Newest checkpoint that is whole.
+    pub newest_whole: Option<u64>,
+}
+
+/// Reads every section that any published checkpoint needs, once, and checks it.
+///
+/// Damage does not end it: it is in the report.
+#[derive(Debug)]
+pub struct Verify {
+    state: VerifyState,
+    head: Head,
+    manifests: Vec<Manifest>,
+    /// Object, offset, length, and a section reference with its state's name, each once.
+    queue: Vec<(ObjectId, crate::format::section::SectionRef, String)>,
+    report: VerifyReport,
+}
+
+#[derive(Debug)]
+enum VerifyState {
+    Head(ReadHead),
+    List,
+    Manifest(usize, ReadManifest),
+    Sections(usize),
+}
+
+impl Verify {
+    /// Begins to verify.
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "a procedure is begun, not defaulted")]
+    pub fn new() -> Self {
+        Verify {
+            state: VerifyState::Head(ReadHead::new()),
+            head: Head::default(),
+            manifests: Vec::new(),
+            queue: Vec::new(),
+            report: VerifyReport::default(),
+        }
+    }
+
+    fn next_manifest(&mut self, at: usize) {
+        self.state = match self.head.entries.get(at) {
+            Some(entry) => VerifyState::Manifest(at, ReadManifest::new(entry.object)),
+            None => {
+                self.queue_sections();
+                VerifyState::Sections(0)
+            }
+        };
+    }
+
+    fn queue_sections(&mut self) {
+        let mut seen = BTreeSet::new();
+        for manifest in &self.manifests {
+            let bases = manifest.bases.iter().filter_map(|base| Some((base.state, base.section.as_ref()?)));
+            let deltas = manifest.deltas.iter().map(|delta| (delta.state, &delta.section));
+            for (state, section) in bases.chain(deltas) {
+                let object = manifest.objects[section.object as usize];
+                if seen.insert((object, section.offset, section.hash)) {
+                    self.queue.push((object, section.clone(), manifest.states[usize::from(state)].name.clone()));
+                }
+            }
+        }
+    }
+
+    /// Checkpoints that need a place in an object.
+    fn affected(&self, object: ObjectId, offset: u64) -> Vec<u64> {
+        let needs = |manifest: &&Manifest| {
+            let mut sections = manifest.sections().into_iter();
+            sections.any(|section| manifest.objects[section.object as usize] == object && section.offset == offset)
+        };
+        self.manifests.iter().filter(needs).map(|manifest| manifest.object.id).collect()
+    }
+
+    fn finish(&mut self) -> VerifyReport {
+        let mut report = core::mem::take(&mut self.report);
+        let broken = |id: &u64| report.findings.iter().any(|finding| finding.checkpoints.contains(id));
+        report.newest_whole = self.head.entries.iter().rev().map(|entry| entry.object.id).find(|id| !broken(id));
+        report
+    }
+}
+
+impl Procedure for Verify {
+    type Output = VerifyReport;
+
+    fn poll_request(&mut self) -> Result<Step<VerifyReport>> {
+        loop {
+            match &mut self.state {
+                VerifyState::Head(read) => match read.poll_request()? {
+                    Step::Request(request) => return Ok(Step::Request(request)),
+                    Step::Done(head) => {
+                        self.head = head.unwrap_or_default();
+                        self.report.checkpoints = self.head.entries.len() as u64;
+                        self.state = VerifyState::List;
+                    }
+                },
+                VerifyState::List => return Ok(Step::Request(Request::List)),
+                VerifyState::Manifest(at, read) => match read.poll_request() {
+                    Ok(Step::Request(request)) => return Ok(Step::Request(request)),
+                    Ok(Step::Done(manifest)) => {
+                        let next = *at + 1;
+                        self.manifests.push(manifest);
+                        self.next_manifest(next);
+                    }
+                    Err(error) => return Err(error),
+                },
+                VerifyState::Sections(at) => {
+                    let Some((object, section, _)) = self.queue.get(*at) else { return Ok(Step::Done(self.finish())) };
+                    let range = ByteRange::At { offset: section.offset, len: section.stored };
+                    return Ok(Step::Request(Request::Read { object: object.name(), range }));
+                }
+            }
+        }
+    }
+
+    fn handle_response(&mut self, response: Response) -> Result<()> {
+        match &mut self.state {
+            VerifyState::Head(read) => read.handle_response(response),
+            VerifyState::List => {
+                let Response::Objects(objects) = response else { return Err(unexpected("list", "")) };
+                let names = objects.iter().map(|object| object.name.as_str());
+                self.report.unneeded = super::retention::garbage(&self.head, names);
+                self.next_manifest(0);
+                Ok(())
+            }
+            VerifyState::Manifest(at, read) => {
+                if let Err(error) = read.handle_response(response) {
+                    let at = *at;
+                    self.report
+                        .findings
+                        .push(Finding { checkpoints: alloc::vec![self.head.entries[at].object.id], error });
+                    self.next_manifest(at + 1);
+                }
+                Ok(())
+            }
+            VerifyState::Sections(at) => {
+                let at = *at;
+                let (object, section, name) = self.queue[at].clone();
+                let checked = match response {
+                    Response::Bytes(Some(bytes)) => read_section(&section, &bytes)
+                        .and_then(|raw| read_rows(&raw, |_| Ok(())))
+                        .map_err(|malformed| {
+                            Error::damaged(&object.name(), format!("section of state `{name}`"), malformed.0)
+                        }),
+                    Response::Bytes(None) => Err(Error::ObjectMissing { object: object.name() }),
+                    Response::Failed(error) => Err(error),
+                    _ => return Err(unexpected("read", &object.name())),
+                };
+                self.report.sections += 1;
+                self.report.bytes += section.stored;
+                if let Err(error) = checked {
+                    let checkpoints = self.affected(object, section.offset);
+                    self.report.findings.push(Finding { checkpoints, error });
+                }
+                self.state = VerifyState::Sections(at + 1);
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! The engine: events in, results and checkpoints out.
+
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::definition::ApplicationDefinition;
+use crate::error::{Error, Result};
+use crate::format::manifest::{EngineProgress, Manifest, Progress};
+use crate::limits::{FIELDS_MAX, TIMESTAMP_MS_MAX};
+use crate::operator::{Context, Operator, Timers};
+use crate::state::{CheckpointRequest, StateHolder};
+use crate::value::Event;
+
+pub use crate::operator::{MatchedStep, Output};
+
+/// Name under which the watermark of the one source is recorded.
+const SOURCE: &str = "source";
+
+/// Operators over one stream of events, and their state.
+///
+/// Feed it with [`handle_event`](Self::handle_event), take results with
+/// [`poll_output`](Self::poll_output) after each event or now and then, and say
+/// [`finish`](Self::finish) at the end of the source. Checkpoints go through
+/// [`begin_checkpoint`](Self::begin_checkpoint) and the [`holder`](Self::holder_mut); take all
+/// results out before, since they are not part of the state.
+///
+/// ```
+/// use eventflux_core::definition::{ApplicationDefinition, OperatorDefinition, SourceDefinition, WindowKind};
+/// use eventflux_core::{Engine, Event};
+/// # fn main() -> eventflux_core::Result<()> {
+/// let definition = ApplicationDefinition::new("demo", SourceDefinition::file("-").timestamp("at")).operator(
+///     OperatorDefinition::window("per_second", WindowKind::Tumbling { size_ms: 1000 }).compute("events", "count")?,
+/// );
+/// let mut engine = Engine::new(&definition, &["at"])?;
+/// for at in [10, 20, 1500] {
+///     engine.handle_event(Event::new(at, vec![at.into()]))?;
+/// }
+/// let result = engine.poll_output().expect("the first second is over");
+/// assert_eq!((result.window, result.results[0].1.clone()), (Some((0, 1000)), 2.into()));
+/// engine.finish()?;
+/// assert_eq!(engine.poll_output().map(|result| result.window), Some(Some((1000, 2000))));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Engine {
+    fields: Vec<Arc<str>>,
+    watermark_delay_ms: i64,
+    operators: Vec<Operator>,
+    holder: StateHolder,
+    timers: Timers,
+    outputs: VecDeque<Output>,
+    progress: EngineProgress,
+    /// One key buffer an operator, used again for every event.
+    keys: Vec<Vec<u8>>,
+    admitted: Vec<bool>,
+}
+
+impl Engine {
+    /// An engine for a definition, over events with these fields.
+    ///
+    /// # Errors
+    /// [`Error::Definition`] if the definition is wrong or names a field that is not there.
+    pub fn new<S: AsRef<str>>(definition: &ApplicationDefinition, fields: &[S]) -> Result<Self> {
+        Self::with_budget(definition, fields, None)
+    }
+
+    /// As [`Engine::new`], with a bound on the memory of the states: an event that may take them
+    /// past it is answered with [`Error::OverBudget`].
+    ///
+    /// # Errors
+    /// As [`Engine::new`].
+    pub fn with_budget<S: AsRef<str>>(
+        definition: &ApplicationDefinition,
+        fields: &[S],
+        budget_bytes: Option<usize>,
+    ) -> Result<Self> {
+        definition.check()?;
+        if fields.len() > FIELDS_MAX {
+            return Err(Error::OverLimit {
+                what: "number of fields",
+                found: fields.len() as u64,
+                limit: FIELDS_MAX as u64,
+            });
+        }
+        let fields: Vec<Arc<str>> = fields.iter().map(|field| field.as_ref().into()).collect();
+        let mut operators = Vec::with_capacity(definition.operators.len());
+        let mut builder = StateHolder::builder(definition.name.clone());
+        for (at, operator) in definition.operators.iter().enumerate() {
+            let operator = Operator::new(operator, &format!("operator[{at}]"), &fields)?;
+            builder = builder.state(operator.descriptor.clone());
+            operators.push(operator);
+        }
+        if let Some(budget) = budget_bytes {
+            builder = builder.budget_bytes(budget);
+        }
+        let count = operators.len();
+        Ok(Engine {
+            fields,
+            watermark_delay_ms: definition.source.watermark_delay_ms,
+            operators,
+            holder: builder.build()?,
+            timers: Timers::default(),
+            outputs: VecDeque::new(),
+            progress: EngineProgress {
+                results: alloc::vec![0; count],
+                late: alloc::vec![0; count],
+                ..EngineProgress::default()
+            },
+            keys: alloc::vec![Vec::new(); count],
+            admitted: alloc::vec![false; count],
+        })
+    }
+
+    /// Takes one event: operators first, in the order of the definition, then the watermark.
+    ///
+    /// # Errors
+    /// [`Error::Event`] if the event does not fit the stream or a function cannot take a value;
+    /// [`Error::OverBudget`]. State is unchanged then, and the engine goes on with the next event.
+    pub fn handle_event(&mut self, event: Event) -> Result<()> {
+        self.check(&event)?;
+        let watermark = self.watermark_ms().unwrap_or(i64::MIN);
+        let sequence = self.progress.events;
+        for number in 0..self.operators.len() {
+            if self.admitted[number] {
+                let key = core::mem::take(&mut self.keys[number]);
+                let taken = Operator::take(&mut self.context(number, watermark, sequence), &key, &event);
+                self.keys[number] = key;
+                taken?;
+            }
+        }
+        self.progress.events += 1;
+        if self.progress.timestamp_max.is_none_or(|max| event.timestamp > max) {
+            self.progress.timestamp_max = Some(event.timestamp);
+        }
+        // Waiting events may be due even if the watermark stands: those that came at its very time.
+        self.release(self.watermark_ms().unwrap_or(i64::MIN))
+    }
+
+    /// Takes events one by one: the same as [`Engine::handle_event`] for each.
+    ///
+    /// # Errors
+    /// As [`Engine::handle_event`]; the events before have been taken, the ones after have not.
+    pub fn handle_events(&mut self, events: impl IntoIterator<Item = Event>) -> Result<()> {
+        events.into_iter().try_for_each(|event| self.handle_event(event))
+    }
+
+    /// The source has ended: the watermark becomes +∞, and all that is left goes out.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn finish(&mut self) -> Result<()> {
+        if self.progress.finished {
+            return Ok(());
+        }
+        self.progress.finished = true;
+        self.release(i64::MAX)?;
+        for number in 0..self.operators.len() {
+            Operator::finish(&mut self.context(number, i64::MAX, self.progress.events))?;
+        }
+        Ok(())
+    }
+
+    /// The next result.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// The watermark in milliseconds since 1970; `None` before the first event, `i64::MAX` after
+    /// the end of the source.
+    #[must_use]
+    pub fn watermark_ms(&self) -> Option<i64> {
+        if self.progress.finished {
+            return Some(i64::MAX);
+        }
+        self.progress.timestamp_max.map(|max| max.saturating_sub(self.watermark_delay_ms))
+    }
+
+    /// Events taken, results given, late events by operator.
+    #[must_use]
+    pub fn progress(&self) -> &EngineProgress {
+        &self.progress
+    }
+
+    /// Names of the operators, in the order of the definition.
+    pub fn operator_names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.operators.iter().map(|operator| &*operator.name)
+    }
+
+    /// Names of the stream's fields.
+    pub fn fields(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.fields.iter().map(AsRef::as_ref)
+    }
+
+    /// Number of timers set: windows open, events waiting, matches under way.
+    #[must_use]
+    pub fn timer_count(&self) -> usize {
+        self.timers.len()
+    }
+
+    /// Cuts a checkpoint of the state, with positions in sources and lengths of outputs as of now.
+    /// Constant time. Go on with [`StateHolder::step`] and the rest of the
+    /// [`holder`](Self::holder_mut)'s checkpoint.
+    ///
+    /// # Errors
+    /// As [`StateHolder::begin`].
+    pub fn begin_checkpoint(
+        &mut self,
+        created_ms: i64,
+        label: Option<String>,
+        positions: Vec<(String, u64)>,
+        outputs: Vec<(String, u64)>,
+    ) -> Result<()> {
+        let watermarks = self.watermark_ms().map(|watermark| (SOURCE.into(), watermark)).into_iter().collect();
+        let progress = Progress { positions, outputs, watermarks, engine: Some(self.progress.clone()) };
+        self.holder.begin(CheckpointRequest { created_ms, label, progress })
+    }
+
+    /// The state.
+    #[must_use]
+    pub fn holder(&self) -> &StateHolder {
+        &self.holder
+    }
+
+    /// The state, to checkpoint it.
+    pub fn holder_mut(&mut self) -> &mut StateHolder {
+        &mut self.holder
+    }
+
+    /// Goes on from a checkpoint that was just restored into the [`holder`](Self::holder_mut).
+    ///
+    /// # Errors
+    /// [`Error::StateChanged`] if the checkpoint was not written by an engine.
+    pub fn resume(&mut self, manifest: &Manifest) -> Result<()> {
+        let Some(progress) = &manifest.progress.engine else {
+            return Err(Error::StateChanged {
+                state: manifest.holder.clone(),
+                reason: "an engine did not write this checkpoint".into(),
+            });
+        };
+        // Counts go by operator name: operators may have come or gone, if the restore allowed it.
+        let count = |counts: &[u64], name: &str| {
+            let place = manifest.states.iter().skip(1).position(|state| state.name == name);
+            place.and_then(|place| counts.get(place)).copied().unwrap_or(0)
+        };
+        let names = || self.operators.iter().map(|operator| &*operator.name);
+        self.progress = EngineProgress {
+            results: names().map(|name| count(&progress.results, name)).collect(),
+            late: names().map(|name| count(&progress.late, name)).collect(),
+            ..progress.clone()
+        };
+        self.outputs.clear();
+        self.timers.clear();
+        for (number, operator) in self.operators.iter_mut().enumerate() {
+            operator.resume(number as u16, &mut self.holder, &mut self.timers);
+        }
+        Ok(())
+    }
+
+    /// Everything that could be wrong with an event, before anything changes.
+    fn check(&mut self, event: &Event) -> Result<()> {
+        let wrong = |reason: String| Err(Error::Event { operator: String::new(), field: String::new(), reason });
+        if self.progress.finished {
+            return wrong("the source has ended; no event can follow".into());
+        }
+        if event.values.len() != self.fields.len() {
+            return wrong(format!(
+                "the event has {} values, the stream has {} fields",
+                event.values.len(),
+                self.fields.len()
+            ));
+        }
+        if event.timestamp.unsigned_abs() > TIMESTAMP_MS_MAX as u64 {
+            return wrong(format!("the timestamp {} ms is out of range, ±{TIMESTAMP_MS_MAX} ms", event.timestamp));
+        }
+        self.holder.ensure_room_for(event, self.operators.len())?;
+        for number in 0..self.operators.len() {
+            let operator = &mut self.operators[number];
+            let key = &mut self.keys[number];
+            self.admitted[number] = operator.admits(event, key);
+            if self.admitted[number] {
+                operator.check(&mut self.holder, number + 1, key, event)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn release(&mut self, watermark: i64) -> Result<()> {
+        while let Some(timer) = self.timers.pop_due(watermark) {
+            let sequence = self.progress.events;
+            Operator::fire(&mut self.context(usize::from(timer.operator), watermark, sequence), &timer)?;
+        }
+        Ok(())
+    }
+
+    fn context(&mut self, number: usize, watermark: i64, sequence: u64) -> Context<'_> {
+        Context {
+            number: number as u16,
+            operator: &self.operators[number],
+            holder: &mut self.holder,
+            timers: &mut self.timers,
+            outputs: &mut self.outputs,
+            results: &mut self.progress.results[number],
+            late: &mut self.progress.late[number],
+            watermark,
+            sequence,
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The one error of the core. A variant of its own only where a caller would act differently.
+
+use alloc::string::String;
+
+/// What went wrong, where, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Stored bytes are not what was written.
+    #[error("{object}: damaged {part}: {reason}")]
+    Damaged {
+        /// Name of the stored object.
+        object: String,
+        /// Which part of it: header, manifest, section of which state.
+        part: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// An object that should exist does not.
+    #[error("{object}: object is missing from the storage")]
+    ObjectMissing {
+        /// Name of the stored object.
+        object: String,
+    },
+    /// Written by a newer release.
+    #[error(
+        "{object}: format version {found} is newer than {newest}, the newest this release reads; use a newer release"
+    )]
+    VersionTooNew {
+        /// Name of the stored object.
+        object: String,
+        /// Version found.
+        found: u16,
+        /// Newest version understood.
+        newest: u16,
+    },
+    /// A plain value does not decode as the type asked for.
+    #[error("value of key {key} does not decode as {wanted}: {reason}")]
+    Undecodable {
+        /// The key, printable.
+        key: String,
+        /// Name of the Rust type asked for.
+        wanted: &'static str,
+        /// What the decoder said.
+        reason: String,
+    },
+    /// The write would take the holder past its budget. Nothing was changed.
+    #[error("state would grow to {needed} bytes, over the budget of {budget}; raise the budget or remove state")]
+    OverBudget {
+        /// Size the state would have.
+        needed: usize,
+        /// The budget.
+        budget: usize,
+    },
+    /// Another writer has taken over.
+    #[error(
+        "fenced: this writer holds generation {held}, the storage is at generation {current}; another writer has taken over, stop this one"
+    )]
+    Fenced {
+        /// Generation of this writer.
+        held: u64,
+        /// Generation in the storage.
+        current: u64,
+    },
+    /// A checkpoint is under way; finish or abort it first.
+    #[error("a checkpoint is already under way; commit or abort it first")]
+    CheckpointUnderWay,
+    /// `step`, `commit` or `abort` without a checkpoint under way.
+    #[error("no checkpoint is under way")]
+    NoCheckpointUnderWay,
+    /// No checkpoint fits what was asked for.
+    #[error("no checkpoint {selector}; {available}")]
+    NoSuchCheckpoint {
+        /// What was asked for.
+        selector: String,
+        /// What there is instead.
+        available: String,
+    },
+    /// The checkpoint lacks a state of the program.
+    #[error(
+        "the checkpoint has no state `{state}`, which the program declares; restore with `allow_missing` to start it empty"
+    )]
+    StateMissing {
+        /// Name of the state.
+        state: String,
+    },
+    /// The checkpoint has a state the program does not declare.
+    #[error(
+        "the checkpoint has a state `{state}` that the program does not declare; restore with `allow_unknown` to drop it"
+    )]
+    StateUnknown {
+        /// Name of the state.
+        state: String,
+    },
+    /// The checkpoint's state was written under another schema.
+    #[error("state `{state}` has changed since the checkpoint: {reason}")]
+    StateChanged {
+        /// Name of the state.
+        state: String,
+        /// Kind, version or fingerprint: found and expected.
+        reason: String,
+    },
+    /// The definition of the application is wrong.
+    #[error("{path}: {reason}")]
+    Definition {
+        /// Where, such as `operator[1].window.tumbling`.
+        path: String,
+        /// What is wrong and what would be right.
+        reason: String,
+    },
+    /// An event does not fit what the operators need. State is unchanged.
+    #[error("operator `{operator}`, field `{field}`: {reason}")]
+    Event {
+        /// Name of the operator, empty when it is the event as such.
+        operator: String,
+        /// Name of the field.
+        field: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A bound of [`crate::limits`].
+    #[error("{what} is {found}, over the limit of {limit}")]
+    OverLimit {
+        /// Which quantity.
+        what: &'static str,
+        /// Its value.
+        found: u64,
+        /// The most allowed.
+        limit: u64,
+    },
+    /// The storage could not do what was asked.
+    #[error("storage: {operation} {object}: {reason}")]
+    Storage {
+        /// Which operation: put, read, list, delete, head.
+        operation: &'static str,
+        /// On which object.
+        object: String,
+        /// What the storage said.
+        reason: String,
+    },
+    /// Allocation failed.
+    #[error("out of memory while {doing} ({bytes} bytes)")]
+    OutOfMemory {
+        /// What was being done.
+        doing: &'static str,
+        /// How much was asked for.
+        bytes: usize,
+    },
+}
+
+/// Result with the core's [`Error`].
+pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+impl Error {
+    /// Whether stored data is damaged or lacks a part (exit code 3 of the command).
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Error::Damaged { .. } | Error::ObjectMissing { .. })
+    }
+
+    pub(crate) fn damaged(object: &str, part: impl Into<String>, reason: impl Into<String>) -> Self {
+        Error::Damaged { object: object.into(), part: part.into(), reason: reason.into() }
+    }
+
+    pub(crate) fn definition(path: impl Into<String>, reason: impl Into<String>) -> Self {
+        Error::Definition { path: path.into(), reason: reason.into() }
+    }
+}

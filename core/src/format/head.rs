@@ -1,0 +1,134 @@
+//! The head: the one record that changes. It says which checkpoints exist and who may write.
+//!
+//! Magic `EFXH`, format version (u16), 0 (u16), the record in postcard, XXH3 of all before it (u64,
+//! little-endian).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::manifest::{CheckpointSizes, Manifest, ObjectId};
+use super::{FORMAT_VERSION, append, hash64, read_all};
+use crate::error::{Error, Result};
+
+const MAGIC: &[u8; 4] = b"EFXH";
+const PREFIX_BYTES: usize = 8;
+const HASH_BYTES: usize = 8;
+/// How errors call the head.
+pub(crate) const HEAD_NAME: &str = "head";
+
+/// The published checkpoints of a storage and the generation of its writer.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Head {
+    /// Generation of the newest writer. Rises with every opening for writing, never falls.
+    pub generation: u64,
+    /// Number the next checkpoint takes.
+    pub next_id: u64,
+    /// Newest published checkpoint.
+    pub latest: Option<u64>,
+    /// Checkpoints that can be restored, in the order of their numbers.
+    pub entries: Vec<CatalogEntry>,
+}
+
+/// One published checkpoint, as lists show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatalogEntry {
+    /// The checkpoint.
+    pub object: ObjectId,
+    /// Checkpoint it builds on.
+    pub parent: Option<u64>,
+    /// Time of creation, milliseconds since 1970.
+    pub created_ms: i64,
+    /// Label, if it is a savepoint.
+    pub label: Option<String>,
+    /// Bytes of its object in the storage.
+    pub object_bytes: u64,
+    /// Sizes.
+    pub sizes: CheckpointSizes,
+    /// Objects a restore reads, as runs: first, count, generation.
+    pub(crate) needs: Vec<(u64, u64, u64)>,
+}
+
+impl CatalogEntry {
+    pub(crate) fn new(manifest: &Manifest, object_bytes: u64) -> Self {
+        let mut needs: Vec<(u64, u64, u64)> = Vec::new();
+        for object in manifest.needed_objects() {
+            match needs.last_mut() {
+                Some((first, count, generation))
+                    if *generation == object.generation && *first + *count == object.id =>
+                {
+                    *count += 1
+                }
+                _ => needs.push((object.id, 1, object.generation)),
+            }
+        }
+        CatalogEntry {
+            object: manifest.object,
+            parent: manifest.parent,
+            created_ms: manifest.created_ms,
+            label: manifest.label.clone(),
+            object_bytes,
+            sizes: manifest.sizes,
+            needs,
+        }
+    }
+
+    /// Whether a restore of this checkpoint reads `object`.
+    #[must_use]
+    pub fn needs(&self, object: ObjectId) -> bool {
+        self.needs.iter().any(|(first, count, generation)| {
+            *generation == object.generation && object.id >= *first && object.id - *first < *count
+        })
+    }
+
+    /// "full" if it carries all of its state itself, else "incremental".
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self.needs.as_slice() {
+            [(first, 1, _)] if *first == self.object.id => "full",
+            _ => "incremental",
+        }
+    }
+}
+
+impl Head {
+    /// Bytes of the record.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::from(*MAGIC);
+        out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+        out.extend_from_slice(&[0; 2]);
+        append(&mut out, self);
+        let hash = hash64(&out);
+        out.extend_from_slice(&hash.to_le_bytes());
+        out
+    }
+
+    /// Reads and checks a head record.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        let damaged = |reason: &str| Error::damaged(HEAD_NAME, "record", reason);
+        if bytes.len() < PREFIX_BYTES + HASH_BYTES || &bytes[..4] != MAGIC {
+            return Err(damaged("it is not a head record, or cut short"));
+        }
+        let (covered, hash) = bytes.split_at(bytes.len() - HASH_BYTES);
+        if hash64(covered).to_le_bytes() != hash {
+            return Err(damaged("it does not match its hash"));
+        }
+        let version = u16::from_le_bytes([covered[4], covered[5]]);
+        if version > FORMAT_VERSION {
+            return Err(Error::VersionTooNew { object: HEAD_NAME.into(), found: version, newest: FORMAT_VERSION });
+        }
+        let head: Head = read_all(&covered[PREFIX_BYTES..]).map_err(|malformed| damaged(&malformed.0))?;
+        if head.entries.windows(2).any(|pair| pair[0].object.id >= pair[1].object.id) {
+            return Err(damaged("checkpoints out of order"));
+        }
+        Ok(head)
+    }
+
+    /// The entry of a checkpoint.
+    #[must_use]
+    pub fn entry(&self, id: u64) -> Option<&CatalogEntry> {
+        self.entries.iter().find(|entry| entry.object.id == id)
+    }
+}

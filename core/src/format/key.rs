@@ -1,0 +1,156 @@
+//! Keys of operators: a tuple of values as bytes that sort like the tuple.
+//!
+//! Each value is a tag and its bytes: `00` null, `01` false, `02` true, `03` a number, `04` a string.
+//! A number is the largest double not above it, as 8 bytes big-endian with the sign turned so that
+//! bytes sort like numbers, and a `u16` big-endian of what is left of a whole number. A string is
+//! its UTF-8 with `00` written as `00 FF`, closed by `00 00`. Numbers equal in value are one key.
+
+use alloc::vec::Vec;
+
+use super::Malformed;
+use crate::value::{Text, Value, canonical};
+
+const NULL: u8 = 0;
+const FALSE: u8 = 1;
+const TRUE: u8 = 2;
+const NUMBER: u8 = 3;
+const STRING: u8 = 4;
+/// 2^63, the first double above every `i64`.
+const INT_LIMIT: f64 = 9_223_372_036_854_775_808.0;
+
+/// Appends one value of a key.
+pub(crate) fn append_value(out: &mut Vec<u8>, value: &Value) {
+    match value {
+        Value::Null => out.push(NULL),
+        Value::Bool(false) => out.push(FALSE),
+        Value::Bool(true) => out.push(TRUE),
+        Value::Int(int) => {
+            let nearest = *int as f64;
+            let below = if nearest >= INT_LIMIT || nearest as i64 > *int { nearest.next_down() } else { nearest };
+            append_number(out, below, (*int).wrapping_sub(below as i64) as u16);
+        }
+        Value::Float(float) => append_number(out, canonical(*float), 0),
+        Value::Str(text) => {
+            out.push(STRING);
+            for &byte in text.as_bytes() {
+                out.push(byte);
+                if byte == 0 {
+                    out.push(0xff);
+                }
+            }
+            out.extend_from_slice(&[0, 0]);
+        }
+    }
+}
+
+/// The values of a key.
+pub(crate) fn read_values(mut key: &[u8]) -> Result<Vec<Value>, Malformed> {
+    let mut values = Vec::new();
+    while let Some((&tag, rest)) = key.split_first() {
+        key = rest;
+        values.push(match tag {
+            NULL => Value::Null,
+            FALSE => Value::Bool(false),
+            TRUE => Value::Bool(true),
+            NUMBER => {
+                let (bytes, rest) =
+                    key.split_first_chunk::<10>().ok_or_else(|| Malformed::new("key: number too short"))?;
+                key = rest;
+                read_number(bytes)
+            }
+            STRING => {
+                let (text, rest) = read_string(key)?;
+                key = rest;
+                text
+            }
+            _ => return Err(Malformed::new("key: unknown kind of value")),
+        });
+    }
+    Ok(values)
+}
+
+fn append_number(out: &mut Vec<u8>, float: f64, rest: u16) {
+    let bits = float.to_bits();
+    let sortable = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
+    out.push(NUMBER);
+    out.extend_from_slice(&sortable.to_be_bytes());
+    out.extend_from_slice(&rest.to_be_bytes());
+}
+
+fn read_number(bytes: &[u8; 10]) -> Value {
+    let [a, b, c, d, e, f, g, h, i, j] = *bytes;
+    let sortable = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+    let bits = if sortable >> 63 == 1 { sortable & !(1 << 63) } else { !sortable };
+    let float = f64::from_bits(bits);
+    let whole = float as i64;
+    if (-INT_LIMIT..INT_LIMIT).contains(&float) && whole as f64 == float {
+        Value::Int(whole.wrapping_add(i64::from(u16::from_be_bytes([i, j]))))
+    } else {
+        Value::Float(float)
+    }
+}
+
+fn read_string(key: &[u8]) -> Result<(Value, &[u8]), Malformed> {
+    let mut bytes = Vec::new();
+    let mut at = 0;
+    loop {
+        match (key.get(at), key.get(at + 1)) {
+            (Some(0), Some(0)) => break,
+            (Some(0), Some(0xff)) => {
+                bytes.push(0);
+                at += 2;
+            }
+            (Some(0), _) | (None, _) => return Err(Malformed::new("key: string without its end")),
+            (Some(&byte), _) => {
+                bytes.push(byte);
+                at += 1;
+            }
+        }
+    }
+    let text = core::str::from_utf8(&bytes).map_err(|_| Malformed::new("key: string is not UTF-8"))?;
+    Ok((Value::Str(Text::new(text)), key.get(at + 2..).unwrap_or_default()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::String;
+    use proptest::prelude::*;
+
+    fn bytes(values: &[Value]) -> Vec<u8> {
+        let mut out = Vec::new();
+        values.iter().for_each(|value| append_value(&mut out, value));
+        out
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            (-3_i64..3).prop_map(Value::from),
+            (i64::MAX - 2000..=i64::MAX).prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            (-3_i64..3).prop_map(|int| Value::from(int as f64 / 2.0)),
+            any::<String>().prop_map(|text| Value::from(text.as_str())),
+            "[\0a]{0,3}".prop_map(|text| Value::from(text.as_str())),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn bytes_sort_like_values(a in prop::collection::vec(any_value(), 0..3), b in prop::collection::vec(any_value(), 0..3)) {
+            prop_assert_eq!(bytes(&a).cmp(&bytes(&b)), a.cmp(&b));
+        }
+
+        #[test]
+        fn keys_read_back(values in prop::collection::vec(any_value(), 0..4)) {
+            prop_assert_eq!(read_values(&bytes(&values)).unwrap(), values);
+        }
+
+        #[test]
+        fn any_bytes_are_an_error_at_most(key in prop::collection::vec(0_u8..6, 0..20)) {
+            let _ = read_values(&key);
+        }
+    }
+}

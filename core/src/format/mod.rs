@@ -1,0 +1,159 @@
+//! The only code that knows bytes. One file a record, writer and reader next to each other.
+//!
+//! The specification is `core/FORMAT.md`; each of its sections names the file here.
+//!
+//! Invariants:
+//! - little-endian, no `usize`, one NaN and one zero: the same state gives the same bytes everywhere;
+//! - a reader never trusts a length before the hash over it has been checked, and never allocates
+//!   more than the stored bytes can account for.
+
+pub(crate) mod accumulator;
+pub(crate) mod head;
+pub(crate) mod key;
+pub(crate) mod manifest;
+pub(crate) mod object;
+pub(crate) mod pattern;
+pub(crate) mod rows;
+pub(crate) mod section;
+pub(crate) mod window;
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+/// The format this release writes. It reads this one and all before it.
+pub const FORMAT_VERSION: u16 = 1;
+
+/// Bytes that do not say what they should; the caller adds object and part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed(pub(crate) String);
+
+impl Malformed {
+    pub(crate) fn new(reason: impl Into<String>) -> Self {
+        Malformed(reason.into())
+    }
+}
+
+impl core::fmt::Display for Malformed {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<postcard::Error> for Malformed {
+    fn from(error: postcard::Error) -> Self {
+        Malformed(error.to_string())
+    }
+}
+
+/// Appends a record in postcard's encoding.
+pub(crate) fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, record: &T) {
+    let bytes = core::mem::take(out);
+    // Growable output and length-prefixed sequences only: no input makes this fail.
+    match postcard::to_extend(record, bytes) {
+        Ok(bytes) => *out = bytes,
+        Err(error) => unreachable!("encoding into memory failed: {error}"),
+    }
+}
+
+/// Reads a record that takes all of `bytes`.
+pub(crate) fn read_all<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Malformed> {
+    let (record, rest) = postcard::take_from_bytes(bytes)?;
+    if rest.is_empty() { Ok(record) } else { Err(Malformed::new("bytes left over at the end of a record")) }
+}
+
+/// Appends an unsigned number as a varint.
+pub(crate) fn append_varint(out: &mut Vec<u8>, mut number: u64) {
+    while number >= 0x80 {
+        out.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    out.push(number as u8);
+}
+
+/// A cursor over bytes that answers `Malformed` where they end too early.
+pub(crate) struct Cursor<'a> {
+    bytes: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Self {
+        Cursor { bytes }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    pub(crate) fn take(&mut self, count: u64) -> Result<&'a [u8], Malformed> {
+        let count = usize::try_from(count).ok().filter(|count| *count <= self.bytes.len());
+        let (taken, rest) = count
+            .and_then(|count| self.bytes.split_at_checked(count))
+            .ok_or_else(|| Malformed::new("ends in the middle of a record"))?;
+        self.bytes = rest;
+        Ok(taken)
+    }
+
+    pub(crate) fn byte(&mut self) -> Result<u8, Malformed> {
+        Ok(self.take(1)?[0])
+    }
+
+    pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
+        let mut number = 0_u64;
+        for shift in (0..64).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u64::from(byte & 0x7f);
+            if shift == 63 && bits > 1 {
+                break;
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok(number);
+            }
+        }
+        Err(Malformed::new("a number is longer than 64 bits"))
+    }
+}
+
+/// XXH3, 64 bits, seed 0: sections, manifests and head records.
+pub(crate) fn hash64(bytes: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(bytes)
+}
+
+/// Hash of an encoded key. Frozen: it decides the key group of every stored row.
+#[inline]
+pub(crate) fn key_hash(key: &[u8]) -> u64 {
+    xxhash_rust::xxh3::xxh3_64(key)
+}
+
+/// Key group of a key: bits 32 and up of its hash, modulo the number of groups. The low bits stay
+/// free for the hash table of the group.
+#[inline]
+pub(crate) fn key_group(hash: u64, groups: u16) -> u16 {
+    ((hash >> 32) as u32 % u32::from(groups)) as u16
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn varints_read_back_and_agree_with_postcard() {
+        for number in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
+            let mut out = Vec::new();
+            append_varint(&mut out, number);
+            assert_eq!(out, postcard::to_allocvec(&number).unwrap());
+            assert_eq!(out.len(), crate::value::varint_len(number));
+            assert_eq!(Cursor::new(&out).varint().unwrap(), number);
+        }
+        assert!(Cursor::new(&[0xff; 11]).varint().is_err());
+        assert!(Cursor::new(&[0x80]).varint().is_err());
+    }
+
+    #[test]
+    fn the_hash_of_keys_is_frozen() {
+        assert_eq!(key_hash(b""), 0x2d06_8005_38d3_94c2);
+        assert_eq!(key_group(key_hash(b"JFK"), 128), key_group(key_hash(b"JFK"), 128));
+    }
+}

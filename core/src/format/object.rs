@@ -1,0 +1,102 @@
+//! The checkpoint object: header · sections · manifest · trailer. Written once, never changed.
+//!
+//! Header, 24 bytes: magic `EFXC`, format version (u16), 0 (u16), checkpoint id (u64), generation
+//! (u64). Trailer, 24 bytes: length of the manifest (u64), XXH3 of header ‖ manifest ‖ that length
+//! (u64), 0 (u32), magic `EFXT`. All little-endian.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use super::manifest::{Manifest, ObjectId};
+use super::{FORMAT_VERSION, hash64};
+use crate::error::{Error, Result};
+use crate::limits::MANIFEST_BYTES_MAX;
+
+pub(crate) const HEADER_BYTES: usize = 24;
+pub(crate) const TRAILER_BYTES: usize = 24;
+const HEADER_MAGIC: &[u8; 4] = b"EFXC";
+const TRAILER_MAGIC: &[u8; 4] = b"EFXT";
+
+/// The first bytes of an object.
+pub(crate) fn header(object: ObjectId) -> [u8; HEADER_BYTES] {
+    let mut header = [0; HEADER_BYTES];
+    header[..4].copy_from_slice(HEADER_MAGIC);
+    header[4..6].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
+    header[8..16].copy_from_slice(&object.id.to_le_bytes());
+    header[16..].copy_from_slice(&object.generation.to_le_bytes());
+    header
+}
+
+/// Closes an object that begins with [`header`]: manifest and trailer.
+pub(crate) fn append_manifest(object: &mut Vec<u8>, manifest: &Manifest) {
+    let bytes = manifest.to_bytes();
+    let len = (bytes.len() as u64).to_le_bytes();
+    let hash = manifest_hash(&object[..HEADER_BYTES], &bytes, &len);
+    object.extend_from_slice(&bytes);
+    object.extend_from_slice(&len);
+    object.extend_from_slice(&hash.to_le_bytes());
+    object.extend_from_slice(&[0; 4]);
+    object.extend_from_slice(TRAILER_MAGIC);
+}
+
+/// Length of the manifest in front of this trailer.
+pub(crate) fn read_trailer(name: &str, trailer: &[u8]) -> Result<u64> {
+    let damaged = |reason| Error::damaged(name, "trailer", reason);
+    let trailer: &[u8; TRAILER_BYTES] = trailer
+        .try_into()
+        .map_err(|_| damaged(format!("the object ends after {} bytes, before its trailer", trailer.len())))?;
+    if &trailer[20..] != TRAILER_MAGIC {
+        return Err(damaged("it does not end like a checkpoint; it is cut short or another file".into()));
+    }
+    if trailer[16..20] != [0; 4] {
+        return Err(damaged("reserved bytes are not zero".into()));
+    }
+    let len = read_u64(&trailer[..8]);
+    if len > MANIFEST_BYTES_MAX {
+        return Err(damaged(format!("it claims a manifest of {len} bytes")));
+    }
+    Ok(len)
+}
+
+/// Reads a manifest from the object's header and `tail`: manifest and trailer.
+pub(crate) fn read_manifest(object: ObjectId, header_bytes: &[u8], tail: &[u8]) -> Result<Manifest> {
+    let name = object.name();
+    let damaged = |part: &str, reason: &str| Error::damaged(&name, part, reason);
+    let (body, trailer) = tail
+        .len()
+        .checked_sub(TRAILER_BYTES)
+        .map(|at| tail.split_at(at))
+        .ok_or_else(|| damaged("trailer", "the object ends before its trailer"))?;
+    let len = read_trailer(&name, trailer)?;
+    if body.len() as u64 != len {
+        return Err(damaged("manifest", "the object ends in the middle of its manifest"));
+    }
+    if header_bytes.len() != HEADER_BYTES || &header_bytes[..4] != HEADER_MAGIC {
+        return Err(damaged("header", "it does not begin like a checkpoint"));
+    }
+    let version = u16::from_le_bytes([header_bytes[4], header_bytes[5]]);
+    let hash_matches = manifest_hash(header_bytes, body, &trailer[..8]) == read_u64(&trailer[8..16]);
+    if version > FORMAT_VERSION && hash_matches {
+        return Err(Error::VersionTooNew { object: name, found: version, newest: FORMAT_VERSION });
+    }
+    if !hash_matches {
+        return Err(damaged("manifest", "header and manifest do not match their hash"));
+    }
+    let manifest = Manifest::from_bytes(body).map_err(|malformed| damaged("manifest", &malformed.0))?;
+    if header_bytes != header(object) || manifest.object != object {
+        return Err(damaged("header", "it is another checkpoint than its name says"));
+    }
+    Ok(manifest)
+}
+
+fn manifest_hash(header: &[u8], manifest: &[u8], len: &[u8]) -> u64 {
+    let mut all = Vec::with_capacity(header.len() + manifest.len() + len.len());
+    all.extend_from_slice(header);
+    all.extend_from_slice(manifest);
+    all.extend_from_slice(len);
+    hash64(&all)
+}
+
+fn read_u64(bytes: &[u8]) -> u64 {
+    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}

@@ -1,0 +1,44 @@
+#![doc = include_str!("../README.md")]
+#![no_std]
+
+extern crate alloc;
+
+mod backend;
+mod bytes;
+mod checkpoint;
+pub mod definition;
+mod engine;
+mod error;
+mod format;
+pub mod limits;
+mod operator;
+mod state;
+mod tracked;
+mod value;
+
+pub use crate::value::{BufferedEvent, Event, Footprint, Text, Value};
+
+pub use crate::definition::Function;
+pub use crate::state::{
+    AccumulateError, Accumulator, AggregationState, CheckpointRequest, DistinctValues, MedianValues, Migrate,
+    PartialMatch, PatternState, PlainValue, RestoreOptions, StateHolder, StateHolderBuilder, StepProgress, Window,
+    WindowState,
+};
+pub use crate::tracked::{TrackedDeque, TrackedMap, TrackedValue};
+
+pub use crate::engine::{Engine, MatchedStep, Output};
+
+pub use crate::backend::{Backend, MemoryBackend, drive};
+pub use crate::checkpoint::{
+    ByteRange, Capture, EncodedCheckpoint, Finding, KeyDifference, ObjectInfo, OpenWriter, Procedure, Prune, Publish,
+    Published, ReadHead, ReadManifest, Republish, Request, Response, Restore, RestoredCheckpoint, Retention, Selector,
+    StateContents, Step, Verify, VerifyReport, Writer, contents, difference, retain,
+};
+pub use crate::format::head::{CatalogEntry, Head};
+pub use crate::format::manifest::{
+    CheckpointSizes, EngineProgress, Manifest, ObjectId, Progress, StateDescriptor, StateKind,
+};
+pub use crate::format::section::Compression;
+pub use crate::format::{FORMAT_VERSION, Malformed};
+
+pub use crate::error::{Error, Result};

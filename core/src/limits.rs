@@ -1,0 +1,60 @@
+//! Every bound of the engine, in one place, related to each other at compile time.
+
+/// Key groups of a holder unless it says otherwise. Frozen in each checkpoint.
+pub const KEY_GROUPS_DEFAULT: u16 = 128;
+/// Most key groups a holder may have.
+pub const KEY_GROUPS_MAX: u16 = 1024;
+/// Longest encoded key, in bytes.
+pub const KEY_BYTES_MAX: usize = 64 * 1024;
+/// Most named states of one holder.
+pub const STATES_MAX: usize = 1024;
+/// Longest label of a savepoint, in bytes of UTF-8.
+pub const LABEL_BYTES_MAX: usize = 200;
+/// Farthest time from 1970 in either direction, in milliseconds: the range of a JavaScript date.
+pub const TIMESTAMP_MS_MAX: i64 = 8_640_000_000_000_000;
+/// Longest duration of a definition, in milliseconds.
+pub const DURATION_MS_MAX: i64 = TIMESTAMP_MS_MAX;
+/// Most windows one event may belong to (`size / every` of a hopping window).
+pub const WINDOWS_PER_EVENT_MAX: i64 = 10_000;
+/// Most steps of a pattern.
+pub const PATTERN_STEPS_MAX: usize = 64;
+/// Most fields of an event.
+pub const FIELDS_MAX: usize = 10_000;
+
+/// Longest independently compressed block, in raw bytes. Below 65,535 the compressor's table is
+/// the same on 32-bit and 64-bit machines, which keeps checkpoints equal byte for byte.
+pub const LZ4_BLOCK_BYTES: usize = 65_280;
+/// LZ4 cannot shrink a block by more than this factor; a claim beyond it is damage.
+pub const LZ4_RATIO_MAX: u64 = 256;
+/// Raw size a section of base rows aims at; larger ranges of key groups are split.
+pub const BASE_SECTION_BYTES: u64 = 64 * 1024;
+/// Raw size a section of delta rows aims at.
+pub const DELTA_SECTION_BYTES: u64 = 1024 * 1024;
+/// Largest section, in raw bytes.
+pub const SECTION_RAW_BYTES_MAX: u64 = 1 << 32;
+/// Largest manifest, in bytes.
+pub const MANIFEST_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Largest head record, in bytes.
+pub const HEAD_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// What compaction may write for each dirty byte, as a fraction of 100. With 80, writing stays
+/// at 1.8 × the dirty bytes and a full round of bases takes 1.25 × the live bytes of deltas,
+/// so that a restore reads 1 + 1.25 = 2.25 × the live bytes.
+pub const COMPACTION_SHARE_PERCENT: u64 = 80;
+/// Above this many hundredths of the live bytes a restore reads too much (state has shrunk), and
+/// compaction spends all that the bound on writing leaves.
+pub const RESTORE_READ_PERCENT_HIGH: u64 = 235;
+/// Bytes a section costs in every manifest that names it; counted as dirty, so that many tiny
+/// deltas are folded into bases before the manifest outgrows them.
+pub const SECTION_NAMING_BYTES: u64 = 24;
+
+/// Tombstones a write releases on its way, so that no single call has to release them all.
+pub const RELEASE_PER_WRITE: usize = 4;
+/// What capturing one row costs of a step's budget, beside its bytes.
+pub const STEP_ROW_BYTES: usize = 64;
+
+const _: () = assert!(LZ4_BLOCK_BYTES < u16::MAX as usize);
+const _: () = assert!(KEY_GROUPS_DEFAULT <= KEY_GROUPS_MAX && KEY_GROUPS_DEFAULT.is_power_of_two());
+const _: () = assert!(100 + 100 * 100 / COMPACTION_SHARE_PERCENT <= RESTORE_READ_PERCENT_HIGH);
+const _: () = assert!(RESTORE_READ_PERCENT_HIGH < 250 && COMPACTION_SHARE_PERCENT < 100);
+const _: () = assert!(BASE_SECTION_BYTES < DELTA_SECTION_BYTES && DELTA_SECTION_BYTES < SECTION_RAW_BYTES_MAX);

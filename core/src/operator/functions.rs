@@ -1,0 +1,175 @@
+//! The functions of an operator, resolved to places in the event.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::definition::{Compute, Function};
+use crate::error::{Error, Result};
+use crate::state::{AccumulateError, Accumulator};
+use crate::value::{Event, Value};
+
+/// A refused value: the field and why.
+pub(super) type Refusal = (String, AccumulateError);
+
+#[derive(Debug)]
+pub(super) struct Functions {
+    functions: Vec<ResolvedFunction>,
+}
+
+#[derive(Debug)]
+struct ResolvedFunction {
+    name: Arc<str>,
+    function: Function,
+    /// Place and name of the field; `None` counts events.
+    field: Option<(usize, Arc<str>)>,
+    /// Kinds of value it has seen, over all keys.
+    kinds: u8,
+    /// Sum of the magnitudes of the whole numbers it has seen, over all keys. While it fits in
+    /// `i64` no sum overflows.
+    magnitude: u64,
+}
+
+const KIND_NUMBER: u8 = 1;
+const KIND_STRING: u8 = 2;
+const KIND_BOOL: u8 = 4;
+
+impl Functions {
+    pub(super) fn new(compute: &[Compute], place: &dyn Fn(&str) -> usize) -> Self {
+        let resolve = |compute: &Compute| ResolvedFunction {
+            name: compute.name.as_str().into(),
+            function: compute.function,
+            field: compute.field.as_deref().map(|field| (place(field), field.into())),
+            kinds: 0,
+            magnitude: 0,
+        };
+        Functions { functions: compute.iter().map(resolve).collect() }
+    }
+
+    pub(super) fn accumulators(&self) -> Vec<Accumulator> {
+        self.functions.iter().map(|function| Accumulator::new(function.function)).collect()
+    }
+
+    /// The values the functions want of an event, one a function.
+    pub(super) fn project(&self, event: &Event) -> Event {
+        let value = |function: &ResolvedFunction| {
+            function.field.as_ref().map_or(Value::Null, |(place, _)| value_at(event, *place).clone())
+        };
+        Event { timestamp: event.timestamp, values: self.functions.iter().map(value).collect() }
+    }
+
+    /// Adds an event to accumulators that [`Functions::check`] has asked.
+    pub(super) fn add(&self, accumulators: &mut [Accumulator], event: &Event) -> Result<()> {
+        for (function, accumulator) in self.functions.iter().zip(accumulators) {
+            match &function.field {
+                Some((place, _)) => add(accumulator, event.timestamp, value_at(event, *place))?,
+                None => accumulator.add_event(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds an event made by [`Functions::project`].
+    pub(super) fn add_projected(&self, accumulators: &mut [Accumulator], projected: &Event) -> Result<()> {
+        for ((function, accumulator), value) in self.functions.iter().zip(accumulators).zip(&projected.values) {
+            match &function.field {
+                Some(_) => add(accumulator, projected.timestamp, value)?,
+                None => accumulator.add_event(),
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn results(&self, accumulators: &[Accumulator]) -> Vec<(Arc<str>, Value)> {
+        let functions = self.functions.iter().zip(accumulators);
+        functions.map(|(function, accumulator)| (Arc::clone(&function.name), accumulator.result())).collect()
+    }
+
+    /// Whether accumulators, whatever they hold, would take an event.
+    ///
+    /// `Ok(true)`: certainly. `Ok(false)`: it depends on what they hold; ask
+    /// [`Functions::check_against`]. What was seen is remembered, so that the answer is `true` as
+    /// long as no sum can overflow and no kinds can be mixed.
+    pub(super) fn check(&mut self, event: &Event) -> Result<bool, Refusal> {
+        let mut certain = true;
+        for function in &mut self.functions {
+            let Some((place, name)) = &function.field else { continue };
+            let value = value_at(event, *place);
+            if let Err(error) = Accumulator::new(function.function).check(value) {
+                return Err((String::from(&**name), error));
+            }
+            certain &= function.remember(value);
+        }
+        Ok(certain)
+    }
+
+    /// Whether these accumulators would take an event. Changes nothing.
+    pub(super) fn check_against(&self, accumulators: &[Accumulator], event: &Event) -> Result<(), Refusal> {
+        for (function, accumulator) in self.functions.iter().zip(accumulators) {
+            if let Some((place, name)) = &function.field {
+                accumulator.check(value_at(event, *place)).map_err(|error| (String::from(&**name), error))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Remembers what restored accumulators hold.
+    pub(super) fn resume(&mut self, accumulators: &[Accumulator]) {
+        for (function, accumulator) in self.functions.iter_mut().zip(accumulators) {
+            match accumulator {
+                Accumulator::Sum { int_sum, .. } => {
+                    function.kinds |= KIND_NUMBER;
+                    function.magnitude = function.magnitude.saturating_add(int_sum.unsigned_abs());
+                }
+                Accumulator::Min(Some(value)) | Accumulator::Max(Some(value)) => function.kinds |= kind_of(value),
+                _ => {}
+            }
+        }
+    }
+
+    /// The name of a function's field, for messages.
+    pub(super) fn field_name(&self, at: usize) -> String {
+        self.functions
+            .get(at)
+            .and_then(|function| function.field.as_ref())
+            .map_or_else(String::new, |(_, name)| String::from(&**name))
+    }
+}
+
+impl ResolvedFunction {
+    /// Takes note of a value; whether any accumulator of this function would take it.
+    fn remember(&mut self, value: &Value) -> bool {
+        match (self.function, value) {
+            (Function::Sum, Value::Int(int)) => {
+                self.magnitude = self.magnitude.saturating_add(int.unsigned_abs());
+                self.magnitude <= i64::MAX as u64
+            }
+            (Function::Min | Function::Max, value) => {
+                self.kinds |= kind_of(value);
+                self.kinds.count_ones() <= 1
+            }
+            _ => true,
+        }
+    }
+}
+
+fn kind_of(value: &Value) -> u8 {
+    match value {
+        Value::Null => 0,
+        Value::Bool(_) => KIND_BOOL,
+        Value::Int(_) | Value::Float(_) => KIND_NUMBER,
+        Value::Str(_) => KIND_STRING,
+    }
+}
+
+fn value_at(event: &Event, place: usize) -> &Value {
+    event.values.get(place).unwrap_or(&Value::Null)
+}
+
+fn add(accumulator: &mut Accumulator, timestamp: i64, value: &Value) -> Result<()> {
+    accumulator.add(timestamp, value).map_err(|error| Error::Event {
+        operator: String::new(),
+        field: String::new(),
+        reason: alloc::format!("{error}"),
+    })
+}

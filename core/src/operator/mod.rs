@@ -1,0 +1,190 @@
+//! Operators: definitions resolved against the fields of a stream, and what each does with events.
+
+mod aggregation;
+mod condition;
+mod functions;
+mod output;
+mod pattern;
+mod timers;
+mod window;
+
+pub use output::{MatchedStep, Output};
+pub(crate) use timers::{Timer, Timers};
+
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use self::aggregation::AggregationPlan;
+use self::condition::Check;
+use self::pattern::PatternPlan;
+use self::window::WindowPlan;
+use crate::definition::{OperatorDefinition, OperatorKind, hint};
+use crate::error::{Error, Result};
+use crate::format::key;
+use crate::format::manifest::{StateDescriptor, StateKind};
+use crate::state::StateHolder;
+use crate::value::{Event, Value};
+
+/// An operator of a running engine.
+#[derive(Debug)]
+pub(crate) struct Operator {
+    pub(crate) name: Arc<str>,
+    /// Names and places of the key's fields.
+    key: Vec<(Arc<str>, usize)>,
+    filter: Vec<Check>,
+    kind: Kind,
+    pub(crate) descriptor: StateDescriptor,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Window(WindowPlan),
+    Pattern(PatternPlan),
+    Aggregation(AggregationPlan),
+}
+
+/// What an operator works with while it takes an event or a timer.
+pub(crate) struct Context<'a> {
+    /// Number of the operator, which orders results of one moment.
+    pub(crate) number: u16,
+    pub(crate) operator: &'a Operator,
+    pub(crate) holder: &'a mut StateHolder,
+    pub(crate) timers: &'a mut Timers,
+    pub(crate) outputs: &'a mut VecDeque<Output>,
+    pub(crate) results: &'a mut u64,
+    pub(crate) late: &'a mut u64,
+    /// Watermark before the event, or the one that released a timer.
+    pub(crate) watermark: i64,
+    /// Number of the event in the input.
+    pub(crate) sequence: u64,
+}
+
+impl Context<'_> {
+    /// Place of the operator's state in the holder: plain values come first.
+    fn state(&self) -> usize {
+        usize::from(self.number) + 1
+    }
+
+    fn emit(&mut self, key: &[u8], mut output: Output) {
+        let values = key::read_values(key).unwrap_or_default();
+        output.operator = Arc::clone(&self.operator.name);
+        output.key = self.operator.key.iter().map(|(name, _)| Arc::clone(name)).zip(values).collect();
+        *self.results += 1;
+        self.outputs.push_back(output);
+    }
+}
+
+impl Operator {
+    /// Resolves an operator against the fields of the stream.
+    pub(crate) fn new(definition: &OperatorDefinition, path: &str, fields: &[Arc<str>]) -> Result<Self> {
+        for (within, name) in definition.fields() {
+            if !fields.iter().any(|field| **field == *name) {
+                let hint = hint::hint(name, fields.iter().map(AsRef::as_ref));
+                return Err(Error::definition(
+                    format!("{path}.{within}"),
+                    format!("the source has no field `{name}`{hint}"),
+                ));
+            }
+        }
+        let place = |name: &str| fields.iter().position(|field| **field == *name).unwrap_or(0);
+        let (kind, state) = match &definition.kind {
+            OperatorKind::Window { window, compute } => {
+                (Kind::Window(WindowPlan::new(*window, compute, &place)), StateKind::Windows)
+            }
+            OperatorKind::Pattern { steps, within_ms, skip } => {
+                (Kind::Pattern(PatternPlan::new(steps, *within_ms, *skip, fields, &place)), StateKind::Patterns)
+            }
+            OperatorKind::Aggregation { compute, emit } => {
+                (Kind::Aggregation(AggregationPlan::new(compute, *emit, &place)), StateKind::Aggregations)
+            }
+        };
+        Ok(Operator {
+            name: definition.name.as_str().into(),
+            key: definition.key.iter().map(|name| (name.as_str().into(), place(name))).collect(),
+            filter: Check::all(&definition.filter, &[], &place),
+            kind,
+            descriptor: StateDescriptor::new(definition.name.clone(), state, 1, describe(definition, state, fields)),
+        })
+    }
+
+    /// The key of an event, into `key`; `false` if the filter keeps the event away.
+    pub(crate) fn admits(&self, event: &Event, key: &mut Vec<u8>) -> bool {
+        if !self.filter.iter().all(|check| check.holds(event, &[])) {
+            return false;
+        }
+        key.clear();
+        for (_, place) in &self.key {
+            key::append_value(key, event.values.get(*place).unwrap_or(&Value::Null));
+        }
+        true
+    }
+
+    /// Whether the operator could take the event. Nothing changes.
+    pub(crate) fn check(&mut self, holder: &mut StateHolder, state: usize, key: &[u8], event: &Event) -> Result<()> {
+        let refused = |name: &Arc<str>, field: String, reason: String| Error::Event {
+            operator: String::from(&**name),
+            field,
+            reason,
+        };
+        let result = match &mut self.kind {
+            Kind::Window(plan) => plan.check(holder, state, key, event),
+            Kind::Pattern(_) => Ok(()),
+            Kind::Aggregation(plan) => plan.check(holder, state, key, event),
+        };
+        result.map_err(|(field, error)| refused(&self.name, field, format!("{error}")))
+    }
+
+    /// Takes an event that [`Operator::admits`] and [`Operator::check`] let through.
+    pub(crate) fn take(context: &mut Context<'_>, key: &[u8], event: &Event) -> Result<()> {
+        let operator = context.operator;
+        match &operator.kind {
+            Kind::Window(plan) => plan.take(context, key, event),
+            Kind::Pattern(plan) => plan.take(context, key, event),
+            Kind::Aggregation(plan) => plan.take(context, key, event),
+        }
+    }
+
+    /// Takes a timer that the watermark has reached.
+    pub(crate) fn fire(context: &mut Context<'_>, timer: &Timer) -> Result<()> {
+        let operator = context.operator;
+        match &operator.kind {
+            Kind::Window(plan) => plan.fire(context, timer),
+            Kind::Pattern(plan) => plan.fire(context, timer),
+            Kind::Aggregation(_) => Ok(()),
+        }
+    }
+
+    /// Gives out what the end of the source releases beside timers.
+    pub(crate) fn finish(context: &mut Context<'_>) -> Result<()> {
+        let operator = context.operator;
+        match &operator.kind {
+            Kind::Window(plan) => plan.finish(context),
+            Kind::Pattern(_) => Ok(()),
+            Kind::Aggregation(plan) => plan.finish(context),
+        }
+    }
+
+    /// Sets up what is derived from restored state: timers, and the guards of functions.
+    pub(crate) fn resume(&mut self, number: u16, holder: &mut StateHolder, timers: &mut Timers) {
+        let state = usize::from(number) + 1;
+        match &mut self.kind {
+            Kind::Window(plan) => plan.resume(number, state, holder, timers),
+            Kind::Pattern(plan) => plan.resume(number, state, holder, timers),
+            Kind::Aggregation(plan) => plan.resume(state, holder),
+        }
+    }
+}
+
+/// What the fingerprint of an operator's state covers. A pattern keeps whole events, so that the
+/// fields of the stream are part of it.
+fn describe(definition: &OperatorDefinition, state: StateKind, fields: &[Arc<str>]) -> String {
+    let operator = definition.to_canonical_json();
+    if state != StateKind::Patterns {
+        return operator;
+    }
+    let fields: Vec<serde_json::Value> = fields.iter().map(|field| serde_json::Value::from(&**field)).collect();
+    format!("{{\"operator\":{operator},\"fields\":{}}}", serde_json::Value::from(fields))
+}

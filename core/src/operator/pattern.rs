@@ -1,0 +1,188 @@
+//! Patterns: sequences of events of a key.
+//!
+//! An event waits until the watermark has reached it; then, by time and input order, it first
+//! advances the partial matches, oldest first, and then may start one.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::Context;
+use super::condition::Check;
+use super::output::{MatchedStep, Output};
+use super::timers::{Purpose, Timer, Timers};
+use crate::bytes::SmallBytes;
+use crate::definition::{PatternStep, Skip};
+use crate::error::Result;
+use crate::state::{PatternState, StateHolder};
+use crate::value::{BufferedEvent, Event};
+
+#[derive(Debug)]
+pub(super) struct PatternPlan {
+    steps: Vec<Step>,
+    within_ms: Option<i64>,
+    skip: Skip,
+    fields: Arc<[Arc<str>]>,
+    /// Whether some step must be met by the very next event, so that every event counts.
+    strict: bool,
+}
+
+#[derive(Debug)]
+struct Step {
+    name: Arc<str>,
+    next: bool,
+    checks: Vec<Check>,
+}
+
+impl PatternPlan {
+    pub(super) fn new(
+        steps: &[PatternStep],
+        within_ms: Option<i64>,
+        skip: Skip,
+        fields: &[Arc<str>],
+        place: &dyn Fn(&str) -> usize,
+    ) -> Self {
+        let resolve = |(at, step): (usize, &PatternStep)| Step {
+            name: step.name.as_str().into(),
+            next: step.next,
+            checks: Check::all(&step.conditions, &steps[..at], place),
+        };
+        PatternPlan {
+            steps: steps.iter().enumerate().map(resolve).collect(),
+            within_ms,
+            skip,
+            fields: fields.into(),
+            strict: steps.iter().any(|step| step.next),
+        }
+    }
+
+    pub(super) fn take(&self, context: &mut Context<'_>, key: &[u8], event: &Event) -> Result<()> {
+        if event.timestamp < context.watermark {
+            *context.late += 1;
+            return Ok(());
+        }
+        // An event that no step can take changes nothing, unless a step insists on the next one.
+        if !self.strict && !self.steps.iter().any(|step| step.checks.iter().all(|check| check.may_hold(event))) {
+            return Ok(());
+        }
+        let state = context.state();
+        let Some(patterns) = context.holder.patterns_at(state) else { return Ok(()) };
+        let waiting = BufferedEvent { sequence: context.sequence, event: event.clone() };
+        patterns.update(key, PatternState::new, |held| held.wait(waiting))?;
+        context.timers.set(event_timer(context.number, key, event.timestamp, context.sequence));
+        Ok(())
+    }
+
+    pub(super) fn fire(&self, context: &mut Context<'_>, fired: &Timer) -> Result<()> {
+        let (number, watermark, state) = (context.number, context.watermark, context.state());
+        let key = fired.key.as_slice();
+        let Some(patterns) = context.holder.patterns_at(state) else { return Ok(()) };
+        if fired.purpose == Purpose::Expire {
+            // The match may have been completed or dropped: then the state stays as it is.
+            let expired =
+                |first_ms: i64| self.within_ms.is_some_and(|within| first_ms.saturating_add(within) < watermark);
+            if patterns.get(key).is_some_and(|held| held.partials().iter().any(|partial| expired(partial.first_ms()))) {
+                patterns.modify(key, |held| held.retain(|partial| !expired(partial.first_ms())));
+            }
+        } else {
+            let (within, timers) = (self.within_ms, &mut *context.timers);
+            let started = |event: &BufferedEvent| {
+                if let Some(within) = within {
+                    timers.set(expire_timer(number, key, event.event.timestamp, within, event.sequence));
+                }
+            };
+            let matches = patterns.modify(key, |held| match held.take_due(fired.time) {
+                Some(event) => self.advance(held, event, started),
+                None => Vec::new(),
+            });
+            for events in matches.unwrap_or_default() {
+                let matched = self.steps.iter().zip(events).map(|(step, event)| MatchedStep {
+                    step: Arc::clone(&step.name),
+                    timestamp: event.timestamp,
+                    fields: Arc::clone(&self.fields),
+                    values: event.values,
+                });
+                context.emit(key, Output { matched: matched.collect(), ..Output::default() });
+            }
+        }
+        let Some(patterns) = context.holder.patterns_at(state) else { return Ok(()) };
+        if patterns.get(key).is_some_and(PatternState::is_empty) {
+            patterns.remove(key);
+        }
+        Ok(())
+    }
+
+    /// Lets one event take part; gives the matches it completes, oldest first.
+    fn advance(
+        &self,
+        held: &mut PatternState,
+        event: BufferedEvent,
+        started: impl FnOnce(&BufferedEvent),
+    ) -> Vec<Vec<Event>> {
+        let mut matches = Vec::new();
+        let mut at = 0;
+        while let Some(partial) = held.partials().get(at) {
+            let in_time =
+                self.within_ms.is_none_or(|within| event.event.timestamp.saturating_sub(partial.first_ms()) <= within);
+            let step = self.steps.get(partial.events().len());
+            let fits = in_time && step.is_some_and(|step| step.fits(&event.event, partial.events()));
+            if !fits {
+                // Too late for `within`, or not the next event that had to fit: it is over.
+                if !in_time || step.is_none_or(|step| step.next) {
+                    held.drop_at(at);
+                } else {
+                    at += 1;
+                }
+            } else if partial.events().len() + 1 < self.steps.len() {
+                held.advance(at, event.event.clone());
+                at += 1;
+            } else if let Some(partial) = held.drop_at(at) {
+                let mut events = partial.events;
+                events.push(event.event.clone());
+                matches.push(events);
+                if self.skip == Skip::PastLast {
+                    held.retain(|_| false);
+                    return matches;
+                }
+            }
+        }
+        if self.steps[0].fits(&event.event, &[]) {
+            if self.steps.len() == 1 {
+                matches.push(alloc::vec![event.event]);
+            } else {
+                started(&event);
+                held.start(event);
+            }
+        }
+        matches
+    }
+
+    pub(super) fn resume(&mut self, number: u16, state: usize, holder: &mut StateHolder, timers: &mut Timers) {
+        let Some(patterns) = holder.patterns_at(state) else { return };
+        for (key, held) in patterns.iter() {
+            for event in held.pending() {
+                timers.set(event_timer(number, key, event.event.timestamp, event.sequence));
+            }
+            if let Some(within) = self.within_ms {
+                for partial in held.partials() {
+                    timers.set(expire_timer(number, key, partial.first_ms(), within, partial.id()));
+                }
+            }
+        }
+    }
+}
+
+impl Step {
+    fn fits(&self, event: &Event, earlier: &[Event]) -> bool {
+        self.checks.iter().all(|check| check.holds(event, earlier))
+    }
+}
+
+fn event_timer(operator: u16, key: &[u8], time: i64, sequence: u64) -> Timer {
+    Timer { time, operator, key: SmallBytes::new(key), tie: sequence as i64, purpose: Purpose::Event }
+}
+
+/// Fires once the watermark has passed the last moment at which the match could be completed.
+fn expire_timer(operator: u16, key: &[u8], first_ms: i64, within: i64, id: u64) -> Timer {
+    let time = first_ms.saturating_add(within).saturating_add(1);
+    Timer { time, operator, key: SmallBytes::new(key), tie: id as i64, purpose: Purpose::Expire }
+}

@@ -1,0 +1,57 @@
+//! Timers: what waits for the watermark, in the order in which results go out.
+//!
+//! They are derived from the states, and set anew after a restore.
+
+use alloc::collections::BinaryHeap;
+use core::cmp::Reverse;
+
+use crate::bytes::SmallBytes;
+
+/// Something to do once the watermark has reached a time. The order of the fields is the order of
+/// the output: time, operator, key, then window start or input order.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Timer {
+    pub(crate) time: i64,
+    pub(crate) operator: u16,
+    pub(crate) key: SmallBytes,
+    /// Start of a window, number of an event, or id of a partial match.
+    pub(crate) tie: i64,
+    pub(crate) purpose: Purpose,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Purpose {
+    /// A window may have ended.
+    Window,
+    /// An event takes part in the pattern.
+    Event,
+    /// A partial match cannot be completed any more.
+    Expire,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    heap: BinaryHeap<Reverse<Timer>>,
+}
+
+impl Timers {
+    pub(crate) fn set(&mut self, timer: Timer) {
+        self.heap.push(Reverse(timer));
+    }
+
+    /// The first timer whose time has come.
+    pub(crate) fn pop_due(&mut self, watermark: i64) -> Option<Timer> {
+        if self.heap.peek()?.0.time > watermark {
+            return None;
+        }
+        self.heap.pop().map(|Reverse(timer)| timer)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.heap.clear();
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.heap.len()
+    }
+}

@@ -1,0 +1,257 @@
+//! Windows: tumbling, hopping, session, length.
+//!
+//! A window by time gives its result once, when the watermark reaches its end, and is gone. An
+//! event none of whose windows is still open is late. Sessions keep their events (only the values
+//! the functions want), since two sessions may merge and sums follow the order of the input.
+
+use alloc::vec::Vec;
+
+use super::Context;
+use super::functions::{Functions, Refusal};
+use super::output::Output;
+use super::timers::{Purpose, Timer, Timers};
+use crate::bytes::SmallBytes;
+use crate::definition::{Compute, WindowKind};
+use crate::error::Result;
+use crate::state::{Accumulator, StateHolder, Window, WindowState};
+use crate::value::{BufferedEvent, Event};
+
+#[derive(Debug)]
+pub(super) struct WindowPlan {
+    window: WindowKind,
+    functions: Functions,
+}
+
+impl WindowPlan {
+    pub(super) fn new(window: WindowKind, compute: &[Compute], place: &dyn Fn(&str) -> usize) -> Self {
+        WindowPlan { window, functions: Functions::new(compute, place) }
+    }
+
+    pub(super) fn check(
+        &mut self,
+        holder: &mut StateHolder,
+        state: usize,
+        key: &[u8],
+        event: &Event,
+    ) -> Result<(), Refusal> {
+        if self.functions.check(event)? {
+            return Ok(());
+        }
+        let Some(held) = holder.windows_at(state).and_then(|windows| windows.get(key)) else { return Ok(()) };
+        match self.window {
+            WindowKind::Session { gap_ms } => {
+                let merged = touched(held, event.timestamp, gap_ms);
+                let (accumulators, _) = self.merge(merged.iter().filter_map(|start| held.window(*start)))?;
+                self.functions.check_against(&accumulators, event)
+            }
+            WindowKind::Length { .. } => {
+                held.window(0).map_or(Ok(()), |window| self.functions.check_against(window.accumulators(), event))
+            }
+            _ => self.starts(event.timestamp).try_for_each(|start| match held.window(start) {
+                Some(window) => self.functions.check_against(window.accumulators(), event),
+                None => Ok(()),
+            }),
+        }
+    }
+
+    pub(super) fn take(&self, context: &mut Context<'_>, key: &[u8], event: &Event) -> Result<()> {
+        match self.window {
+            WindowKind::Tumbling { size_ms } | WindowKind::Hopping { size_ms, .. } => {
+                self.take_aligned(context, key, event, size_ms)
+            }
+            WindowKind::Session { gap_ms } => self.take_session(context, key, event, gap_ms),
+            WindowKind::Length { events } => self.take_length(context, key, event, events),
+        }
+    }
+
+    /// Starts of the windows an event at `time` belongs to, in rising order.
+    fn starts(&self, time: i64) -> impl Iterator<Item = i64> + use<> {
+        let (size, every) = match self.window {
+            WindowKind::Tumbling { size_ms } => (size_ms, size_ms),
+            WindowKind::Hopping { size_ms, every_ms } => (size_ms, every_ms),
+            WindowKind::Session { .. } | WindowKind::Length { .. } => (0, 1),
+        };
+        let newest = time.div_euclid(every);
+        let oldest = (time - size).div_euclid(every) + 1;
+        (oldest..=newest).map(move |number| number * every)
+    }
+
+    fn take_aligned(&self, context: &mut Context<'_>, key: &[u8], event: &Event, size_ms: i64) -> Result<()> {
+        let (number, watermark, state) = (context.number, context.watermark, context.state());
+        let mut open = self.starts(event.timestamp).filter(|start| start + size_ms > watermark).peekable();
+        if open.peek().is_none() {
+            *context.late += 1;
+            return Ok(());
+        }
+        let Some(windows) = context.holder.windows_at(state) else { return Ok(()) };
+        let timers = &mut *context.timers;
+        windows.update(key, WindowState::new, |held| {
+            for start in open {
+                held.update(start, |window| {
+                    if window.accumulators().is_empty() {
+                        window.set_end(start + size_ms);
+                        *window.accumulators_mut() = self.functions.accumulators();
+                        timers.set(timer(number, key, start + size_ms, start));
+                    }
+                    self.functions.add(window.accumulators_mut(), event)
+                })?;
+            }
+            Ok(())
+        })?
+    }
+
+    fn take_session(&self, context: &mut Context<'_>, key: &[u8], event: &Event, gap_ms: i64) -> Result<()> {
+        let (number, watermark, state) = (context.number, context.watermark, context.state());
+        let time = event.timestamp;
+        let Some(windows) = context.holder.windows_at(state) else { return Ok(()) };
+        let merged = windows.get(key).map_or_else(Vec::new, |held| touched(held, time, gap_ms));
+        if merged.is_empty() && time + gap_ms <= watermark {
+            *context.late += 1;
+            return Ok(());
+        }
+        let buffered = BufferedEvent { sequence: context.sequence, event: self.functions.project(event) };
+        let timers = &mut *context.timers;
+        windows.update(key, WindowState::new, |held| {
+            if let [start] = merged[..]
+                && start <= time
+            {
+                return held.update(start, |window| {
+                    window.set_end(window.end().max(time + gap_ms));
+                    self.functions.add_projected(window.accumulators_mut(), &buffered.event)?;
+                    window.push_back(buffered);
+                    Ok(())
+                });
+            }
+            let start = merged.first().copied().unwrap_or(time).min(time);
+            let closed: Vec<Window> = merged.iter().filter_map(|start| held.close(*start)).collect();
+            let end = closed.iter().map(Window::end).fold(time + gap_ms, i64::max);
+            let (accumulators, events) = match self.merge(closed.iter()) {
+                Ok(merged) => merged,
+                Err((_, error)) => unreachable!("the event was checked before: {error}"),
+            };
+            held.update(start, |window| {
+                window.set_end(end);
+                *window.accumulators_mut() = accumulators;
+                events.into_iter().for_each(|event| window.push_back(event));
+                self.functions.add_projected(window.accumulators_mut(), &buffered.event)?;
+                window.push_back(buffered);
+                Ok(())
+            })?;
+            if merged.first() != Some(&start) {
+                timers.set(timer(number, key, end, start));
+            }
+            Ok(())
+        })?
+    }
+
+    /// Accumulators and events of several sessions as one, in input order.
+    fn merge<'w>(
+        &self,
+        windows: impl Iterator<Item = &'w Window>,
+    ) -> Result<(Vec<Accumulator>, Vec<BufferedEvent>), Refusal> {
+        let mut events: Vec<BufferedEvent> = windows.flat_map(Window::buffer).cloned().collect();
+        events.sort_by_key(|event| event.sequence);
+        let mut accumulators = self.functions.accumulators();
+        for event in &events {
+            for (at, (accumulator, value)) in accumulators.iter().zip(&event.event.values).enumerate() {
+                accumulator.check(value).map_err(|error| (self.functions.field_name(at), error))?;
+            }
+            // Checked above, value by value.
+            let _ = self.functions.add_projected(&mut accumulators, &event.event);
+        }
+        Ok((accumulators, events))
+    }
+
+    fn take_length(&self, context: &mut Context<'_>, key: &[u8], event: &Event, events: u64) -> Result<()> {
+        let state = context.state();
+        let Some(windows) = context.holder.windows_at(state) else { return Ok(()) };
+        let full = windows.update(key, WindowState::new, |held| {
+            let full = held.update(0, |window| {
+                if window.accumulators().is_empty() {
+                    // One more than the functions: the number of events so far.
+                    let accumulators = window.accumulators_mut();
+                    *accumulators = self.functions.accumulators();
+                    accumulators.push(Accumulator::Count(0));
+                }
+                let accumulators = window.accumulators_mut();
+                self.functions.add(accumulators, event)?;
+                let Some(Accumulator::Count(count)) = accumulators.last_mut() else { return Ok(false) };
+                *count += 1;
+                Ok(*count >= events)
+            })?;
+            Ok(if full { held.close(0) } else { None })
+        })??;
+        if let Some(window) = full {
+            windows.remove(key);
+            self.emit(context, key, &window, None);
+        }
+        Ok(())
+    }
+
+    pub(super) fn fire(&self, context: &mut Context<'_>, fired: &Timer) -> Result<()> {
+        let state = context.state();
+        let key = fired.key.as_slice();
+        let Some(windows) = context.holder.windows_at(state) else { return Ok(()) };
+        // A session that was merged into another is not there; one that grew ends later.
+        let Some(end) = windows.get(key).and_then(|held| held.window(fired.tie)).map(Window::end) else {
+            return Ok(());
+        };
+        if end > fired.time {
+            context.timers.set(Timer { time: end, ..fired.clone() });
+            return Ok(());
+        }
+        let closed = windows.modify(key, |held| (held.close(fired.tie), held.is_empty()));
+        if let Some((Some(window), empty)) = closed {
+            if empty {
+                windows.remove(key);
+            }
+            self.emit(context, key, &window, Some((window.start(), window.end())));
+        }
+        Ok(())
+    }
+
+    /// The rest of `length` windows; all others have ended by time.
+    pub(super) fn finish(&self, context: &mut Context<'_>) -> Result<()> {
+        if !matches!(self.window, WindowKind::Length { .. }) {
+            return Ok(());
+        }
+        let state = context.state();
+        let Some(windows) = context.holder.windows_at(state) else { return Ok(()) };
+        for key in windows.sorted_keys() {
+            let Some(windows) = context.holder.windows_at(state) else { return Ok(()) };
+            let closed = windows.modify(key.as_slice(), |held| held.close(0)).flatten();
+            windows.remove(key.as_slice());
+            if let Some(window) = closed {
+                self.emit(context, key.as_slice(), &window, None);
+            }
+        }
+        Ok(())
+    }
+
+    fn emit(&self, context: &mut Context<'_>, key: &[u8], window: &Window, interval: Option<(i64, i64)>) {
+        let results = self.functions.results(window.accumulators());
+        context.emit(key, Output { window: interval, results, ..Output::default() });
+    }
+
+    pub(super) fn resume(&mut self, number: u16, state: usize, holder: &mut StateHolder, timers: &mut Timers) {
+        let Some(windows) = holder.windows_at(state) else { return };
+        for (key, held) in windows.iter() {
+            for window in held.windows() {
+                self.functions.resume(window.accumulators());
+                if !matches!(self.window, WindowKind::Length { .. }) {
+                    timers.set(timer(number, key, window.end(), window.start()));
+                }
+            }
+        }
+    }
+}
+
+/// Starts of the open sessions that an event at `time` belongs to, in rising order.
+fn touched(held: &WindowState, time: i64, gap_ms: i64) -> Vec<i64> {
+    let touches = |window: &&Window| time < window.end() && window.start() - time < gap_ms;
+    held.windows().iter().filter(touches).map(Window::start).collect()
+}
+
+fn timer(operator: u16, key: &[u8], end: i64, start: i64) -> Timer {
+    Timer { time: end, operator, key: SmallBytes::new(key), tie: start, purpose: Purpose::Window }
+}

@@ -1,0 +1,97 @@
+//! A group of a running aggregation: its accumulators.
+
+use alloc::vec::Vec;
+
+use super::accumulator::Accumulator;
+use crate::format::Malformed;
+use crate::format::accumulator::{AccumulatorRow, apply_rows, to_rows};
+use crate::format::rows::Form;
+use crate::format::{append, read_all};
+use crate::tracked::sealed::Sealed;
+use crate::value::Footprint;
+
+/// The accumulators of one group. Its change since the last checkpoint: the accumulators, and of
+/// the growing ones (distinct, median) what was added.
+///
+/// ```
+/// use eventflux_core::{Accumulator, AggregationState, Function};
+/// let mut group = AggregationState::new(vec![Accumulator::new(Function::Count)]);
+/// group.update(|accumulators| accumulators[0].add_event());
+/// assert_eq!(group.accumulators()[0].result(), 1.into());
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct AggregationState {
+    accumulators: Vec<Accumulator>,
+    fresh: bool,
+    footprint: Footprint,
+}
+
+impl PartialEq for AggregationState {
+    fn eq(&self, other: &Self) -> bool {
+        self.accumulators == other.accumulators
+    }
+}
+
+impl AggregationState {
+    /// A new group.
+    #[must_use]
+    pub fn new(accumulators: Vec<Accumulator>) -> Self {
+        let mut state = AggregationState { accumulators, fresh: true, footprint: Footprint::default() };
+        state.measure();
+        state
+    }
+
+    /// The accumulators.
+    #[must_use]
+    pub fn accumulators(&self) -> &[Accumulator] {
+        &self.accumulators
+    }
+
+    /// Changes the accumulators.
+    pub fn update<R>(&mut self, change: impl FnOnce(&mut Vec<Accumulator>) -> R) -> R {
+        let result = change(&mut self.accumulators);
+        self.measure();
+        result
+    }
+
+    fn measure(&mut self) {
+        let memory = (self.accumulators.capacity() * size_of::<Accumulator>()) as u64;
+        self.footprint = Footprint { memory, encoded: 1 };
+        for accumulator in &self.accumulators {
+            self.footprint += accumulator.footprint();
+        }
+    }
+}
+
+impl Sealed for AggregationState {
+    fn write_whole(&self, out: &mut Vec<u8>) {
+        append(out, &to_rows(&self.accumulators, true));
+    }
+
+    fn write_change(&self, out: &mut Vec<u8>) -> Form {
+        append(out, &to_rows(&self.accumulators, self.fresh));
+        if self.fresh { Form::Whole } else { Form::Change }
+    }
+
+    fn read_whole(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut accumulators = Vec::new();
+        apply_rows(read_all::<Vec<AccumulatorRow>>(bytes)?, &mut accumulators)?;
+        let mut state = AggregationState::new(accumulators);
+        state.settle();
+        Ok(state)
+    }
+
+    fn apply_change(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        let rows = read_all::<Vec<AccumulatorRow>>(bytes)?;
+        self.update(|accumulators| apply_rows(rows, accumulators))
+    }
+
+    fn settle(&mut self) {
+        self.fresh = false;
+        self.accumulators.iter_mut().for_each(Accumulator::settle);
+    }
+
+    fn footprint(&self) -> Footprint {
+        self.footprint
+    }
+}

@@ -1,0 +1,83 @@
+//! States as JSON, for tools that look into a checkpoint without the program that wrote it.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use serde_json::{Value as Json, json};
+
+use super::{AggregationState, PatternState, Window, WindowState};
+use crate::format::manifest::StateKind;
+use crate::format::{Malformed, key};
+use crate::tracked::sealed::Sealed;
+use crate::value::Event;
+
+/// A key as text: as it is if printable UTF-8, else as hex.
+pub(crate) fn printable(bytes: &[u8]) -> String {
+    match core::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => format!("`{text}`"),
+        _ => format!("0x{}", hex(bytes)),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A key as JSON: the values of an operator's key, text, or `{"hex": …}`.
+pub(crate) fn key_to_json(kind: StateKind, bytes: &[u8]) -> Json {
+    let plain = || match core::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => Json::from(text),
+        _ => json!({ "hex": hex(bytes) }),
+    };
+    match kind {
+        StateKind::Values => plain(),
+        _ => key::read_values(bytes)
+            .map_or_else(|_| plain(), |values| values.iter().map(crate::Value::to_json).collect()),
+    }
+}
+
+/// A whole value as JSON. Plain values, whose type only their program knows, as hex.
+pub(crate) fn value_to_json(kind: StateKind, whole: &[u8]) -> Result<Json, Malformed> {
+    Ok(match kind {
+        StateKind::Values => json!({ "hex": hex(whole) }),
+        StateKind::Windows => WindowState::read_whole(whole)?.windows().iter().map(window_to_json).collect(),
+        StateKind::Patterns => pattern_to_json(&PatternState::read_whole(whole)?),
+        StateKind::Aggregations => accumulators_to_json(AggregationState::read_whole(whole)?.accumulators()),
+    })
+}
+
+fn window_to_json(window: &Window) -> Json {
+    let events: Vec<Json> = window.buffer().map(|buffered| event_to_json(&buffered.event)).collect();
+    let mut json = json!({ "window_start": window.start(), "results": accumulators_to_json(window.accumulators()) });
+    if window.end() != i64::MAX {
+        json["window_end"] = window.end().into();
+    }
+    if !events.is_empty() {
+        json["events"] = events.into();
+    }
+    json
+}
+
+fn pattern_to_json(state: &PatternState) -> Json {
+    let partials: Vec<Json> = state
+        .partials()
+        .iter()
+        .map(|partial| json!({ "id": partial.id(), "events": partial.events().iter().map(event_to_json).collect::<Vec<_>>() }))
+        .collect();
+    json!({ "partial_matches": partials, "waiting": state.pending().map(|buffered| event_to_json(&buffered.event)).collect::<Vec<_>>() })
+}
+
+fn accumulators_to_json(accumulators: &[super::Accumulator]) -> Json {
+    accumulators.iter().map(|accumulator| accumulator.result().to_json()).collect()
+}
+
+fn event_to_json(event: &Event) -> Json {
+    json!({ "timestamp": event.timestamp, "values": event.values.iter().map(crate::Value::to_json).collect::<Vec<_>>() })
+}
+
+impl core::fmt::Display for crate::Value {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(&self.to_json().to_string())
+    }
+}

@@ -1,0 +1,251 @@
+//! Partial matches of one key, and the events that wait for the watermark.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use crate::format::Malformed;
+use crate::format::pattern;
+use crate::format::rows::Form;
+use crate::tracked::sealed::Sealed;
+use crate::value::{BufferedEvent, Event, Footprint};
+
+/// A match under way: the events of its first steps, one a step.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PartialMatch {
+    pub(crate) id: u64,
+    pub(crate) events: Vec<Event>,
+    /// How many of the events the last capture had.
+    pub(crate) captured: usize,
+}
+
+/// The pattern state of one key.
+///
+/// Its change since the last checkpoint: events that came to wait or went, partial matches added,
+/// advanced, dropped.
+#[derive(Debug, Clone, Default)]
+pub struct PatternState {
+    /// Waiting for the watermark, by time, then input order.
+    pending: VecDeque<Pending>,
+    /// Oldest first.
+    partials: Vec<PartialMatch>,
+    /// Sequences of pending events that the last capture had and that are gone.
+    taken: Vec<u64>,
+    /// Ids of partial matches that the last capture had and that are gone.
+    dropped: Vec<u64>,
+    fresh: bool,
+    footprint: Footprint,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+struct Pending {
+    event: BufferedEvent,
+    captured: bool,
+}
+
+impl PartialEq for PatternState {
+    fn eq(&self, other: &Self) -> bool {
+        let content = |partial: &PartialMatch| (partial.id, partial.events.clone());
+        self.pending().eq(other.pending()) && self.partials.iter().map(content).eq(other.partials.iter().map(content))
+    }
+}
+
+impl PartialMatch {
+    /// Number of the event that began it, which no other match of the key has.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Its events, one a step, in order.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// Time of its first event, in milliseconds.
+    #[must_use]
+    pub fn first_ms(&self) -> i64 {
+        self.events.first().map_or(i64::MIN, |event| event.timestamp)
+    }
+
+    fn footprint(&self) -> Footprint {
+        let mut total = Footprint { memory: size_of::<Self>() as u64, encoded: 6 };
+        for event in &self.events {
+            total += event.footprint();
+            total.memory += size_of::<Event>() as u64;
+        }
+        total
+    }
+}
+
+impl PatternState {
+    /// Nothing under way.
+    #[must_use]
+    pub fn new() -> Self {
+        PatternState { fresh: true, footprint: Footprint { memory: 0, encoded: 4 }, ..PatternState::default() }
+    }
+
+    /// Events waiting for the watermark, by time, then input order.
+    pub fn pending(&self) -> impl ExactSizeIterator<Item = &BufferedEvent> {
+        self.pending.iter().map(|pending| &pending.event)
+    }
+
+    /// Partial matches, oldest first.
+    #[must_use]
+    pub fn partials(&self) -> &[PartialMatch] {
+        &self.partials
+    }
+
+    /// Whether nothing waits and nothing is under way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pending.is_empty() && self.partials.is_empty()
+    }
+
+    /// Lets an event wait for the watermark.
+    pub fn wait(&mut self, event: BufferedEvent) {
+        let order = (event.event.timestamp, event.sequence);
+        let at = self.pending.partition_point(|other| (other.event.event.timestamp, other.event.sequence) < order);
+        self.footprint += event.footprint();
+        self.pending.insert(at, Pending { event, captured: false });
+    }
+
+    /// Takes the first waiting event if its time has come.
+    pub fn take_due(&mut self, watermark_ms: i64) -> Option<BufferedEvent> {
+        if self.pending.front()?.event.event.timestamp > watermark_ms {
+            return None;
+        }
+        let Pending { event, captured } = self.pending.pop_front()?;
+        self.footprint -= event.footprint();
+        if captured {
+            self.taken.push(event.sequence);
+        }
+        Some(event)
+    }
+
+    /// Begins a partial match with the event of its first step.
+    pub fn start(&mut self, first: BufferedEvent) {
+        let partial = PartialMatch { id: first.sequence, events: alloc::vec![first.event], captured: 0 };
+        self.footprint += partial.footprint();
+        self.partials.push(partial);
+    }
+
+    /// Adds the event of the next step to the partial match at a place.
+    pub fn advance(&mut self, at: usize, event: Event) {
+        if let Some(partial) = self.partials.get_mut(at) {
+            self.footprint -= partial.footprint();
+            partial.events.push(event);
+            self.footprint += partial.footprint();
+        }
+    }
+
+    /// Drops the partial match at a place and gives it back.
+    pub fn drop_at(&mut self, at: usize) -> Option<PartialMatch> {
+        if at >= self.partials.len() {
+            return None;
+        }
+        let partial = self.partials.remove(at);
+        self.footprint -= partial.footprint();
+        if partial.captured > 0 {
+            self.dropped.push(partial.id);
+        }
+        Some(partial)
+    }
+
+    /// Drops all partial matches for which `keep` is false.
+    pub fn retain(&mut self, mut keep: impl FnMut(&PartialMatch) -> bool) {
+        let (footprint, dropped) = (&mut self.footprint, &mut self.dropped);
+        self.partials.retain(|partial| {
+            let kept = keep(partial);
+            if !kept {
+                *footprint -= partial.footprint();
+                if partial.captured > 0 {
+                    dropped.push(partial.id);
+                }
+            }
+            kept
+        });
+    }
+
+    pub(crate) fn change(&self) -> PatternChange<'_> {
+        let new_pending =
+            self.pending.iter().filter(|pending| !pending.captured).map(|pending| &pending.event).collect();
+        let partials = self.partials.iter().filter(|partial| partial.captured < partial.events.len());
+        let advanced =
+            partials.map(|partial| (partial.id, partial.captured, &partial.events[partial.captured..])).collect();
+        PatternChange { taken: &self.taken, waiting: new_pending, dropped: &self.dropped, advanced }
+    }
+
+    /// Takes a waiting event out by its number, as a change says.
+    pub(crate) fn forget_waiting(&mut self, sequence: u64) -> bool {
+        let at = self.pending.iter().position(|pending| pending.event.sequence == sequence);
+        let Some(pending) = at.and_then(|at| self.pending.remove(at)) else { return false };
+        self.footprint -= pending.event.footprint();
+        true
+    }
+
+    /// Adds events to a partial match by its id, or begins one, as a change says.
+    pub(crate) fn restore_partial(&mut self, id: u64, from: u64, events: Vec<Event>) -> bool {
+        if from == 0 {
+            let partial = PartialMatch { id, events, captured: 0 };
+            self.footprint += partial.footprint();
+            self.partials.push(partial);
+            return true;
+        }
+        let Some(at) = self.partials.iter().position(|partial| partial.id == id) else { return false };
+        let follows = self.partials[at].events.len() as u64 == from;
+        events.into_iter().for_each(|event| self.advance(at, event));
+        follows
+    }
+}
+
+/// What changed since the last capture, borrowed from the state.
+pub(crate) struct PatternChange<'a> {
+    pub(crate) taken: &'a [u64],
+    pub(crate) waiting: Vec<&'a BufferedEvent>,
+    pub(crate) dropped: &'a [u64],
+    pub(crate) advanced: Vec<(u64, usize, &'a [Event])>,
+}
+
+impl Sealed for PatternState {
+    fn write_whole(&self, out: &mut Vec<u8>) {
+        let advanced = self.partials.iter().map(|partial| (partial.id, 0, partial.events.as_slice())).collect();
+        pattern::append_change(
+            out,
+            &PatternChange { taken: &[], waiting: self.pending().collect(), dropped: &[], advanced },
+        );
+    }
+
+    fn write_change(&self, out: &mut Vec<u8>) -> Form {
+        if self.fresh {
+            self.write_whole(out);
+            Form::Whole
+        } else {
+            pattern::append_change(out, &self.change());
+            Form::Change
+        }
+    }
+
+    fn read_whole(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut state = PatternState::new();
+        pattern::apply(bytes, &mut state)?;
+        state.settle();
+        Ok(state)
+    }
+
+    fn apply_change(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        pattern::apply(bytes, self)
+    }
+
+    fn settle(&mut self) {
+        self.fresh = false;
+        self.taken.clear();
+        self.dropped.clear();
+        self.pending.iter_mut().for_each(|pending| pending.captured = true);
+        self.partials.iter_mut().for_each(|partial| partial.captured = partial.events.len());
+    }
+
+    fn footprint(&self) -> Footprint {
+        self.footprint
+    }
+}

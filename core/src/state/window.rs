@@ -1,0 +1,237 @@
+//! Open windows of one key: accumulators, and buffered events where a function or a merge needs them.
+
+use alloc::vec::Vec;
+
+use super::accumulator::Accumulator;
+use crate::format::Malformed;
+use crate::format::rows::Form;
+use crate::format::window;
+use crate::tracked::TrackedDeque;
+use crate::tracked::sealed::Sealed;
+use crate::value::{BufferedEvent, Footprint};
+
+/// One open window. Times in milliseconds since 1970; the interval is half-open.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Window {
+    pub(crate) start: i64,
+    pub(crate) end: i64,
+    pub(crate) accumulators: Vec<Accumulator>,
+    pub(crate) buffer: TrackedDeque<BufferedEvent>,
+    /// Whether the last capture had it.
+    pub(crate) captured: bool,
+    /// Whether it changed since.
+    pub(crate) changed: bool,
+    buffered: Footprint,
+}
+
+/// The open windows of one key, in the order of their starts.
+///
+/// Its change since the last checkpoint: windows closed; of the others, events popped in front and
+/// appended, and new accumulators.
+///
+/// ```
+/// use eventflux_core::{BufferedEvent, Event, WindowState};
+/// let mut state = WindowState::new();
+/// state.update(0, |window| {
+///     window.set_end(3_600_000);
+///     window.push_back(BufferedEvent { sequence: 0, event: Event::new(5, vec![1.into()]) });
+/// });
+/// assert_eq!(state.windows()[0].buffer().count(), 1);
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct WindowState {
+    windows: Vec<Window>,
+    /// Starts of windows that the last capture had and that are gone.
+    closed: Vec<i64>,
+    /// Whether no capture has seen this state.
+    fresh: bool,
+    footprint: Footprint,
+}
+
+impl PartialEq for WindowState {
+    fn eq(&self, other: &Self) -> bool {
+        let content = |window: &Window| {
+            (window.start, window.end, window.accumulators.clone(), window.buffer.iter().cloned().collect::<Vec<_>>())
+        };
+        self.windows.iter().map(content).eq(other.windows.iter().map(content))
+    }
+}
+
+impl Window {
+    pub(crate) fn new(start: i64) -> Self {
+        Window {
+            start,
+            end: i64::MAX,
+            accumulators: Vec::new(),
+            buffer: TrackedDeque::new(),
+            captured: false,
+            changed: true,
+            buffered: Footprint::default(),
+        }
+    }
+
+    /// First millisecond of the window.
+    #[must_use]
+    pub fn start(&self) -> i64 {
+        self.start
+    }
+
+    /// First millisecond after the window.
+    #[must_use]
+    pub fn end(&self) -> i64 {
+        self.end
+    }
+
+    /// Sets the first millisecond after the window.
+    pub fn set_end(&mut self, end: i64) {
+        self.end = end;
+    }
+
+    /// The buffered events, in the order of their coming.
+    pub fn buffer(&self) -> impl ExactSizeIterator<Item = &BufferedEvent> {
+        self.buffer.iter()
+    }
+
+    /// Buffers an event.
+    pub fn push_back(&mut self, event: BufferedEvent) {
+        self.buffered += event.footprint();
+        self.buffer.push_back(event);
+    }
+
+    /// Takes the event that came first.
+    pub fn pop_front(&mut self) -> Option<BufferedEvent> {
+        let event = self.buffer.pop_front()?;
+        self.buffered -= event.footprint();
+        Some(event)
+    }
+
+    /// The accumulators.
+    #[must_use]
+    pub fn accumulators(&self) -> &[Accumulator] {
+        &self.accumulators
+    }
+
+    /// The accumulators, to change them or to put them in.
+    pub fn accumulators_mut(&mut self) -> &mut Vec<Accumulator> {
+        &mut self.accumulators
+    }
+
+    pub(crate) fn footprint(&self) -> Footprint {
+        let mut total = Footprint { memory: 96, encoded: 12 };
+        total += self.buffered;
+        for accumulator in &self.accumulators {
+            total.memory += size_of::<Accumulator>() as u64;
+            total += accumulator.footprint();
+        }
+        total
+    }
+}
+
+impl WindowState {
+    /// No windows yet.
+    #[must_use]
+    pub fn new() -> Self {
+        WindowState { fresh: true, footprint: Footprint { memory: 0, encoded: 1 }, ..WindowState::default() }
+    }
+
+    /// The open windows, in the order of their starts.
+    #[must_use]
+    pub fn windows(&self) -> &[Window] {
+        &self.windows
+    }
+
+    /// The window that starts at `start`.
+    #[must_use]
+    pub fn window(&self, start: i64) -> Option<&Window> {
+        self.find(start).ok().map(|at| &self.windows[at])
+    }
+
+    /// Changes the window that starts at `start`, opening it if need be.
+    pub fn update<R>(&mut self, start: i64, change: impl FnOnce(&mut Window) -> R) -> R {
+        let at = match self.find(start) {
+            Ok(at) => {
+                let before = self.windows[at].footprint();
+                self.footprint -= before;
+                at
+            }
+            Err(at) => {
+                self.windows.insert(at, Window::new(start));
+                at
+            }
+        };
+        let window = &mut self.windows[at];
+        window.changed = true;
+        let result = change(window);
+        // The start is what the window is known by.
+        window.start = start;
+        self.footprint += window.footprint();
+        result
+    }
+
+    /// Closes the window that starts at `start` and gives it back.
+    pub fn close(&mut self, start: i64) -> Option<Window> {
+        let window = self.windows.remove(self.find(start).ok()?);
+        self.footprint -= window.footprint();
+        if window.captured {
+            self.closed.push(start);
+        }
+        Some(window)
+    }
+
+    /// Whether no window is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.windows.is_empty()
+    }
+
+    fn find(&self, start: i64) -> Result<usize, usize> {
+        // Events mostly go to the newest windows.
+        self.windows.binary_search_by_key(&start, |window| window.start)
+    }
+
+    pub(crate) fn closed(&self) -> &[i64] {
+        &self.closed
+    }
+}
+
+impl Sealed for WindowState {
+    fn write_whole(&self, out: &mut Vec<u8>) {
+        window::append_whole(out, self);
+    }
+
+    fn write_change(&self, out: &mut Vec<u8>) -> Form {
+        if self.fresh {
+            window::append_whole(out, self);
+            Form::Whole
+        } else {
+            window::append_change(out, self);
+            Form::Change
+        }
+    }
+
+    fn read_whole(bytes: &[u8]) -> Result<Self, Malformed> {
+        let mut state = WindowState::new();
+        window::apply(bytes, &mut state)?;
+        state.settle();
+        Ok(state)
+    }
+
+    fn apply_change(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
+        window::apply(bytes, self)
+    }
+
+    fn settle(&mut self) {
+        self.fresh = false;
+        self.closed.clear();
+        for window in self.windows.iter_mut().filter(|window| window.changed || !window.captured) {
+            window.captured = true;
+            window.changed = false;
+            window.buffer.settle();
+            window.accumulators.iter_mut().for_each(Accumulator::settle);
+        }
+    }
+
+    fn footprint(&self) -> Footprint {
+        self.footprint
+    }
+}

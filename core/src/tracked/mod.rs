@@ -1,0 +1,49 @@
+//! Collections that know what changed since the last checkpoint.
+
+mod deque;
+mod map;
+mod slots;
+
+pub use deque::TrackedDeque;
+pub use map::TrackedMap;
+pub(crate) use map::{CapturedRows, Clock, GroupRows};
+
+use alloc::vec::Vec;
+
+use crate::format::Malformed;
+use crate::format::rows::Form;
+use crate::value::Footprint;
+
+/// A value of a [`TrackedMap`]: it writes itself whole, or what changed since it was last
+/// captured, and takes either back.
+///
+/// The library implements it for its states; it is sealed, since the bytes are part of the format.
+pub trait TrackedValue: sealed::Sealed + Sized {}
+
+/// The working half of [`TrackedValue`], not nameable outside the crate.
+pub(crate) mod sealed {
+    use super::{Footprint, Form, Malformed, Vec};
+
+    pub trait Sealed: Sized {
+        /// Appends the whole value.
+        fn write_whole(&self, out: &mut Vec<u8>);
+
+        /// Appends what changed since [`Sealed::settle`], or the whole value if that is all it
+        /// can say, and tells which.
+        fn write_change(&self, out: &mut Vec<u8>) -> Form;
+
+        /// The value from its whole encoding.
+        fn read_whole(bytes: &[u8]) -> Result<Self, Malformed>;
+
+        /// Applies a change to the value it was taken against.
+        fn apply_change(&mut self, bytes: &[u8]) -> Result<(), Malformed>;
+
+        /// Forgets the changes: they have been captured.
+        fn settle(&mut self);
+
+        /// Size; constant time.
+        fn footprint(&self) -> Footprint;
+    }
+}
+
+impl<V: sealed::Sealed> TrackedValue for V {}

@@ -1,0 +1,389 @@
+//! Values of events, and the events.
+
+use alloc::vec::Vec;
+use core::cmp::Ordering;
+use core::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::bytes::{SmallBytes, heap_chunk_bytes};
+
+/// One field of an event.
+///
+/// The total order (`Ord`) is the order of keys and results: null < false < true < numbers <
+/// strings by bytes. Numbers compare by value, whatever their kind, and exactly; NaN comes after
+/// all of them. For the conditions of operators, where kinds must match, see [`Value::compare`].
+///
+/// ```
+/// use eventflux_core::Value;
+/// assert!(Value::Null < Value::from(false) && Value::from(3) < Value::from(3.5));
+/// assert_eq!(Value::from(2), Value::from(2.0));
+/// ```
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub enum Value {
+    /// No value.
+    #[default]
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// A number in double precision. Encoded with one NaN and one zero.
+    Float(#[serde(serialize_with = "serialize_canonical")] f64),
+    /// Text.
+    Str(Text),
+}
+
+const _: () = assert!(size_of::<Value>() == 24);
+
+/// Immutable UTF-8 text; up to 22 bytes need no allocation.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Text(SmallBytes);
+
+/// One event: its time in milliseconds since 1970 (UTC), and a value for each field of the stream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// Event time, milliseconds since 1970-01-01T00:00Z.
+    pub timestamp: i64,
+    /// One value a field, in the order of the stream's fields.
+    pub values: Vec<Value>,
+}
+
+/// An event that a state keeps, with its place in the input.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BufferedEvent {
+    /// Number of the event in the input, from 0: breaks ties of time.
+    pub sequence: u64,
+    /// The event.
+    pub event: Event,
+}
+
+impl Value {
+    /// Compares two values of the same kind; `None` if their kinds differ, one is null or NaN.
+    ///
+    /// Both sorts of number are one kind.
+    #[must_use]
+    pub fn compare(&self, other: &Value) -> Option<Ordering> {
+        match (self, other) {
+            (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
+            (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
+            (Value::Float(a), Value::Float(b)) => a.partial_cmp(b),
+            (Value::Int(a), Value::Float(b)) => (!b.is_nan()).then(|| compare_int_float(*a, *b)),
+            (Value::Float(a), Value::Int(b)) => (!a.is_nan()).then(|| compare_int_float(*b, *a).reverse()),
+            (Value::Str(a), Value::Str(b)) => Some(a.cmp(b)),
+            _ => None,
+        }
+    }
+
+    /// Whether this is [`Value::Null`].
+    #[must_use]
+    pub fn is_null(&self) -> bool {
+        matches!(self, Value::Null)
+    }
+
+    /// The number, if it is one.
+    #[must_use]
+    pub fn as_f64(&self) -> Option<f64> {
+        match self {
+            Value::Int(int) => Some(*int as f64),
+            Value::Float(float) => Some(*float),
+            _ => None,
+        }
+    }
+
+    /// The text, if it is one.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Value::Str(text) => Some(text.as_str()),
+            _ => None,
+        }
+    }
+
+    /// What kind of value this is, in words.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Value::Null => "null",
+            Value::Bool(_) => "boolean",
+            Value::Int(_) => "integer",
+            Value::Float(_) => "number",
+            Value::Str(_) => "string",
+        }
+    }
+
+    /// As JSON; NaN and the infinities, which JSON lacks, become null.
+    #[must_use]
+    pub fn to_json(&self) -> serde_json::Value {
+        match self {
+            Value::Null => serde_json::Value::Null,
+            Value::Bool(bool) => (*bool).into(),
+            Value::Int(int) => (*int).into(),
+            Value::Float(float) => {
+                serde_json::Number::from_f64(canonical(*float)).map_or(serde_json::Value::Null, Into::into)
+            }
+            Value::Str(text) => text.as_str().into(),
+        }
+    }
+
+    /// Memory beside the value itself, and bytes once encoded.
+    pub(crate) fn footprint(&self) -> Footprint {
+        let (heap, encoded) = match self {
+            Value::Null => (0, 1),
+            Value::Bool(_) => (0, 2),
+            Value::Int(int) => (0, 1 + varint_len(((int << 1) ^ (int >> 63)) as u64)),
+            Value::Float(_) => (0, 9),
+            Value::Str(text) => (text.0.heap_bytes(), 2 + text.0.as_slice().len()),
+        };
+        Footprint { memory: heap as u64, encoded: encoded as u64 }
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
+            Value::Null => 0,
+            Value::Bool(_) => 1,
+            Value::Int(_) | Value::Float(_) => 2,
+            Value::Str(_) => 3,
+        }
+    }
+}
+
+impl Ord for Value {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.rank().cmp(&other.rank()).then_with(|| {
+            self.compare(other).unwrap_or_else(|| {
+                let is_nan = |value: &Value| matches!(value, Value::Float(float) if float.is_nan());
+                is_nan(self).cmp(&is_nan(other))
+            })
+        })
+    }
+}
+
+impl PartialOrd for Value {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Value {}
+
+impl From<bool> for Value {
+    fn from(bool: bool) -> Self {
+        Value::Bool(bool)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(int: i64) -> Self {
+        Value::Int(int)
+    }
+}
+
+impl From<f64> for Value {
+    fn from(float: f64) -> Self {
+        Value::Float(canonical(float))
+    }
+}
+
+impl From<&str> for Value {
+    fn from(text: &str) -> Self {
+        Value::Str(Text::new(text))
+    }
+}
+
+impl Text {
+    /// Text of its own from a string.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Text(SmallBytes::new(text.as_bytes()))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Always UTF-8, since `new` is the only way in; the empty string stands for the impossible.
+        core::str::from_utf8(self.0.as_slice()).unwrap_or_default()
+    }
+
+    /// Its UTF-8 bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        self.0.as_slice()
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.as_str().fmt(f)
+    }
+}
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&str>::deserialize(deserializer).map(Text::new)
+    }
+}
+
+impl Event {
+    /// An event at a time, with a value for each field.
+    #[must_use]
+    pub fn new(timestamp: i64, values: Vec<Value>) -> Self {
+        Event { timestamp, values }
+    }
+
+    pub(crate) fn footprint(&self) -> Footprint {
+        let mut total =
+            Footprint { memory: heap_chunk_bytes(self.values.len() * size_of::<Value>()) as u64, encoded: 8 };
+        for value in &self.values {
+            total += value.footprint();
+        }
+        total
+    }
+}
+
+impl BufferedEvent {
+    pub(crate) fn footprint(&self) -> Footprint {
+        let event = self.event.footprint();
+        Footprint {
+            memory: event.memory + size_of::<Self>() as u64,
+            encoded: event.encoded + varint_len(self.sequence) as u64,
+        }
+    }
+}
+
+/// What something takes: memory while it lives, bytes once encoded in rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Footprint {
+    /// Bytes of memory, beside the value's own size.
+    pub memory: u64,
+    /// Bytes in a section, before compression; an estimate within a few percent.
+    pub encoded: u64,
+}
+
+impl core::ops::AddAssign for Footprint {
+    fn add_assign(&mut self, other: Self) {
+        self.memory += other.memory;
+        self.encoded += other.encoded;
+    }
+}
+
+impl core::ops::SubAssign for Footprint {
+    fn sub_assign(&mut self, other: Self) {
+        self.memory = self.memory.saturating_sub(other.memory);
+        self.encoded = self.encoded.saturating_sub(other.encoded);
+    }
+}
+
+/// Bytes of an unsigned number as a postcard varint.
+pub(crate) fn varint_len(number: u64) -> usize {
+    (70 - (number | 1).leading_zeros() as usize) / 7
+}
+
+/// The one NaN and the one zero.
+pub(crate) fn canonical(float: f64) -> f64 {
+    if float.is_nan() {
+        f64::NAN
+    } else if float == 0.0 {
+        0.0
+    } else {
+        float
+    }
+}
+
+pub(crate) fn serialize_canonical<S: Serializer>(float: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(canonical(*float))
+}
+
+/// Exact comparison; `float` is not NaN.
+fn compare_int_float(int: i64, float: f64) -> Ordering {
+    // 2^63 is exact in f64; within ±2^63 the truncation is exact in i64.
+    const LIMIT: f64 = 9_223_372_036_854_775_808.0;
+    if float >= LIMIT {
+        Ordering::Less
+    } else if float < -LIMIT {
+        Ordering::Greater
+    } else {
+        let whole = float as i64;
+        int.cmp(&whole).then_with(|| 0.0_f64.partial_cmp(&(float - whole as f64)).unwrap_or(Ordering::Equal))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn order_is_null_false_true_numbers_strings() {
+        let sorted = [
+            Value::Null,
+            Value::Bool(false),
+            Value::Bool(true),
+            Value::Float(f64::NEG_INFINITY),
+            Value::Int(i64::MIN),
+            Value::Float(-0.5),
+            Value::Int(0),
+            Value::Float(0.5),
+            Value::Int(1),
+            Value::Int((1 << 53) + 1),
+            Value::Int(i64::MAX),
+            Value::Float(9.3e18),
+            Value::Float(f64::NAN),
+            Value::from(""),
+            Value::from("a"),
+            Value::from("é"),
+        ];
+        for (i, a) in sorted.iter().enumerate() {
+            for (j, b) in sorted.iter().enumerate() {
+                assert_eq!(a.cmp(b), i.cmp(&j), "{a:?} {b:?}");
+            }
+        }
+        assert_eq!(Value::Int(1 << 53), Value::Float(9_007_199_254_740_992.0));
+        assert_ne!(Value::Int((1 << 53) + 1), Value::Float(9_007_199_254_740_992.0));
+        assert_eq!(Value::Float(-0.0), Value::Int(0));
+    }
+
+    #[test]
+    fn kinds_do_not_compare() {
+        assert_eq!(Value::Null.compare(&Value::Null), None);
+        assert_eq!(Value::from("1").compare(&Value::Int(1)), None);
+        assert_eq!(Value::Float(f64::NAN).compare(&Value::Int(1)), None);
+        assert_eq!(Value::Int(1).compare(&Value::Float(1.5)), Some(Ordering::Less));
+    }
+
+    #[test]
+    fn encoded_estimate_is_exact_for_scalars() {
+        for value in [
+            Value::Null,
+            true.into(),
+            0.into(),
+            (-1).into(),
+            63.into(),
+            64.into(),
+            i64::MIN.into(),
+            1.5.into(),
+            "abc".into(),
+        ] {
+            let bytes = postcard::to_allocvec(&value).unwrap();
+            assert_eq!(value.footprint().encoded, bytes.len() as u64, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn nan_and_zero_have_one_encoding() {
+        let bytes = |float: f64| postcard::to_allocvec(&Value::Float(float)).unwrap();
+        assert_eq!(bytes(-0.0), bytes(0.0));
+        assert_eq!(bytes(f64::from_bits(0xfff8_0000_0000_0001)), bytes(f64::NAN));
+    }
+}

@@ -1,0 +1,3 @@
+//! EventFlux State for native programs.
+
+pub mod source;

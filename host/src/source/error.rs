@@ -1,0 +1,340 @@
+//! What can be wrong with an input, said so that its owner can put it right.
+
+use std::fmt;
+use std::io;
+
+/// Known names that a message lists.
+const NAMES_LISTED_MAX: usize = 30;
+/// Characters of the input that a message quotes.
+const QUOTED_CHARS_MAX: usize = 60;
+
+/// A row of an input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The file, as the options named it.
+    pub file: String,
+    /// The line the row starts in, from 1.
+    pub line: u64,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}, line {}", self.file, self.line)
+    }
+}
+
+/// Why an input cannot be read. Each message says where, what is wrong and what to do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SourceError {
+    /// The file is missing or may not be opened.
+    #[error("{file}: cannot open it: {reason}; check `file` under [source]")]
+    Open {
+        /// The file.
+        file: String,
+        /// What the operating system says.
+        reason: io::Error,
+    },
+    /// The name does not tell the format.
+    #[error(
+        "{file}: unknown format; the name must end in .csv, .ndjson, .csv.gz or .ndjson.gz, or be `-` for standard input"
+    )]
+    Extension {
+        /// The file.
+        file: String,
+    },
+    /// Reading failed.
+    #[error("{file}: cannot read it: {reason}; check the disk or the program that writes it, then start again")]
+    Io {
+        /// The file.
+        file: String,
+        /// What the operating system says.
+        reason: io::Error,
+    },
+    /// A compressed file that ends too early.
+    #[error("{file}: the gzip data ends too early: the file is cut off; copy it again (`gzip -t` tests it)")]
+    GzipTruncated {
+        /// The file.
+        file: String,
+    },
+    /// A compressed file with wrong bytes.
+    #[error(
+        "{file}: not valid gzip data: {reason}; copy it again (`gzip -t` tests it), or drop .gz from the name if it is not compressed"
+    )]
+    GzipCorrupt {
+        /// The file.
+        file: String,
+        /// What the decompressor says.
+        reason: io::Error,
+    },
+    /// No header, or no object to take the fields from.
+    #[error(
+        "{file}: it is empty; CSV starts with a header of field names, and NDJSON without any object needs `fields` in [source]"
+    )]
+    Empty {
+        /// The file.
+        file: String,
+    },
+    /// A position that the input does not have.
+    #[error(
+        "{file}: it has {length} bytes (uncompressed), fewer than the {offset} read before: it was cut or replaced; put the old file back, or start without the earlier checkpoints"
+    )]
+    PositionBeyondEnd {
+        /// The file.
+        file: String,
+        /// The position asked for, in bytes of the uncompressed input.
+        offset: u64,
+        /// The bytes there are.
+        length: u64,
+    },
+    /// A field twice in the header or in one object.
+    #[error("{place}, field `{field}`: the name is there twice; rename or remove one of them")]
+    DuplicateField {
+        /// The row.
+        place: Place,
+        /// The name.
+        field: String,
+    },
+    /// A field twice in the list of the options.
+    #[error("{file}: `fields` under [source] lists `{field}` twice; remove one of them")]
+    DuplicateListed {
+        /// The file.
+        file: String,
+        /// The name.
+        field: String,
+    },
+    /// The timestamp field is not among the fields.
+    #[error("{file}: it has no field `{field}`{}; `timestamp` under [source] must name one of its fields: {}", did_you_mean(hint.as_deref()), listed(known))]
+    TimestampField {
+        /// The file.
+        file: String,
+        /// The name asked for.
+        field: String,
+        /// The nearest name there is.
+        hint: Option<String>,
+        /// All names there are.
+        known: Vec<String>,
+    },
+    /// A row with more or fewer fields than the header.
+    #[error(
+        "{place}: expected {expected} fields as in the header, found {found}; add or remove commas, and put a field that holds a comma in double quotes"
+    )]
+    FieldCount {
+        /// The row.
+        place: Place,
+        /// Fields of the header.
+        expected: usize,
+        /// Fields of the row.
+        found: usize,
+    },
+    /// A quote that never closes.
+    #[error(
+        "{place}, field number {number}: its opening quote is never closed; add the closing quote, or double the quote if it is part of the text"
+    )]
+    UnclosedQuote {
+        /// The row.
+        place: Place,
+        /// Number of the field in the row, from 1.
+        number: usize,
+    },
+    /// Text between a closing quote and the comma.
+    #[error(
+        "{place}, field number {number}: text follows its closing quote; end it with a comma, or double the quote if it is part of the text"
+    )]
+    TextAfterQuote {
+        /// The row.
+        place: Place,
+        /// Number of the field in the row, from 1.
+        number: usize,
+    },
+    /// A row beyond the limit.
+    #[error("{place}: the row is longer than {bytes_max} bytes; split it, or close the quote that it leaves open")]
+    RowTooLong {
+        /// The row.
+        place: Place,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// Bytes that are not UTF-8.
+    #[error("{place}{}: not valid UTF-8 at byte {byte} of the row; convert the file, for example with `iconv -f latin1 -t utf-8`", in_field(field.as_deref()))]
+    NotUtf8 {
+        /// The row.
+        place: Place,
+        /// The field, where it is known.
+        field: Option<String>,
+        /// The first wrong byte, from 1.
+        byte: usize,
+    },
+    /// A whole number beyond `i64` or another beyond `f64`.
+    #[error(
+        "{place}, field `{field}`: number too large: {text}; whole numbers go from {} to {}, others to {:.3e}; correct it, or make it text: in CSV with a letter in it, in NDJSON in quotes",
+        i64::MIN,
+        i64::MAX,
+        f64::MAX
+    )]
+    NumberTooLarge {
+        /// The row.
+        place: Place,
+        /// The field.
+        field: String,
+        /// The number, perhaps shortened.
+        text: String,
+    },
+    /// An object without the timestamp field.
+    #[error(
+        "{place}, field `{field}`: the timestamp is missing; add it to the object, or name another field as `timestamp` in [source]"
+    )]
+    TimestampMissing {
+        /// The row.
+        place: Place,
+        /// The field.
+        field: String,
+    },
+    /// An event whose time is null.
+    #[error(
+        "{place}, field `{field}`: the timestamp is null; fill it in, or name another field as `timestamp` in [source]"
+    )]
+    TimestampNull {
+        /// The row.
+        place: Place,
+        /// The field.
+        field: String,
+    },
+    /// An event whose time cannot be read.
+    #[error(
+        "{place}, field `{field}`: not a timestamp: {text}; write RFC 3339 such as 2013-01-01T10:00:00Z, or an integer in milliseconds since 1970"
+    )]
+    TimestampInvalid {
+        /// The row.
+        place: Place,
+        /// The field.
+        field: String,
+        /// What is there, perhaps shortened.
+        text: String,
+    },
+    /// An event whose time is too far from 1970.
+    #[error(
+        "{place}, field `{field}`: timestamp out of range: {milliseconds} ms; it must be within ±{} ms of 1970, so check that the unit is milliseconds",
+        eventflux_core::limits::TIMESTAMP_MS_MAX
+    )]
+    TimestampOutOfRange {
+        /// The row.
+        place: Place,
+        /// The field.
+        field: String,
+        /// The time that is there.
+        milliseconds: i64,
+    },
+    /// A field of an object that the stream does not have.
+    #[error("{place}, field `{field}`: unknown field{}; correct the name, or list it under `fields` in [source]", did_you_mean(hint.as_deref()))]
+    UnknownField {
+        /// The row.
+        place: Place,
+        /// The name.
+        field: String,
+        /// The nearest name there is.
+        hint: Option<String>,
+    },
+    /// A line that is not a JSON object.
+    #[error(
+        "{place}, column {column}: malformed JSON: expected {expected}; each line must be one complete object such as {{\"a\": 1}}"
+    )]
+    MalformedJson {
+        /// The row.
+        place: Place,
+        /// The first wrong character, from 1.
+        column: usize,
+        /// What should be there.
+        expected: &'static str,
+    },
+    /// An array or an object as a value.
+    #[error(
+        "{place}, field `{field}`: {kind} is not supported as a value; flatten it into fields of its own, or write it as a string"
+    )]
+    NestedValue {
+        /// The row.
+        place: Place,
+        /// The field.
+        field: String,
+        /// `an array` or `an object`.
+        kind: &'static str,
+    },
+}
+
+/// The known name most like `name`, if any is like it.
+pub(super) fn nearest(name: &str, known: &[String]) -> Option<String> {
+    let distance_max = ((name.chars().count() + 1) / 3).max(1);
+    let is_like =
+        |distance: usize, candidate: &str| distance <= distance_max && distance < name.len().max(candidate.len());
+    known
+        .iter()
+        .map(|candidate| (edit_distance(name, candidate), candidate))
+        .filter(|(distance, candidate)| is_like(*distance, candidate))
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, candidate)| candidate.clone())
+}
+
+/// The start of a text of the input, safe to print.
+pub(super) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS_MAX) {
+        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+        None => format!("{text:?}"),
+    }
+}
+
+/// Characters to insert, remove or replace (Levenshtein), letters of either case being equal.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.to_lowercase().chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.to_lowercase().chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (cell, to) in row.iter_mut().skip(1).zip(&b) {
+            let above = *cell;
+            left = (left + 1).min(above + 1).min(diagonal + usize::from(from != *to));
+            diagonal = above;
+            *cell = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+fn did_you_mean(hint: Option<&str>) -> String {
+    hint.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+}
+
+fn in_field(field: Option<&str>) -> String {
+    field.map(|name| format!(", field `{name}`")).unwrap_or_default()
+}
+
+fn listed(known: &[String]) -> String {
+    let mut text = known.iter().take(NAMES_LISTED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if known.len() > NAMES_LISTED_MAX {
+        text.push_str(", …");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearest_names() {
+        let known = ["dep_delay", "arr_delay", "origin"].map(String::from);
+        assert_eq!(nearest("dep_dely", &known).as_deref(), Some("dep_delay"));
+        assert_eq!(nearest("Origin", &known).as_deref(), Some("origin"));
+        assert_eq!(nearest("tailnum", &known), None);
+        assert_eq!(edit_distance("kitten", "sitting"), 3);
+        assert_eq!(edit_distance("", "ab"), 2);
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters() {
+        assert_eq!(quoted("a\nb"), "\"a\\nb\"");
+        assert_eq!(quoted(&"é".repeat(61)), format!("\"{}\"…", "é".repeat(60)));
+    }
+}

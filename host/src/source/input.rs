@@ -1,0 +1,191 @@
+//! The bytes of an input, uncompressed.
+
+use std::fs::File;
+use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::error::SourceError;
+
+/// Compressed bytes read at a time.
+const COMPRESSED_READ_BYTES: usize = 64 * 1024;
+
+/// How rows are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    Csv,
+    Ndjson,
+}
+
+/// An open file or standard input.
+pub(super) struct Input {
+    name: String,
+    bytes: Bytes,
+    bytes_total: Option<u64>,
+    /// What the decompressor failed with; asked again, it might claim the end of the file.
+    gzip_failure: Option<ErrorKind>,
+}
+
+enum Bytes {
+    Plain(File),
+    /// Any number of gzip members.
+    Gzip(Box<Decoder>),
+    Stdin(io::Stdin),
+}
+
+type Decoder = MultiGzDecoder<BufReader<Counted>>;
+
+impl Input {
+    /// Opens a file; the format is `None` where the name does not tell it, for standard input.
+    pub(super) fn open(file: &Path) -> Result<(Input, Option<Format>), SourceError> {
+        if file.as_os_str() == "-" {
+            let (name, bytes) = ("standard input".into(), Bytes::Stdin(io::stdin()));
+            return Ok((Input { name, bytes, bytes_total: None, gzip_failure: None }, None));
+        }
+        let name = file.display().to_string();
+        let Some((format, gzip)) = format_of(&name) else {
+            return Err(SourceError::Extension { file: name });
+        };
+        let opened = File::open(file).and_then(|open| Ok((open.metadata()?, open)));
+        let (metadata, open) = match opened {
+            Ok(opened) => opened,
+            Err(reason) => return Err(SourceError::Open { file: name, reason }),
+        };
+        let bytes = if gzip { Bytes::Gzip(decoder(open)) } else { Bytes::Plain(open) };
+        let bytes_total = metadata.is_file().then_some(metadata.len());
+        Ok((Input { name, bytes, bytes_total, gzip_failure: None }, Some(format)))
+    }
+
+    /// The file as messages name it.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Size on disk.
+    pub(super) fn bytes_total(&self) -> Option<u64> {
+        self.bytes_total
+    }
+
+    /// Bytes read from the disk, if the file is compressed.
+    pub(super) fn compressed_read(&self) -> Option<u64> {
+        match &self.bytes {
+            Bytes::Gzip(decoder) => Some(decoder.get_ref().get_ref().count),
+            Bytes::Plain(_) | Bytes::Stdin(_) => None,
+        }
+    }
+
+    /// Fills some of `buffer`; 0 is the end.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
+        if let Some(kind) = self.gzip_failure {
+            return Err(self.failed(kind.into()));
+        }
+        loop {
+            let result = match &mut self.bytes {
+                Bytes::Plain(file) => file.read(buffer),
+                Bytes::Gzip(decoder) => decoder.read(buffer),
+                Bytes::Stdin(stdin) => stdin.read(buffer),
+            };
+            match result {
+                Ok(count) => return Ok(count),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => {
+                    if matches!(self.bytes, Bytes::Gzip(_)) {
+                        self.gzip_failure = Some(error.kind());
+                    }
+                    return Err(self.failed(error));
+                }
+            }
+        }
+    }
+
+    /// Goes on at `offset` of the uncompressed bytes; false if the input cannot be repeated.
+    pub(super) fn seek(&mut self, offset: u64) -> Result<bool, SourceError> {
+        let repeated = match &mut self.bytes {
+            Bytes::Stdin(_) => return Ok(false),
+            Bytes::Plain(file) => {
+                file.metadata().and_then(|metadata| Ok((metadata.len(), file.seek(SeekFrom::Start(offset))?)))
+            }
+            Bytes::Gzip(old) => {
+                let reopened = old.get_ref().get_ref().file.try_clone().and_then(|mut file| {
+                    file.rewind()?;
+                    Ok(file)
+                });
+                reopened.map(|file| {
+                    *old = decoder(file);
+                    (u64::MAX, offset)
+                })
+            }
+        };
+        self.gzip_failure = None;
+        let (length, _) = repeated.map_err(|error| self.failed(error))?;
+        if length < offset {
+            return Err(self.beyond_end(offset, length));
+        }
+        if matches!(self.bytes, Bytes::Gzip(_)) {
+            self.discard(offset)?;
+        }
+        Ok(true)
+    }
+
+    fn discard(&mut self, offset: u64) -> Result<(), SourceError> {
+        let mut buffer = vec![0; COMPRESSED_READ_BYTES];
+        let mut done = 0;
+        while done < offset {
+            let wanted = usize::try_from(offset - done).unwrap_or(usize::MAX).min(buffer.len());
+            match self.read(&mut buffer[..wanted])? {
+                0 => return Err(self.beyond_end(offset, done)),
+                count => done += count as u64,
+            }
+        }
+        Ok(())
+    }
+
+    fn beyond_end(&self, offset: u64, length: u64) -> SourceError {
+        SourceError::PositionBeyondEnd { file: self.name.clone(), offset, length }
+    }
+
+    fn failed(&self, reason: io::Error) -> SourceError {
+        let file = self.name.clone();
+        match (&self.bytes, reason.kind()) {
+            (Bytes::Gzip(_), ErrorKind::UnexpectedEof) => SourceError::GzipTruncated { file },
+            (Bytes::Gzip(_), ErrorKind::InvalidInput | ErrorKind::InvalidData) => {
+                SourceError::GzipCorrupt { file, reason }
+            }
+            _ => SourceError::Io { file, reason },
+        }
+    }
+}
+
+/// A file that counts what is read from it.
+struct Counted {
+    file: File,
+    count: u64,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.count += count as u64;
+        Ok(count)
+    }
+}
+
+fn decoder(file: File) -> Box<Decoder> {
+    let counted = Counted { file, count: 0 };
+    Box::new(MultiGzDecoder::new(BufReader::with_capacity(COMPRESSED_READ_BYTES, counted)))
+}
+
+/// The format by the end of the name, and whether it is compressed.
+fn format_of(name: &str) -> Option<(Format, bool)> {
+    let name = name.to_ascii_lowercase();
+    let (stem, gzip) = name.strip_suffix(".gz").map_or((name.as_str(), false), |stem| (stem, true));
+    let format = if stem.ends_with(".csv") {
+        Format::Csv
+    } else if stem.ends_with(".ndjson") {
+        Format::Ndjson
+    } else {
+        return None;
+    };
+    Some((format, gzip))
+}

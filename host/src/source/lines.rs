@@ -1,0 +1,148 @@
+//! The input line by line, with the position counted.
+//!
+//! Invariants: `start <= end <= buffer.len()`; `buffer[start..end]` is read but not consumed, and
+//! `position` is that of `start`. Nothing but `consume` and `seek` moves the position, so a row that
+//! turns out wrong stays where it is.
+
+use std::io::BufRead;
+
+use super::error::{Place, SourceError};
+use super::input::Input;
+use super::{READ_BYTES, ROW_BYTES_MAX, SourcePosition};
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// A buffer over an [`Input`].
+pub(super) struct Lines {
+    input: Input,
+    buffer: Vec<u8>,
+    start: usize,
+    end: usize,
+    ended: bool,
+    position: SourcePosition,
+}
+
+impl Lines {
+    pub(super) fn new(input: Input) -> Lines {
+        let buffer = vec![0; READ_BYTES];
+        Lines { input, buffer, start: 0, end: 0, ended: false, position: SourcePosition::default() }
+    }
+
+    pub(super) fn input(&self) -> &Input {
+        &self.input
+    }
+
+    /// The file as messages name it.
+    pub(super) fn file(&self) -> &str {
+        self.input.name()
+    }
+
+    pub(super) fn position(&self) -> SourcePosition {
+        self.position
+    }
+
+    /// Where the row that starts here is.
+    pub(super) fn place(&self) -> Place {
+        Place { file: self.file().into(), line: self.position.line + 1 }
+    }
+
+    /// Reads on until a line end at or after byte `from` of what is not consumed yet, and returns
+    /// the length up to and with it. At the end of the input that is all there is: no more than
+    /// `from` if nothing follows.
+    pub(super) fn extend(&mut self, from: usize) -> Result<usize, SourceError> {
+        let mut searched = from;
+        loop {
+            let unread = self.unread();
+            let rest = unread.get(searched..).unwrap_or_default();
+            // On a slice this is memchr and cannot fail.
+            let length = { rest }.skip_until(b'\n').unwrap_or_default();
+            if rest[..length].ends_with(b"\n") {
+                return Ok(searched + length);
+            }
+            searched = unread.len();
+            if self.ended {
+                return Ok(searched);
+            }
+            if searched > ROW_BYTES_MAX {
+                return Err(SourceError::RowTooLong { place: self.place(), bytes_max: ROW_BYTES_MAX });
+            }
+            self.fill()?;
+        }
+    }
+
+    /// The first bytes not consumed; at most as many as `extend` has returned.
+    pub(super) fn bytes(&self, length: usize) -> &[u8] {
+        self.unread().get(..length).unwrap_or_default()
+    }
+
+    /// Goes on after `length` bytes that hold so many lines.
+    pub(super) fn consume(&mut self, length: usize, lines: u64) {
+        debug_assert!(length <= self.end - self.start, "only what was read can be consumed");
+        self.start = (self.start + length).min(self.end);
+        self.position.offset += length as u64;
+        self.position.line += lines;
+    }
+
+    /// Skips the mark with which some programs start UTF-8.
+    pub(super) fn skip_byte_order_mark(&mut self) -> Result<(), SourceError> {
+        let length = self.extend(0)?;
+        if self.bytes(length).starts_with(BYTE_ORDER_MARK) {
+            self.consume(BYTE_ORDER_MARK.len(), 0);
+        }
+        Ok(())
+    }
+
+    /// Whether the next row may have to wait for someone to write it.
+    pub(super) fn may_wait(&self) -> bool {
+        self.input.bytes_total().is_none() && !self.ended && !self.unread().contains(&b'\n')
+    }
+
+    /// The next byte that is not white space, without consuming it.
+    pub(super) fn peek_nonblank(&mut self) -> Result<Option<u8>, SourceError> {
+        let mut seen = 0;
+        loop {
+            let length = self.extend(seen)?;
+            let line = self.bytes(length).get(seen..).unwrap_or_default();
+            if let Some(byte) = line.iter().find(|byte| !byte.is_ascii_whitespace()) {
+                return Ok(Some(*byte));
+            }
+            if length == seen {
+                return Ok(None);
+            }
+            seen = length;
+        }
+    }
+
+    /// Goes on at a position of the input; false, and nothing happens, if it cannot be repeated.
+    pub(super) fn seek(&mut self, to: SourcePosition) -> Result<bool, SourceError> {
+        // What was read is void even if the input then fails.
+        let repeated = self.input.seek(to.offset);
+        if !matches!(repeated, Ok(false)) {
+            (self.start, self.end, self.ended) = (0, 0, false);
+            self.position = to;
+        }
+        repeated
+    }
+
+    fn unread(&self) -> &[u8] {
+        &self.buffer[self.start..self.end]
+    }
+
+    fn fill(&mut self) -> Result<(), SourceError> {
+        self.buffer.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+        if self.buffer.len() - self.end < READ_BYTES / 2 {
+            self.buffer.resize(self.buffer.len() * 2, 0);
+        }
+        let count = self.input.read(&mut self.buffer[self.end..])?;
+        self.end += count;
+        self.ended = count == 0;
+        Ok(())
+    }
+}
+
+/// A line, or a row of several lines, without the line end.
+pub(super) fn without_line_end(bytes: &[u8]) -> &[u8] {
+    let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+    bytes.strip_suffix(b"\r").unwrap_or(bytes)
+}

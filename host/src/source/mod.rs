@@ -1,0 +1,238 @@
+//! Where events come from: CSV and NDJSON files, plain or gzipped, and standard input.
+//!
+//! A [`Source`] hands out batches of events, each event with the position just after it. A position
+//! counts bytes of the *uncompressed* input, so a checkpoint that keeps one can go on from there.
+//!
+//! # CSV
+//!
+//! The first line that is not blank is the header. Lines end in LF or CRLF, the last may lack its
+//! end; blank lines are skipped. A field may stand in double quotes and then hold commas, line ends
+//! and doubled quotes. A field becomes, by what it looks like, whether or not it stands in quotes:
+//!
+//! | Text | Value |
+//! |---|---|
+//! | one of [`SourceOptions::null`] | null |
+//! | a whole number as JSON writes it: `0`, `-0`, `-12` | integer; beyond `i64` an error |
+//! | another number as JSON writes it: `1.5`, `2e3`, `-0.5E-7` | float; beyond `f64` an error |
+//! | all else: `007`, `+5`, ` 5`, `1.`, `.5`, `nan`, `inf`, `true` | string |
+//!
+//! # NDJSON
+//!
+//! One flat JSON object a line; blank lines are skipped. A field that is absent is null, as is a
+//! string that equals one of [`SourceOptions::null`]. A whole number is an integer, and beyond `i64`
+//! an error; `1.0` and `1e2` are floats. A field the stream does not have, a field twice in one
+//! object, an array or an object as a value: an error.
+//!
+//! # Both
+//!
+//! The input is UTF-8; a byte order mark is skipped. The time of an event is an integer in
+//! milliseconds since 1970 or an RFC 3339 string (rounded down to the millisecond), and that field
+//! keeps its own value too.
+
+mod csv;
+mod error;
+mod field;
+mod input;
+mod lines;
+mod ndjson;
+mod timestamp;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use eventflux_core::Event;
+
+use self::csv::CsvRows;
+use self::field::Schema;
+use self::input::{Format, Input};
+use self::lines::Lines;
+use self::ndjson::NdjsonRows;
+
+pub use self::error::{Place, SourceError};
+
+/// Longest row of the input, in bytes: bounds the memory that a quote never closed can take.
+const ROW_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes read from the input at a time.
+const READ_BYTES: usize = 256 * 1024;
+/// Events a batch reserves memory for before it has read any.
+const BATCH_RESERVE_MAX: usize = 4096;
+
+const _: () = assert!(READ_BYTES <= ROW_BYTES_MAX);
+
+/// What to read, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceOptions {
+    /// The file: `.csv` or `.ndjson`, each also `.gz`. `-` is standard input, taken for NDJSON if
+    /// its first byte that is not blank is `{`, else for CSV.
+    pub file: PathBuf,
+    /// Name of the field that holds the time of an event.
+    pub timestamp: String,
+    /// Texts that stand for null.
+    pub null: Vec<String>,
+    /// For NDJSON, the stream's fields in order; by default those of the first object. CSV takes
+    /// its fields from the header and ignores this.
+    pub fields: Option<Vec<String>>,
+}
+
+/// A place between two rows of the input. The default is the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourcePosition {
+    /// Bytes of the uncompressed input before it.
+    pub offset: u64,
+    /// Lines before it.
+    pub line: u64,
+}
+
+/// Some consecutive events of the input; never empty.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Batch {
+    /// The events, in the order of the input.
+    pub events: Vec<Event>,
+    /// For each event the position just after it.
+    pub positions: Vec<SourcePosition>,
+}
+
+/// An open input. See the [module](self) for the formats.
+///
+/// Order of calls: [`open`](Source::open), [`seek`](Source::seek) to continue an earlier run, then
+/// [`read_batch`](Source::read_batch) until `None`.
+pub struct Source {
+    lines: Lines,
+    rows: Rows,
+    schema: Schema,
+    /// Before the first row.
+    start: SourcePosition,
+    /// After the last event read; `lines` may have gone past blank lines.
+    position: SourcePosition,
+    /// The error of the row after the last batch.
+    pending: Option<SourceError>,
+}
+
+enum Rows {
+    Csv(CsvRows),
+    Ndjson(NdjsonRows),
+}
+
+impl Source {
+    /// Opens the input and finds out its fields.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be read or is none of the known formats; its header, or without
+    /// [`SourceOptions::fields`] its first object, is missing or wrong; it lacks the timestamp field.
+    pub fn open(options: &SourceOptions) -> Result<Source, SourceError> {
+        let (input, format) = Input::open(&options.file)?;
+        let mut lines = Lines::new(input);
+        lines.skip_byte_order_mark()?;
+        let format = match format {
+            Some(format) => format,
+            None if lines.peek_nonblank()? == Some(b'{') => Format::Ndjson,
+            None => Format::Csv,
+        };
+        let (rows, fields) = match (format, &options.fields) {
+            (Format::Csv, _) => {
+                let mut rows = CsvRows::default();
+                let fields = rows.read_header(&mut lines)?;
+                (Rows::Csv(rows), fields)
+            }
+            (Format::Ndjson, Some(fields)) => (Rows::Ndjson(NdjsonRows::default()), fields.clone()),
+            (Format::Ndjson, None) => (Rows::Ndjson(NdjsonRows::default()), ndjson::peek_fields(&mut lines)?),
+        };
+        let schema = Schema::new(fields, &options.timestamp, &options.null, lines.file())?;
+        let start = lines.position();
+        Ok(Source { lines, rows, schema, start, position: start, pending: None })
+    }
+
+    /// Names of the fields, in the order of each event's values.
+    #[must_use]
+    pub fn fields(&self) -> &[String] {
+        self.schema.fields()
+    }
+
+    /// The position after the last event read; right after `open` that after the header.
+    #[must_use]
+    pub fn position(&self) -> SourcePosition {
+        self.position
+    }
+
+    /// Continues after an earlier event: the next batch starts with the event after it.
+    ///
+    /// `to` must be from [`position`](Source::position) or a [`Batch`] of the same input; before
+    /// the first row it means the first row. A gzipped file is decompressed up to there.
+    ///
+    /// Standard input cannot be repeated: there this does nothing, and reading goes on where it was.
+    ///
+    /// # Errors
+    ///
+    /// The input is shorter than that, or cannot be read. Then seek elsewhere or open it anew.
+    pub fn seek(&mut self, to: SourcePosition) -> Result<(), SourceError> {
+        let to = if to.offset < self.start.offset { self.start } else { to };
+        if self.lines.seek(to)? {
+            self.position = to;
+            self.pending = None;
+        }
+        Ok(())
+    }
+
+    /// The next events, at most `events_max` (at least 1), or `None` at the end of the input.
+    ///
+    /// From standard input or a pipe it returns what has arrived and waits only for the first event.
+    ///
+    /// # Errors
+    ///
+    /// A row is wrong or the input cannot be read. The good events before it come first, without
+    /// an error; the next call then gives it, and so does each later one.
+    pub fn read_batch(&mut self, events_max: usize) -> Result<Option<Batch>, SourceError> {
+        if let Some(error) = self.pending.take() {
+            return Err(error);
+        }
+        let events_max = events_max.max(1);
+        let capacity = events_max.min(BATCH_RESERVE_MAX);
+        let mut batch = Batch { events: Vec::with_capacity(capacity), positions: Vec::with_capacity(capacity) };
+        while batch.events.len() < events_max && (batch.events.is_empty() || !self.lines.may_wait()) {
+            let event = match &mut self.rows {
+                Rows::Csv(rows) => rows.next_event(&mut self.lines, &mut self.schema),
+                Rows::Ndjson(rows) => rows.next_event(&mut self.lines, &mut self.schema),
+            };
+            match event {
+                Ok(Some(event)) => {
+                    batch.events.push(event);
+                    self.position = self.lines.position();
+                    batch.positions.push(self.position);
+                }
+                Ok(None) => break,
+                Err(error) if batch.events.is_empty() => return Err(error),
+                Err(error) => {
+                    self.pending = Some(error);
+                    break;
+                }
+            }
+        }
+        Ok((!batch.events.is_empty()).then_some(batch))
+    }
+
+    /// Size of the file on disk (compressed, if it is); `None` if it has none, as standard input.
+    #[must_use]
+    pub fn bytes_total(&self) -> Option<u64> {
+        self.lines.input().bytes_total()
+    }
+
+    /// How much of [`bytes_total`](Source::bytes_total) has been read, for a progress bar.
+    #[must_use]
+    pub fn bytes_read(&self) -> u64 {
+        self.lines.input().compressed_read().unwrap_or(self.lines.position().offset)
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("file", &self.lines.file())
+            .field("fields", &self.fields())
+            .field("position", &self.position())
+            .finish_non_exhaustive()
+    }
+}
