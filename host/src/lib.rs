@@ -1,3 +1,21 @@
-//! EventFlux State for native programs.
+#![doc = include_str!("../../README.md")]
 
+pub mod cli;
+pub mod clock;
+pub mod config;
+mod error;
+mod manager;
+mod runtime;
 pub mod source;
+pub mod storage;
+
+pub use crate::manager::{CheckpointManager, ManagerConfig, read_head, read_manifest, restore, verify};
+pub use crate::runtime::{CheckpointConfig, EventFluxManager, RunProgress, RunSummary, Runtime, StartFrom, StopHandle};
+
+pub use crate::error::{Error, Result};
+
+pub use eventflux_core::{
+    Accumulator, AggregationState, Backend, CatalogEntry, CheckpointRequest, Compression, Engine, Event, Head,
+    Manifest, MemoryBackend, Output, PatternState, RestoreOptions, Retention, Selector, StateDescriptor, StateHolder,
+    StateKind, StepProgress, Value, WindowState, definition,
+};

@@ -1,0 +1,220 @@
+//! Checkpoints of a [`StateHolder`] in a storage, for programs that embed the state without the
+//! engine.
+
+use eventflux_core::{
+    Backend, Capture, CatalogEntry, CheckpointRequest, Compression, EncodedCheckpoint, Head, Manifest, ObjectId,
+    OpenWriter, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Restore, RestoreOptions,
+    RestoredCheckpoint, Retention, Selector, StateHolder, Verify, VerifyReport, Writer, drive,
+};
+
+use crate::clock::now_ms;
+use crate::error::Result;
+
+/// How checkpoints are written and kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct ManagerConfig {
+    /// Compression of new checkpoints.
+    pub compression: Compression,
+    /// Which checkpoints stay.
+    pub retention: Retention,
+}
+
+/// The one writer of a storage. Reading needs none: see [`read_head`] and [`restore`].
+///
+/// ```
+/// use eventflux::{CheckpointManager, ManagerConfig, StateHolder};
+/// use eventflux_core::MemoryBackend;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default())?;
+/// let mut orders = StateHolder::builder("orders").build()?;
+/// orders.set("eu", &3_u32)?;
+/// let first = manager.checkpoint(&mut orders, Some("before the sale"))?;
+/// orders.set("eu", &4_u32)?;
+/// manager.checkpoint(&mut orders, None)?;
+///
+/// manager.restore(&mut orders, first.object.id)?;
+/// assert_eq!(orders.get::<u32>("eu")?, Some(3));
+/// assert_eq!(manager.list().len(), 2);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct CheckpointManager<B> {
+    backend: B,
+    writer: Writer,
+    config: ManagerConfig,
+}
+
+impl<B: Backend> CheckpointManager<B> {
+    /// Opens a storage for writing: takes a new generation, which fences off every writer before.
+    ///
+    /// # Errors
+    /// Those of the storage; damage of its head.
+    pub fn open(mut backend: B, config: ManagerConfig) -> Result<Self> {
+        let writer = drive(OpenWriter::new(), &mut backend)?;
+        Ok(CheckpointManager { backend, writer, config })
+    }
+
+    /// Takes a checkpoint of all of a holder, on this thread, until it is durable and published.
+    ///
+    /// # Errors
+    /// Those of the storage, [`Fenced`](eventflux_core::Error::Fenced) among them. Then the holder
+    /// is as before, all that was dirty is so still, and the checkpoint before is the newest.
+    pub fn checkpoint(&mut self, holder: &mut StateHolder, label: Option<&str>) -> Result<CatalogEntry> {
+        let request =
+            CheckpointRequest { created_ms: now_ms(), label: label.map(Into::into), ..CheckpointRequest::default() };
+        self.checkpoint_with(holder, request)
+    }
+
+    /// As [`CheckpointManager::checkpoint`], with positions of sources and outputs to record.
+    ///
+    /// # Errors
+    /// As [`CheckpointManager::checkpoint`].
+    pub fn checkpoint_with(&mut self, holder: &mut StateHolder, request: CheckpointRequest) -> Result<CatalogEntry> {
+        holder.begin(request)?;
+        let outcome = holder.take_capture().map_err(Into::into).and_then(|capture| self.publish(capture));
+        match outcome {
+            Ok((encoded, published)) => {
+                holder.commit(&encoded)?;
+                Ok(published.entry)
+            }
+            Err(error) => {
+                holder.abort()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Encodes and publishes what a holder captured; the holder's `commit` or `abort` is the
+    /// caller's. May run on another thread than the holder.
+    ///
+    /// # Errors
+    /// As [`CheckpointManager::checkpoint`].
+    pub fn publish(&mut self, capture: Capture) -> Result<(EncodedCheckpoint, Published)> {
+        let encoded = capture.into_object(self.writer.next_object(), self.config.compression)?;
+        self.publish_encoded(encoded)
+    }
+
+    fn publish_encoded(&mut self, mut encoded: EncodedCheckpoint) -> Result<(EncodedCheckpoint, Published)> {
+        let publish = Publish::new(&mut self.writer, &mut encoded, self.config.retention)?;
+        let published = drive(publish, &mut self.backend)?;
+        Ok((encoded, published))
+    }
+
+    /// Labels the state of a checkpoint, so that it is kept: a new checkpoint that holds the same.
+    ///
+    /// # Errors
+    /// [`NoSuchCheckpoint`](eventflux_core::Error::NoSuchCheckpoint), those of the storage.
+    pub fn savepoint(&mut self, selector: &Selector, label: &str) -> Result<CatalogEntry> {
+        let object = selector.find(self.writer.head())?;
+        let manifest = drive(ReadManifest::new(object), &mut self.backend)?;
+        let encoded = Republish::encode(&manifest, self.writer.next_object(), now_ms(), Some(label.into()));
+        Ok(self.publish_encoded(encoded)?.1.entry)
+    }
+
+    /// Restores a checkpoint by its number.
+    ///
+    /// # Errors
+    /// As [`CheckpointManager::restore_selected`].
+    pub fn restore(&mut self, holder: &mut StateHolder, id: u64) -> Result<RestoredCheckpoint> {
+        self.restore_selected(holder, Selector::Id(id), RestoreOptions::default())
+    }
+
+    /// Restores the newest checkpoint.
+    ///
+    /// # Errors
+    /// As [`CheckpointManager::restore_selected`].
+    pub fn restore_latest(&mut self, holder: &mut StateHolder) -> Result<RestoredCheckpoint> {
+        self.restore_selected(holder, Selector::Latest, RestoreOptions::default())
+    }
+
+    /// Restores the newest checkpoint created at or before a time, milliseconds since 1970.
+    ///
+    /// # Errors
+    /// As [`CheckpointManager::restore_selected`].
+    pub fn restore_at(&mut self, holder: &mut StateHolder, time_ms: i64) -> Result<RestoredCheckpoint> {
+        self.restore_selected(holder, Selector::Time(time_ms), RestoreOptions::default())
+    }
+
+    /// Restores a checkpoint. The next one taken builds on it: going back starts a branch.
+    ///
+    /// # Errors
+    /// No such checkpoint, damage, states that do not fit. The holder is unchanged then.
+    pub fn restore_selected(
+        &mut self,
+        holder: &mut StateHolder,
+        selector: Selector,
+        options: RestoreOptions<'_>,
+    ) -> Result<RestoredCheckpoint> {
+        restore(&mut self.backend, holder, selector, options)
+    }
+
+    /// The published checkpoints, oldest first.
+    #[must_use]
+    pub fn list(&self) -> &[CatalogEntry] {
+        &self.writer.head().entries
+    }
+
+    /// The newest published checkpoint.
+    #[must_use]
+    pub fn latest(&self) -> Option<&CatalogEntry> {
+        let head = self.writer.head();
+        head.entry(head.latest?)
+    }
+
+    /// Applies retention, and deletes whatever no checkpoint needs. Names of the deleted objects.
+    ///
+    /// # Errors
+    /// Those of the storage; what is left is deleted by the next call.
+    pub fn prune(&mut self, retention: Retention) -> Result<Vec<String>> {
+        Ok(drive(Prune::new(&mut self.writer, retention), &mut self.backend)?)
+    }
+
+    /// The storage.
+    pub fn backend_mut(&mut self) -> &mut B {
+        &mut self.backend
+    }
+
+    /// Generation of this writer.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.writer.head().generation
+    }
+}
+
+/// The head of a storage; an empty one if it was never written to.
+///
+/// # Errors
+/// Those of the storage; damage.
+pub fn read_head(backend: &mut (impl Backend + ?Sized)) -> Result<Head> {
+    Ok(drive(ReadHead::new(), backend)?.unwrap_or_default())
+}
+
+/// The manifest of a checkpoint.
+///
+/// # Errors
+/// Those of the storage; damage.
+pub fn read_manifest(backend: &mut (impl Backend + ?Sized), object: ObjectId) -> Result<Manifest> {
+    Ok(drive(ReadManifest::new(object), backend)?)
+}
+
+/// Restores a checkpoint into a holder; needs no writer.
+///
+/// # Errors
+/// As [`CheckpointManager::restore_selected`].
+pub fn restore(
+    backend: &mut (impl Backend + ?Sized),
+    holder: &mut StateHolder,
+    selector: Selector,
+    options: RestoreOptions<'_>,
+) -> Result<RestoredCheckpoint> {
+    Ok(drive(Restore::new(holder, selector, options), backend)?)
+}
+
+/// Reads and checks everything the published checkpoints need.
+///
+/// # Errors
+/// Those of the storage; damage of the head. Other damage is in the report.
+pub fn verify(backend: &mut (impl Backend + ?Sized)) -> Result<VerifyReport> {
+    Ok(drive(Verify::new(), backend)?)
+}

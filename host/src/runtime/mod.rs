@@ -1,0 +1,353 @@
+//! Running an application: source, engine, sink, and checkpoints that make its output exact.
+//!
+//! Exactly once: a checkpoint holds the position in the source and the length of the output. The
+//! first one is taken before the first event. A start restores the newest, cuts the output to the
+//! recorded length, and goes on from the recorded position, so that the finished output is the same
+//! however often and wherever the process was killed. Standard input and output can be neither
+//! rewound nor cut: with `-` this does not hold.
+
+mod reader;
+mod run;
+mod sink;
+mod worker;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use eventflux_core::definition::{ApplicationDefinition, CheckpointDefinition};
+use eventflux_core::{CatalogEntry, Compression, Engine, Head, Selector};
+
+use crate::config;
+use crate::error::{Error, Result};
+use crate::manager::read_head;
+use crate::source::{Source, SourceOptions};
+use crate::storage::{Access, StorageAddress};
+
+/// Makes runtimes of application definitions.
+///
+/// ```no_run
+/// use eventflux::{CheckpointConfig, EventFluxManager};
+/// # fn main() -> eventflux::Result<()> {
+/// let manager = EventFluxManager::new();
+/// let summary = manager
+///     .load("host/examples/flights/app.toml")?
+///     .with_checkpoint_config(CheckpointConfig { every_events: Some(5_000), ..Default::default() })
+///     .start()?;
+/// println!("{} events, {} results", summary.events, summary.results);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct EventFluxManager {
+    base: PathBuf,
+}
+
+/// When and where checkpoints of a runtime go. `None` leaves what the definition says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CheckpointConfig {
+    /// Address of the storage, such as `file:state`.
+    pub storage: Option<String>,
+    /// Time between checkpoints.
+    pub interval: Option<Duration>,
+    /// Events between checkpoints.
+    pub every_events: Option<u64>,
+    /// Compression.
+    pub compression: Option<Compression>,
+    /// How many checkpoints stay, beside labelled ones.
+    pub max_retained: Option<u32>,
+}
+
+/// Where a run begins.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum StartFrom {
+    /// At the newest checkpoint; at the start of the source if there is none.
+    #[default]
+    LatestOrStart,
+    /// At a checkpoint, which must exist.
+    Checkpoint(Selector),
+    /// At the start of the source, with empty state; the output is overwritten.
+    Start,
+}
+
+/// An application about to run.
+pub struct Runtime {
+    definition: ApplicationDefinition,
+    /// File and text of the definition, for messages.
+    text: Option<(String, String)>,
+    base: PathBuf,
+    from: StartFrom,
+    access: Access,
+    allow_missing: bool,
+    allow_unknown: bool,
+    stop: StopHandle,
+    observer: Option<Observer>,
+}
+
+/// Called now and then with how far a run is.
+type Observer = Box<dyn FnMut(&RunProgress) + Send>;
+
+impl std::fmt::Debug for Runtime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Runtime")
+            .field("definition", &self.definition)
+            .field("from", &self.from)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Stops a run from another thread: it takes a last checkpoint and ends.
+#[derive(Debug, Clone, Default)]
+pub struct StopHandle(Arc<AtomicBool>);
+
+/// How far a run is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RunProgress {
+    /// Events taken, those before a restart among them.
+    pub events: u64,
+    /// Results given out, likewise.
+    pub results: u64,
+    /// Checkpoints taken by this run.
+    pub checkpoints: u64,
+    /// Bytes of the source file read.
+    pub bytes_read: u64,
+    /// Bytes of the source file; `None` for standard input.
+    pub bytes_total: Option<u64>,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RunSummary {
+    /// Name of the application.
+    pub name: String,
+    /// Whether the source had ended before this run: it changed nothing.
+    pub already_finished: bool,
+    /// Whether the source has ended.
+    pub finished: bool,
+    /// Checkpoint this run went on from.
+    pub restored_from: Option<u64>,
+    /// Events since the start of the source.
+    pub events: u64,
+    /// Events taken by this run.
+    pub events_this_run: u64,
+    /// Late events since the start of the source, over all operators.
+    pub late: u64,
+    /// Results since the start of the source.
+    pub results: u64,
+    /// Name, results and late events of each operator.
+    pub operators: Vec<(String, u64, u64)>,
+    /// Checkpoints taken by this run.
+    pub checkpoints: u64,
+    /// Raw bytes of their sections.
+    pub checkpoint_raw_bytes: u64,
+    /// Stored bytes of their objects.
+    pub checkpoint_stored_bytes: u64,
+    /// Length of the output.
+    pub output_bytes: u64,
+    /// Newest checkpoint.
+    pub latest_checkpoint: Option<u64>,
+    /// How long this run took.
+    pub elapsed: Duration,
+}
+
+impl EventFluxManager {
+    /// A manager; relative paths of definitions are below the working directory.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Relative paths of definitions are below `base`.
+    #[must_use]
+    pub fn with_base_directory(mut self, base: impl Into<PathBuf>) -> Self {
+        self.base = base.into();
+        self
+    }
+
+    /// A runtime for a definition built in Rust.
+    ///
+    /// # Errors
+    /// [`Error::Core`] with [`Definition`](eventflux_core::Error::Definition) if it is wrong.
+    pub fn create_runtime(&self, definition: ApplicationDefinition) -> Result<Runtime> {
+        definition.check()?;
+        Ok(Runtime::new(definition, None, self.base.clone()))
+    }
+
+    /// A runtime for a definition in a TOML file; its paths are relative to the file.
+    ///
+    /// # Errors
+    /// [`Error::File`], [`Error::Definition`].
+    pub fn load(&self, path: impl AsRef<Path>) -> Result<Runtime> {
+        let path = self.base.join(path.as_ref());
+        let text = std::fs::read_to_string(&path).map_err(|reason| Error::File {
+            action: "read",
+            path: path.clone(),
+            reason,
+        })?;
+        let file = path.display().to_string();
+        let definition = config::parse(&text, &file)?;
+        let base = path.parent().map(Path::to_path_buf).unwrap_or_default();
+        Ok(Runtime::new(definition, Some((file, text)), base))
+    }
+}
+
+impl Runtime {
+    fn new(definition: ApplicationDefinition, text: Option<(String, String)>, base: PathBuf) -> Self {
+        Runtime {
+            definition,
+            text,
+            base,
+            from: StartFrom::default(),
+            access: Access::Write,
+            allow_missing: false,
+            allow_unknown: false,
+            stop: StopHandle::default(),
+            observer: None,
+        }
+    }
+
+    /// Changes when and where checkpoints go.
+    #[must_use]
+    pub fn with_checkpoint_config(mut self, config: CheckpointConfig) -> Self {
+        let checkpoint: &mut CheckpointDefinition = &mut self.definition.checkpoint;
+        if config.interval.is_some() || config.every_events.is_some() {
+            checkpoint.interval_ms =
+                config.interval.map(|interval| interval.as_millis().clamp(1, i64::MAX as u128) as i64);
+            checkpoint.every_events = config.every_events;
+        }
+        checkpoint.storage = config.storage.unwrap_or_else(|| std::mem::take(&mut checkpoint.storage));
+        checkpoint.compression = config.compression.unwrap_or(checkpoint.compression);
+        checkpoint.max_retained = config.max_retained.unwrap_or(checkpoint.max_retained);
+        self
+    }
+
+    /// Begins elsewhere than at the newest checkpoint.
+    #[must_use]
+    pub fn start_from(mut self, from: StartFrom) -> Self {
+        self.from = from;
+        self
+    }
+
+    /// Takes the storage over from a writer that may still live.
+    #[must_use]
+    pub fn take_over(mut self) -> Self {
+        self.access = Access::TakeOver;
+        self
+    }
+
+    /// Operators that the checkpoint does not know start empty.
+    #[must_use]
+    pub fn allow_missing(mut self, allow: bool) -> Self {
+        self.allow_missing = allow;
+        self
+    }
+
+    /// State of operators that are gone is dropped.
+    #[must_use]
+    pub fn allow_unknown(mut self, allow: bool) -> Self {
+        self.allow_unknown = allow;
+        self
+    }
+
+    /// Calls `observer` now and then with how far the run is.
+    #[must_use]
+    pub fn observe(mut self, observer: impl FnMut(&RunProgress) + Send + 'static) -> Self {
+        self.observer = Some(Box::new(observer));
+        self
+    }
+
+    /// A handle that stops the run.
+    #[must_use]
+    pub fn stop_handle(&self) -> StopHandle {
+        self.stop.clone()
+    }
+
+    /// The definition.
+    #[must_use]
+    pub fn definition(&self) -> &ApplicationDefinition {
+        &self.definition
+    }
+
+    /// The newest checkpoint of the storage, if there is one.
+    ///
+    /// # Errors
+    /// Those of the storage.
+    pub fn get_latest_checkpoint(&self) -> Result<Option<CatalogEntry>> {
+        let head = self.published()?;
+        Ok(head.latest.and_then(|id| head.entry(id)).cloned())
+    }
+
+    /// Begins at the checkpoint of this number.
+    ///
+    /// # Errors
+    /// [`NoSuchCheckpoint`](eventflux_core::Error::NoSuchCheckpoint) if there is none.
+    pub fn restore_from_checkpoint(self, id: u64) -> Result<Self> {
+        Selector::Id(id).find(&self.published()?)?;
+        Ok(self.start_from(StartFrom::Checkpoint(Selector::Id(id))))
+    }
+
+    /// Runs until the source ends or the run is stopped, on this thread.
+    ///
+    /// # Errors
+    /// Any of [`Error`]. Whatever fails, the newest checkpoint stays good: start again to go on.
+    pub fn start(self) -> Result<RunSummary> {
+        run::run(self)
+    }
+
+    /// What the storage holds now; nothing if it does not exist yet.
+    fn published(&self) -> Result<Head> {
+        let address = self.storage()?;
+        if let StorageAddress::File(path) = &address
+            && !path.exists()
+        {
+            return Ok(Head::default());
+        }
+        match address.open(Access::Read) {
+            Ok(mut backend) => read_head(&mut backend),
+            // Made, but nothing was ever published.
+            Err(Error::File { reason, .. }) if reason.kind() == std::io::ErrorKind::NotFound => Ok(Head::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn storage(&self) -> Result<StorageAddress> {
+        StorageAddress::parse(&self.definition.checkpoint.storage, &self.base)
+    }
+
+    fn open_source(&self) -> Result<Source> {
+        let source = &self.definition.source;
+        let file = if source.file == "-" { PathBuf::from("-") } else { self.base.join(&source.file) };
+        Ok(Source::open(&SourceOptions {
+            file,
+            timestamp: source.timestamp.clone(),
+            null: source.null.clone(),
+            fields: source.fields.clone(),
+        })?)
+    }
+
+    fn engine(&self, source: &Source) -> Result<Engine> {
+        Engine::new(&self.definition, source.fields()).map_err(|error| match &self.text {
+            Some((file, text)) => config::with_line(error, text, file),
+            None => error.into(),
+        })
+    }
+
+    fn sink_path(&self) -> PathBuf {
+        let file = &self.definition.sink.file;
+        if file == "-" { PathBuf::from("-") } else { self.base.join(file) }
+    }
+}
+
+impl StopHandle {
+    /// Asks the run to stop.
+    pub fn stop(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}

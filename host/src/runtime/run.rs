@@ -1,0 +1,383 @@
+//! The loop of a run.
+
+use std::time::{Duration, Instant};
+
+use eventflux_core::{Engine, Error as CoreError, Manifest, RestoreOptions, Retention, Selector, StepProgress};
+
+use super::reader::Reader;
+use super::sink::Sink;
+use super::worker::{Outcome, Worker};
+use super::{RunProgress, RunSummary, Runtime, StartFrom};
+use crate::clock::now_ms;
+use crate::error::{Error, Result};
+use crate::manager::{CheckpointManager, ManagerConfig, read_manifest};
+use crate::source::{Batch, SourcePosition};
+use crate::storage::{Access, AnyBackend};
+
+/// Names under which the source's position and the output's length are recorded.
+const POSITION_OFFSET: &str = "source.offset";
+const POSITION_LINE: &str = "source.line";
+const OUTPUT_LENGTH: &str = "output.length";
+/// Bytes of state captured after each event while a checkpoint is under way.
+const STEP_BYTES: usize = 8 * 1024;
+/// How long the loop waits for events before it looks at clock and worker.
+const IDLE_WAIT: Duration = Duration::from_millis(20);
+
+pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
+    let started = Instant::now();
+    let observer = runtime.observer.take();
+    let start = Start::find(&runtime)?;
+    if let Some(manifest) = start.manifest.as_ref().filter(|manifest| is_finished(manifest)) {
+        return Ok(finished_before(&runtime, manifest));
+    }
+    let mut source = runtime.open_source()?;
+    let mut engine = runtime.engine(&source)?;
+    let checkpoint = &runtime.definition.checkpoint;
+    let config = ManagerConfig {
+        compression: checkpoint.compression,
+        retention: Retention { max_retained: checkpoint.max_retained },
+    };
+    // From here on no other writer can publish: what is restored now is what we build on.
+    let mut manager = CheckpointManager::open(runtime.storage()?.open(runtime.access)?, config)?;
+    let mut restored_from = None;
+    let mut newest = None;
+    if let Some(selector) = start.selector(&runtime, &manager) {
+        let manifest = restore_engine(&runtime, selector, &start, &mut manager, &mut engine)?;
+        source.seek(source_position(&manifest))?;
+        newest = manager.latest().map(|entry| entry.object.id);
+        restored_from = Some(manifest);
+    }
+    let goes_on = newest.is_some() && restored_from.as_ref().map(|manifest| manifest.object.id) == newest;
+    let position = source.position();
+    let bytes_total = source.bytes_total();
+    let events_before = engine.progress().events;
+    let recorded = restored_from.as_ref().map(output_length);
+    let sink = Sink::open(&runtime.sink_path(), recorded, runtime.from == StartFrom::Start)?;
+    let mut run = Run {
+        engine,
+        sink,
+        worker: Worker::start(manager)?,
+        position,
+        state: CheckpointState::Idle,
+        interval: checkpoint.interval_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
+        every_events: checkpoint.every_events,
+        last_cut: Instant::now(),
+        events_since_cut: 0,
+        progress: RunProgress { bytes_total, ..RunProgress::default() },
+        summary: RunSummary {
+            name: runtime.definition.name.clone(),
+            restored_from: restored_from.as_ref().map(|manifest| manifest.object.id),
+            ..RunSummary::default()
+        },
+        observer,
+    };
+    if !goes_on {
+        // A new start or a branch: from now on the newest checkpoint accounts for this output.
+        run.checkpoint_now()?;
+    }
+    run.sink.cut()?;
+    let reader = Reader::start(source)?;
+    loop {
+        if runtime.stop.is_stopped() {
+            run.checkpoint_now()?;
+            break;
+        }
+        match reader.next(IDLE_WAIT).transpose()? {
+            None => run.between_batches()?,
+            Some((Some(batch), bytes_read)) => {
+                run.progress.bytes_read = bytes_read;
+                run.take_batch(batch, &runtime)?;
+            }
+            Some((None, bytes_read)) => {
+                run.progress.bytes_read = bytes_read;
+                run.finish()?;
+                break;
+            }
+        }
+    }
+    run.summary.events_this_run = run.engine.progress().events - events_before;
+    Ok(run.into_summary(started))
+}
+
+/// Where a run begins: found out before the storage is opened for writing, so that a run with
+/// nothing to do changes nothing.
+struct Start {
+    /// The checkpoint found.
+    manifest: Option<Manifest>,
+}
+
+impl Start {
+    fn find(runtime: &Runtime) -> Result<Self> {
+        let head = runtime.published()?;
+        let selector = match &runtime.from {
+            StartFrom::Start => None,
+            StartFrom::LatestOrStart => head.latest.map(Selector::Id),
+            StartFrom::Checkpoint(selector) => Some(selector.clone()),
+        };
+        let Some(selector) = selector else { return Ok(Start { manifest: None }) };
+        let object = selector.find(&head)?;
+        let manifest = read_manifest(&mut runtime.storage()?.open(Access::Read)?, object)?;
+        Ok(Start { manifest: Some(manifest) })
+    }
+
+    /// What to restore, now that the storage is ours: another writer may have published since.
+    fn selector(&self, runtime: &Runtime, manager: &CheckpointManager<AnyBackend>) -> Option<Selector> {
+        match &runtime.from {
+            StartFrom::Start => None,
+            StartFrom::LatestOrStart => manager.latest().map(|entry| Selector::Id(entry.object.id)),
+            StartFrom::Checkpoint(_) => self.manifest.as_ref().map(|manifest| Selector::Id(manifest.object.id)),
+        }
+    }
+}
+
+fn restore_engine(
+    runtime: &Runtime,
+    selector: Selector,
+    start: &Start,
+    manager: &mut CheckpointManager<AnyBackend>,
+    engine: &mut Engine,
+) -> Result<Manifest> {
+    let options = RestoreOptions {
+        allow_missing: runtime.allow_missing,
+        allow_unknown: runtime.allow_unknown,
+        ..RestoreOptions::default()
+    };
+    let checkpoint = start.manifest.as_ref().map_or(0, |manifest| manifest.object.id);
+    let restored =
+        manager.restore_selected(engine.holder_mut(), selector, options).map_err(|error| changed(error, checkpoint))?;
+    engine.resume(&restored.manifest)?;
+    Ok((*restored.manifest).clone())
+}
+
+/// Says in terms of the definition what does not fit.
+fn changed(error: Error, checkpoint: u64) -> Error {
+    let anew = "or start anew with --from none or another [checkpoint] storage";
+    let (what, reason, advice) = match error {
+        Error::Core(CoreError::StateChanged { state, reason }) => {
+            (format!("operator `{state}` has changed"), reason, format!("Undo the change, {anew}."))
+        }
+        Error::Core(CoreError::StateMissing { state }) => (
+            format!("operator `{state}` is new"),
+            String::from("the checkpoint has no state for it"),
+            format!("Let it start empty with --allow-missing, {anew}."),
+        ),
+        Error::Core(CoreError::StateUnknown { state }) => (
+            format!("operator `{state}` is gone"),
+            String::from("the checkpoint has state for it"),
+            format!("Put it back, drop its state with --allow-unknown, {anew}."),
+        ),
+        error => return error,
+    };
+    Error::DefinitionChanged { what, checkpoint, reason, advice }
+}
+
+/// The checkpoint of the loop, from its cut to its end.
+#[derive(Debug, PartialEq, Eq)]
+enum CheckpointState {
+    Idle,
+    /// Cut; being captured between events.
+    Capturing,
+    /// Captured; the worker has it.
+    Publishing,
+}
+
+struct Run {
+    engine: Engine,
+    sink: Sink,
+    worker: Worker,
+    /// After the last event taken.
+    position: SourcePosition,
+    state: CheckpointState,
+    interval: Option<Duration>,
+    every_events: Option<u64>,
+    last_cut: Instant,
+    events_since_cut: u64,
+    progress: RunProgress,
+    summary: RunSummary,
+    observer: Option<super::Observer>,
+}
+
+impl Run {
+    fn take_batch(&mut self, batch: Batch, runtime: &Runtime) -> Result<()> {
+        for (event, position) in batch.events.into_iter().zip(batch.positions) {
+            self.engine.handle_event(event).map_err(|error| match error {
+                error @ CoreError::Event { .. } => {
+                    Error::Event { file: runtime.definition.source.file.clone(), line: position.line, error }
+                }
+                error => error.into(),
+            })?;
+            self.position = position;
+            self.write_outputs()?;
+            self.events_since_cut += 1;
+            if self.every_events.is_some_and(|every| self.events_since_cut >= every) {
+                self.complete()?;
+                self.cut(None)?;
+            }
+            if self.state == CheckpointState::Capturing {
+                self.step(STEP_BYTES)?;
+            }
+        }
+        self.between_batches()
+    }
+
+    /// What need not be done after each event: clock, worker, observer.
+    fn between_batches(&mut self) -> Result<()> {
+        if self.state == CheckpointState::Capturing {
+            self.step(STEP_BYTES)?;
+        }
+        if self.state == CheckpointState::Publishing
+            && let Some(outcome) = self.worker.poll()
+        {
+            self.published(outcome)?;
+        }
+        if self.state == CheckpointState::Idle
+            && self.interval.is_some_and(|interval| self.last_cut.elapsed() >= interval)
+        {
+            self.cut(None)?;
+        }
+        self.report();
+        Ok(())
+    }
+
+    fn write_outputs(&mut self) -> Result<()> {
+        while let Some(output) = self.engine.poll_output() {
+            let buffer = self.sink.buffer();
+            let before = buffer.len();
+            output.append_json_line(buffer);
+            self.sink.written(before)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.engine.finish()?;
+        self.write_outputs()?;
+        self.checkpoint_now()?;
+        self.report();
+        Ok(())
+    }
+
+    fn cut(&mut self, label: Option<String>) -> Result<()> {
+        let positions =
+            vec![(POSITION_LINE.into(), self.position.line), (POSITION_OFFSET.into(), self.position.offset)];
+        let outputs = vec![(OUTPUT_LENGTH.into(), self.sink.len())];
+        self.engine.begin_checkpoint(now_ms(), label, positions, outputs)?;
+        // What the cut accounts for must be with the operating system before the worker syncs it.
+        self.sink.flush()?;
+        self.last_cut = Instant::now();
+        self.events_since_cut = 0;
+        self.state = CheckpointState::Capturing;
+        Ok(())
+    }
+
+    fn step(&mut self, budget: usize) -> Result<()> {
+        if self.engine.holder_mut().step(budget)? == StepProgress::Done {
+            let capture = self.engine.holder_mut().take_capture()?;
+            self.worker.hand_over(capture, self.sink.sync_handle()?)?;
+            self.state = CheckpointState::Publishing;
+        }
+        Ok(())
+    }
+
+    /// Waits until no checkpoint is under way.
+    fn complete(&mut self) -> Result<()> {
+        while self.state == CheckpointState::Capturing {
+            self.step(usize::MAX)?;
+        }
+        if self.state == CheckpointState::Publishing {
+            let outcome = self.worker.wait();
+            self.published(outcome)?;
+        }
+        Ok(())
+    }
+
+    fn checkpoint_now(&mut self) -> Result<()> {
+        self.complete()?;
+        self.cut(None)?;
+        self.complete()
+    }
+
+    fn published(&mut self, outcome: Outcome) -> Result<()> {
+        self.state = CheckpointState::Idle;
+        let (encoded, published) = match outcome {
+            Ok(published) => published,
+            Err(error) => {
+                self.engine.holder_mut().abort()?;
+                return Err(error);
+            }
+        };
+        self.engine.holder_mut().commit(&encoded)?;
+        if let Some(error) = published.not_deleted {
+            tracing::warn!(%error, "an old checkpoint could not be deleted; `eventflux prune` will do it");
+        }
+        let sizes = &published.entry.sizes;
+        tracing::debug!(id = published.entry.object.id, stored = published.entry.object_bytes, "checkpoint published");
+        self.progress.checkpoints += 1;
+        self.summary.checkpoint_raw_bytes += sizes.delta_raw + sizes.base_raw;
+        self.summary.checkpoint_stored_bytes += published.entry.object_bytes;
+        self.summary.latest_checkpoint = Some(published.entry.object.id);
+        Ok(())
+    }
+
+    fn report(&mut self) {
+        if let Some(observer) = &mut self.observer {
+            let progress = self.engine.progress();
+            self.progress.events = progress.events;
+            self.progress.results = progress.results.iter().sum();
+            observer(&self.progress);
+        }
+    }
+
+    fn into_summary(mut self, started: Instant) -> RunSummary {
+        let progress = self.engine.progress();
+        self.summary.finished = progress.finished;
+        self.summary.events = progress.events;
+        self.summary.late = progress.late.iter().sum();
+        self.summary.results = progress.results.iter().sum();
+        let counts = progress.results.iter().zip(&progress.late);
+        let names = self.engine.operator_names();
+        self.summary.operators =
+            names.zip(counts).map(|(name, (results, late))| (name.into(), *results, *late)).collect();
+        self.summary.checkpoints = self.progress.checkpoints;
+        self.summary.output_bytes = self.sink.len();
+        self.summary.elapsed = started.elapsed();
+        self.summary
+    }
+}
+
+fn is_finished(manifest: &Manifest) -> bool {
+    manifest.progress.engine.as_ref().is_some_and(|engine| engine.finished)
+}
+
+fn recorded(pairs: &[(String, u64)], name: &str) -> u64 {
+    pairs.iter().find(|(other, _)| other == name).map_or(0, |(_, number)| *number)
+}
+
+fn source_position(manifest: &Manifest) -> SourcePosition {
+    let positions = &manifest.progress.positions;
+    SourcePosition { offset: recorded(positions, POSITION_OFFSET), line: recorded(positions, POSITION_LINE) }
+}
+
+fn output_length(manifest: &Manifest) -> u64 {
+    recorded(&manifest.progress.outputs, OUTPUT_LENGTH)
+}
+
+/// The summary of a run that had nothing to do.
+fn finished_before(runtime: &Runtime, manifest: &Manifest) -> RunSummary {
+    let progress = manifest.progress.engine.clone().unwrap_or_default();
+    let names = manifest.states.iter().skip(1).map(|state| state.name.clone());
+    let counts = progress.results.iter().zip(&progress.late);
+    RunSummary {
+        name: runtime.definition.name.clone(),
+        already_finished: true,
+        finished: true,
+        restored_from: Some(manifest.object.id),
+        events: progress.events,
+        late: progress.late.iter().sum(),
+        results: progress.results.iter().sum(),
+        operators: names.zip(counts).map(|(name, (results, late))| (name, *results, *late)).collect(),
+        output_bytes: output_length(manifest),
+        latest_checkpoint: Some(manifest.object.id),
+        ..RunSummary::default()
+    }
+}

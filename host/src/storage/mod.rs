@@ -1,0 +1,65 @@
+//! Storages of the host, by address.
+
+mod file;
+
+pub(crate) use file::sync_directory;
+pub use file::{Access, FileBackend};
+
+use std::path::{Path, PathBuf};
+
+use eventflux_core::{Backend, MemoryBackend};
+
+use crate::error::{Error, Result};
+
+/// Any storage.
+pub type AnyBackend = Box<dyn Backend + Send>;
+
+/// Where a storage is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StorageAddress {
+    /// A directory.
+    File(PathBuf),
+    /// In memory: gone with the process.
+    Memory,
+}
+
+impl StorageAddress {
+    /// Reads `file:PATH`, a bare path, or `memory:`; relative paths are below `base`.
+    ///
+    /// # Errors
+    /// [`Error::Address`].
+    pub fn parse(address: &str, base: &Path) -> Result<Self> {
+        let wrong = |reason: &str| Err(Error::Address { address: address.into(), reason: reason.into() });
+        match address.split_once(':') {
+            Some(("memory", "")) => Ok(StorageAddress::Memory),
+            Some(("file", "")) => wrong("a path must follow `file:`, such as file:state"),
+            Some(("file", path)) => Ok(StorageAddress::File(base.join(path))),
+            Some((scheme @ ("redis" | "rediss" | "s3"), _)) => {
+                wrong(&format!("this release has no {scheme} storage yet; use file:PATH or memory:"))
+            }
+            Some((_, _)) if !Path::new(address).exists() => wrong("unknown kind of storage; use file:PATH or memory:"),
+            _ if address.is_empty() => wrong("it is empty; use file:PATH or memory:"),
+            _ => Ok(StorageAddress::File(base.join(address))),
+        }
+    }
+
+    /// Opens it.
+    ///
+    /// # Errors
+    /// [`Error::Locked`] if another process writes there; [`Error::File`].
+    pub fn open(&self, access: Access) -> Result<AnyBackend> {
+        Ok(match self {
+            StorageAddress::File(path) => Box::new(FileBackend::open(path, access)?),
+            StorageAddress::Memory => Box::new(MemoryBackend::new()),
+        })
+    }
+}
+
+impl std::fmt::Display for StorageAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StorageAddress::File(path) => write!(f, "file:{}", path.display()),
+            StorageAddress::Memory => f.write_str("memory:"),
+        }
+    }
+}
