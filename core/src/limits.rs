@@ -44,9 +44,13 @@ pub const COMPACTION_SHARE_PERCENT: u64 = 80;
 /// Above this many hundredths of the live bytes a restore reads too much (state has shrunk), and
 /// compaction spends all that the bound on writing leaves.
 pub const RESTORE_READ_PERCENT_HIGH: u64 = 235;
-/// Bytes a section costs in every manifest that names it; counted as dirty, so that many tiny
-/// deltas are folded into bases before the manifest outgrows them.
-pub const SECTION_NAMING_BYTES: u64 = 24;
+/// Bytes a section costs in every manifest that names it. Where that is more than the dirty bytes,
+/// compaction earns by it, so that many tiny deltas are folded before the manifest outgrows them.
+pub const SECTION_NAMING_BYTES: u64 = 28;
+/// Deltas a manifest names itself; at this number the oldest [`PAGE_DELTAS`] move into a page.
+pub const INLINE_DELTAS_MAX: usize = 48;
+/// Deltas that one page names.
+pub const PAGE_DELTAS: usize = 32;
 
 /// Tombstones a write releases on its way, so that no single call has to release them all.
 pub const RELEASE_PER_WRITE: usize = 4;
@@ -57,4 +61,5 @@ const _: () = assert!(LZ4_BLOCK_BYTES < u16::MAX as usize);
 const _: () = assert!(KEY_GROUPS_DEFAULT <= KEY_GROUPS_MAX && KEY_GROUPS_DEFAULT.is_power_of_two());
 const _: () = assert!(100 + 100 * 100 / COMPACTION_SHARE_PERCENT <= RESTORE_READ_PERCENT_HIGH);
 const _: () = assert!(RESTORE_READ_PERCENT_HIGH < 250 && COMPACTION_SHARE_PERCENT < 100);
+const _: () = assert!(PAGE_DELTAS < INLINE_DELTAS_MAX);
 const _: () = assert!(BASE_SECTION_BYTES < DELTA_SECTION_BYTES && DELTA_SECTION_BYTES < SECTION_RAW_BYTES_MAX);

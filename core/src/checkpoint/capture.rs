@@ -7,10 +7,10 @@ use core::ops::Range;
 
 use super::compaction::{Lineage, settle_credit};
 use crate::error::{Error, Result};
-use crate::format::manifest::{Base, CheckpointSizes, Delta, Manifest, ObjectId, StateDescriptor};
+use crate::format::manifest::{Base, CheckpointSizes, Delta, Manifest, ObjectId, ObjectTable, Page, StateDescriptor};
 use crate::format::object;
 use crate::format::section::{Compression, SectionRef, append_section};
-use crate::limits::{BASE_SECTION_BYTES, DELTA_SECTION_BYTES, SECTION_RAW_BYTES_MAX};
+use crate::limits::{BASE_SECTION_BYTES, DELTA_SECTION_BYTES, INLINE_DELTAS_MAX, PAGE_DELTAS, SECTION_RAW_BYTES_MAX};
 use crate::state::CheckpointRequest;
 use crate::tracked::{CapturedRows, GroupRows};
 
@@ -105,15 +105,21 @@ impl Capture {
             sizes,
             objects: Vec::new(),
             bases: Vec::new(),
+            pages: Vec::new(),
             deltas: Vec::new(),
             credit: 0,
             reserve: 0,
         };
-        merge_sections(&mut manifest, parent, assembly.bases, assembly.deltas);
-        let sections = manifest.section_count() as u64;
+        merge_sections(
+            &mut manifest,
+            parent,
+            core::mem::take(&mut assembly.bases),
+            core::mem::take(&mut assembly.deltas),
+        );
+        assembly.add_page(&mut manifest);
         manifest.sizes.restore_raw = manifest.sections().iter().map(|section| section.raw).sum();
         let base_cost = sizes.base_raw.saturating_sub(dirty_in_bases);
-        (manifest.credit, manifest.reserve) = settle_credit(parent, sizes.dirty, sections, base_cost);
+        (manifest.credit, manifest.reserve) = settle_credit(parent, &manifest, base_cost);
         object::append_manifest(&mut assembly.object, &manifest);
         let manifest = Arc::new(manifest);
         Ok(EncodedCheckpoint { lineage: Lineage::new(Arc::clone(&manifest)), manifest, bytes: assembly.object })
@@ -163,12 +169,27 @@ impl Assembly {
             if groups.peek().is_none() || raw.len() as u64 >= DELTA_SECTION_BYTES {
                 self.sizes.delta_raw += raw.len() as u64;
                 let section = self.pack(&raw)?;
-                self.deltas.push(Delta { state, low: first, high, checkpoint: self.checkpoint, section });
+                self.deltas.push(Delta { state, low: first, high, checkpoint: self.checkpoint, section, page: None });
                 raw.clear();
                 low = None;
             }
         }
         Ok(())
+    }
+
+    /// Moves the oldest deltas that the manifest names itself into a page, if there are many.
+    fn add_page(&mut self, manifest: &mut Manifest) {
+        let paged = manifest.deltas.partition_point(|delta| delta.page.is_some());
+        if manifest.deltas.len() - paged < INLINE_DELTAS_MAX {
+            return;
+        }
+        let moved = paged..paged + PAGE_DELTAS;
+        let raw = manifest.page_bytes(&manifest.deltas[moved.clone()]);
+        // The first object of a manifest is its own.
+        let section = append_section(&mut self.object, &raw, self.compression);
+        let number = manifest.pages.len() as u32;
+        manifest.deltas[moved].iter_mut().for_each(|delta| delta.page = Some(number));
+        manifest.pages.push(Page { section });
     }
 
     fn pack(&mut self, raw: &[u8]) -> Result<SectionRef> {
@@ -184,41 +205,42 @@ impl Assembly {
 }
 
 /// Puts the new sections together with those of the parent that are still needed.
-fn merge_sections(manifest: &mut Manifest, parent: Option<&Manifest>, bases: Vec<Base>, deltas: Vec<Delta>) {
+fn merge_sections(manifest: &mut Manifest, parent: Option<&Manifest>, mut bases: Vec<Base>, deltas: Vec<Delta>) {
     manifest.objects.push(manifest.object);
-    let mut bases = bases;
-    let mut all_deltas = Vec::new();
-    if let Some(parent) = parent {
-        let renewed =
-            |old: &Base| bases.iter().any(|new| new.state == old.state && new.low < old.high && old.low < new.high);
-        let kept: Vec<Base> = parent.bases.iter().filter(|old| !renewed(old)).cloned().collect();
-        let mut moved = alloc::vec![None; parent.objects.len()];
-        let mut take = |mut section: SectionRef| {
-            let place = &mut moved[section.object as usize];
-            section.object = *place.get_or_insert_with(|| {
-                manifest.objects.push(parent.objects[section.object as usize]);
-                manifest.objects.len() as u32 - 1
-            });
-            section
-        };
-        bases.extend(kept.into_iter().map(|base| Base { section: base.section.map(&mut take), ..base }));
-        bases.sort_unstable_by_key(|base| (base.state, base.low));
-        for delta in &parent.deltas {
-            if is_needed(&bases, delta) {
-                all_deltas.push(Delta { section: take(delta.section.clone()), ..delta.clone() });
-            }
-        }
+    let Some(parent) = parent else {
+        manifest.bases = bases;
+        manifest.deltas = deltas;
+        return;
+    };
+    // Place 0 of the new table is this checkpoint's own object, which the parent cannot name.
+    let mut objects = ObjectTable::new(&parent.objects);
+    objects.taken.push(manifest.object);
+    let renewed =
+        |old: &Base| bases.iter().any(|new| new.state == old.state && new.low < old.high && old.low < new.high);
+    let mut kept: Vec<Base> = parent.bases.iter().filter(|old| !renewed(old)).cloned().collect();
+    for section in kept.iter_mut().filter_map(|base| base.section.as_mut()) {
+        section.object = objects.take(section.object);
     }
-    all_deltas.extend(deltas);
+    bases.append(&mut kept);
+    bases.sort_unstable_by_key(|base| (base.state, base.low));
     manifest.bases = bases;
-    manifest.deltas = all_deltas;
-}
-
-/// Whether some key group of a delta has a base older than the delta. `bases` are sorted.
-fn is_needed(bases: &[Base], delta: &Delta) -> bool {
-    let from = bases.partition_point(|base| (base.state, base.high) <= (delta.state, delta.low));
-    bases[from..]
-        .iter()
-        .take_while(|base| base.state == delta.state && base.low < delta.high)
-        .any(|base| base.checkpoint < delta.checkpoint)
+    let mut pages: Vec<Option<u32>> = alloc::vec![None; parent.pages.len()];
+    for delta in &parent.deltas {
+        if !manifest.is_needed(delta) {
+            continue;
+        }
+        let mut delta = delta.clone();
+        delta.section.object = objects.take(delta.section.object);
+        delta.page = delta.page.map(|page| {
+            *pages[page as usize].get_or_insert_with(|| {
+                let mut section = parent.pages[page as usize].section.clone();
+                section.object = objects.take(section.object);
+                manifest.pages.push(Page { section });
+                manifest.pages.len() as u32 - 1
+            })
+        });
+        manifest.deltas.push(delta);
+    }
+    manifest.deltas.extend(deltas);
+    manifest.objects = objects.taken;
 }

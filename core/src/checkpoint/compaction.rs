@@ -99,14 +99,20 @@ pub(crate) fn plan_rebase<'a>(
 }
 
 /// Credit and reserve after a checkpoint: what was dirty earns, what bases cost beyond it is paid.
-pub(crate) fn settle_credit(parent: Option<&Manifest>, dirty: u64, sections: u64, base_cost: u64) -> (i64, i64) {
+pub(crate) fn settle_credit(parent: Option<&Manifest>, manifest: &Manifest, base_cost: u64) -> (i64, i64) {
+    let dirty = manifest.sizes.dirty;
     let Some(parent) = parent else {
         // The first checkpoint is nothing but dirty: all of it goes to the reserve.
         return (0, dirty as i64);
     };
-    let earned = dirty + sections * SECTION_NAMING_BYTES;
-    let credit = parent.credit + (earned * COMPACTION_SHARE_PERCENT / 100) as i64 - base_cost as i64;
-    let reserve = parent.reserve + (earned * (100 - COMPACTION_SHARE_PERCENT) / 100) as i64;
+    // Where deltas are smaller than what it takes to name them, fewer of them are worth more.
+    let named = manifest.bases.len()
+        + manifest.pages.len()
+        + manifest.deltas.iter().filter(|delta| delta.page.is_none()).count();
+    let earned = dirty.max(named as u64 * SECTION_NAMING_BYTES);
+    let share = earned * COMPACTION_SHARE_PERCENT / 100;
+    let credit = parent.credit + share as i64 - base_cost as i64;
+    let reserve = parent.reserve + (earned - share) as i64;
     // Spent beyond the credit: that was the reserve.
     if credit < 0 { (0, reserve + credit) } else { (credit, reserve) }
 }

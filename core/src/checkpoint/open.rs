@@ -1,5 +1,6 @@
 //! Opening a storage: for writing, which takes a new generation, and for reading.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -8,6 +9,7 @@ use crate::error::{Error, Result};
 use crate::format::head::{HEAD_NAME, Head};
 use crate::format::manifest::{Manifest, ObjectId};
 use crate::format::object::{HEADER_BYTES, TRAILER_BYTES, read_manifest, read_trailer};
+use crate::format::section::read_section;
 
 /// The right to publish: a generation of the storage, and the head as this writer left it.
 #[derive(Debug, Clone)]
@@ -131,9 +133,15 @@ pub struct ReadManifest {
 #[derive(Debug)]
 enum ManifestState {
     Trailer,
-    Header { manifest_len: u64 },
-    Body { manifest_len: u64, header: Vec<u8> },
-    Done(Option<Manifest>),
+    Header {
+        manifest_len: u64,
+    },
+    Body {
+        manifest_len: u64,
+        header: Vec<u8>,
+    },
+    /// The manifest, and the pages read so far.
+    Pages(Option<Box<Manifest>>, Vec<Vec<u8>>),
 }
 
 impl ReadManifest {
@@ -152,30 +160,59 @@ impl Procedure for ReadManifest {
             ManifestState::Trailer => ByteRange::Last { len: TRAILER_BYTES as u64 },
             ManifestState::Header { .. } => ByteRange::At { offset: 0, len: HEADER_BYTES as u64 },
             ManifestState::Body { manifest_len, .. } => ByteRange::Last { len: *manifest_len + TRAILER_BYTES as u64 },
-            ManifestState::Done(manifest) => {
-                return manifest.take().map(Step::Done).ok_or_else(|| unexpected("read", &self.name));
+            ManifestState::Pages(manifest, pages) => {
+                let Some(mut whole) = manifest.take() else { return Err(unexpected("read", &self.name)) };
+                let Some(page) = whole.pages.get(pages.len()) else {
+                    whole.take_pages(pages).map_err(|malformed| Error::damaged(&self.name, "page", malformed.0))?;
+                    return Ok(Step::Done(*whole));
+                };
+                let range = ByteRange::At { offset: page.section.offset, len: page.section.stored };
+                let object = whole.objects[page.section.object as usize].name();
+                *manifest = Some(whole);
+                return Ok(Step::Request(Request::Read { object, range }));
             }
         };
         Ok(Step::Request(Request::Read { object: self.name.clone(), range }))
     }
 
     fn handle_response(&mut self, response: Response) -> Result<()> {
+        let object = self.object_awaited();
         let bytes = match response {
             Response::Bytes(Some(bytes)) => bytes,
-            Response::Bytes(None) => return Err(Error::ObjectMissing { object: self.name.clone() }),
+            Response::Bytes(None) => return Err(Error::ObjectMissing { object }),
             Response::Failed(error) => return Err(error),
-            _ => return Err(unexpected("read", &self.name)),
+            _ => return Err(unexpected("read", &object)),
         };
-        self.state = match &self.state {
-            ManifestState::Trailer => ManifestState::Header { manifest_len: read_trailer(&self.name, &bytes)? },
+        match &mut self.state {
+            ManifestState::Trailer => {
+                self.state = ManifestState::Header { manifest_len: read_trailer(&self.name, &bytes)? }
+            }
             ManifestState::Header { manifest_len } => {
-                ManifestState::Body { manifest_len: *manifest_len, header: bytes }
+                self.state = ManifestState::Body { manifest_len: *manifest_len, header: bytes };
             }
             ManifestState::Body { header, .. } => {
-                ManifestState::Done(Some(read_manifest(self.object, header, &bytes)?))
+                let manifest = read_manifest(self.object, header, &bytes)?;
+                self.state = ManifestState::Pages(Some(Box::new(manifest)), Vec::new());
             }
-            ManifestState::Done(_) => return Err(unexpected("read", &self.name)),
-        };
+            ManifestState::Pages(manifest, pages) => {
+                let page = manifest.as_ref().and_then(|manifest| manifest.pages.get(pages.len()));
+                let Some(page) = page else { return Err(unexpected("read", &object)) };
+                let raw = read_section(&page.section, &bytes);
+                pages.push(raw.map_err(|malformed| Error::damaged(&object, "page", malformed.0))?);
+            }
+        }
         Ok(())
+    }
+}
+
+impl ReadManifest {
+    /// Name of the object that the last request read.
+    fn object_awaited(&self) -> String {
+        if let ManifestState::Pages(Some(manifest), pages) = &self.state
+            && let Some(page) = manifest.pages.get(pages.len())
+        {
+            return manifest.objects[page.section.object as usize].name();
+        }
+        self.name.clone()
     }
 }

@@ -1,5 +1,6 @@
 //! Restoring: which checkpoint, which sections, and the states from them. All or nothing.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -34,14 +35,14 @@ impl Selector {
     /// # Errors
     /// [`Error::NoSuchCheckpoint`], which says what there is instead.
     pub fn find(&self, head: &Head) -> Result<ObjectId> {
-        let newest = |mut fits: alloc::boxed::Box<dyn FnMut(&crate::CatalogEntry) -> bool + '_>| {
+        let newest = |mut fits: Box<dyn FnMut(&crate::CatalogEntry) -> bool + '_>| {
             head.entries.iter().rev().find(|entry| fits(entry)).map(|entry| entry.object)
         };
         let found = match self {
             Selector::Latest => head.latest.and_then(|id| head.entry(id)).map(|entry| entry.object),
             Selector::Id(id) => head.entry(*id).map(|entry| entry.object),
-            Selector::Label(label) => newest(alloc::boxed::Box::new(move |entry| entry.label.as_ref() == Some(label))),
-            Selector::Time(time) => newest(alloc::boxed::Box::new(move |entry| entry.created_ms <= *time)),
+            Selector::Label(label) => newest(Box::new(move |entry| entry.label.as_ref() == Some(label))),
+            Selector::Time(time) => newest(Box::new(move |entry| entry.created_ms <= *time)),
         };
         found.ok_or_else(|| self.not_found(head))
     }
@@ -87,7 +88,7 @@ pub struct Restore<'h> {
 enum RestoreState {
     Head(ReadHead),
     Manifest(ReadManifest),
-    Sections(Sections),
+    Sections(Box<Sections>),
 }
 
 /// States being filled from sections.
@@ -133,7 +134,7 @@ impl Procedure for Restore<'_> {
                     Step::Request(request) => return Ok(Step::Request(request)),
                     Step::Done(manifest) => {
                         let holder = self.holder.as_deref().ok_or_else(|| unexpected("restore", ""))?;
-                        self.state = RestoreState::Sections(Sections::new(holder, manifest, &self.options)?);
+                        self.state = RestoreState::Sections(Box::new(Sections::new(holder, manifest, &self.options)?));
                     }
                 },
                 RestoreState::Sections(sections) => {
@@ -274,10 +275,18 @@ fn lineage_manifest(
         manifest.bases.iter().filter_map(|base| Some(Base { state: place(base.state)?, ..base.clone() })).collect();
     lineage.bases.sort_unstable_by_key(|base| (base.state, base.low));
     lineage.deltas.clear();
+    // Pages know states by their old numbers.
+    let renumbered = (0..manifest.states.len() as u16).any(|state| place(state) != Some(state));
+    if renumbered {
+        lineage.pages.clear();
+    }
     for delta in &manifest.deltas {
         if let Some(state) = place(delta.state) {
             let mut delta = delta.clone();
             delta.state = state;
+            if renumbered {
+                delta.page = None;
+            }
             lineage.deltas.push(delta);
         }
     }

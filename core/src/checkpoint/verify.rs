@@ -1,5 +1,6 @@
 //! Verifying a storage: every published checkpoint, every section it needs, every row.
 
+use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
@@ -56,7 +57,7 @@ pub struct Verify {
 enum VerifyState {
     Head(ReadHead),
     List,
-    Manifest(usize, ReadManifest),
+    Manifest(usize, Box<ReadManifest>),
     Sections(usize),
 }
 
@@ -76,7 +77,7 @@ impl Verify {
 
     fn next_manifest(&mut self, at: usize) {
         self.state = match self.head.entries.get(at) {
-            Some(entry) => VerifyState::Manifest(at, ReadManifest::new(entry.object)),
+            Some(entry) => VerifyState::Manifest(at, Box::new(ReadManifest::new(entry.object))),
             None => {
                 self.queue_sections();
                 VerifyState::Sections(0)

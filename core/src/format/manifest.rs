@@ -1,5 +1,6 @@
 //! The manifest: all that is needed to plan a restore, in one record.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -107,6 +108,23 @@ pub(crate) struct Delta {
     pub(crate) high: u16,
     pub(crate) checkpoint: u64,
     pub(crate) section: SectionRef,
+    /// Page that names it; `None`: the manifest names it itself.
+    #[serde(skip)]
+    pub(crate) page: Option<u32>,
+}
+
+/// A page names deltas of older checkpoints, so that not every manifest has to name them again. It
+/// is a section like any other; its raw bytes are a postcard sequence of `PagedDelta`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Page {
+    pub(crate) section: SectionRef,
+}
+
+/// A delta as a page names it: with the object's identity, since pages outlive manifests.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct PagedDelta {
+    object: ObjectId,
+    delta: Delta,
 }
 
 /// Sizes of one checkpoint, in bytes and rows.
@@ -181,7 +199,10 @@ pub struct Manifest {
     pub(crate) objects: Vec<ObjectId>,
     /// Bases; for each state they cover all key groups, once.
     pub(crate) bases: Vec<Base>,
-    /// Deltas on top, in the order of their checkpoints.
+    /// Pages, oldest first.
+    pub(crate) pages: Vec<Page>,
+    /// Deltas on top, in the order of their checkpoints. In memory all of them, those of the pages
+    /// first; in bytes only those no page names.
     pub(crate) deltas: Vec<Delta>,
     /// Bytes compaction may still write for what was dirty so far.
     pub(crate) credit: i64,
@@ -190,11 +211,71 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Raw bytes of the manifest.
+    /// Bytes of the manifest.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let mut named = self.clone();
+        named.deltas.retain(|delta| delta.page.is_none());
+        let sections = named.bases.iter_mut().filter_map(|base| base.section.as_mut());
+        let sections = sections.chain(named.deltas.iter_mut().map(|delta| &mut delta.section));
+        let sections = sections.chain(named.pages.iter_mut().map(|page| &mut page.section));
+        let mut objects = ObjectTable::new(&self.objects);
+        sections.for_each(|section| section.object = objects.take(section.object));
+        named.objects = objects.taken;
         let mut out = Vec::new();
-        append(&mut out, self);
+        append(&mut out, &named);
         out
+    }
+
+    /// Raw bytes of a page that names these deltas.
+    pub(crate) fn page_bytes(&self, deltas: &[Delta]) -> Vec<u8> {
+        let name = |delta: &Delta| {
+            let mut delta = delta.clone();
+            let object = self.objects[delta.section.object as usize];
+            delta.section.object = 0;
+            PagedDelta { object, delta }
+        };
+        let mut out = Vec::new();
+        append(&mut out, &deltas.iter().map(name).collect::<Vec<_>>());
+        out
+    }
+
+    /// Takes in the raw bytes of the pages, in order: after this [`Manifest::deltas`] has all.
+    pub(crate) fn take_pages(&mut self, pages: &[Vec<u8>]) -> Result<(), Malformed> {
+        let mut deltas = Vec::new();
+        let numbered = self.objects.iter().zip(0..).map(|(object, place)| (*object, place));
+        let mut places: BTreeMap<ObjectId, u32> = numbered.collect();
+        for (number, raw) in pages.iter().enumerate() {
+            for PagedDelta { object, mut delta } in read_all::<Vec<PagedDelta>>(raw)? {
+                if usize::from(delta.state) >= self.states.len()
+                    || delta.low >= delta.high
+                    || delta.high > self.key_groups
+                {
+                    return Err(Malformed::new("a page names a state or key group that is not there"));
+                }
+                if !self.is_needed(&delta) {
+                    continue;
+                }
+                let objects = &mut self.objects;
+                delta.section.object = *places.entry(object).or_insert_with(|| {
+                    objects.push(object);
+                    objects.len() as u32 - 1
+                });
+                delta.page = Some(number as u32);
+                deltas.push(delta);
+            }
+        }
+        deltas.append(&mut self.deltas);
+        self.deltas = deltas;
+        Ok(())
+    }
+
+    /// Whether some key group of a delta has a base older than the delta.
+    pub(crate) fn is_needed(&self, delta: &Delta) -> bool {
+        let from = self.bases.partition_point(|base| (base.state, base.high) <= (delta.state, delta.low));
+        self.bases[from..]
+            .iter()
+            .take_while(|base| base.state == delta.state && base.low < delta.high)
+            .any(|base| base.checkpoint < delta.checkpoint)
     }
 
     /// Reads and checks: after this every index and range of it is good.
@@ -204,7 +285,7 @@ impl Manifest {
         if groups == 0 || groups > KEY_GROUPS_MAX || manifest.states.len() > STATES_MAX {
             return Err(Malformed::new("number of key groups or states out of range"));
         }
-        let sections = manifest.sections();
+        let sections = manifest.sections().into_iter().chain(manifest.pages.iter().map(|page| &page.section));
         let mut ranges = manifest
             .bases
             .iter()
@@ -214,7 +295,8 @@ impl Manifest {
         {
             return Err(Malformed::new("a section names a state or key group that is not there"));
         }
-        if sections.into_iter().any(|section| section.object as usize >= manifest.objects.len()) {
+        let mut sections = sections;
+        if sections.any(|section| section.object as usize >= manifest.objects.len()) {
             return Err(Malformed::new("a section names an object that is not there"));
         }
         for state in 0..manifest.states.len() {
@@ -259,5 +341,27 @@ impl Manifest {
     #[must_use]
     pub fn is_self_contained(&self) -> bool {
         self.needed_objects() == [self.object]
+    }
+}
+
+/// Objects of a new manifest, out of those of another, in the order of their first mention.
+pub(crate) struct ObjectTable<'a> {
+    of: &'a [ObjectId],
+    moved: Vec<Option<u32>>,
+    pub(crate) taken: Vec<ObjectId>,
+}
+
+impl<'a> ObjectTable<'a> {
+    pub(crate) fn new(of: &'a [ObjectId]) -> Self {
+        ObjectTable { of, moved: alloc::vec![None; of.len()], taken: Vec::new() }
+    }
+
+    /// Place in the new table of the object at a place of the old one.
+    pub(crate) fn take(&mut self, object: u32) -> u32 {
+        let taken = &mut self.taken;
+        *self.moved[object as usize].get_or_insert_with(|| {
+            taken.push(self.of[object as usize]);
+            taken.len() as u32 - 1
+        })
     }
 }

@@ -134,6 +134,9 @@ struct UnderWay {
     taken: bool,
 }
 
+/// Brings one row to another schema: key and value in, value out, or nothing.
+type MigrateRow<'a> = dyn FnMut(&[u8], &[u8]) -> Result<Option<Vec<u8>>, Malformed> + 'a;
+
 /// What all maps can do, whatever their values: the checkpoint side.
 pub(crate) trait AnyMap {
     fn begin(&mut self, clock: Clock, rebase: &mut dyn Iterator<Item = core::ops::Range<u16>>);
@@ -145,10 +148,7 @@ pub(crate) trait AnyMap {
     fn restore_row(&mut self, row: Row<'_>) -> Result<(), Malformed>;
     fn size_bytes(&self) -> usize;
     fn len(&self) -> usize;
-    fn migrate(
-        &mut self,
-        migrate: &mut dyn FnMut(&[u8], &[u8]) -> Result<Option<Vec<u8>>, Malformed>,
-    ) -> Result<(), Malformed>;
+    fn migrate(&mut self, migrate: &mut MigrateRow<'_>) -> Result<(), Malformed>;
     fn for_each_whole(&self, each: &mut dyn FnMut(&[u8], &[u8]));
 }
 
@@ -189,10 +189,7 @@ impl<V: Sealed> AnyMap for TrackedMap<V> {
         TrackedMap::len(self)
     }
 
-    fn migrate(
-        &mut self,
-        migrate: &mut dyn FnMut(&[u8], &[u8]) -> Result<Option<Vec<u8>>, Malformed>,
-    ) -> Result<(), Malformed> {
+    fn migrate(&mut self, migrate: &mut MigrateRow<'_>) -> Result<(), Malformed> {
         let mut whole = Vec::new();
         for key in self.sorted_keys() {
             let key = key.as_slice();

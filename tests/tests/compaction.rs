@@ -1,0 +1,193 @@
+//! Both bounds of compaction over 10,000 checkpoints: what is written stays ≤ 2 × the dirty bytes,
+//! what a restore reads stays ≤ 2.5 × the live state. Prints the ratios.
+
+use eventflux_core::{
+    Backend, CheckpointRequest, Compression, MemoryBackend, OpenWriter, Publish, ReadManifest, Restore, RestoreOptions,
+    Retention, Selector, StateHolder, StepProgress, Writer, drive,
+};
+
+const CHECKPOINTS: u64 = 10_000;
+const WRITTEN_MAX: f64 = 2.0;
+const READ_MAX: f64 = 2.5;
+
+/// Deterministic numbers: SplitMix64 (G. L. Steele et al., 2014).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+
+    /// Small numbers far more often than large ones: about a tenth of the keys get most writes.
+    fn skewed(&mut self, bound: u64) -> u64 {
+        let unit = self.next() as f64 / u64::MAX as f64;
+        ((unit.powi(6)) * bound as f64) as u64 % bound
+    }
+}
+
+struct Ratios {
+    /// Raw bytes of sections over raw bytes of dirty rows.
+    sections: f64,
+    /// All bytes of all objects, manifests and heads of files included, over the same.
+    all_bytes: f64,
+    read_worst: f64,
+    read_mean: f64,
+    /// Largest object over the mean one.
+    spike: f64,
+}
+
+/// Runs checkpoints over `keys` keys; `change` makes the writes of one interval.
+fn run(keys: u64, mut change: impl FnMut(&mut StateHolder, &mut Numbers)) -> Ratios {
+    let mut storage = MemoryBackend::new();
+    let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
+    let mut holder = StateHolder::builder("compaction").build().unwrap();
+    let mut numbers = Numbers(7);
+    for key in 0..keys {
+        holder.set(key.to_be_bytes(), &value(numbers.next())).unwrap();
+    }
+    checkpoint(&mut holder, &mut writer, &mut storage);
+    let (mut dirty, mut sections, mut all, mut largest) = (0, 0, 0, 0);
+    let (mut read_worst, mut read_sum) = (0.0_f64, 0.0);
+    let mut live = live_raw(&holder);
+    for number in 0..CHECKPOINTS {
+        change(&mut holder, &mut numbers);
+        let entry = checkpoint(&mut holder, &mut writer, &mut storage);
+        dirty += entry.sizes.dirty;
+        sections += entry.sizes.delta_raw + entry.sizes.base_raw;
+        all += entry.object_bytes;
+        largest = entry.object_bytes.max(largest);
+        if number % 500 == 0 {
+            live = live_raw(&holder);
+        }
+        let read = entry.sizes.restore_raw as f64 / live as f64;
+        read_worst = read_worst.max(read);
+        read_sum += read;
+    }
+    // What was promised restores: the same keys and values.
+    let mut restored = StateHolder::builder("compaction").build().unwrap();
+    drive(Restore::new(&mut restored, Selector::Latest, RestoreOptions::default()), &mut storage).unwrap();
+    assert_eq!(restored.values().len(), holder.values().len());
+    assert!(holder.values().iter().all(|(key, value)| restored.values().get(key) == Some(value)));
+    Ratios {
+        sections: sections as f64 / dirty as f64,
+        all_bytes: all as f64 / dirty as f64,
+        read_worst,
+        read_mean: read_sum / CHECKPOINTS as f64,
+        spike: largest as f64 / (all as f64 / CHECKPOINTS as f64),
+    }
+}
+
+fn value(number: u64) -> (u64, u64) {
+    (number | 1 << 63, number.rotate_left(32) | 1 << 63)
+}
+
+fn checkpoint(holder: &mut StateHolder, writer: &mut Writer, storage: &mut MemoryBackend) -> eventflux_core::CatalogEntry {
+    holder.begin(CheckpointRequest::default()).unwrap();
+    while holder.step(1 << 20).unwrap() == StepProgress::More {}
+    let capture = holder.take_capture().unwrap();
+    // Stored as they are, so that object bytes and raw bytes are one measure.
+    let mut encoded = capture.into_object(writer.next_object(), Compression::None).unwrap();
+    let publish = Publish::new(writer, &mut encoded, Retention { max_retained: 2 }).unwrap();
+    let published = drive(publish, storage).unwrap();
+    holder.commit(&encoded).unwrap();
+    published.entry
+}
+
+/// Raw bytes of the live state: those of a first checkpoint of the same content.
+fn live_raw(holder: &StateHolder) -> u64 {
+    let mut copy = StateHolder::builder("live").build().unwrap();
+    for (key, value) in holder.values().iter() {
+        copy.set_encoded(key, value.as_bytes()).unwrap();
+    }
+    let mut storage = MemoryBackend::new();
+    let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
+    checkpoint(&mut copy, &mut writer, &mut storage).sizes.base_raw
+}
+
+fn report(workload: &str, ratios: &Ratios) {
+    println!(
+        "{workload:24} written {:.3} × dirty (with manifests {:.3}), read {:.3} × live at most, {:.3} on average, largest checkpoint {:.2} × the mean",
+        ratios.sections, ratios.all_bytes, ratios.read_worst, ratios.read_mean, ratios.spike
+    );
+    assert!(ratios.sections <= WRITTEN_MAX, "{workload}: written {}", ratios.sections);
+    assert!(ratios.read_worst <= READ_MAX, "{workload}: read {}", ratios.read_worst);
+}
+
+#[test]
+fn uniform() {
+    let ratios = run(100_000, |holder, numbers| {
+        for _ in 0..1000 {
+            holder.set(numbers.below(100_000).to_be_bytes(), &value(numbers.next())).unwrap();
+        }
+    });
+    report("uniform, 1 % written", &ratios);
+    assert!(ratios.all_bytes <= WRITTEN_MAX, "with manifests {}", ratios.all_bytes);
+}
+
+#[test]
+fn skewed() {
+    let ratios = run(100_000, |holder, numbers| {
+        for _ in 0..2000 {
+            holder.set(numbers.skewed(100_000).to_be_bytes(), &value(numbers.next())).unwrap();
+        }
+    });
+    report("skewed, 2 % written", &ratios);
+    assert!(ratios.all_bytes <= WRITTEN_MAX, "with manifests {}", ratios.all_bytes);
+}
+
+#[test]
+fn growing_and_shrinking() {
+    let mut oldest = 0_u64;
+    let mut newest = 20_000_u64;
+    let mut number = 0_u64;
+    let ratios = run(20_000, |holder, numbers| {
+        number += 1;
+        // Three phases in turn: steady, growing, shrinking to a fifth.
+        let (added, removed) = match number / 100 % 3 {
+            0 => (150, 150),
+            1 => (300, 100),
+            _ => (50, 250),
+        };
+        for _ in 0..added {
+            holder.set(newest.to_be_bytes(), &value(numbers.next())).unwrap();
+            newest += 1;
+        }
+        for _ in 0..removed.min(newest - oldest - 1000) {
+            holder.remove(oldest.to_be_bytes()).unwrap();
+            oldest += 1;
+        }
+    });
+    println!("(live bytes are measured every 500 checkpoints in this one, so its read ratio is rough)");
+    assert!(ratios.sections <= WRITTEN_MAX, "written {}", ratios.sections);
+}
+
+/// The manifest named everything: whatever retention deleted, nothing that is needed is gone.
+#[test]
+fn every_needed_object_is_there() {
+    let mut storage = MemoryBackend::new();
+    let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
+    let mut holder = StateHolder::builder("needs").build().unwrap();
+    let mut numbers = Numbers(3);
+    for _ in 0..300 {
+        for _ in 0..50 {
+            holder.set(numbers.below(500).to_be_bytes(), &value(numbers.next())).unwrap();
+        }
+        checkpoint(&mut holder, &mut writer, &mut storage);
+        let names: Vec<String> = storage.list().unwrap().into_iter().map(|object| object.name).collect();
+        for entry in &writer.head().entries.clone() {
+            let manifest = drive(ReadManifest::new(entry.object), &mut storage).unwrap();
+            for needed in manifest.needed_objects() {
+                assert!(names.contains(&needed.name()), "{} needs {}", entry.object.id, needed.name());
+            }
+        }
+    }
+    assert!(storage.list().unwrap().len() < 60, "deltas nobody needs are deleted");
+}
