@@ -52,8 +52,6 @@ pub const INLINE_DELTAS_MAX: usize = 48;
 /// Deltas that one page names.
 pub const PAGE_DELTAS: usize = 32;
 
-/// Tombstones a write releases on its way, so that no single call has to release them all.
-pub const RELEASE_PER_WRITE: usize = 4;
 /// What capturing one row costs of a step's budget, beside its bytes.
 pub const STEP_ROW_BYTES: usize = 64;
 

@@ -360,9 +360,10 @@ impl StateHolder {
     pub fn set<T: Serialize + ?Sized>(&mut self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
         let key = key.as_ref();
         let mut inline = [0; INLINE_BYTES];
-        // Short values are encoded on the stack; the long ones into a buffer that is kept.
+        // Short values are encoded in place; the long ones into a buffer that is kept.
         if let Ok(bytes) = postcard::to_slice(value, &mut inline) {
-            return self.set_encoded(key, bytes);
+            let len = bytes.len();
+            return self.set_plain(key, PlainValue::from_inline(len, inline));
         }
         let mut scratch = core::mem::take(&mut self.scratch);
         scratch.clear();
@@ -377,18 +378,25 @@ impl StateHolder {
     /// # Errors
     /// As [`StateHolder::set`].
     pub fn set_encoded(&mut self, key: &[u8], bytes: &[u8]) -> Result<()> {
+        self.set_plain(key, PlainValue::new(bytes))
+    }
+
+    #[inline]
+    fn set_plain(&mut self, key: &[u8], value: PlainValue) -> Result<()> {
         if self.budget.is_some() {
-            let held = self.values().get(key).map_or(0, |value| value.as_bytes().len());
-            // A new key also takes a slot, which the tables may have to grow for.
-            let slot = if held == 0 { key.len() + 2 * size_of::<PlainValue>() } else { 0 };
-            if bytes.len() > held {
-                self.ensure_room(bytes.len() - held + slot)?;
-            }
+            self.ensure_room_for_value(key, value.as_bytes().len())?;
         }
         let StateMap::Values(values) = &mut self.maps[0] else {
             unreachable!("the first state is made of plain values")
         };
-        values.set(key, PlainValue::new(bytes))
+        values.set(key, value)
+    }
+
+    fn ensure_room_for_value(&self, key: &[u8], len: usize) -> Result<()> {
+        let held = self.values().get(key).map_or(0, |value| value.as_bytes().len());
+        // A new key also takes a slot, which the tables may have to grow for.
+        let slot = if held == 0 { key.len() + 2 * size_of::<PlainValue>() } else { 0 };
+        if len > held { self.ensure_room(len - held + slot) } else { Ok(()) }
     }
 
     /// Removes a plain value; whether it was there.

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use crate::bytes::SmallBytes;
+use crate::bytes::{INLINE_BYTES, SmallBytes};
 use crate::format::Malformed;
 use crate::format::rows::Form;
 use crate::tracked::sealed::Sealed;
@@ -16,6 +16,12 @@ impl PlainValue {
     #[inline]
     pub(crate) fn new(bytes: &[u8]) -> Self {
         PlainValue(SmallBytes::new(bytes))
+    }
+
+    /// The value in the first `len` bytes of a buffer of just the size that needs no allocation.
+    #[inline]
+    pub(crate) fn from_inline(len: usize, data: [u8; INLINE_BYTES]) -> Self {
+        PlainValue(SmallBytes::Inline { len: len.min(INLINE_BYTES) as u8, data })
     }
 
     /// The encoded bytes.

@@ -2,34 +2,33 @@
 //! bit, as of one instant while writes go on.
 //!
 //! Invariants:
-//! - The *dirty list* of a group holds every slot written since the newest cut, at least once. A
-//!   slot is on it exactly if `slot.dirty > boundary`, where the boundary is the epoch being
-//!   captured, else the epoch last committed.
-//! - While a checkpoint is under way, the *frozen list* of a group holds every slot written
-//!   between the cut before and this one. Such a slot is captured once: by a step, or by the first
-//!   write to it, whichever comes first; then `slot.captured` is the epoch of the cut.
-//! - A group learns of a cut, a commit or an abort when it is next touched (`sync`), so that each
+//! - Entries lie in pages of 64, pages in key groups. What is dirty, frozen and captured is bits of
+//!   a page (see `page.rs`); which pages have any is lists of the group.
+//! - Pages and groups learn of a cut, a commit or an abort when they are next touched, so that each
 //!   of the three takes constant time. A checkpoint cannot commit before all groups were visited.
-//! - A removed key keeps its slot, without a value, until a checkpoint without it is durable.
-//! - If the last capture of a slot was aborted (`captured > committed`), its next one is whole.
+//! - An entry of the cut is captured once: by a step, or by the first write to it, whichever comes
+//!   first.
+//! - A page with something dirty is on the dirty list of its group, at least once; a page that was
+//!   dirty at the cut under way is on the frozen list.
 
 use alloc::vec::Vec;
 
+use super::group::{Group, Place};
+use super::page::Slot;
 use super::sealed::Sealed;
-use super::slots::{NEVER, Slots};
 use crate::bytes::SmallBytes;
 use crate::error::{Error, Result};
 use crate::format::rows::{Form, Row, RowBlock};
 use crate::format::{Malformed, key_group, key_hash};
-use crate::limits::{KEY_BYTES_MAX, RELEASE_PER_WRITE, STEP_ROW_BYTES};
+use crate::limits::{KEY_BYTES_MAX, STEP_ROW_BYTES};
 use crate::value::Footprint;
 
 /// Epoch of entries that came from a checkpoint.
 const EPOCH_RESTORED: u32 = 1;
 /// Epoch in which a new or restored map starts.
 const EPOCH_FIRST: u32 = 2;
-/// What visiting a group without work costs of a step's budget, in bytes.
-const STEP_GROUP_BYTES: usize = 16;
+/// What visiting a page or group costs of a step's budget, in bytes.
+const STEP_VISIT_BYTES: usize = 16;
 
 /// Where the checkpoints of a holder stand; each of its maps has the same copy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,10 +44,6 @@ pub(crate) struct Clock {
 impl Clock {
     pub(crate) fn new() -> Self {
         Clock { epoch: EPOCH_FIRST, under_way: None, committed: EPOCH_RESTORED }
-    }
-
-    fn boundary(self) -> u32 {
-        self.under_way.unwrap_or(self.committed)
     }
 }
 
@@ -77,23 +72,9 @@ pub struct TrackedMap<V> {
     shrunk: u64,
     /// Encoded bytes of dirty rows captured as part of a base.
     dirty_in_bases: u64,
-    /// Where the next step goes on: group, and place in its list or slots.
+    /// Where the next step goes on: group, and place in its list of pages.
     cursor: (usize, usize),
     overflow: bool,
-}
-
-#[derive(Debug)]
-struct Group<V> {
-    slots: Slots<V>,
-    dirty: Vec<u32>,
-    frozen: Vec<u32>,
-    /// Epoch of the cut the frozen list belongs to.
-    frozen_at: u32,
-    /// Slots captured as removed at `frozen_at`.
-    removed: Vec<u32>,
-    /// Slots durably removed, to be released.
-    releasable: Vec<u32>,
-    captured: RowBlock,
 }
 
 impl<V: Sealed> TrackedMap<V> {
@@ -118,8 +99,8 @@ impl<V: Sealed> TrackedMap<V> {
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&V> {
         let hash = key_hash(key);
-        let slots = &self.groups[self.group_of(hash)].slots;
-        slots.get(slots.find(hash, key)?).value.as_ref()
+        let group = &self.groups[self.group_of(hash)];
+        group.slot(group.find(hash, key)?).value.as_ref()
     }
 
     /// Sets the value of a key.
@@ -127,11 +108,33 @@ impl<V: Sealed> TrackedMap<V> {
     /// # Errors
     /// [`Error::OverLimit`] if the key is longer than [`KEY_BYTES_MAX`]; [`Error::OutOfMemory`].
     pub fn set(&mut self, key: &[u8], value: V) -> Result<()> {
-        // `update` would make a value only to replace it.
-        let mut value = Some(value);
-        self.with_slot(key, |held| {
-            *held = value.take();
-        })
+        let hash = key_hash(key);
+        let group = self.group_of(hash);
+        let Some((page, at)) = self.locate(group, hash, key) else {
+            return self.insert(group, hash, key, |held| *held = Some(value));
+        };
+        if self.groups[group].pages[page as usize].dirty >> at & 1 == 0 {
+            self.before_write(group, (page, at));
+        }
+        let mut after = value.footprint();
+        let slot = self.groups[group].pages[page as usize].slot_mut(at);
+        let before = match &mut slot.value {
+            Some(held) => {
+                let before = held.footprint();
+                *held = value;
+                before
+            }
+            gone => {
+                *gone = Some(value);
+                self.keys += 1;
+                after.encoded += row_overhead(key.len());
+                Footprint::default()
+            }
+        };
+        if before != after {
+            self.account(group, before, after);
+        }
+        Ok(())
     }
 
     /// Changes the value of a key, which `create` makes if there is none.
@@ -146,11 +149,10 @@ impl<V: Sealed> TrackedMap<V> {
     pub fn modify<R>(&mut self, key: &[u8], change: impl FnOnce(&mut V) -> R) -> Option<R> {
         let hash = key_hash(key);
         let group = self.group_of(hash);
-        let number = self.groups[group].slots.find(hash, key)?;
-        self.groups[group].slots.get(number).value.as_ref()?;
-        self.before_write(group, number);
-        let slot = self.groups[group].slots.get_mut(number);
-        let value = slot.value.as_mut()?;
+        let place = self.locate(group, hash, key)?;
+        self.groups[group].slot(place).value.as_ref()?;
+        self.before_write(group, place);
+        let value = self.slot_mut(group, place).value.as_mut()?;
         let before = value.footprint();
         let result = change(value);
         let after = value.footprint();
@@ -162,13 +164,13 @@ impl<V: Sealed> TrackedMap<V> {
     pub fn remove(&mut self, key: &[u8]) -> bool {
         let hash = key_hash(key);
         let group = self.group_of(hash);
-        let Some(number) = self.groups[group].slots.find(hash, key) else { return false };
-        if self.groups[group].slots.get(number).value.is_none() {
+        let Some(place) = self.locate(group, hash, key) else { return false };
+        if self.groups[group].slot(place).value.is_none() {
             return false;
         }
-        self.before_write(group, number);
-        let slot = self.groups[group].slots.get_mut(number);
-        let before = slot.value.take().map_or_else(Footprint::default, |value| value.footprint());
+        self.before_write(group, place);
+        let value = self.slot_mut(group, place).value.take();
+        let before = value.map_or_else(Footprint::default, |value| value.footprint());
         let row = row_overhead(key.len());
         self.account(group, Footprint { memory: before.memory, encoded: before.encoded + row }, Footprint::default());
         self.keys -= 1;
@@ -189,7 +191,7 @@ impl<V: Sealed> TrackedMap<V> {
 
     /// Keys and values, in no useful order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
-        let slots = self.groups.iter().flat_map(|group| group.slots.iter());
+        let slots = self.groups.iter().flat_map(Group::iter);
         slots.filter_map(|slot| Some((slot.key.as_slice(), slot.value.as_ref()?)))
     }
 
@@ -207,11 +209,11 @@ impl<V: Sealed> TrackedMap<V> {
     fn with_slot<R>(&mut self, key: &[u8], change: impl FnOnce(&mut Option<V>) -> R) -> Result<R> {
         let hash = key_hash(key);
         let group = self.group_of(hash);
-        let Some(number) = self.groups[group].slots.find(hash, key) else {
+        let Some(place) = self.locate(group, hash, key) else {
             return self.insert(group, hash, key, change);
         };
-        self.before_write(group, number);
-        let slot = self.groups[group].slots.get_mut(number);
+        self.before_write(group, place);
+        let slot = self.slot_mut(group, place);
         let was_there = slot.value.is_some();
         let before = slot.value.as_ref().map_or_else(Footprint::default, Sealed::footprint);
         let result = change(&mut slot.value);
@@ -232,28 +234,41 @@ impl<V: Sealed> TrackedMap<V> {
         key: &[u8],
         change: impl FnOnce(&mut Option<V>) -> R,
     ) -> Result<R> {
-        if key.len() > KEY_BYTES_MAX {
-            return Err(Error::OverLimit {
-                what: "length of a key",
-                found: key.len() as u64,
-                limit: KEY_BYTES_MAX as u64,
-            });
-        }
-        self.sync(group);
-        let held = &mut self.groups[group];
-        let memory_before = held.slots.memory();
         let mut value = None;
         let result = change(&mut value);
         let Some(value) = value else { return Ok(result) };
+        let (page, at) = self.add(group, hash, key, value)?;
+        let held = &mut self.groups[group];
+        let page_held = &mut held.pages[page as usize];
+        page_held.never |= 1 << at;
+        if page_held.dirty == 0 {
+            held.dirty.push(page);
+        }
+        page_held.dirty |= 1 << at;
+        Ok(result)
+    }
+
+    /// Adds an entry that is not dirty.
+    fn add(&mut self, group: usize, hash: u64, key: &[u8], value: V) -> Result<Place> {
+        if key.len() > KEY_BYTES_MAX {
+            let (found, limit) = (key.len() as u64, KEY_BYTES_MAX as u64);
+            return Err(Error::OverLimit { what: "length of a key", found, limit });
+        }
+        let (clock, rebasing) = (self.clock, self.rebasing[group]);
         let mut after = value.footprint();
-        let number = held.slots.insert(hash, key, value, self.clock.epoch, NEVER)?;
-        self.tables = self.tables + held.slots.memory() - memory_before;
-        push_dirty(&mut held.dirty, number, &mut self.tables);
+        let slot = Slot { key: SmallBytes::new(key), value: Some(value) };
         after.encoded += row_overhead(key.len());
-        after.memory += held.slots.get(number).key.heap_bytes() as u64;
+        after.memory += slot.key.heap_bytes() as u64;
+        let held = &mut self.groups[group];
+        held.sync(clock);
+        let (before, mut freed) = (held.memory(), 0);
+        let place =
+            held.insert(hash, slot, |page| page.sync(clock, rebasing, |key| freed += key.heap_bytes() as u64))?;
+        self.tables = self.tables + held.memory() - before;
+        self.heap = self.heap.saturating_sub(freed);
         self.keys += 1;
         self.account(group, Footprint::default(), after);
-        Ok(result)
+        Ok(place)
     }
 
     #[inline]
@@ -264,74 +279,68 @@ impl<V: Sealed> TrackedMap<V> {
         self.shrunk += before.encoded.saturating_sub(after.encoded);
     }
 
-    /// Everything that must happen before a slot changes: the old value is captured if a
-    /// checkpoint still needs it, and the slot goes on the dirty list.
+    /// Where a key is, with its group and page up to date: what was durably removed is gone.
     #[inline]
-    fn before_write(&mut self, group: usize, number: u32) {
-        self.sync(group);
-        if !self.groups[group].releasable.is_empty() {
-            self.release(group, RELEASE_PER_WRITE, Some(number));
-        }
-        let slot = self.groups[group].slots.get(number);
-        if slot.dirty > self.clock.boundary() {
-            return;
-        }
-        if let Some(cut) = self.clock.under_way
-            && slot.captured != cut
-            && (slot.dirty > self.clock.committed || self.rebasing[group])
-        {
-            self.capture(group, number, cut);
-        }
+    fn locate(&mut self, group: usize, hash: u64, key: &[u8]) -> Option<Place> {
         let held = &mut self.groups[group];
-        held.slots.get_mut(number).dirty = self.clock.epoch;
-        push_dirty(&mut held.dirty, number, &mut self.tables);
-    }
-
-    /// Brings a group up to date with the cuts, commits and aborts since it was last touched.
-    #[inline]
-    fn sync(&mut self, group: usize) {
-        if self.groups[group].frozen_at != self.clock.under_way.unwrap_or(0) {
-            self.sync_changed(group);
+        held.sync(self.clock);
+        let place = held.find(hash, key)?;
+        if held.pages[place.0 as usize].is_synced(self.clock) {
+            return Some(place);
         }
+        self.sync_page(group, place.0);
+        self.groups[group].find(hash, key)
     }
 
     #[cold]
-    fn sync_changed(&mut self, group: usize) {
-        let held = &mut self.groups[group];
-        if held.frozen_at != 0 && self.clock.under_way != Some(held.frozen_at) {
-            if held.frozen_at <= self.clock.committed {
-                held.frozen.clear();
-                held.releasable.append(&mut held.removed);
-            } else {
-                // Aborted: what was frozen is dirty still. A slot may now be listed twice; it is
-                // captured once all the same, since the capture marks the slot.
-                core::mem::swap(&mut held.frozen, &mut held.dirty);
-                let before = held.dirty.capacity();
-                held.dirty.append(&mut held.frozen);
-                self.tables += (held.dirty.capacity() - before) * size_of::<u32>();
-                held.removed.clear();
+    fn sync_page(&mut self, group: usize, page: u32) {
+        let (clock, rebasing, mut freed) = (self.clock, self.rebasing[group], 0);
+        let page = &mut self.groups[group].pages[page as usize];
+        page.sync(clock, rebasing, |key| freed += key.heap_bytes() as u64);
+        self.heap = self.heap.saturating_sub(freed);
+    }
+
+    /// Everything that must happen before a located entry changes: the old value is captured if a
+    /// checkpoint still needs it, and the entry is marked dirty.
+    #[inline]
+    fn before_write(&mut self, group: usize, place: Place) {
+        let (page, at) = place;
+        let bit = 1_u64 << at;
+        let held = &mut self.groups[group].pages[page as usize];
+        if held.dirty & bit == 0 {
+            let (first, frozen) = (held.dirty == 0, held.frozen & bit != 0);
+            held.dirty |= bit;
+            if first {
+                self.groups[group].dirty.push(page);
             }
-            held.frozen_at = 0;
-        }
-        if let Some(cut) = self.clock.under_way
-            && held.frozen_at != cut
-        {
-            core::mem::swap(&mut held.frozen, &mut held.dirty);
-            held.frozen_at = cut;
+            if frozen {
+                self.capture(group, place);
+            }
         }
     }
 
-    /// Encodes a slot as of the cut.
-    fn capture(&mut self, group: usize, number: u32, cut: u32) {
-        let committed = self.clock.committed;
+    #[inline]
+    fn slot_mut(&mut self, group: usize, (page, at): Place) -> &mut Slot<V> {
+        self.groups[group].pages[page as usize].slot_mut(at)
+    }
+
+    /// Encodes an entry of the cut under way.
+    fn capture(&mut self, group: usize, (page, at): Place) {
         let rebasing = self.rebasing[group];
         let held = &mut self.groups[group];
-        let slot = held.slots.get_mut(number);
+        let page_held = &mut held.pages[page as usize];
+        let bit = 1_u64 << at;
+        let (never, whole) = (page_held.never & bit != 0, (page_held.never | page_held.whole) & bit != 0);
+        let was_dirty = page_held.cut_dirty & bit != 0;
+        page_held.frozen &= !bit;
+        page_held.sent |= bit;
+        page_held.never &= !bit;
+        page_held.whole &= !bit;
+        let slot = page_held.slot_mut(at);
         let written = match &mut slot.value {
             Some(value) => {
-                let whole = rebasing || slot.captured == NEVER || slot.captured > committed;
                 let written = held.captured.push(slot.key.as_slice(), |out| {
-                    if whole {
+                    if whole || rebasing {
                         value.write_whole(out);
                         Form::Whole
                     } else {
@@ -341,38 +350,18 @@ impl<V: Sealed> TrackedMap<V> {
                 value.settle();
                 written
             }
-            // Never durable, or a base without it: there is nothing to say.
-            None if slot.captured == NEVER || rebasing => {
-                held.removed.push(number);
-                Some(0)
-            }
             None => {
-                held.removed.push(number);
-                held.captured.push(slot.key.as_slice(), |_| Form::Removed)
+                if held.removed.last() != Some(&page) {
+                    held.removed.push(page);
+                }
+                // Never durable, or a base without it: there is nothing to say.
+                if never || rebasing { Some(0) } else { held.captured.push(slot.key.as_slice(), |_| Form::Removed) }
             }
         };
-        if rebasing && slot.dirty > committed {
+        if rebasing && was_dirty {
             self.dirty_in_bases += written.unwrap_or(0) as u64;
         }
-        slot.captured = cut;
         self.overflow |= written.is_none();
-    }
-
-    /// Gives back slots of durably removed keys, `most` of them, but not `keep`.
-    fn release(&mut self, group: usize, most: usize, keep: Option<u32>) {
-        let held = &mut self.groups[group];
-        for _ in 0..most {
-            let Some(number) = held.releasable.pop() else { return };
-            if Some(number) == keep {
-                // About to be written: if it is removed again, that removal is listed anew.
-                continue;
-            }
-            let slot = held.slots.get(number);
-            if slot.value.is_none() && slot.dirty <= self.clock.committed {
-                let key = held.slots.release(number);
-                self.heap = self.heap.saturating_sub(key.heap_bytes() as u64);
-            }
-        }
     }
 }
 
@@ -395,38 +384,63 @@ impl<V: Sealed> TrackedMap<V> {
 
     /// Captures rows until about `budget` bytes are spent; whether all are captured.
     pub(crate) fn step(&mut self, budget: &mut usize) -> bool {
-        let Some(cut) = self.clock.under_way else { return true };
+        if self.clock.under_way.is_none() {
+            return true;
+        }
         while self.cursor.0 < self.groups.len() {
             let (group, mut at) = self.cursor;
-            self.sync(group);
+            self.groups[group].sync(self.clock);
+            if at == 0 {
+                self.release(group, budget);
+            }
             let rebasing = self.rebasing[group];
-            let end =
-                if rebasing { self.groups[group].slots.bound() as usize } else { self.groups[group].frozen.len() };
-            while at < end {
-                if *budget == 0 {
+            loop {
+                let held = &self.groups[group];
+                // Pages that are split off meanwhile come at the end of either.
+                let page =
+                    if rebasing { (at < held.pages.len()).then_some(at as u32) } else { held.frozen.get(at).copied() };
+                let Some(page) = page else { break };
+                if !self.step_page(group, page, budget) {
                     self.cursor = (group, at);
                     return false;
                 }
-                let held = &self.groups[group];
-                let number = if rebasing { at as u32 } else { held.frozen[at] };
-                let slot = held.slots.get(number);
-                let bytes_before = held.captured.section_bytes();
-                if slot.captured != cut && slot.dirty <= cut {
-                    self.capture(group, number, cut);
-                }
-                let bytes = self.groups[group].captured.section_bytes() - bytes_before;
-                *budget = budget.saturating_sub(STEP_ROW_BYTES + bytes as usize);
                 at += 1;
             }
-            if *budget == 0 {
-                self.cursor = (group, at);
+            self.cursor = (group + 1, 0);
+            *budget = budget.saturating_sub(STEP_VISIT_BYTES);
+            if *budget == 0 && self.cursor.0 < self.groups.len() {
                 return false;
             }
-            *budget = budget.saturating_sub(STEP_GROUP_BYTES);
-            self.release(group, STEP_ROW_BYTES, None);
-            self.cursor = (group + 1, 0);
         }
         true
+    }
+
+    /// Captures what is frozen of a page; whether all of it.
+    fn step_page(&mut self, group: usize, page: u32, budget: &mut usize) -> bool {
+        self.sync_page(group, page);
+        loop {
+            let held = &self.groups[group];
+            let frozen = held.pages[page as usize].frozen;
+            if frozen == 0 {
+                *budget = budget.saturating_sub(STEP_VISIT_BYTES);
+                return true;
+            }
+            if *budget == 0 {
+                return false;
+            }
+            let bytes_before = held.captured.section_bytes();
+            self.capture(group, (page, frozen.trailing_zeros() as usize));
+            let bytes = self.groups[group].captured.section_bytes() - bytes_before;
+            *budget = budget.saturating_sub(STEP_ROW_BYTES + bytes as usize);
+        }
+    }
+
+    /// Gives back the slots of durably removed keys.
+    fn release(&mut self, group: usize, budget: &mut usize) {
+        while let Some(page) = self.groups[group].releasable.pop() {
+            self.sync_page(group, page);
+            *budget = budget.saturating_sub(STEP_ROW_BYTES);
+        }
     }
 
     /// The captured rows, once all are: of each group that has any or is rebased.
@@ -474,20 +488,19 @@ impl<V: Sealed> TrackedMap<V> {
         if group != usize::from(row.group) {
             return Err(Malformed::new("a key is filed under another key group than its own"));
         }
-        let number = self.groups[group].slots.find(hash, row.key);
-        match (row.form, number) {
+        let place = self.groups[group].find(hash, row.key);
+        match (row.form, place) {
             (Form::Whole, None) => {
                 let value = V::read_whole(row.payload)?;
-                self.restore_insert(group, hash, row.key, value)
-                    .map_err(|error| Malformed::new(alloc::format!("{error}")))?;
+                self.add(group, hash, row.key, value).map_err(|error| Malformed::new(alloc::format!("{error}")))?;
             }
-            (Form::Whole, Some(number)) => {
+            (Form::Whole, Some(place)) => {
                 let value = V::read_whole(row.payload)?;
-                self.restore_replace(group, number, |held| *held = value);
+                self.restore_replace(group, place, |held| *held = value);
             }
-            (Form::Change, Some(number)) => {
+            (Form::Change, Some(place)) => {
                 let mut applied = Ok(());
-                self.restore_replace(group, number, |held| {
+                self.restore_replace(group, place, |held| {
                     applied = held.apply_change(row.payload);
                     held.settle();
                 });
@@ -495,15 +508,11 @@ impl<V: Sealed> TrackedMap<V> {
             }
             (Form::Change, None) => return Err(Malformed::new("a change of a key that is not there")),
             (Form::Removed, None) => {}
-            (Form::Removed, Some(number)) => {
-                let held = &mut self.groups[group];
-                let value =
-                    held.slots.get_mut(number).value.take().map_or_else(Footprint::default, |value| value.footprint());
-                let key = held.slots.release(number);
-                let before = Footprint {
-                    memory: value.memory + key.heap_bytes() as u64,
-                    encoded: value.encoded + row_overhead(row.key.len()),
-                };
+            (Form::Removed, Some((page, at))) => {
+                let slot = self.groups[group].pages[page as usize].swap_remove(at);
+                let mut before = slot.value.map_or_else(Footprint::default, |value| value.footprint());
+                before.memory += slot.key.heap_bytes() as u64;
+                before.encoded += row_overhead(row.key.len());
                 self.keys -= 1;
                 self.account(group, before, Footprint::default());
             }
@@ -512,22 +521,8 @@ impl<V: Sealed> TrackedMap<V> {
         Ok(())
     }
 
-    fn restore_insert(&mut self, group: usize, hash: u64, key: &[u8], value: V) -> Result<()> {
-        let held = &mut self.groups[group];
-        let memory_before = held.slots.memory();
-        let mut after = value.footprint();
-        let number = held.slots.insert(hash, key, value, 0, EPOCH_RESTORED)?;
-        self.tables = self.tables + held.slots.memory() - memory_before;
-        after.encoded += row_overhead(key.len());
-        after.memory += held.slots.get(number).key.heap_bytes() as u64;
-        self.keys += 1;
-        self.account(group, Footprint::default(), after);
-        Ok(())
-    }
-
-    fn restore_replace(&mut self, group: usize, number: u32, replace: impl FnOnce(&mut V)) {
-        let slot = self.groups[group].slots.get_mut(number);
-        let Some(value) = slot.value.as_mut() else { return };
+    fn restore_replace(&mut self, group: usize, place: Place, replace: impl FnOnce(&mut V)) {
+        let Some(value) = self.slot_mut(group, place).value.as_mut() else { return };
         let before = value.footprint();
         replace(value);
         let after = value.footprint();
@@ -536,7 +531,7 @@ impl<V: Sealed> TrackedMap<V> {
 
     /// Keys in the order of their bytes.
     pub(crate) fn sorted_keys(&self) -> Vec<SmallBytes> {
-        let slots = self.groups.iter().flat_map(|group| group.slots.iter());
+        let slots = self.groups.iter().flat_map(Group::iter);
         let mut keys: Vec<SmallBytes> =
             slots.filter(|slot| slot.value.is_some()).map(|slot| slot.key.clone()).collect();
         keys.sort_unstable();
@@ -550,30 +545,6 @@ pub(crate) struct CapturedRows {
     pub(crate) deltas: Vec<GroupRows>,
     pub(crate) bases: Vec<GroupRows>,
     pub(crate) dirty_in_bases: u64,
-}
-
-impl<V> Group<V> {
-    fn new() -> Self {
-        Group {
-            slots: Slots::new(),
-            dirty: Vec::new(),
-            frozen: Vec::new(),
-            frozen_at: 0,
-            removed: Vec::new(),
-            releasable: Vec::new(),
-            captured: RowBlock::default(),
-        }
-    }
-}
-
-#[inline]
-fn push_dirty(dirty: &mut Vec<u32>, number: u32, tables: &mut usize) {
-    if dirty.len() == dirty.capacity() {
-        let before = dirty.capacity();
-        dirty.reserve(1);
-        *tables += (dirty.capacity() - before) * size_of::<u32>();
-    }
-    dirty.push(number);
 }
 
 /// Encoded bytes of a row beside its payload.

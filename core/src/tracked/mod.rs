@@ -1,8 +1,9 @@
 //! Collections that know what changed since the last checkpoint.
 
 mod deque;
+mod group;
 mod map;
-mod slots;
+mod page;
 
 pub use deque::TrackedDeque;
 pub use map::TrackedMap;

@@ -1,0 +1,2 @@
+//! The engine on flights, one thread: events per second.
+fn main() {}

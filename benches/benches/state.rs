@@ -1,0 +1,56 @@
+//! Micro-benchmarks of tracked state: update against plain hashbrown, and the constant-time cut.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use eventflux_benches::{Numbers, Payload, PlainMap, filled_holder, filled_plain};
+use eventflux_core::CheckpointRequest;
+
+/// One of a million keys gets a new value: tracked, and the same encoding in a plain map.
+fn update(criterion: &mut Criterion) {
+    const KEYS: u64 = 1_000_000;
+    let mut group = criterion.benchmark_group("update one of 1 M keys");
+    let mut plain: PlainMap = filled_plain(KEYS);
+    let mut numbers = Numbers::new(1);
+    group.bench_function("plain hashbrown", |bencher| {
+        bencher.iter(|| {
+            let (key, value) = (numbers.below(KEYS), Payload::new(numbers.next()));
+            plain.set(&key.to_be_bytes(), black_box(&value));
+        });
+    });
+    let mut holder = filled_holder(KEYS);
+    let mut numbers = Numbers::new(1);
+    group.bench_function("tracked", |bencher| {
+        bencher.iter(|| {
+            let (key, value) = (numbers.below(KEYS), Payload::new(numbers.next()));
+            holder.set(key.to_be_bytes(), black_box(&value)).expect("there is no budget");
+        });
+    });
+    group.finish();
+}
+
+/// The cut, with all keys dirty.
+fn begin(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("begin, all keys dirty");
+    group.sample_size(10).measurement_time(Duration::from_secs(2));
+    for keys in [10_000_u64, 1_000_000, 10_000_000] {
+        let mut holder = filled_holder(keys);
+        group.bench_function(BenchmarkId::from_parameter(keys), |bencher| {
+            bencher.iter_custom(|rounds| {
+                let mut total = Duration::ZERO;
+                for _ in 0..rounds {
+                    let started = Instant::now();
+                    holder.begin(black_box(CheckpointRequest::default())).expect("none is under way");
+                    total += started.elapsed();
+                    holder.abort().expect("one is under way");
+                }
+                total
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, update, begin);
+criterion_main!(benches);
