@@ -1,5 +1,7 @@
 //! What the benchmarks share: payloads, plain maps to compare with, an allocator that counts.
 
+pub mod flights;
+
 use eventflux_core::StateHolder;
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};

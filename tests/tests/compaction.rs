@@ -89,7 +89,11 @@ fn value(number: u64) -> (u64, u64) {
     (number | 1 << 63, number.rotate_left(32) | 1 << 63)
 }
 
-fn checkpoint(holder: &mut StateHolder, writer: &mut Writer, storage: &mut MemoryBackend) -> eventflux_core::CatalogEntry {
+fn checkpoint(
+    holder: &mut StateHolder,
+    writer: &mut Writer,
+    storage: &mut MemoryBackend,
+) -> eventflux_core::CatalogEntry {
     holder.begin(CheckpointRequest::default()).unwrap();
     while holder.step(1 << 20).unwrap() == StepProgress::More {}
     let capture = holder.take_capture().unwrap();
