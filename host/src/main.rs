@@ -1,1 +1,7 @@
-fn main() {}
+//! The command `eventflux`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    eventflux::cli::main()
+}
