@@ -1,1 +1,1 @@
-
+//! Tests that cross crates; they are in `tests/tests/`.
