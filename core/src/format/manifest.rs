@@ -323,8 +323,10 @@ impl Manifest {
     /// Objects a restore of this checkpoint reads, with the checkpoint's own.
     #[must_use]
     pub fn needed_objects(&self) -> Vec<ObjectId> {
-        let mut objects: Vec<ObjectId> =
-            self.sections().iter().map(|section| self.objects[section.object as usize]).collect();
+        // A page may outlive every other section of its object.
+        let pages = self.pages.iter().map(|page| &page.section);
+        let sections = self.sections().into_iter().chain(pages);
+        let mut objects: Vec<ObjectId> = sections.map(|section| self.objects[section.object as usize]).collect();
         objects.push(self.object);
         objects.sort_unstable();
         objects.dedup();
