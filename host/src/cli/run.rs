@@ -1,120 +1,238 @@
 //! `eventflux run`.
 
-use std::path::PathBuf;
-use std::time::Duration;
+use std::io::{self, IsTerminal};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
+use eventflux_core::Selector;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
 
-use crate::clock::parse_time;
-use crate::error::Result;
-use crate::{EventFluxManager, RunSummary, Selector, StartFrom};
+use super::failure::Failure;
+use super::selector::{no_time, parse_start};
+use super::table::{Align, Table, count, duration, number, ratio, size};
+use super::{Outcome, print_error};
+use crate::error::Error;
+use crate::manager::read_head;
+use crate::storage::{Access, StorageAddress};
+use crate::{EventFluxManager, RunProgress, RunSummary, Runtime, StartFrom};
+
+/// A bar where the size of the source is known.
+const BAR: &str = "{bar:8} {wide_msg}";
+/// And where it is not.
+const SPINNER: &str = "{spinner} {wide_msg}";
+/// How long a run must have lasted before its speed means anything.
+const RATE_AFTER: Duration = Duration::from_millis(200);
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// Definition of the application, a TOML file.
+    #[arg(value_name = "APP.toml")]
     definition: PathBuf,
-    /// Where to begin: a checkpoint's number, label or time (RFC 3339), `latest`, or `none` to
-    /// start anew and overwrite the output.
-    #[arg(long)]
-    from: Option<String>,
+    /// Where to begin: a checkpoint by its number, label or time (RFC 3339, or @MILLISECONDS),
+    /// `latest`, or `none` to start anew and overwrite the output. Default: the newest
+    /// checkpoint, the start of the source if there is none.
+    #[arg(long, value_name = "CHECKPOINT", value_parser = parse_start)]
+    from: Option<StartFrom>,
     /// Let operators that the checkpoint does not know start empty.
     #[arg(long)]
     allow_missing: bool,
     /// Drop the state of operators that are gone.
     #[arg(long)]
     allow_unknown: bool,
-    /// Take the storage over from a writer that still lives.
+    /// Take the storage over from a run that still lives.
     #[arg(long)]
     take_over: bool,
-    /// Print the summary as JSON to standard output.
-    #[arg(long)]
-    json: bool,
+    /// Print neither progress nor summary.
+    #[arg(short, long)]
+    quiet: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Result<u8> {
+pub(super) fn run(arguments: &Arguments, json: bool) -> Result<Outcome, Failure> {
     let mut runtime = EventFluxManager::new()
-        .load(&arguments.definition)?
+        .load(&arguments.definition)
+        .map_err(|error| Failure::usage(error.to_string()))?
         .allow_missing(arguments.allow_missing)
         .allow_unknown(arguments.allow_unknown);
-    if let Some(from) = &arguments.from {
-        runtime = runtime.start_from(start_from(from));
-    }
+    let from = arguments.from.clone().unwrap_or_default();
+    runtime = runtime.start_from(from.clone());
     if arguments.take_over {
         runtime = runtime.take_over();
     }
-    // Hidden where standard error is not a terminal.
-    let bar = ProgressBar::new(0);
-    bar.set_style(
-        ProgressStyle::with_template("{bar:30} {bytes}/{total_bytes} {msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar()),
-    );
-    let shown = bar.clone();
-    let summary = runtime
-        .observe(move |progress| {
-            shown.set_length(progress.bytes_total.unwrap_or(progress.bytes_read));
-            shown.set_position(progress.bytes_read);
-            shown.set_message(format!(
-                "{} events, {} results, {} checkpoints",
-                progress.events, progress.results, progress.checkpoints
-            ));
-        })
-        .start();
+    let storage = storage_of(&runtime, &arguments.definition);
+    let sink = sink_of(&runtime, &arguments.definition);
+    let mut progress = Progress::new(&runtime, arguments.quiet);
+    let bar = progress.bar.clone();
+    let outcome = runtime.observe(move |now| progress.show(now)).start();
     bar.finish_and_clear();
-    let summary = summary?;
-    if arguments.json {
-        super::print_line(&to_json(&summary).to_string())
-    } else {
-        print(&summary)
+    let summary = outcome.map_err(|error| explain(error, &from, storage.as_ref()))?;
+    let text = match (arguments.quiet, json) {
+        (true, _) => return Ok(Outcome::default()),
+        (false, true) => format!("{}\n", to_json(&summary)),
+        (false, false) => to_text(&summary, &arguments.definition, storage.as_ref(), sink.as_deref()),
+    };
+    if json && sink.is_some() {
+        return Ok(Outcome::done(text));
     }
-    Ok(0)
+    print_error(&text);
+    Ok(Outcome::default())
 }
 
-fn start_from(from: &str) -> StartFrom {
-    match from {
-        "none" => StartFrom::Start,
-        "latest" => StartFrom::Checkpoint(Selector::Latest),
-        _ => StartFrom::Checkpoint(match (from.parse(), parse_time(from)) {
-            (Ok(id), _) => Selector::Id(id),
-            (_, Some(time)) => Selector::Time(time),
-            _ => Selector::Label(from.into()),
-        }),
+/// The storage of the application, unless it is gone with the process.
+fn storage_of(runtime: &Runtime, definition: &Path) -> Option<StorageAddress> {
+    let base = definition.parent().unwrap_or(Path::new(""));
+    let address = StorageAddress::parse(&runtime.definition().checkpoint.storage, base).ok();
+    address.filter(|address| *address != StorageAddress::Memory)
+}
+
+/// The output file; `None` for standard output.
+fn sink_of(runtime: &Runtime, definition: &Path) -> Option<PathBuf> {
+    let file = &runtime.definition().sink.file;
+    (file != "-").then(|| definition.parent().unwrap_or(Path::new("")).join(file))
+}
+
+/// Says what can be done, where that takes knowing how the run was started.
+fn explain(error: Error, from: &StartFrom, storage: Option<&StorageAddress>) -> Failure {
+    if let (
+        Error::Core(eventflux_core::Error::NoSuchCheckpoint { .. }),
+        StartFrom::Checkpoint(Selector::Time(time)),
+        Some(storage),
+    ) = (&error, from, storage)
+        && let Some(head) = storage.open(Access::Read).ok().and_then(|mut backend| read_head(&mut backend).ok())
+    {
+        return no_time(*time, &head).into();
+    }
+    let failure = Failure::from(error);
+    match storage {
+        Some(storage) if failure.is_damage() => failure.with_advice(&format!(
+            "What is damaged, and which checkpoint is whole: eventflux verify {}",
+            quoted(storage)
+        )),
+        _ => failure,
     }
 }
 
-fn print(summary: &RunSummary) {
+/// The bar, or nothing where nobody would see it.
+struct Progress {
+    bar: ProgressBar,
+    /// Time and events of the first report: a restart begins with the events of the runs before.
+    first: Option<(Instant, u64)>,
+}
+
+impl Progress {
+    fn new(runtime: &Runtime, quiet: bool) -> Self {
+        let results_on_terminal = runtime.definition().sink.file == "-" && io::stdout().is_terminal();
+        let shown = io::stderr().is_terminal() && !quiet && !results_on_terminal;
+        let target = if shown { ProgressDrawTarget::stderr() } else { ProgressDrawTarget::hidden() };
+        let bar = ProgressBar::with_draw_target(None, target);
+        bar.set_style(style(SPINNER));
+        Progress { bar, first: None }
+    }
+
+    fn show(&mut self, now: &RunProgress) {
+        if self.bar.is_hidden() {
+            return;
+        }
+        let mut message = String::new();
+        match now.bytes_total {
+            Some(total) => {
+                if self.bar.length() != Some(total) {
+                    self.bar.set_style(style(BAR));
+                    self.bar.set_length(total);
+                }
+                self.bar.set_position(now.bytes_read);
+                message = format!("{}/{}  ", size(now.bytes_read), size(total));
+            }
+            None => self.bar.tick(),
+        }
+        let (since, before) = *self.first.get_or_insert_with(|| (Instant::now(), now.events));
+        message.push_str(&count(now.events, "event"));
+        if since.elapsed() >= RATE_AFTER {
+            let per_second = (now.events - before) as f64 / since.elapsed().as_secs_f64();
+            message.push_str(&format!(", {}/s", number(per_second as u64)));
+        }
+        let (results, checkpoints) = (count(now.results, "result"), count(now.checkpoints, "checkpoint"));
+        message.push_str(&format!("  {results}  {checkpoints}"));
+        self.bar.set_message(message);
+    }
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
+}
+
+fn to_text(summary: &RunSummary, definition: &Path, storage: Option<&StorageAddress>, sink: Option<&Path>) -> String {
+    let mut text = String::new();
+    let mut facts = Table::facts();
     if summary.already_finished {
-        eprintln!("{}: the source is finished, nothing was done; start anew with --from none", summary.name);
+        text.push_str(&format!(
+            "{}: the source is finished, nothing was done. To start anew and overwrite the\noutput:\n  \
+             eventflux run {} --from none\n\n",
+            summary.name,
+            shell_quoted(&definition.display().to_string())
+        ));
+    } else {
+        facts.fact("application", summary.name.clone());
+        let from = summary.restored_from.map(|id| format!("checkpoint {id}"));
+        facts.fact("began at", from.unwrap_or_else(|| String::from("the start of the source")));
     }
-    if let Some(id) = summary.restored_from.filter(|_| !summary.already_finished) {
-        eprintln!("went on from   checkpoint {id}");
+    let this_run = summary.events_this_run;
+    let part = if this_run == summary.events { String::new() } else { format!(" ({} in this run)", number(this_run)) };
+    facts.fact("events", format!("{}{part}", number(summary.events)));
+    facts.fact("late", number(summary.late));
+    facts.fact("results", number(summary.results));
+    if !summary.already_finished {
+        let (raw, stored) = (summary.checkpoint_raw_bytes, summary.checkpoint_stored_bytes);
+        facts.fact(
+            "checkpoints",
+            format!(
+                "{} ({} raw, {} stored, ratio {})",
+                summary.checkpoints,
+                size(raw),
+                size(stored),
+                ratio(raw, stored)
+            ),
+        );
     }
-    eprintln!("events         {} ({} in this run)", summary.events, summary.events_this_run);
-    eprintln!("late           {}", summary.late);
-    eprintln!("results        {}", summary.results);
+    let sink = sink.map_or_else(|| String::from("to standard output"), |path| format!("in {}", path.display()));
+    facts.fact("output", format!("{} {sink}", size(summary.output_bytes)));
+    if !summary.already_finished {
+        let per_second = this_run as f64 / summary.elapsed.as_secs_f64().max(1e-6);
+        facts.fact("time", format!("{}, {} events/s", duration(summary.elapsed), number(per_second as u64)));
+    }
+    text.push_str(&facts.to_text(""));
+    let mut operators = Table::new(&[("operator", Align::Left), ("results", Align::Right), ("late", Align::Right)]);
     for (name, results, late) in &summary.operators {
-        eprintln!("  {name:24} {results:>9} results {late:>7} late");
+        operators.row([name.clone(), number(*results), number(*late)]);
     }
-    let (raw, stored) = (summary.checkpoint_raw_bytes, summary.checkpoint_stored_bytes);
-    eprintln!("checkpoints    {} ({raw} bytes raw, {stored} stored)", summary.checkpoints);
-    eprintln!("output         {} bytes", summary.output_bytes);
-    if summary.elapsed > Duration::ZERO {
-        eprintln!("time           {:.2} s", summary.elapsed.as_secs_f64());
+    text.push('\n');
+    text.push_str(&operators.to_text(""));
+    if let Some(storage) = storage {
+        text.push_str(&format!("\nTo see the checkpoints: eventflux checkpoints {}\n", quoted(storage)));
     }
+    text
+}
+
+fn quoted(storage: &StorageAddress) -> String {
+    shell_quoted(&storage.to_string())
+}
+
+/// A text as one word of a shell.
+fn shell_quoted(text: &str) -> String {
+    let plain = |char: char| char.is_alphanumeric() || "-_./:@%+=,".contains(char);
+    if !text.is_empty() && text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 fn to_json(summary: &RunSummary) -> serde_json::Value {
-    let operators: Vec<_> = summary
-        .operators
-        .iter()
-        .map(|(name, results, late)| serde_json::json!({ "name": name, "results": results, "late": late }))
-        .collect();
-    serde_json::json!({
+    let operator =
+        |(name, results, late): &(String, u64, u64)| json!({ "name": name, "results": results, "late": late });
+    json!({
         "name": summary.name, "already_finished": summary.already_finished, "finished": summary.finished,
         "restored_from": summary.restored_from, "events": summary.events,
         "events_this_run": summary.events_this_run, "late": summary.late, "results": summary.results,
-        "operators": operators, "checkpoints": summary.checkpoints,
-        "checkpoint_raw_bytes": summary.checkpoint_raw_bytes,
+        "operators": summary.operators.iter().map(operator).collect::<Vec<_>>(),
+        "checkpoints": summary.checkpoints, "checkpoint_raw_bytes": summary.checkpoint_raw_bytes,
         "checkpoint_stored_bytes": summary.checkpoint_stored_bytes, "output_bytes": summary.output_bytes,
         "latest_checkpoint": summary.latest_checkpoint, "seconds": summary.elapsed.as_secs_f64(),
     })

@@ -1,0 +1,131 @@
+//! `eventflux copy`.
+//!
+//! Invariants:
+//! - Objects are copied byte for byte and read back; the head comes last, so that a copy cut short
+//!   is a storage without checkpoints, which the next attempt fills.
+//! - The copy's generation is above the original's: no writer of the original can publish there.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use eventflux_core::{Backend, ByteRange, Head, ObjectId, Selector};
+use serde_json::json;
+
+use super::Outcome;
+use super::failure::Failure;
+use super::selector::{find, parse};
+use super::storage::{address, open_alone};
+use super::table::{count, size};
+use super::verify::{check, damages_to_json, damages_to_text, read_to_text};
+use crate::manager::{read_head, read_manifest};
+use crate::storage::{Access, AnyBackend};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// The storage to copy from: `file:PATH` or a path.
+    #[arg(value_name = "FROM")]
+    from: String,
+    /// The storage to copy to, which must not have checkpoints.
+    #[arg(value_name = "TO")]
+    to: String,
+    /// Only this checkpoint: its number, label or time (RFC 3339, or @MILLISECONDS), or `latest`.
+    /// May be given several times.
+    #[arg(long, value_name = "CHECKPOINT", value_parser = parse)]
+    checkpoint: Vec<Selector>,
+}
+
+pub(super) fn copy(arguments: &Arguments, json: bool) -> Result<Outcome, Failure> {
+    let from = address(&arguments.from)?;
+    let mut source = from.open(Access::Read)?;
+    let head = chosen(&arguments.checkpoint, read_head(&mut source)?)?;
+    let to = address(&arguments.to)?;
+    let mut target = open_alone(&to, "copying")?;
+    let found = target.read_head()?;
+    let before = found.as_deref().map(Head::from_bytes).transpose()?.unwrap_or_default();
+    if !before.entries.is_empty() {
+        let has = count(before.entries.len() as u64, "checkpoint");
+        return Err(Failure::new(format!("{to} has {has} already; copy to a new storage")));
+    }
+    let mut copied = 0;
+    let objects = needed_objects(&mut source, &head)?;
+    for object in &objects {
+        copied += copy_object(*object, &mut source, &mut target)?;
+    }
+    for entry in &head.entries {
+        read_manifest(&mut target, entry.object)?;
+    }
+    let next = Head {
+        generation: head.generation.max(before.generation) + 1,
+        next_id: head.next_id.max(before.next_id),
+        ..head.clone()
+    };
+    if !target.swap_head(found.as_deref(), &next.to_bytes())? {
+        return Err(Failure::new(format!("{to} was written to by another process meanwhile; copy to a new storage")));
+    }
+    let (report, damages) = check(&mut target)?;
+    let exit_code = if damages.is_empty() { 0 } else { 3 };
+    let text = if json {
+        let checkpoints: Vec<u64> = next.entries.iter().map(|entry| entry.object.id).collect();
+        let answer = json!({ "from": from.to_string(), "to": to.to_string(), "checkpoints": checkpoints,
+            "latest": next.latest, "objects": objects.len(), "bytes": copied,
+            "findings": damages_to_json(&damages) });
+        format!("{answer}\n")
+    } else {
+        let checkpoints = count(next.entries.len() as u64, "checkpoint");
+        let latest = next.latest.map_or_else(String::new, |id| format!("; the newest is {id}"));
+        let objects = count(objects.len() as u64, "object");
+        let verdict = if damages.is_empty() { "all is well" } else { "damaged, as is the original" };
+        let mut text = format!("copied {checkpoints} ({objects}, {}) to {to}{latest}\n", size(copied));
+        text.push_str(&format!("verified: {}: {verdict}\n", read_to_text(&report)));
+        if !damages.is_empty() {
+            text.push('\n');
+            text.push_str(&damages_to_text(&damages));
+        }
+        text
+    };
+    Ok(Outcome { text, exit_code })
+}
+
+/// The head with the chosen checkpoints only; of those the newest, if what was the latest is not
+/// among them.
+fn chosen(selectors: &[Selector], mut head: Head) -> Result<Head, Failure> {
+    if head.entries.is_empty() {
+        return Err(Failure::new("there are no checkpoints to copy"));
+    }
+    if selectors.is_empty() {
+        return Ok(head);
+    }
+    let mut wanted = BTreeSet::new();
+    for selector in selectors {
+        wanted.insert(find(selector, &head)?);
+    }
+    head.entries.retain(|entry| wanted.contains(&entry.object));
+    if head.latest.is_none_or(|id| head.entry(id).is_none()) {
+        head.latest = head.entries.last().map(|entry| entry.object.id);
+    }
+    Ok(head)
+}
+
+/// Every object that a checkpoint of the head needs, by its catalog and by its manifest.
+fn needed_objects(source: &mut AnyBackend, head: &Head) -> Result<BTreeSet<ObjectId>, Failure> {
+    let listed = source.list()?;
+    let stored = listed.iter().filter_map(|object| ObjectId::from_name(&object.name));
+    let mut needed: BTreeSet<ObjectId> =
+        stored.filter(|object| head.entries.iter().any(|entry| entry.needs(*object))).collect();
+    for entry in &head.entries {
+        needed.extend(read_manifest(source, entry.object)?.needed_objects());
+    }
+    Ok(needed)
+}
+
+/// Copies an object and compares what was written with what was read; its bytes.
+fn copy_object(object: ObjectId, source: &mut AnyBackend, target: &mut AnyBackend) -> Result<u64, Failure> {
+    let name = object.name();
+    let missing = || eventflux_core::Error::ObjectMissing { object: name.clone() };
+    let bytes = source.read(&name, ByteRange::All)?.ok_or_else(missing)?;
+    target.put(&name, &bytes)?;
+    if target.read(&name, ByteRange::All)?.as_deref() != Some(&bytes) {
+        return Err(Failure::new(format!("{name}: the copy reads back otherwise than it was written")));
+    }
+    Ok(bytes.len() as u64)
+}

@@ -1,0 +1,45 @@
+//! Why a command failed, as it is told.
+
+use crate::error::Error;
+
+/// What is printed, and the exit code.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) message: String,
+    pub(super) exit_code: u8,
+}
+
+impl Failure {
+    /// The command failed: exit code 1.
+    pub(super) fn new(message: impl Into<String>) -> Self {
+        Failure { message: message.into(), exit_code: 1 }
+    }
+
+    /// It was called wrongly: exit code 2.
+    pub(super) fn usage(message: impl Into<String>) -> Self {
+        Failure { message: message.into(), exit_code: 2 }
+    }
+
+    /// What to do, on a line of its own.
+    pub(super) fn with_advice(mut self, advice: &str) -> Self {
+        self.message = format!("{}\n{advice}", self.message);
+        self
+    }
+
+    /// Whether stored data is damaged.
+    pub(super) fn is_damage(&self) -> bool {
+        self.exit_code == 3
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure { message: error.to_string(), exit_code: error.exit_code() }
+    }
+}
+
+impl From<eventflux_core::Error> for Failure {
+    fn from(error: eventflux_core::Error) -> Self {
+        Error::from(error).into()
+    }
+}

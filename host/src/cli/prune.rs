@@ -1,0 +1,88 @@
+//! `eventflux prune`.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use eventflux_core::{Backend, Head, Retention, retain};
+use serde_json::json;
+
+use super::Outcome;
+use super::failure::Failure;
+use super::storage::{Storage, is_unneeded};
+use super::table::{Table, count, size, wrap};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    storage: Storage,
+    /// How many checkpoints stay, the newest, beside all labelled ones.
+    #[arg(long, value_name = "N", default_value_t = Retention::default().max_retained,
+        value_parser = clap::value_parser!(u32).range(1..))]
+    keep: u32,
+    /// Only say what would go.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+pub(super) fn prune(arguments: &Arguments, json: bool) -> Result<Outcome, Failure> {
+    let retention = Retention { max_retained: arguments.keep };
+    let (before, after, deleted) =
+        if arguments.dry_run { plan(&arguments.storage, retention)? } else { delete(&arguments.storage, retention)? };
+    let gone: Vec<u64> = before.iter().copied().filter(|id| !after.contains(id)).collect();
+    let freed: u64 = deleted.iter().map(|(_, bytes)| bytes).sum();
+    if json {
+        let objects: Vec<_> = deleted.iter().map(|(name, bytes)| json!({ "object": name, "bytes": bytes })).collect();
+        return Ok(Outcome::json(&json!({
+            "dry_run": arguments.dry_run, "deleted_checkpoints": gone, "deleted_objects": objects,
+            "freed_bytes": freed, "kept_checkpoints": after,
+        })));
+    }
+    let would = if arguments.dry_run { "would be " } else { "" };
+    let ids: Vec<String> = gone.iter().map(u64::to_string).collect();
+    let mut text = String::new();
+    if !gone.is_empty() {
+        text.push_str(&wrap(&format!("checkpoints {would}deleted: {}", ids.join(", ")), ""));
+    }
+    let mut table = Table::facts();
+    for (name, bytes) in &deleted {
+        table.row([name.clone(), size(*bytes)]);
+    }
+    text.push_str(&table.to_text("  "));
+    let kept = count(after.len() as u64, "checkpoint");
+    let objects = count(deleted.len() as u64, "object");
+    text.push_str(&format!("{objects} {would}deleted, {} {would}freed; {kept} kept\n", size(freed)));
+    Ok(Outcome::done(text))
+}
+
+/// Numbers of the checkpoints before and after, and the objects that go, with their sizes.
+type Pruned = (Vec<u64>, Vec<u64>, Vec<(String, u64)>);
+
+fn plan(storage: &Storage, retention: Retention) -> Result<Pruned, Failure> {
+    let (mut backend, mut head) = storage.open_with_head()?;
+    let before = ids(&head);
+    retain(&mut head, retention);
+    let unneeded = backend.list()?.into_iter().filter(|object| is_unneeded(&head, &object.name));
+    let mut deleted: Vec<_> = unneeded.map(|object| (object.name, object.len)).collect();
+    deleted.sort_unstable();
+    Ok((before, ids(&head), deleted))
+}
+
+fn delete(storage: &Storage, retention: Retention) -> Result<Pruned, Failure> {
+    let mut manager = storage.open_to_write("pruning")?;
+    let listed = |manager: &crate::CheckpointManager<_>| manager.list().iter().map(|entry| entry.object.id).collect();
+    let before = listed(&manager);
+    let objects = manager.backend_mut().list()?;
+    let sizes: BTreeMap<String, u64> = objects.into_iter().map(|object| (object.name, object.len)).collect();
+    let mut names = manager.prune(retention)?;
+    names.sort_unstable();
+    let deleted = names.into_iter().map(|name| {
+        let bytes = sizes.get(&name).copied().unwrap_or(0);
+        (name, bytes)
+    });
+    let deleted = deleted.collect();
+    Ok((before, listed(&manager), deleted))
+}
+
+fn ids(head: &Head) -> Vec<u64> {
+    head.entries.iter().map(|entry| entry.object.id).collect()
+}
