@@ -12,7 +12,7 @@ use crate::format::manifest::{EngineProgress, Manifest, Progress};
 use crate::limits::{FIELDS_MAX, TIMESTAMP_MS_MAX};
 use crate::operator::{Context, Operator, Timers};
 use crate::state::{CheckpointRequest, StateHolder};
-use crate::tracked::KeyBuffer;
+use crate::tracked::MapKey;
 use crate::value::Event;
 
 pub use crate::operator::{MatchedStep, Output};
@@ -56,7 +56,7 @@ pub struct Engine {
     outputs: VecDeque<Output>,
     progress: EngineProgress,
     /// One key buffer an operator, used again for every event.
-    keys: Vec<KeyBuffer>,
+    keys: Vec<Vec<u8>>,
     admitted: Vec<bool>,
 }
 
@@ -111,7 +111,7 @@ impl Engine {
                 late: alloc::vec![0; count],
                 ..EngineProgress::default()
             },
-            keys: (0..count).map(|_| KeyBuffer::new()).collect(),
+            keys: alloc::vec![Vec::new(); count],
             admitted: alloc::vec![false; count],
         })
     }
@@ -129,7 +129,7 @@ impl Engine {
         let mut taken = Ok(());
         for (number, key) in keys.iter().enumerate() {
             if taken.is_ok() && self.admitted[number] {
-                taken = Operator::take(&mut self.context(number, watermark, sequence), &key.key(), &event);
+                taken = Operator::take(&mut self.context(number, watermark, sequence), &MapKey::new(key), &event);
             }
         }
         self.keys = keys;
@@ -279,12 +279,13 @@ impl Engine {
             return wrong(format!("the timestamp {} ms is out of range, ±{TIMESTAMP_MS_MAX} ms", event.timestamp));
         }
         self.holder.ensure_room_for(event, self.operators.len())?;
-        for number in 0..self.operators.len() {
-            let operator = &mut self.operators[number];
-            let key = &mut self.keys[number];
-            self.admitted[number] = operator.admits(event, key);
+        // All keys first: what was just written byte by byte is slow to read as words, for the hash.
+        for (number, operator) in self.operators.iter().enumerate() {
+            self.admitted[number] = operator.admits(event, &mut self.keys[number]);
+        }
+        for (number, operator) in self.operators.iter_mut().enumerate() {
             if self.admitted[number] {
-                operator.check(&mut self.holder, number + 1, &key.key(), event)?;
+                operator.check(&mut self.holder, number + 1, &self.keys[number], event)?;
             }
         }
         Ok(())

@@ -24,13 +24,13 @@ impl AggregationPlan {
         &mut self,
         holder: &mut StateHolder,
         state: usize,
-        key: &MapKey<'_>,
+        key: &[u8],
         event: &Event,
     ) -> Result<(), Refusal> {
         if self.functions.check(event)? {
             return Ok(());
         }
-        let group = holder.aggregations_at(state).and_then(|groups| groups.get_hashed(key));
+        let group = holder.aggregations_at(state).and_then(|groups| groups.get(key));
         group.map_or(Ok(()), |group| self.functions.check_against(group.accumulators(), event))
     }
 

@@ -33,13 +33,13 @@ impl WindowPlan {
         &mut self,
         holder: &mut StateHolder,
         state: usize,
-        key: &MapKey<'_>,
+        key: &[u8],
         event: &Event,
     ) -> Result<(), Refusal> {
         if self.functions.check(event)? {
             return Ok(());
         }
-        let Some(held) = holder.windows_at(state).and_then(|windows| windows.get_hashed(key)) else { return Ok(()) };
+        let Some(held) = holder.windows_at(state).and_then(|windows| windows.get(key)) else { return Ok(()) };
         match self.window {
             WindowKind::Session { gap_ms } => {
                 let merged = &held.windows()[touched(held, event.timestamp, gap_ms)];

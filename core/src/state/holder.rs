@@ -357,16 +357,20 @@ impl StateHolder {
     /// [`Error::OverBudget`], [`Error::OutOfMemory`], [`Error::OverLimit`] for a key too long,
     /// [`Error::Undecodable`] if the value's `Serialize` fails. Nothing has changed then.
     pub fn set<T: Serialize + ?Sized>(&mut self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
-        let key = MapKey::new(key.as_ref());
+        let key = key.as_ref();
         // A short value in the place of another takes no memory: the budget need not be asked.
-        if self.values_mut().change_in_place(&key, |held| held.encode(value)) {
+        if self.values_mut().change_in_place(&MapKey::new(key), |held| held.encode(value)) {
             return Ok(());
         }
+        self.set_otherwise(key, value)
+    }
+
+    #[inline(never)]
+    fn set_otherwise<T: Serialize + ?Sized>(&mut self, key: &[u8], value: &T) -> Result<()> {
         let mut scratch = core::mem::take(&mut self.scratch);
         scratch.clear();
-        scratch =
-            postcard::to_extend(value, scratch).map_err(|error| undecodable::<T>(key.bytes(), error.to_string()))?;
-        let result = self.set_plain(&key, &scratch);
+        scratch = postcard::to_extend(value, scratch).map_err(|error| undecodable::<T>(key, error.to_string()))?;
+        let result = self.set_encoded(key, &scratch);
         self.scratch = scratch;
         result
     }
@@ -376,14 +380,10 @@ impl StateHolder {
     /// # Errors
     /// As [`StateHolder::set`].
     pub fn set_encoded(&mut self, key: &[u8], bytes: &[u8]) -> Result<()> {
-        self.set_plain(&MapKey::new(key), bytes)
-    }
-
-    fn set_plain(&mut self, key: &MapKey<'_>, bytes: &[u8]) -> Result<()> {
         if self.budget.is_some() {
-            self.ensure_room_for_value(key.bytes(), bytes.len())?;
+            self.ensure_room_for_value(key, bytes.len())?;
         }
-        self.values_mut().set_hashed(key, PlainValue::new(bytes))
+        self.values_mut().set(key, PlainValue::new(bytes))
     }
 
     fn ensure_room_for_value(&self, key: &[u8], len: usize) -> Result<()> {

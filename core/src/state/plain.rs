@@ -103,6 +103,9 @@ impl Sealed for PlainValue {
 
     #[inline]
     fn footprint(&self) -> Footprint {
-        Footprint { memory: self.0.heap_bytes() as u64, encoded: self.0.as_slice().len() as u64 }
+        match &self.0 {
+            SmallBytes::Inline { len, .. } => Footprint { memory: 0, encoded: u64::from(*len) },
+            SmallBytes::Heap(bytes) => Footprint { memory: self.0.heap_bytes() as u64, encoded: bytes.len() as u64 },
+        }
     }
 }

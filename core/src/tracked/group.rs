@@ -150,7 +150,8 @@ impl<V> Group<V> {
 
     #[inline]
     fn directory_index(&self, hash: u64) -> usize {
-        hash as usize & ((1 << self.depth) - 1)
+        // The length is a power of two.
+        hash as usize & self.directory.len().wrapping_sub(1)
     }
 
     fn reserve_page(&mut self) -> Result<()> {

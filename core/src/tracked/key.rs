@@ -1,7 +1,5 @@
 //! A key on its way to a map: hashed once, and laid out as the map keeps it.
 
-use alloc::vec::Vec;
-
 use crate::bytes::{INLINE_BYTES, SmallBytes};
 use crate::format::key_hash;
 
@@ -29,36 +27,40 @@ const LAST_AT: usize = INLINE_BYTES - 8;
 const _: () = assert!(LAST_AT > 8 && LAST_AT <= 16, "three words cover an inline key");
 
 impl Words {
+    /// The words of a key of any length; of one that is not short they mean nothing.
     #[inline]
     fn new(bytes: &[u8]) -> Self {
-        // The usual lengths need no detour over memory.
-        match *bytes {
-            [] => Words { first: 0, middle: 0, last: 0 },
-            [a, b, c, d, e, f, g, h] => {
-                Words { first: u64::from_le_bytes([a, b, c, d, e, f, g, h]), middle: 0, last: 0 }
-            }
-            _ => {
-                let mut padded = [0; INLINE_BYTES];
-                if let Some(start) = padded.get_mut(..bytes.len()) {
-                    start.copy_from_slice(bytes);
-                }
-                Words::of(&padded)
-            }
+        let len = bytes.len();
+        if len < 8 {
+            return Words { first: read_short(bytes), middle: 0, last: 0 };
         }
+        let (first, tail) = (read_word(bytes, 0), read_word(bytes, len - 8));
+        // What is left of the last eight bytes from a place on.
+        let from = |at: usize| tail.checked_shr((8 * (at + 8).saturating_sub(len)) as u32).unwrap_or(0);
+        let middle = if len < 16 { from(8) } else { read_word(bytes, 8) };
+        Words { first, middle, last: from(LAST_AT) }
     }
 
     #[inline]
     fn of(padded: &[u8; INLINE_BYTES]) -> Self {
-        let word = |at| padded.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes);
-        Words { first: word(0), middle: word(8), last: word(LAST_AT) }
+        Words { first: read_word(padded, 0), middle: read_word(padded, 8), last: read_word(padded, LAST_AT) }
     }
+}
 
-    fn to_padded(self) -> [u8; INLINE_BYTES] {
-        let mut padded = [0; INLINE_BYTES];
-        padded[LAST_AT..].copy_from_slice(&self.last.to_le_bytes());
-        padded[8..16].copy_from_slice(&self.middle.to_le_bytes());
-        padded[..8].copy_from_slice(&self.first.to_le_bytes());
-        padded
+#[inline]
+fn read_word(bytes: &[u8], at: usize) -> u64 {
+    bytes.get(at..at + 8).and_then(|bytes| bytes.try_into().ok()).map_or(0, u64::from_le_bytes)
+}
+
+/// Fewer than eight bytes as a word: two halves that may overlap.
+#[inline]
+fn read_short(bytes: &[u8]) -> u64 {
+    match *bytes {
+        [a, b, c, d, .., w, x, y, z] => {
+            let (low, high) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([w, x, y, z]));
+            u64::from(low) | u64::from(high) << (8 * (bytes.len() - 4))
+        }
+        _ => bytes.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
     }
 }
 
@@ -93,44 +95,14 @@ impl<'a> MapKey<'a> {
     /// The key as a map keeps it.
     #[inline]
     pub(crate) fn to_small(self) -> SmallBytes {
-        if self.bytes.len() <= INLINE_BYTES {
-            SmallBytes::Inline { len: self.bytes.len() as u8, data: self.words.to_padded() }
-        } else {
-            SmallBytes::new(self.bytes)
-        }
-    }
-}
-
-/// Where keys are put together, one after the other.
-#[derive(Debug)]
-pub(crate) struct KeyBuffer {
-    bytes: Vec<u8>,
-    hash: u64,
-    words: Words,
-}
-
-impl KeyBuffer {
-    pub(crate) fn new() -> Self {
-        KeyBuffer { bytes: Vec::new(), hash: key_hash(&[]), words: Words::new(&[]) }
-    }
-
-    /// A new key, of the bytes that `append` appends.
-    pub(crate) fn set(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
-        self.bytes.clear();
-        append(&mut self.bytes);
-        let MapKey { hash, words, .. } = MapKey::new(&self.bytes);
-        (self.hash, self.words) = (hash, words);
-    }
-
-    /// The key.
-    pub(crate) fn key(&self) -> MapKey<'_> {
-        MapKey { bytes: &self.bytes, hash: self.hash, words: self.words }
+        SmallBytes::new(self.bytes)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     #[test]
     fn keys_are_what_they_were_made_of_and_nothing_else() {

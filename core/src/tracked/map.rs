@@ -109,7 +109,25 @@ impl<V: Sealed> TrackedMap<V> {
     /// # Errors
     /// [`Error::OverLimit`] if the key is longer than [`KEY_BYTES_MAX`]; [`Error::OutOfMemory`].
     pub fn set(&mut self, key: &[u8], value: V) -> Result<()> {
-        self.set_hashed(&MapKey::new(key), value)
+        let key = &MapKey::new(key);
+        let group = self.group_of(key.hash());
+        let Some(place) = self.locate(group, key) else {
+            return self.insert(group, key, |held| *held = Some(value));
+        };
+        self.before_write(group, place);
+        let after = value.footprint();
+        match &mut self.slot_mut(group, place).value {
+            Some(held) => {
+                let before = held.footprint();
+                *held = value;
+                self.account(group, before, after);
+            }
+            gone => {
+                *gone = Some(value);
+                self.revive(group, key, after);
+            }
+        }
+        Ok(())
     }
 
     /// Changes the value of a key, which `create` makes if there is none.
@@ -138,7 +156,7 @@ impl<V: Sealed> TrackedMap<V> {
 
     /// Changes the value of a key where it lies, if it has one and no checkpoint has to capture that
     /// first: nearly always. `change` says whether it could; if not, it has left the value as it was.
-    /// Whether it was changed; if not, [`TrackedMap::set_hashed`] does it in any case.
+    /// Whether it was changed; if not, [`TrackedMap::set`] does it in any case.
     #[inline]
     pub(crate) fn change_in_place(&mut self, key: &MapKey<'_>, change: impl FnOnce(&mut V) -> bool) -> bool {
         let group = self.group_of(key.hash());
@@ -150,28 +168,6 @@ impl<V: Sealed> TrackedMap<V> {
             self.account(group, before, after);
         }
         changed
-    }
-
-    pub(crate) fn set_hashed(&mut self, key: &MapKey<'_>, value: V) -> Result<()> {
-        let group = self.group_of(key.hash());
-        let Some(place) = self.locate(group, key) else {
-            return self.insert(group, key, |held| *held = Some(value));
-        };
-        self.before_write(group, place);
-        let after = value.footprint();
-        let slot = self.slot_mut(group, place);
-        match &mut slot.value {
-            Some(held) => {
-                let before = held.footprint();
-                *held = value;
-                self.account(group, before, after);
-            }
-            gone => {
-                *gone = Some(value);
-                self.revive(group, key, after);
-            }
-        }
-        Ok(())
     }
 
     pub(crate) fn update_hashed<R>(

@@ -8,7 +8,7 @@ mod page;
 mod tags;
 
 pub use deque::TrackedDeque;
-pub(crate) use key::{KeyBuffer, MapKey};
+pub(crate) use key::MapKey;
 pub use map::TrackedMap;
 pub(crate) use map::{CapturedRows, Clock, GroupRows, NO_CUT};
 
