@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::borrow::Borrow;
 
 use crate::definition::ApplicationDefinition;
 use crate::error::{Error, Result};
@@ -117,19 +118,24 @@ impl Engine {
     }
 
     /// Takes one event: operators first, in the order of the definition, then the watermark.
+    /// Borrowed is enough: what an operator keeps of it, it copies.
     ///
     /// # Errors
     /// [`Error::Event`] if the event does not fit the stream or a function cannot take a value;
     /// [`Error::OverBudget`]. State is unchanged then, and the engine goes on with the next event.
-    pub fn handle_event(&mut self, event: Event) -> Result<()> {
-        self.check(&event)?;
+    pub fn handle_event(&mut self, event: impl Borrow<Event>) -> Result<()> {
+        self.take(event.borrow())
+    }
+
+    fn take(&mut self, event: &Event) -> Result<()> {
+        self.check(event)?;
         let watermark = self.watermark_ms().unwrap_or(i64::MIN);
         let sequence = self.progress.events;
         let keys = core::mem::take(&mut self.keys);
         let mut taken = Ok(());
         for (number, key) in keys.iter().enumerate() {
             if taken.is_ok() && self.admitted[number] {
-                taken = Operator::take(&mut self.context(number, watermark, sequence), &MapKey::new(key), &event);
+                taken = Operator::take(&mut self.context(number, watermark, sequence), &MapKey::new(key), event);
             }
         }
         self.keys = keys;
@@ -146,7 +152,7 @@ impl Engine {
     ///
     /// # Errors
     /// As [`Engine::handle_event`]; the events before have been taken, the ones after have not.
-    pub fn handle_events(&mut self, events: impl IntoIterator<Item = Event>) -> Result<()> {
+    pub fn handle_events(&mut self, events: impl IntoIterator<Item: Borrow<Event>>) -> Result<()> {
         events.into_iter().try_for_each(|event| self.handle_event(event))
     }
 

@@ -3,6 +3,7 @@
 //! A list of accumulators is a postcard sequence of the enum below: variant number, then fields.
 //! The growing ones say from which position their values follow; a whole one says 0.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -85,7 +86,7 @@ impl AccumulatorRow {
             (AccumulatorRow::First(held), _) => Accumulator::First(held),
             (AccumulatorRow::Last(held), _) => Accumulator::Last(held),
             (AccumulatorRow::Distinct(_, values), _) => {
-                let mut distinct = DistinctValues::default();
+                let mut distinct = Box::<DistinctValues>::default();
                 values.iter().for_each(|value| distinct.add(value));
                 Accumulator::Distinct(distinct)
             }

@@ -16,6 +16,8 @@ pub(super) fn append_value(out: &mut Vec<u8>, value: &Value) {
             out.extend_from_slice(zmij::Buffer::new().format_finite(canonical(*float)).as_bytes());
         }
         Value::Float(_) => out.extend_from_slice(b"null"),
+        // Text is UTF-8: not checked again where it stands as it is.
+        Value::Str(text) if stands_as_it_is(text.as_bytes()) => append_plain(out, text.as_bytes()),
         Value::Str(text) => append_str(out, text.as_str()),
     }
 }
@@ -26,12 +28,20 @@ pub(super) fn append_int(out: &mut Vec<u8>, int: i64) {
 
 /// Appends a string with its quotes.
 pub(super) fn append_str(out: &mut Vec<u8>, text: &str) {
-    if text.bytes().all(|byte| byte >= b' ' && byte != b'"' && byte != b'\\') {
-        out.push(b'"');
-        out.extend_from_slice(text.as_bytes());
-        out.push(b'"');
+    if stands_as_it_is(text.as_bytes()) {
+        append_plain(out, text.as_bytes());
     } else {
         // A string always has a JSON.
         out.extend_from_slice(serde_json::to_string(text).unwrap_or_default().as_bytes());
     }
+}
+
+fn append_plain(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
+    out.extend_from_slice(text);
+    out.push(b'"');
+}
+
+fn stands_as_it_is(text: &[u8]) -> bool {
+    text.iter().all(|byte| *byte >= b' ' && *byte != b'"' && *byte != b'\\')
 }

@@ -154,6 +154,10 @@ impl WindowState {
         let at = match self.find(start) {
             Ok(at) => at,
             Err(at) => {
+                // Most keys have one window open, and never more.
+                if self.windows.capacity() == 0 {
+                    self.windows.reserve_exact(1);
+                }
                 self.windows.insert(at, Window::new(start));
                 at
             }

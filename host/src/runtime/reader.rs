@@ -1,6 +1,6 @@
 //! The thread that reads and parses the source, so that the engine need not wait for it.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel, sync_channel};
 use std::thread;
 use std::time::Duration;
 
@@ -15,14 +15,17 @@ const BATCHES_AHEAD: usize = 8;
 #[derive(Debug)]
 pub(super) struct Reader {
     batches: Receiver<Result<(Option<Batch>, u64)>>,
+    used: Sender<Batch>,
 }
 
 impl Reader {
     /// Starts reading. The thread ends with the source, or at its next batch once this is dropped.
     pub(super) fn start(mut source: Source) -> Result<Self> {
         let (sender, batches) = sync_channel(BATCHES_AHEAD);
+        let (used, recycled) = channel();
         let read = move || {
             loop {
+                recycled.try_iter().for_each(|batch| source.recycle(batch));
                 let batch = source.read_batch(BATCH_EVENTS);
                 let more = matches!(batch, Ok(Some(_)));
                 let answer = batch.map(|batch| (batch, source.bytes_read())).map_err(Error::from);
@@ -32,7 +35,13 @@ impl Reader {
             }
         };
         thread::Builder::new().name("source".into()).spawn(read).map_err(|_| Error::Worker)?;
-        Ok(Reader { batches })
+        Ok(Reader { batches, used })
+    }
+
+    /// Gives back a batch that is done with: its memory is used again, by the thread that owns it.
+    pub(super) fn recycle(&self, batch: Batch) {
+        // Once the source has ended nobody wants it.
+        let _ = self.used.send(batch);
     }
 
     /// The next batch with the bytes read so far; `None` if there is none yet after `wait`.

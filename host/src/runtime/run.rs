@@ -86,7 +86,8 @@ pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
             None => run.between_batches()?,
             Some((Some(batch), bytes_read)) => {
                 run.progress.bytes_read = bytes_read;
-                run.take_batch(batch, &runtime)?;
+                run.take_batch(&batch, &runtime)?;
+                reader.recycle(batch);
             }
             Some((None, bytes_read)) => {
                 run.progress.bytes_read = bytes_read;
@@ -198,15 +199,15 @@ struct Run {
 }
 
 impl Run {
-    fn take_batch(&mut self, batch: Batch, runtime: &Runtime) -> Result<()> {
-        for (event, position) in batch.events.into_iter().zip(batch.positions) {
+    fn take_batch(&mut self, batch: &Batch, runtime: &Runtime) -> Result<()> {
+        for (event, position) in batch.events.iter().zip(&batch.positions) {
             self.engine.handle_event(event).map_err(|error| match error {
                 error @ CoreError::Event { .. } => {
                     Error::Event { file: runtime.definition.source.file.clone(), line: position.line, error }
                 }
                 error => error.into(),
             })?;
-            self.position = position;
+            self.position = *position;
             self.write_outputs()?;
             self.events_since_cut += 1;
             if self.every_events.is_some_and(|every| self.events_since_cut >= every) {

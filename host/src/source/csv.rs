@@ -49,8 +49,13 @@ impl CsvRows {
         Ok(fields)
     }
 
-    /// Consumes the next row; if it is wrong, it stays.
-    pub(super) fn next_event(&mut self, lines: &mut Lines, schema: &mut Schema) -> Result<Option<Event>, SourceError> {
+    /// Consumes the next row; if it is wrong, it stays. `values` is an empty list to fill.
+    pub(super) fn next_event(
+        &mut self,
+        lines: &mut Lines,
+        schema: &mut Schema,
+        mut values: Vec<Value>,
+    ) -> Result<Option<Event>, SourceError> {
         let Some(row) = self.split_row(lines)? else {
             return Ok(None);
         };
@@ -59,7 +64,7 @@ impl CsvRows {
             return Err(SourceError::FieldCount { place: lines.place(), expected, found });
         }
         let text = self.text(lines, &row, |index| Some(schema.name(index)))?;
-        let mut values = Vec::with_capacity(found);
+        values.reserve_exact(found);
         for (index, span) in self.spans.iter().enumerate() {
             let read = if span.doubled {
                 push_value(&mut values, &span.text(text), schema)

@@ -43,7 +43,7 @@ mod tests;
 use std::fmt;
 use std::path::PathBuf;
 
-use eventflux_core::Event;
+use eventflux_core::{Event, Value};
 
 use self::csv::CsvRows;
 use self::field::Schema;
@@ -109,6 +109,8 @@ pub struct Source {
     position: SourcePosition,
     /// The error of the row after the last batch.
     pending: Option<SourceError>,
+    /// Lists of recycled events, empty.
+    spare: Vec<Vec<Value>>,
 }
 
 enum Rows {
@@ -143,7 +145,7 @@ impl Source {
         };
         let schema = Schema::new(fields, &options.timestamp, &options.null, lines.file())?;
         let start = lines.position();
-        Ok(Source { lines, rows, schema, start, position: start, pending: None })
+        Ok(Source { lines, rows, schema, start, position: start, pending: None, spare: Vec::new() })
     }
 
     /// Names of the fields, in the order of each event's values.
@@ -193,9 +195,10 @@ impl Source {
         let capacity = events_max.min(BATCH_RESERVE_MAX);
         let mut batch = Batch { events: Vec::with_capacity(capacity), positions: Vec::with_capacity(capacity) };
         while batch.events.len() < events_max && (batch.events.is_empty() || !self.lines.may_wait()) {
+            let values = self.spare.pop().unwrap_or_default();
             let event = match &mut self.rows {
-                Rows::Csv(rows) => rows.next_event(&mut self.lines, &mut self.schema),
-                Rows::Ndjson(rows) => rows.next_event(&mut self.lines, &mut self.schema),
+                Rows::Csv(rows) => rows.next_event(&mut self.lines, &mut self.schema, values),
+                Rows::Ndjson(rows) => rows.next_event(&mut self.lines, &mut self.schema, values),
             };
             match event {
                 Ok(Some(event)) => {
@@ -212,6 +215,16 @@ impl Source {
             }
         }
         Ok((!batch.events.is_empty()).then_some(batch))
+    }
+
+    /// Takes back a batch that is done with: its memory serves the next ones. Need not be called.
+    pub fn recycle(&mut self, batch: Batch) {
+        self.spare.extend(batch.events.into_iter().take(BATCH_RESERVE_MAX).map(|event| {
+            let mut values = event.values;
+            values.clear();
+            values
+        }));
+        self.spare.truncate(BATCH_RESERVE_MAX);
     }
 
     /// Size of the file on disk (compressed, if it is); `None` if it has none, as standard input.

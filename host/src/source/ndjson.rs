@@ -19,12 +19,17 @@ pub(super) struct NdjsonRows {
 }
 
 impl NdjsonRows {
-    /// Consumes the next row; if it is wrong, it stays.
-    pub(super) fn next_event(&mut self, lines: &mut Lines, schema: &mut Schema) -> Result<Option<Event>, SourceError> {
+    /// Consumes the next row; if it is wrong, it stays. `values` is an empty list to fill.
+    pub(super) fn next_event(
+        &mut self,
+        lines: &mut Lines,
+        schema: &mut Schema,
+        values: Vec<Value>,
+    ) -> Result<Option<Event>, SourceError> {
         let Some(length) = peek_object(lines)? else {
             return Ok(None);
         };
-        let values = self.read_values(row_text(lines, length)?, schema, &|| lines.place())?;
+        let values = self.read_values(row_text(lines, length)?, schema, &|| lines.place(), values)?;
         if self.seen.get(schema.timestamp()) != Some(&true) {
             return Err(SourceError::TimestampMissing { place: lines.place(), field: schema.name(schema.timestamp()) });
         }
@@ -38,9 +43,10 @@ impl NdjsonRows {
         text: &str,
         schema: &Schema,
         place: &dyn Fn() -> Place,
+        mut values: Vec<Value>,
     ) -> Result<Vec<Value>, SourceError> {
         let fields = schema.fields();
-        let mut values = vec![Value::Null; fields.len()];
+        values.resize(fields.len(), Value::Null);
         self.seen.clear();
         self.seen.resize(fields.len(), false);
         // Objects mostly keep the order of the fields, so the next one is tried first.
