@@ -8,14 +8,17 @@ mod model;
 #[path = "common/stream.rs"]
 mod stream;
 
-use generate::{FIELDS, any_application, any_events, cases};
+use generate::{Application, Events, FIELDS, any_application, any_events, cases};
 use proptest::prelude::*;
 
 proptest! {
     #![proptest_config(cases(3000))]
 
     #[test]
-    fn the_engine_gives_what_the_model_gives(application in any_application(), events in any_events(60)) {
+    fn the_engine_gives_what_the_model_gives(
+        Application(application) in any_application(),
+        Events(events) in any_events(60),
+    ) {
         let expected = model::expect(&application, &FIELDS, &events);
         let observed = stream::observe(&application, &FIELDS, &events);
         prop_assert_eq!(observed.refused, expected.refused);

@@ -334,8 +334,10 @@ impl<V: Sealed> TrackedMap<V> {
         let was_dirty = page_held.cut_dirty & bit != 0;
         page_held.frozen &= !bit;
         page_held.sent |= bit;
-        page_held.never &= !bit;
         page_held.whole &= !bit;
+        if page_held.slot(at).value.is_none() {
+            page_held.absent |= bit;
+        }
         let slot = page_held.slot_mut(at);
         let written = match &mut slot.value {
             Some(value) => {

@@ -6,8 +6,9 @@
 //! - `frozen`: belongs to the cut under way and is not captured yet. `sent`: belongs to it and is
 //!   captured. `cut_dirty`: was dirty at that cut.
 //! - A removed key keeps its slot, without a value, until a checkpoint without it is durable.
-//! - `whole`: the last capture was aborted, so the next one cannot be a change. `never`: no capture
-//!   has seen it.
+//! - `whole`: the last capture was aborted, so the next one cannot be a change. `never`: the newest
+//!   durable checkpoint has no such key. `absent`: captured as not there, so that it is `never`
+//!   once this checkpoint is durable.
 //!
 //! A page learns of a cut, a commit or an abort when it is next touched ([`Page::sync`]): a few
 //! words for 64 entries, so that none of the three has to visit the entries.
@@ -49,6 +50,7 @@ pub(super) struct Page<V> {
     pub(super) sent: u64,
     pub(super) whole: u64,
     pub(super) never: u64,
+    pub(super) absent: u64,
     /// Number of low bits of the hash that all keys of the page share.
     pub(super) depth: u8,
     /// Whether it has, or is, an overflow page.
@@ -68,6 +70,7 @@ impl<V> Page<V> {
             sent: 0,
             whole: 0,
             never: 0,
+            absent: 0,
             depth,
             chained: false,
         }
@@ -130,9 +133,15 @@ impl<V> Page<V> {
     pub(super) fn swap_remove(&mut self, at: usize) -> Slot<V> {
         let last = self.slots.len() - 1;
         self.tags[at] = self.tags[last];
-        for mask in
-            [&mut self.dirty, &mut self.frozen, &mut self.cut_dirty, &mut self.sent, &mut self.whole, &mut self.never]
-        {
+        for mask in [
+            &mut self.dirty,
+            &mut self.frozen,
+            &mut self.cut_dirty,
+            &mut self.sent,
+            &mut self.whole,
+            &mut self.never,
+            &mut self.absent,
+        ] {
             let moved = *mask >> last & 1;
             *mask = *mask & !(1 << at) & !(1 << last) | if at == last { 0 } else { moved << at };
         }
@@ -143,9 +152,9 @@ impl<V> Page<V> {
     pub(super) fn split(&mut self, moves: impl Fn(&[u8]) -> bool) -> Self {
         self.depth += 1;
         let mut other = Page { frozen_at: self.frozen_at, ..Page::new(self.depth) };
-        let (mut stay_tags, mut masks) = ([0; PAGE_SLOTS], [[0_u64; 6]; 2]);
+        let (mut stay_tags, mut masks) = ([0; PAGE_SLOTS], [[0_u64; 7]; 2]);
         let mut stay = Vec::new();
-        let before = [self.dirty, self.frozen, self.cut_dirty, self.sent, self.whole, self.never];
+        let before = [self.dirty, self.frozen, self.cut_dirty, self.sent, self.whole, self.never, self.absent];
         for (from, slot) in core::mem::take(&mut self.slots).into_iter().enumerate() {
             let side = usize::from(moves(slot.key.as_slice()));
             let (tags, slots) =
@@ -163,7 +172,7 @@ impl<V> Page<V> {
         self.slots = stay;
         self.tags = stay_tags;
         for (page, masks) in [(self, masks[0]), (&mut other, masks[1])] {
-            [page.dirty, page.frozen, page.cut_dirty, page.sent, page.whole, page.never] = masks;
+            [page.dirty, page.frozen, page.cut_dirty, page.sent, page.whole, page.never, page.absent] = masks;
         }
         other
     }
@@ -179,12 +188,13 @@ impl<V> Page<V> {
     pub(super) fn sync(&mut self, clock: Clock, rebasing: bool, released: impl FnMut(SmallBytes)) {
         if self.frozen_at != 0 && Some(self.frozen_at) != clock.under_way {
             if self.frozen_at <= clock.committed {
+                self.never = self.never & !self.sent | self.absent;
                 self.release(released);
             } else {
                 self.dirty |= self.cut_dirty;
                 self.whole |= self.sent & self.cut_dirty;
             }
-            (self.frozen, self.sent, self.cut_dirty, self.frozen_at) = (0, 0, 0, 0);
+            (self.frozen, self.sent, self.absent, self.cut_dirty, self.frozen_at) = (0, 0, 0, 0, 0);
         }
         if let Some(cut) = clock.under_way
             && self.frozen_at != cut

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
+use std::fmt;
+
 use eventflux_core::definition::{
     ApplicationDefinition, Comparison, Compute, Condition, Emit, Function, Operand, OperatorDefinition, OperatorKind,
     PatternStep, Skip, SourceDefinition, Test, WindowKind,
@@ -14,26 +16,55 @@ use proptest::sample::{select, subsequence};
 /// Two keys, whole numbers, numbers of both sorts with now and then a wrong one, mixed values.
 pub const FIELDS: [&str; 5] = ["k", "m", "a", "b", "s"];
 
+/// A definition that shows itself briefly.
+#[derive(Clone)]
+pub struct Application(pub ApplicationDefinition);
+
+/// Events that show themselves one a line.
+#[derive(Clone)]
+pub struct Events(pub Vec<Event>);
+
+impl fmt::Debug for Application {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "watermark delay {} ms", self.0.source.watermark_delay_ms)?;
+        self.0.operators.iter().try_for_each(|operator| writeln!(f, "  {}", operator.to_canonical_json()))
+    }
+}
+
+impl fmt::Debug for Events {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "time {FIELDS:?}")?;
+        self.0.iter().try_for_each(|event| {
+            let values: Vec<String> = event.values.iter().map(|value| format!("{value:?}")).collect();
+            writeln!(f, "  {} {}", event.timestamp, values.join(" "))
+        })
+    }
+}
+
 /// How many cases to run: so many, or what `tests/run --long` asks for if that is more.
 pub fn cases(normal: u32) -> ProptestConfig {
     let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(0);
-    ProptestConfig { cases: normal.max(asked), failure_persistence: None, ..ProptestConfig::default() }
+    ProptestConfig {
+        cases: normal.max(asked),
+        failure_persistence: None,
+        max_shrink_iters: 20_000,
+        ..ProptestConfig::default()
+    }
 }
 
 /// An application of one to four operators of any kind.
-pub fn any_application() -> impl Strategy<Value = ApplicationDefinition> {
+pub fn any_application() -> impl Strategy<Value = Application> {
     let delay = prop_oneof![2 => Just(0_i64), 3 => 1..30_i64];
     (delay, vec(any_operator(), 1..5)).prop_map(|(delay, operators)| {
         let source = SourceDefinition::file("-").timestamp("at").watermark_delay_ms(delay);
         let named = operators.into_iter().enumerate();
-        named.fold(ApplicationDefinition::new("random", source), |application, (number, operator)| {
-            application.operator(OperatorDefinition { name: format!("o{number}"), ..operator })
-        })
+        let named = named.map(|(number, operator)| OperatorDefinition { name: format!("o{number}"), ..operator });
+        Application(named.fold(ApplicationDefinition::new("random", source), ApplicationDefinition::operator))
     })
 }
 
 /// Up to so many events, mostly forward in time, with ties and late ones.
-pub fn any_events(most: usize) -> impl Strategy<Value = Vec<Event>> {
+pub fn any_events(most: usize) -> impl Strategy<Value = Events> {
     let start = select(vec![0_i64, -1000, -40, 1_357_000_000_000]);
     let event =
         (prop_oneof![6 => 0..6_i64, 2 => 0..40_i64, 1 => Just(200_i64)], -25..=0_i64, any::<bool>(), any_values());
@@ -43,7 +74,7 @@ pub fn any_events(most: usize) -> impl Strategy<Value = Vec<Event>> {
             now += forward;
             Event::new(if goes_back { now + back } else { now }, values)
         });
-        events.collect()
+        Events(events.collect())
     })
 }
 
