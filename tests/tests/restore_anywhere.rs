@@ -113,8 +113,10 @@ fn many_keys_and_many_checkpoints() {
         Event::new(at / 4 - below(20), vec![key.into(), below(40).into(), text.as_str().into()])
     };
     let events: Vec<Event> = (0..16_000).map(&mut event).collect();
-    let cut = |at: usize| Action::Cut { budget: if at % 2 == 0 { usize::MAX } else { 2000 }, abort_after: None };
-    let action = |at: usize| if at % 160 == 0 { vec![cut(at / 160), Action::Event] } else { vec![Action::Event] };
+    let cut =
+        |at: usize| Action::Cut { budget: if at.is_multiple_of(2) { usize::MAX } else { 2000 }, abort_after: None };
+    let action =
+        |at: usize| if at.is_multiple_of(160) { vec![cut(at / 160), Action::Event] } else { vec![Action::Event] };
     let programme: Vec<Action> = (0..events.len()).flat_map(action).collect();
     let session = || Session::new(&application, &stream::FIELDS, 3);
     let straight = session().run(&programme, &events, BTreeSet::new());
