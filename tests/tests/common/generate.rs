@@ -41,15 +41,12 @@ impl fmt::Debug for Events {
     }
 }
 
-/// How many cases to run: so many, or what `tests/run --long` asks for if that is more.
+/// How many cases to run: so many, and many more in a long campaign (`EVENTFLUX_LONG=1`, or `PROPTEST_CASES`).
 pub fn cases(normal: u32) -> ProptestConfig {
-    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(0);
-    ProptestConfig {
-        cases: normal.max(asked),
-        failure_persistence: None,
-        max_shrink_iters: 20_000,
-        ..ProptestConfig::default()
-    }
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(0_u32);
+    let long = if number("EVENTFLUX_LONG") > 0 { 20 * normal } else { normal };
+    let cases = long.max(number("PROPTEST_CASES"));
+    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 20_000, ..ProptestConfig::default() }
 }
 
 /// An application of one to four operators of any kind.
