@@ -125,3 +125,21 @@ fn many_keys_and_many_checkpoints() {
     assert_eq!(interrupted.restarts, 21);
     assert_same(&interrupted, &straight).unwrap();
 }
+
+/// The sums of two sessions are small, but as one, in input order, they leave 64 bits on the way: an error before and
+/// after a restore.
+#[test]
+fn sessions_that_overflow_together_are_an_error_after_a_restore_too() {
+    let application = stream::application(
+        1000,
+        "[[operator]]\nname = \"o\"\nwindow = { session = 10 }\ncompute = { sum = \"sum n\" }",
+    );
+    let rows = serde_json::json!([[0, "k", i64::MAX], [15, "k", 5], [1, "k", -i64::MAX], [8, "k", 0], [30, "k", 1]]);
+    let events = stream::events(&rows);
+    let observed = stream::observe(&application, &stream::FIELDS, &events);
+    assert_eq!(observed.refused, [false, false, false, true, false]);
+    let mut programme = vec![Action::Event; events.len()];
+    programme.insert(3, Action::Cut { budget: usize::MAX, abort_after: None });
+    let interrupted = Session::new(&application, &stream::FIELDS, 1).run(&programme, &events, [0].into());
+    assert_eq!((interrupted.restarts, interrupted.lines), (1, observed.lines));
+}

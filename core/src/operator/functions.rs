@@ -127,6 +127,13 @@ impl Functions {
         }
     }
 
+    /// Remembers an event made by [`Functions::project`] that restored state keeps.
+    pub(super) fn resume_projected(&mut self, projected: &Event) {
+        for (function, value) in self.functions.iter_mut().zip(&projected.values) {
+            function.remember(value);
+        }
+    }
+
     /// The name of a function's field, for messages.
     pub(super) fn field_name(&self, at: usize) -> String {
         self.functions

@@ -99,7 +99,7 @@ fn any_number() -> impl Strategy<Value = Value> {
         12 => (-8..9_i64).prop_map(|quarters| Value::from(quarters as f64 / 4.0)),
         12 => (-3..4_i64).prop_map(Value::from),
         3 => select(vec![Value::from(0.1), Value::from(0.2), Value::from(1e9), Value::from(-1e-9)]),
-        1 => select(vec![Value::from(i64::MAX), Value::from(i64::MIN), Value::from(i64::MAX - 2)]),
+        1 => select(vec![Value::from(i64::MAX), Value::from(i64::MIN), Value::from(i64::MAX - 2), Value::from(-i64::MAX)]),
         1 => select(vec![Value::from("x"), Value::from(true)]),
     ]
 }
