@@ -198,18 +198,20 @@ fn sessions_that_overflow_only_together() {
         1000,
         "[[operator]]\nname = \"o\"\nwindow = { session = 10 }\ncompute = { sum = \"sum n\", c = \"count\" }",
     );
-    // Two sessions, and an event between that would make them one.
-    let rows = json!([[0, "k", i64::MAX], [15, "k", 1], [8, "k", 0], [30, "k", 5]]);
-    let (message, lines) = error_at(&definition, &rows, 2);
-    assert_eq!(message, "operator `o`, field `n`: the sum of whole numbers leaves the range of 64 bits");
-    assert_eq!(
-        lines,
-        [
-            r#"{"operator":"o","key":{},"window_start":0,"window_end":10,"sum":9223372036854775807,"c":1}"#,
-            r#"{"operator":"o","key":{},"window_start":15,"window_end":25,"sum":1,"c":1}"#,
-            r#"{"operator":"o","key":{},"window_start":30,"window_end":40,"sum":5,"c":1}"#,
-        ]
-    );
+    // Two sessions, and an event between that would make them one; whatever its value.
+    for value in [json!(0), json!(null), json!(0.5)] {
+        let rows = json!([[0, "k", i64::MAX], [15, "k", 1], [8, "k", value], [30, "k", 5]]);
+        let (message, lines) = error_at(&definition, &rows, 2);
+        assert_eq!(message, "operator `o`, field `n`: the sum of whole numbers leaves the range of 64 bits");
+        assert_eq!(
+            lines,
+            [
+                r#"{"operator":"o","key":{},"window_start":0,"window_end":10,"sum":9223372036854775807,"c":1}"#,
+                r#"{"operator":"o","key":{},"window_start":15,"window_end":25,"sum":1,"c":1}"#,
+                r#"{"operator":"o","key":{},"window_start":30,"window_end":40,"sum":5,"c":1}"#,
+            ]
+        );
+    }
 }
 
 #[test]
