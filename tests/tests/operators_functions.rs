@@ -94,6 +94,24 @@ fn both_sorts_of_numbers_and_nulls() {
     );
 }
 
+/// JSON has no infinity: what leaves the range of doubles is null, and never a wrong number.
+#[test]
+fn numbers_beyond_doubles() {
+    let functions = r#"sum = "sum n", avg = "avg n", spread = "stddev n", median = "median n""#;
+    // The sum, and with it the mean, is beyond; the deviation of equal numbers is 0, the median lies between them.
+    assert_functions(
+        functions,
+        &[json!([1, 1.7e308]), json!([2, 1.7e308])],
+        r#""sum":null,"avg":null,"spread":0.0,"median":1.7e+308"#,
+    );
+    // The distance of the two is beyond.
+    assert_functions(
+        functions,
+        &[json!([1, 1.7e308]), json!([2, -1.7e308])],
+        r#""sum":0.0,"avg":0.0,"spread":null,"median":0.0"#,
+    );
+}
+
 #[test]
 fn numbers_equal_in_value_are_one_value() {
     // 1 and 1.0 are not different; the smallest and the largest is the one that came first.
