@@ -13,26 +13,33 @@ use std::path::Path;
 use eventflux::config;
 use eventflux::source::{Source, SourceOptions};
 use eventflux_core::Event;
-use generate::{Application, Events, FIELDS, any_application, any_events, cases};
+use generate::{Application, Events, FIELDS, any_application, any_events, any_sessions, cases};
 use proptest::prelude::*;
 
 proptest! {
     #![proptest_config(cases(3000))]
 
     #[test]
-    fn the_engine_gives_what_the_model_gives(
-        Application(application) in any_application(),
-        Events(events) in any_events(60),
-    ) {
-        let expected = model::expect(&application, &FIELDS, &events);
-        let observed = stream::observe(&application, &FIELDS, &events);
-        prop_assert_eq!(observed.refused, expected.refused);
-        for (step, (observed, expected)) in observed.lines.iter().zip(&expected.lines).enumerate() {
-            prop_assert_eq!(observed, expected, "lines of event {}", step);
-        }
-        prop_assert_eq!(observed.lines.len(), expected.lines.len());
-        prop_assert_eq!(observed.late, expected.late);
+    fn the_engine_gives_what_the_model_gives(application in any_application(), events in any_events(60)) {
+        assert_same(&application, &events)?;
     }
+
+    #[test]
+    fn sessions_whose_merge_is_an_error((application, events) in any_sessions()) {
+        assert_same(&application, &events)?;
+    }
+}
+
+fn assert_same(Application(application): &Application, Events(events): &Events) -> Result<(), TestCaseError> {
+    let expected = model::expect(application, &FIELDS, events);
+    let observed = stream::observe(application, &FIELDS, events);
+    prop_assert_eq!(observed.refused, expected.refused);
+    for (step, (observed, expected)) in observed.lines.iter().zip(&expected.lines).enumerate() {
+        prop_assert_eq!(observed, expected, "lines of event {}", step);
+    }
+    prop_assert_eq!(observed.lines.len(), expected.lines.len());
+    prop_assert_eq!(observed.late, expected.late);
+    Ok(())
 }
 
 /// The example application over real flights: so many of each day of January, in their order.

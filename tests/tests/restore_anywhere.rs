@@ -11,8 +11,9 @@ mod stream;
 use std::collections::BTreeSet;
 
 use checkpoints::{Action, Outcome, Session};
+use eventflux_core::definition::ApplicationDefinition;
 use eventflux_core::{Compression, Event};
-use generate::{Application, Events, FIELDS, any_application, any_events, cases};
+use generate::{Application, Events, FIELDS, any_application, any_events, any_sessions, cases};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -52,25 +53,54 @@ proptest! {
 
     #[test]
     fn a_restored_engine_goes_on_as_if_nothing_had_been(
-        (Application(application), Events(events), programme) in (any_application(), any_events(50)).prop_flat_map(|(application, events)| {
-            let programme = any_programme(events.0.len());
-            (Just(application), Just(events), programme)
-        }),
-        restarts in vec(any::<prop::sample::Index>(), 1..6),
+        (application, events, programme) in with_programme((any_application(), any_events(50))),
+        restarts in any_restarts(),
         lz4 in any::<bool>(),
         max_retained in 1..4_u32,
     ) {
-        let mut application = application;
+        let Application(mut application) = application;
         application.checkpoint.compression = if lz4 { Compression::Lz4 } else { Compression::None };
-        let session = || Session::new(&application, &FIELDS, max_retained);
-        let straight = session().run(&programme, &events, BTreeSet::new());
-        let plain = stream::observe(&application, &FIELDS, &events);
-        prop_assert_eq!(&straight.lines, &plain.lines, "checkpoints change nothing");
-        let restarts = restarts.iter().map(|restart| restart.index(straight.objects.len())).collect();
-        let interrupted = session().run(&programme, &events, restarts);
-        prop_assert!(interrupted.restarts > 0 && straight.restarts == 0);
-        assert_same(&interrupted, &straight)?;
+        assert_goes_on(&application, &events.0, &programme, &restarts, max_retained)?;
     }
+
+    #[test]
+    fn sessions_whose_merge_is_an_error(
+        (application, events, programme) in with_programme(any_sessions()),
+        restarts in any_restarts(),
+    ) {
+        assert_goes_on(&application.0, &events.0, &programme, &restarts, 1)?;
+    }
+}
+
+fn with_programme(
+    stream: impl Strategy<Value = (Application, Events)>,
+) -> impl Strategy<Value = (Application, Events, Vec<Action>)> {
+    stream.prop_flat_map(|(application, events)| {
+        let programme = any_programme(events.0.len());
+        (Just(application), Just(events), programme)
+    })
+}
+
+/// After which checkpoints.
+fn any_restarts() -> impl Strategy<Value = Vec<prop::sample::Index>> {
+    vec(any::<prop::sample::Index>(), 1..6)
+}
+
+fn assert_goes_on(
+    application: &ApplicationDefinition,
+    events: &[Event],
+    programme: &[Action],
+    restarts: &[prop::sample::Index],
+    max_retained: u32,
+) -> Result<(), TestCaseError> {
+    let session = || Session::new(application, &FIELDS, max_retained);
+    let straight = session().run(programme, events, BTreeSet::new());
+    let plain = stream::observe(application, &FIELDS, events);
+    prop_assert_eq!(&straight.lines, &plain.lines, "checkpoints change nothing");
+    let restarts = restarts.iter().map(|restart| restart.index(straight.objects.len())).collect();
+    let interrupted = session().run(programme, events, restarts);
+    prop_assert!(interrupted.restarts > 0 && straight.restarts == 0);
+    assert_same(&interrupted, &straight)
 }
 
 /// Enough keys that pages of entries split, enough checkpoints that pages of deltas come about, windows and partial

@@ -75,6 +75,30 @@ pub fn any_events(most: usize) -> impl Strategy<Value = Events> {
     })
 }
 
+/// Sessions over sums near the limits and over kinds that do not mix, where a merge may be what is an error.
+pub fn any_sessions() -> impl Strategy<Value = (Application, Events)> {
+    let number = select(vec![
+        Value::from(i64::MAX),
+        Value::from(-i64::MAX),
+        Value::from(i64::MIN),
+        Value::from(1),
+        Value::from(-1),
+        Value::from(0.5),
+        Value::Null,
+    ]);
+    let mixed = prop_oneof![4 => Just(Value::from("a")), 4 => Just(Value::Null), 1 => Just(Value::from(1))];
+    let event = (0..80_i64, number, mixed)
+        .prop_map(|(at, number, mixed)| Event::new(at, vec![Value::Null, Value::Null, Value::Null, number, mixed]));
+    (0..100_i64, 2..20_i64, vec(event, 0..14)).prop_map(|(delay, gap_ms, events)| {
+        let source = SourceDefinition::file("-").timestamp("at").watermark_delay_ms(delay);
+        let operator = OperatorDefinition::window("o", WindowKind::Session { gap_ms });
+        let operator = [("sum", "sum b"), ("min", "min s"), ("avg", "avg b")]
+            .into_iter()
+            .fold(operator, |operator, (name, function)| operator.compute(name, function).unwrap());
+        (Application(ApplicationDefinition::new("sessions", source).operator(operator)), Events(events))
+    })
+}
+
 fn any_values() -> impl Strategy<Value = Vec<Value>> {
     let whole = prop_oneof![2 => Just(Value::Null), 8 => (-3..4_i64).prop_map(Value::from)];
     (any_key(), (0..3_i64).prop_map(Value::from), whole, any_number(), any_mixed())
