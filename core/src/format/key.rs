@@ -7,7 +7,7 @@
 
 use alloc::vec::Vec;
 
-use super::Malformed;
+use super::{Malformed, hash64};
 use crate::value::{Text, Value, canonical};
 
 const NULL: u8 = 0;
@@ -15,6 +15,8 @@ const FALSE: u8 = 1;
 const TRUE: u8 = 2;
 const NUMBER: u8 = 3;
 const STRING: u8 = 4;
+/// A number with its tag.
+const NUMBER_BYTES: usize = 11;
 /// 2^63, the first double above every `i64`.
 const INT_LIMIT: f64 = 9_223_372_036_854_775_808.0;
 
@@ -24,17 +26,13 @@ pub(crate) fn append_value(out: &mut Vec<u8>, value: &Value) {
         Value::Null => out.push(NULL),
         Value::Bool(false) => out.push(FALSE),
         Value::Bool(true) => out.push(TRUE),
-        Value::Int(int) => {
-            let nearest = *int as f64;
-            let below = if nearest >= INT_LIMIT || nearest as i64 > *int { nearest.next_down() } else { nearest };
-            append_number(out, below, (*int).wrapping_sub(below as i64) as u16);
-        }
-        Value::Float(float) => append_number(out, canonical(*float), 0),
+        Value::Int(int) => out.extend_from_slice(&int_bytes(*int)),
+        Value::Float(float) => out.extend_from_slice(&number_bytes(canonical(*float), 0)),
         Value::Str(text) => {
             out.push(STRING);
-            for &byte in text.as_bytes() {
-                out.push(byte);
-                if byte == 0 {
+            for part in text.as_bytes().split_inclusive(|byte| *byte == 0) {
+                out.extend_from_slice(part);
+                if part.ends_with(&[0]) {
                     out.push(0xff);
                 }
             }
@@ -69,12 +67,29 @@ pub(crate) fn read_values(mut key: &[u8]) -> Result<Vec<Value>, Malformed> {
     Ok(values)
 }
 
-fn append_number(out: &mut Vec<u8>, float: f64, rest: u16) {
+/// A hash under which values that are equal are equal; not part of the format.
+pub(crate) fn hash_value(value: &Value) -> u64 {
+    match value {
+        Value::Null => hash64(&[NULL]),
+        Value::Bool(bool) => hash64(&[if *bool { TRUE } else { FALSE }]),
+        Value::Int(int) => hash64(&int_bytes(*int)),
+        Value::Float(float) => hash64(&number_bytes(canonical(*float), 0)),
+        Value::Str(text) => hash64(text.as_bytes()),
+    }
+}
+
+fn int_bytes(int: i64) -> [u8; NUMBER_BYTES] {
+    let nearest = int as f64;
+    let below = if nearest >= INT_LIMIT || nearest as i64 > int { nearest.next_down() } else { nearest };
+    number_bytes(below, int.wrapping_sub(below as i64) as u16)
+}
+
+fn number_bytes(float: f64, rest: u16) -> [u8; NUMBER_BYTES] {
     let bits = float.to_bits();
     let sortable = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
-    out.push(NUMBER);
-    out.extend_from_slice(&sortable.to_be_bytes());
-    out.extend_from_slice(&rest.to_be_bytes());
+    let [a, b, c, d, e, f, g, h] = sortable.to_be_bytes();
+    let [i, j] = rest.to_be_bytes();
+    [NUMBER, a, b, c, d, e, f, g, h, i, j]
 }
 
 fn read_number(bytes: &[u8; 10]) -> Value {
@@ -91,24 +106,28 @@ fn read_number(bytes: &[u8; 10]) -> Value {
 }
 
 fn read_string(key: &[u8]) -> Result<(Value, &[u8]), Malformed> {
-    let mut bytes = Vec::new();
-    let mut at = 0;
-    loop {
-        match (key.get(at), key.get(at + 1)) {
-            (Some(0), Some(0)) => break,
-            (Some(0), Some(0xff)) => {
-                bytes.push(0);
-                at += 2;
-            }
-            (Some(0), _) | (None, _) => return Err(Malformed::new("key: string without its end")),
-            (Some(&byte), _) => {
-                bytes.push(byte);
-                at += 1;
-            }
-        }
+    let unclosed = || Malformed::new("key: string without its end");
+    let mut end = key.iter().position(|byte| *byte == 0).ok_or_else(unclosed)?;
+    if key.get(end + 1) == Some(&0) {
+        return Ok((to_text(&key[..end])?, &key[end + 2..]));
     }
-    let text = core::str::from_utf8(&bytes).map_err(|_| Malformed::new("key: string is not UTF-8"))?;
-    Ok((Value::Str(Text::new(text)), key.get(at + 2..).unwrap_or_default()))
+    let mut bytes = Vec::from(&key[..end]);
+    loop {
+        match key.get(end + 1) {
+            Some(0) => return Ok((to_text(&bytes)?, &key[end + 2..])),
+            Some(0xff) => bytes.push(0),
+            _ => return Err(unclosed()),
+        }
+        let rest = &key[end + 2..];
+        let more = rest.iter().position(|byte| *byte == 0).ok_or_else(unclosed)?;
+        bytes.extend_from_slice(&rest[..more]);
+        end += 2 + more;
+    }
+}
+
+fn to_text(bytes: &[u8]) -> Result<Value, Malformed> {
+    let text = core::str::from_utf8(bytes).map_err(|_| Malformed::new("key: string is not UTF-8"))?;
+    Ok(Value::Str(Text::new(text)))
 }
 
 #[cfg(test)]

@@ -38,9 +38,9 @@ impl AggregationPlan {
         let Some(groups) = context.holder.aggregations_at(state) else { return Ok(()) };
         let create = || AggregationState::new(self.functions.accumulators());
         let results = groups.update(key, create, |group| {
-            group.update(|accumulators| self.functions.add(accumulators, event))?;
-            Ok((self.emit == Emit::Change).then(|| self.functions.results(group.accumulators())))
-        })??;
+            group.update(|accumulators| self.functions.add(accumulators, event));
+            (self.emit == Emit::Change).then(|| self.functions.results(group.accumulators()))
+        })?;
         if let Some(results) = results {
             context.emit(key, Output { results, ..Output::default() });
         }

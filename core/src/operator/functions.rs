@@ -5,7 +5,6 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::definition::{Compute, Function};
-use crate::error::{Error, Result};
 use crate::state::{AccumulateError, Accumulator};
 use crate::value::{Event, Value};
 
@@ -58,26 +57,24 @@ impl Functions {
         Event { timestamp: event.timestamp, values: self.functions.iter().map(value).collect() }
     }
 
-    /// Adds an event to accumulators that [`Functions::check`] has asked.
-    pub(super) fn add(&self, accumulators: &mut [Accumulator], event: &Event) -> Result<()> {
+    /// Adds an event that [`Functions::check`] let through.
+    pub(super) fn add(&self, accumulators: &mut [Accumulator], event: &Event) {
         for (function, accumulator) in self.functions.iter().zip(accumulators) {
             match &function.field {
-                Some((place, _)) => add(accumulator, event.timestamp, value_at(event, *place))?,
+                Some((place, _)) => accumulator.add_checked(event.timestamp, value_at(event, *place)),
                 None => accumulator.add_event(),
             }
         }
-        Ok(())
     }
 
-    /// Adds an event made by [`Functions::project`].
-    pub(super) fn add_projected(&self, accumulators: &mut [Accumulator], projected: &Event) -> Result<()> {
+    /// Adds an event made by [`Functions::project`], likewise.
+    pub(super) fn add_projected(&self, accumulators: &mut [Accumulator], projected: &Event) {
         for ((function, accumulator), value) in self.functions.iter().zip(accumulators).zip(&projected.values) {
             match &function.field {
-                Some(_) => add(accumulator, projected.timestamp, value)?,
+                Some(_) => accumulator.add_checked(projected.timestamp, value),
                 None => accumulator.add_event(),
             }
         }
-        Ok(())
     }
 
     pub(super) fn results(&self, accumulators: &[Accumulator]) -> Vec<(Arc<str>, Value)> {
@@ -95,9 +92,7 @@ impl Functions {
         for function in &mut self.functions {
             let Some((place, name)) = &function.field else { continue };
             let value = value_at(event, *place);
-            if let Err(error) = Accumulator::new(function.function).check(value) {
-                return Err((String::from(&**name), error));
-            }
+            Accumulator::check_kind(function.function, value).map_err(|error| (String::from(&**name), error))?;
             certain &= function.remember(value);
         }
         Ok(certain)
@@ -174,12 +169,4 @@ fn kind_of(value: &Value) -> u8 {
 
 fn value_at(event: &Event, place: usize) -> &Value {
     event.values.get(place).unwrap_or(&Value::Null)
-}
-
-fn add(accumulator: &mut Accumulator, timestamp: i64, value: &Value) -> Result<()> {
-    accumulator.add(timestamp, value).map_err(|error| Error::Event {
-        operator: String::new(),
-        field: String::new(),
-        reason: alloc::format!("{error}"),
-    })
 }

@@ -3,6 +3,7 @@
 mod aggregation;
 mod condition;
 mod functions;
+mod json;
 mod output;
 mod pattern;
 mod timers;

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Serialize, ser::SerializeSeq};
 
+use super::json;
 use crate::value::{Value, canonical};
 
 /// One result of an operator.
@@ -42,13 +43,58 @@ pub struct MatchedStep {
 }
 
 impl Output {
-    /// Appends the result as one line of JSON, with its line feed.
+    /// Appends the result as one line of JSON, with its line feed: the same as its `Serialize`.
     pub fn append_json_line(&self, line: &mut Vec<u8>) {
-        // Maps with text keys and numbers that are finite or null: this cannot fail.
-        if let Ok(json) = serde_json::to_vec(self) {
-            line.extend_from_slice(&json);
-            line.push(b'\n');
+        line.extend_from_slice(b"{\"operator\":");
+        json::append_str(line, &self.operator);
+        line.extend_from_slice(b",\"key\":{");
+        append_members(line, self.key.iter().map(|(name, value)| (&**name, value)));
+        line.push(b'}');
+        if let Some((start, end)) = self.window {
+            line.extend_from_slice(b",\"window_start\":");
+            json::append_int(line, start);
+            line.extend_from_slice(b",\"window_end\":");
+            json::append_int(line, end);
         }
+        if !self.results.is_empty() {
+            line.push(b',');
+            append_members(line, self.results.iter().map(|(name, value)| (&**name, value)));
+        }
+        for (at, step) in self.matched.iter().enumerate() {
+            line.extend_from_slice(if at == 0 { b",\"matched\":[{\"step\":" } else { b",{\"step\":" });
+            json::append_str(line, &step.step);
+            line.extend_from_slice(b",\"timestamp\":");
+            json::append_int(line, step.timestamp);
+            if !step.values.is_empty() {
+                line.push(b',');
+                append_members(line, step.members());
+            }
+            line.push(b'}');
+        }
+        line.extend_from_slice(if self.matched.is_empty() { b"}\n" } else { b"]}\n" });
+    }
+}
+
+fn append_members<'a>(line: &mut Vec<u8>, members: impl Iterator<Item = (&'a str, &'a Value)>) {
+    for (at, (name, value)) in members.enumerate() {
+        if at > 0 {
+            line.push(b',');
+        }
+        json::append_str(line, name);
+        line.push(b':');
+        json::append_value(line, value);
+    }
+}
+
+impl MatchedStep {
+    /// Names and values of the fields, none of them called `step` or `timestamp`.
+    fn members(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let renamed = |name| match name {
+            "step" => "step_",
+            "timestamp" => "timestamp_",
+            name => name,
+        };
+        self.fields.iter().map(move |name| renamed(&**name)).zip(&self.values)
     }
 }
 
@@ -96,12 +142,8 @@ impl Serialize for MatchedStep {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("step", &*self.step)?;
         map.serialize_entry("timestamp", &self.timestamp)?;
-        for (name, value) in self.fields.iter().zip(&self.values) {
-            match &**name {
-                "step" => map.serialize_entry("step_", &Json(value))?,
-                "timestamp" => map.serialize_entry("timestamp_", &Json(value))?,
-                name => map.serialize_entry(name, &Json(value))?,
-            }
+        for (name, value) in self.members() {
+            map.serialize_entry(name, &Json(value))?;
         }
         map.end()
     }
@@ -119,6 +161,49 @@ impl Serialize for Json<'_> {
             Value::Float(float) if float.is_finite() => serializer.serialize_f64(canonical(*float)),
             Value::Float(_) => serializer.serialize_unit(),
             Value::Str(text) => serializer.serialize_str(text.as_str()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::String;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    fn any_member() -> impl Strategy<Value = (Arc<str>, Value)> {
+        let value = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::Float),
+            any::<String>().prop_map(|text| Value::from(text.as_str())),
+        ];
+        let name = prop_oneof![Just(String::from("step")), Just(String::from("timestamp")), any::<String>()];
+        (name.prop_map(Arc::from), value)
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_what_serde_writes(
+            operator in any::<String>(),
+            key in vec(any_member(), 0..3),
+            window in any::<Option<(i64, i64)>>(),
+            results in vec(any_member(), 0..4),
+            matched in vec((any::<String>(), any::<i64>(), vec(any_member(), 0..4)), 0..3),
+        ) {
+            let step = |(step, timestamp, members): (String, i64, Vec<(Arc<str>, Value)>)| {
+                let (names, values): (Vec<_>, Vec<_>) = members.into_iter().unzip();
+                MatchedStep { step: step.into(), timestamp, fields: names.into(), values }
+            };
+            let matched = matched.into_iter().map(step).collect();
+            let output = Output { operator: operator.into(), key, window, results, matched };
+            let mut line = Vec::new();
+            output.append_json_line(&mut line);
+            let mut wanted = serde_json::to_vec(&output).unwrap();
+            wanted.push(b'\n');
+            prop_assert_eq!(String::from_utf8(line).unwrap(), String::from_utf8(wanted).unwrap());
         }
     }
 }

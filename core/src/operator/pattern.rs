@@ -41,13 +41,14 @@ impl PatternPlan {
         fields: &[Arc<str>],
         place: &dyn Fn(&str) -> usize,
     ) -> Self {
-        let resolve = |(at, step): (usize, &PatternStep)| Step {
-            name: step.name.as_str().into(),
-            next: step.next,
-            checks: Check::all(&step.conditions, &steps[..at], place),
-        };
+        let mut resolved: Vec<Step> = Vec::with_capacity(steps.len());
+        for (at, step) in steps.iter().enumerate() {
+            let mut checks = Check::all(&step.conditions, &steps[..at], place);
+            checks.iter_mut().for_each(|check| check.imply(|step| resolved.get(step).map_or(&[], |step| &step.checks)));
+            resolved.push(Step { name: step.name.as_str().into(), next: step.next, checks });
+        }
         PatternPlan {
-            steps: steps.iter().enumerate().map(resolve).collect(),
+            steps: resolved,
             within_ms,
             skip,
             fields: fields.into(),

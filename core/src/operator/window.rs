@@ -5,6 +5,7 @@
 //! the functions want), since two sessions may merge and sums follow the order of the input.
 
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::Context;
 use super::functions::{Functions, Refusal};
@@ -40,8 +41,11 @@ impl WindowPlan {
         let Some(held) = holder.windows_at(state).and_then(|windows| windows.get(key)) else { return Ok(()) };
         match self.window {
             WindowKind::Session { gap_ms } => {
-                let merged = touched(held, event.timestamp, gap_ms);
-                let (accumulators, _) = self.merge(merged.iter().filter_map(|start| held.window(*start)))?;
+                let merged = &held.windows()[touched(held, event.timestamp, gap_ms)];
+                if let [window] = merged {
+                    return self.functions.check_against(window.accumulators(), event);
+                }
+                let (accumulators, _) = self.merge(merged.iter())?;
                 self.functions.check_against(&accumulators, event)
             }
             WindowKind::Length { .. } => {
@@ -93,37 +97,36 @@ impl WindowPlan {
                         *window.accumulators_mut() = self.functions.accumulators();
                         timers.set(timer(number, key, start + size_ms, start));
                     }
-                    self.functions.add(window.accumulators_mut(), event)
-                })?;
+                    self.functions.add(window.accumulators_mut(), event);
+                });
             }
-            Ok(())
-        })?
+        })
     }
 
     fn take_session(&self, context: &mut Context<'_>, key: &[u8], event: &Event, gap_ms: i64) -> Result<()> {
         let (number, watermark, state) = (context.number, context.watermark, context.state());
         let time = event.timestamp;
         let Some(windows) = context.holder.windows_at(state) else { return Ok(()) };
-        let merged = windows.get(key).map_or_else(Vec::new, |held| touched(held, time, gap_ms));
-        if merged.is_empty() && time + gap_ms <= watermark {
+        if time + gap_ms <= watermark && windows.get(key).is_none_or(|held| touched(held, time, gap_ms).is_empty()) {
             *context.late += 1;
             return Ok(());
         }
         let buffered = BufferedEvent { sequence: context.sequence, event: self.functions.project(event) };
         let timers = &mut *context.timers;
         windows.update(key, WindowState::new, |held| {
-            if let [start] = merged[..]
-                && start <= time
+            let merged = touched(held, time, gap_ms);
+            if let [window] = &held.windows()[merged.clone()]
+                && window.start() <= time
             {
-                return held.update(start, |window| {
+                return held.update(window.start(), |window| {
                     window.set_end(window.end().max(time + gap_ms));
-                    self.functions.add_projected(window.accumulators_mut(), &buffered.event)?;
+                    self.functions.add_projected(window.accumulators_mut(), &buffered.event);
                     window.push_back(buffered);
-                    Ok(())
                 });
             }
-            let start = merged.first().copied().unwrap_or(time).min(time);
-            let closed: Vec<Window> = merged.iter().filter_map(|start| held.close(*start)).collect();
+            let starts: Vec<i64> = held.windows()[merged].iter().map(Window::start).collect();
+            let start = starts.first().copied().unwrap_or(time).min(time);
+            let closed: Vec<Window> = starts.iter().filter_map(|start| held.close(*start)).collect();
             let end = closed.iter().map(Window::end).fold(time + gap_ms, i64::max);
             let (accumulators, events) = match self.merge(closed.iter()) {
                 Ok(merged) => merged,
@@ -133,15 +136,13 @@ impl WindowPlan {
                 window.set_end(end);
                 *window.accumulators_mut() = accumulators;
                 events.into_iter().for_each(|event| window.push_back(event));
-                self.functions.add_projected(window.accumulators_mut(), &buffered.event)?;
+                self.functions.add_projected(window.accumulators_mut(), &buffered.event);
                 window.push_back(buffered);
-                Ok(())
-            })?;
-            if merged.first() != Some(&start) {
+            });
+            if starts.first() != Some(&start) {
                 timers.set(timer(number, key, end, start));
             }
-            Ok(())
-        })?
+        })
     }
 
     /// Accumulators and events of several sessions as one, in input order.
@@ -156,8 +157,7 @@ impl WindowPlan {
             for (at, (accumulator, value)) in accumulators.iter().zip(&event.event.values).enumerate() {
                 accumulator.check(value).map_err(|error| (self.functions.field_name(at), error))?;
             }
-            // Checked above, value by value.
-            let _ = self.functions.add_projected(&mut accumulators, &event.event);
+            self.functions.add_projected(&mut accumulators, &event.event);
         }
         Ok((accumulators, events))
     }
@@ -174,13 +174,13 @@ impl WindowPlan {
                     accumulators.push(Accumulator::Count(0));
                 }
                 let accumulators = window.accumulators_mut();
-                self.functions.add(accumulators, event)?;
-                let Some(Accumulator::Count(count)) = accumulators.last_mut() else { return Ok(false) };
+                self.functions.add(accumulators, event);
+                let Some(Accumulator::Count(count)) = accumulators.last_mut() else { return false };
                 *count += 1;
-                Ok(*count >= events)
-            })?;
-            Ok(if full { held.close(0) } else { None })
-        })??;
+                *count >= events
+            });
+            if full { held.close(0) } else { None }
+        })?;
         if let Some(window) = full {
             windows.remove(key);
             self.emit(context, key, &window, None);
@@ -248,10 +248,13 @@ impl WindowPlan {
     }
 }
 
-/// Starts of the open sessions that an event at `time` belongs to, in rising order.
-fn touched(held: &WindowState, time: i64, gap_ms: i64) -> Vec<i64> {
-    let touches = |window: &&Window| time < window.end() && window.start() - time < gap_ms;
-    held.windows().iter().filter(touches).map(Window::start).collect()
+/// Places of the open sessions that an event at `time` belongs to. Sessions do not overlap, so that
+/// their ends are in the order of their starts.
+fn touched(held: &WindowState, time: i64, gap_ms: i64) -> Range<usize> {
+    let windows = held.windows();
+    let first = windows.partition_point(|window| window.end() <= time);
+    let after = windows.partition_point(|window| window.start() - time < gap_ms);
+    first..after.max(first)
 }
 
 fn timer(operator: u16, key: &[u8], end: i64, start: i64) -> Timer {

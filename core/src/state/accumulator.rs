@@ -1,10 +1,12 @@
 //! Accumulators: what a function has taken in so far.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
+use hashbrown::HashTable;
+
 use crate::definition::Function;
+use crate::format::key;
 use crate::value::{Footprint, Value, canonical, varint_len};
 
 /// The running state of one function over a window or a group.
@@ -123,8 +125,8 @@ impl Accumulator {
             }
             (
                 Accumulator::Sum { .. } | Accumulator::Avg { .. } | Accumulator::Stddev { .. } | Accumulator::Median(_),
-                Value::Bool(_) | Value::Str(_),
-            ) => Err(AccumulateError::NotANumber(value.kind())),
+                value,
+            ) => needs_number(value),
             (Accumulator::Min(Some(held)) | Accumulator::Max(Some(held)), value) => {
                 let number = |value: &Value| value.as_f64().is_some();
                 if held.kind() == value.kind() || number(held) && number(value) {
@@ -133,6 +135,14 @@ impl Accumulator {
                     Err(AccumulateError::MixedKinds(held.kind(), value.kind()))
                 }
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether an accumulator of this function, as long as it is empty, would take the value.
+    pub(crate) fn check_kind(function: Function, value: &Value) -> Result<(), AccumulateError> {
+        match function {
+            Function::Sum | Function::Avg | Function::Stddev | Function::Median => needs_number(value),
             _ => Ok(()),
         }
     }
@@ -149,10 +159,16 @@ impl Accumulator {
     /// # Errors
     /// See [`AccumulateError`]; then nothing has changed.
     pub fn add(&mut self, timestamp: i64, value: &Value) -> Result<(), AccumulateError> {
-        if value.is_null() {
-            return Ok(());
-        }
         self.check(value)?;
+        self.add_checked(timestamp, value);
+        Ok(())
+    }
+
+    /// As [`Accumulator::add`] for a value that [`Accumulator::check`] let through.
+    pub(crate) fn add_checked(&mut self, timestamp: i64, value: &Value) {
+        if value.is_null() {
+            return;
+        }
         match self {
             Accumulator::Count(count) => *count += 1,
             Accumulator::Sum { ints, int_sum, floats, float_sum } => match value {
@@ -194,7 +210,6 @@ impl Accumulator {
             Accumulator::Distinct(values) => values.add(value),
             Accumulator::Median(values) => values.add(value.as_f64().unwrap_or_default()),
         }
-        Ok(())
     }
 
     /// What the function gives for what was taken in.
@@ -255,6 +270,13 @@ impl Accumulator {
     }
 }
 
+fn needs_number(value: &Value) -> Result<(), AccumulateError> {
+    match value {
+        Value::Bool(_) | Value::Str(_) => Err(AccumulateError::NotANumber(value.kind())),
+        Value::Null | Value::Int(_) | Value::Float(_) => Ok(()),
+    }
+}
+
 fn replace_if(held: &mut Option<Value>, value: &Value, when: Ordering) {
     if held.as_ref().is_none_or(|held| value.cmp(held) == when) {
         *held = Some(value.clone());
@@ -265,7 +287,8 @@ fn replace_if(held: &mut Option<Value>, value: &Value, when: Ordering) {
 #[derive(Debug, Clone, Default)]
 pub struct DistinctValues {
     order: Vec<Value>,
-    seen: BTreeSet<Value>,
+    /// Places in `order`, by the hash of the value there.
+    seen: HashTable<u32>,
     captured: usize,
     footprint: Footprint,
 }
@@ -278,13 +301,16 @@ impl PartialEq for DistinctValues {
 
 impl DistinctValues {
     pub(crate) fn add(&mut self, value: &Value) {
-        if self.seen.insert(value.clone()) {
-            let mut footprint = value.footprint();
-            // Kept twice: in the order of coming, and in the set with its tree.
-            footprint.memory = 2 * footprint.memory + 3 * size_of::<Value>() as u64;
-            self.footprint += footprint;
-            self.order.push(value.clone());
+        let hash = key::hash_value(value);
+        if self.seen.find(hash, |place| self.order[*place as usize] == *value).is_some() {
+            return;
         }
+        let order = &self.order;
+        self.seen.insert_unique(hash, order.len() as u32, |place| key::hash_value(&order[*place as usize]));
+        self.order.push(value.clone());
+        let mut footprint = value.footprint();
+        footprint.memory += (size_of::<Value>() + 2 * size_of::<u32>()) as u64;
+        self.footprint += footprint;
     }
 
     /// Number of different values.

@@ -22,6 +22,8 @@ pub struct Window {
     /// Whether it changed since.
     pub(crate) changed: bool,
     buffered: Footprint,
+    /// As of the last [`WindowState::update`].
+    footprint: Footprint,
 }
 
 /// The open windows of one key, in the order of their starts.
@@ -67,6 +69,7 @@ impl Window {
             captured: false,
             changed: true,
             buffered: Footprint::default(),
+            footprint: Footprint::default(),
         }
     }
 
@@ -116,11 +119,11 @@ impl Window {
         &mut self.accumulators
     }
 
-    pub(crate) fn footprint(&self) -> Footprint {
-        let mut total = Footprint { memory: 96, encoded: 12 };
+    fn measure(&self) -> Footprint {
+        let memory = size_of::<Self>() + self.accumulators.capacity() * size_of::<Accumulator>();
+        let mut total = Footprint { memory: memory as u64, encoded: 12 };
         total += self.buffered;
         for accumulator in &self.accumulators {
-            total.memory += size_of::<Accumulator>() as u64;
             total += accumulator.footprint();
         }
         total
@@ -149,11 +152,7 @@ impl WindowState {
     /// Changes the window that starts at `start`, opening it if need be.
     pub fn update<R>(&mut self, start: i64, change: impl FnOnce(&mut Window) -> R) -> R {
         let at = match self.find(start) {
-            Ok(at) => {
-                let before = self.windows[at].footprint();
-                self.footprint -= before;
-                at
-            }
+            Ok(at) => at,
             Err(at) => {
                 self.windows.insert(at, Window::new(start));
                 at
@@ -164,14 +163,17 @@ impl WindowState {
         let result = change(window);
         // The start is what the window is known by.
         window.start = start;
-        self.footprint += window.footprint();
+        let after = window.measure();
+        let before = core::mem::replace(&mut window.footprint, after);
+        self.footprint += after;
+        self.footprint -= before;
         result
     }
 
     /// Closes the window that starts at `start` and gives it back.
     pub fn close(&mut self, start: i64) -> Option<Window> {
         let window = self.windows.remove(self.find(start).ok()?);
-        self.footprint -= window.footprint();
+        self.footprint -= window.footprint;
         if window.captured {
             self.closed.push(start);
         }
