@@ -7,6 +7,9 @@ use core::fmt;
 pub(crate) const INLINE_BYTES: usize = 22;
 
 /// An immutable byte string of 24 bytes; up to [`INLINE_BYTES`] bytes need no allocation.
+///
+/// Invariants: what is short enough is inline; inline bytes behind `len` are zero. So two of them
+/// compare as arrays of a fixed size, which needs no call.
 #[derive(Clone)]
 pub(crate) enum SmallBytes {
     Inline { len: u8, data: [u8; INLINE_BYTES] },
@@ -52,7 +55,12 @@ pub(crate) fn heap_chunk_bytes(len: usize) -> usize {
 impl PartialEq for SmallBytes {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        self.as_slice() == other.as_slice()
+        match (self, other) {
+            (SmallBytes::Inline { len: a_len, data: a }, SmallBytes::Inline { len: b_len, data: b }) => {
+                a_len == b_len && a == b
+            }
+            _ => self.as_slice() == other.as_slice(),
+        }
     }
 }
 
@@ -65,8 +73,14 @@ impl PartialOrd for SmallBytes {
 }
 
 impl Ord for SmallBytes {
+    #[inline]
     fn cmp(&self, other: &Self) -> core::cmp::Ordering {
-        self.as_slice().cmp(other.as_slice())
+        match (self, other) {
+            (SmallBytes::Inline { len: a_len, data: a }, SmallBytes::Inline { len: b_len, data: b }) => {
+                a.cmp(b).then(a_len.cmp(b_len))
+            }
+            _ => self.as_slice().cmp(other.as_slice()),
+        }
     }
 }
 
@@ -84,6 +98,15 @@ const _: () = assert!(size_of::<SmallBytes>() == 24);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn order_is_that_of_slices() {
+        let strings: [&[u8]; 8] = [b"", b"\0", b"\0\0", b"a", b"a\0", b"ab", &[b'a'; 22], &[b'a'; 23]];
+        for (a, b) in strings.iter().flat_map(|a| strings.map(|b| (*a, b))) {
+            assert_eq!(SmallBytes::new(a).cmp(&SmallBytes::new(b)), a.cmp(b), "{a:?} {b:?}");
+            assert_eq!(SmallBytes::new(a) == SmallBytes::new(b), a == b, "{a:?} {b:?}");
+        }
+    }
 
     #[test]
     fn keeps_what_it_was_given_on_both_sides_of_the_inline_limit() {

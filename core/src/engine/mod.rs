@@ -12,6 +12,7 @@ use crate::format::manifest::{EngineProgress, Manifest, Progress};
 use crate::limits::{FIELDS_MAX, TIMESTAMP_MS_MAX};
 use crate::operator::{Context, Operator, Timers};
 use crate::state::{CheckpointRequest, StateHolder};
+use crate::tracked::KeyBuffer;
 use crate::value::Event;
 
 pub use crate::operator::{MatchedStep, Output};
@@ -55,7 +56,7 @@ pub struct Engine {
     outputs: VecDeque<Output>,
     progress: EngineProgress,
     /// One key buffer an operator, used again for every event.
-    keys: Vec<Vec<u8>>,
+    keys: Vec<KeyBuffer>,
     admitted: Vec<bool>,
 }
 
@@ -110,7 +111,7 @@ impl Engine {
                 late: alloc::vec![0; count],
                 ..EngineProgress::default()
             },
-            keys: alloc::vec![Vec::new(); count],
+            keys: (0..count).map(|_| KeyBuffer::new()).collect(),
             admitted: alloc::vec![false; count],
         })
     }
@@ -124,14 +125,15 @@ impl Engine {
         self.check(&event)?;
         let watermark = self.watermark_ms().unwrap_or(i64::MIN);
         let sequence = self.progress.events;
-        for number in 0..self.operators.len() {
-            if self.admitted[number] {
-                let key = core::mem::take(&mut self.keys[number]);
-                let taken = Operator::take(&mut self.context(number, watermark, sequence), &key, &event);
-                self.keys[number] = key;
-                taken?;
+        let keys = core::mem::take(&mut self.keys);
+        let mut taken = Ok(());
+        for (number, key) in keys.iter().enumerate() {
+            if taken.is_ok() && self.admitted[number] {
+                taken = Operator::take(&mut self.context(number, watermark, sequence), &key.key(), &event);
             }
         }
+        self.keys = keys;
+        taken?;
         self.progress.events += 1;
         if self.progress.timestamp_max.is_none_or(|max| event.timestamp > max) {
             self.progress.timestamp_max = Some(event.timestamp);
@@ -282,7 +284,7 @@ impl Engine {
             let key = &mut self.keys[number];
             self.admitted[number] = operator.admits(event, key);
             if self.admitted[number] {
-                operator.check(&mut self.holder, number + 1, key, event)?;
+                operator.check(&mut self.holder, number + 1, &key.key(), event)?;
             }
         }
         Ok(())

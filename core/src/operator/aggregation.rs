@@ -6,6 +6,7 @@ use super::output::Output;
 use crate::definition::{Compute, Emit};
 use crate::error::Result;
 use crate::state::{AggregationState, StateHolder};
+use crate::tracked::MapKey;
 use crate::value::Event;
 
 #[derive(Debug)]
@@ -23,26 +24,26 @@ impl AggregationPlan {
         &mut self,
         holder: &mut StateHolder,
         state: usize,
-        key: &[u8],
+        key: &MapKey<'_>,
         event: &Event,
     ) -> Result<(), Refusal> {
         if self.functions.check(event)? {
             return Ok(());
         }
-        let group = holder.aggregations_at(state).and_then(|groups| groups.get(key));
+        let group = holder.aggregations_at(state).and_then(|groups| groups.get_hashed(key));
         group.map_or(Ok(()), |group| self.functions.check_against(group.accumulators(), event))
     }
 
-    pub(super) fn take(&self, context: &mut Context<'_>, key: &[u8], event: &Event) -> Result<()> {
+    pub(super) fn take(&self, context: &mut Context<'_>, key: &MapKey<'_>, event: &Event) -> Result<()> {
         let state = context.state();
         let Some(groups) = context.holder.aggregations_at(state) else { return Ok(()) };
         let create = || AggregationState::new(self.functions.accumulators());
-        let results = groups.update(key, create, |group| {
+        let results = groups.update_hashed(key, create, |group| {
             group.update(|accumulators| self.functions.add(accumulators, event));
             (self.emit == Emit::Change).then(|| self.functions.results(group.accumulators()))
         })?;
         if let Some(results) = results {
-            context.emit(key, Output { results, ..Output::default() });
+            context.emit(key.bytes(), Output { results, ..Output::default() });
         }
         Ok(())
     }

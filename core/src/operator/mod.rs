@@ -27,6 +27,7 @@ use crate::error::{Error, Result};
 use crate::format::key;
 use crate::format::manifest::{StateDescriptor, StateKind};
 use crate::state::StateHolder;
+use crate::tracked::{KeyBuffer, MapKey};
 use crate::value::{Event, Value};
 
 /// An operator of a running engine.
@@ -112,19 +113,26 @@ impl Operator {
     }
 
     /// The key of an event, into `key`; `false` if the filter keeps the event away.
-    pub(crate) fn admits(&self, event: &Event, key: &mut Vec<u8>) -> bool {
+    pub(crate) fn admits(&self, event: &Event, key: &mut KeyBuffer) -> bool {
         if !self.filter.iter().all(|check| check.holds(event, &[])) {
             return false;
         }
-        key.clear();
-        for (_, place) in &self.key {
-            key::append_value(key, event.values.get(*place).unwrap_or(&Value::Null));
-        }
+        key.set(|bytes| {
+            for (_, place) in &self.key {
+                key::append_value(bytes, event.values.get(*place).unwrap_or(&Value::Null));
+            }
+        });
         true
     }
 
     /// Whether the operator could take the event. Nothing changes.
-    pub(crate) fn check(&mut self, holder: &mut StateHolder, state: usize, key: &[u8], event: &Event) -> Result<()> {
+    pub(crate) fn check(
+        &mut self,
+        holder: &mut StateHolder,
+        state: usize,
+        key: &MapKey<'_>,
+        event: &Event,
+    ) -> Result<()> {
         let refused = |name: &Arc<str>, field: String, reason: String| Error::Event {
             operator: String::from(&**name),
             field,
@@ -139,7 +147,7 @@ impl Operator {
     }
 
     /// Takes an event that [`Operator::admits`] and [`Operator::check`] let through.
-    pub(crate) fn take(context: &mut Context<'_>, key: &[u8], event: &Event) -> Result<()> {
+    pub(crate) fn take(context: &mut Context<'_>, key: &MapKey<'_>, event: &Event) -> Result<()> {
         let operator = context.operator;
         match &operator.kind {
             Kind::Window(plan) => plan.take(context, key, event),

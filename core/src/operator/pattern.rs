@@ -14,6 +14,7 @@ use crate::bytes::SmallBytes;
 use crate::definition::{PatternStep, Skip};
 use crate::error::Result;
 use crate::state::{PatternState, StateHolder};
+use crate::tracked::MapKey;
 use crate::value::{BufferedEvent, Event};
 
 #[derive(Debug)]
@@ -56,7 +57,7 @@ impl PatternPlan {
         }
     }
 
-    pub(super) fn take(&self, context: &mut Context<'_>, key: &[u8], event: &Event) -> Result<()> {
+    pub(super) fn take(&self, context: &mut Context<'_>, key: &MapKey<'_>, event: &Event) -> Result<()> {
         if event.timestamp < context.watermark {
             *context.late += 1;
             return Ok(());
@@ -68,31 +69,34 @@ impl PatternPlan {
         let state = context.state();
         let Some(patterns) = context.holder.patterns_at(state) else { return Ok(()) };
         let waiting = BufferedEvent { sequence: context.sequence, event: event.clone() };
-        patterns.update(key, PatternState::new, |held| held.wait(waiting))?;
-        context.timers.set(event_timer(context.number, key, event.timestamp, context.sequence));
+        patterns.update_hashed(key, PatternState::new, |held| held.wait(waiting))?;
+        context.timers.set(event_timer(context.number, key.to_small(), event.timestamp, context.sequence));
         Ok(())
     }
 
     pub(super) fn fire(&self, context: &mut Context<'_>, fired: &Timer) -> Result<()> {
         let (number, state) = (context.number, context.state());
-        let key = fired.key.as_slice();
+        let key = &MapKey::new(fired.key.as_slice());
         let Some(patterns) = context.holder.patterns_at(state) else { return Ok(()) };
         if fired.purpose == Purpose::Expire {
             // The match may have been completed or dropped: then the state stays as it is. Not the watermark decides
             // but the timer's time: one advance releases events before it too, and they have yet to take part.
             let expired =
                 |first_ms: i64| self.within_ms.is_some_and(|within| first_ms.saturating_add(within) < fired.time);
-            if patterns.get(key).is_some_and(|held| held.partials().iter().any(|partial| expired(partial.first_ms()))) {
-                patterns.modify(key, |held| held.retain(|partial| !expired(partial.first_ms())));
+            if patterns
+                .get_hashed(key)
+                .is_some_and(|held| held.partials().iter().any(|partial| expired(partial.first_ms())))
+            {
+                patterns.modify_hashed(key, |held| held.retain(|partial| !expired(partial.first_ms())));
             }
         } else {
             let (within, timers) = (self.within_ms, &mut *context.timers);
             let started = |event: &BufferedEvent| {
                 if let Some(within) = within {
-                    timers.set(expire_timer(number, key, event.event.timestamp, within, event.sequence));
+                    timers.set(expire_timer(number, key.to_small(), event.event.timestamp, within, event.sequence));
                 }
             };
-            let matches = patterns.modify(key, |held| match held.take_due(fired.time) {
+            let matches = patterns.modify_hashed(key, |held| match held.take_due(fired.time) {
                 Some(event) => self.advance(held, event, started),
                 None => Vec::new(),
             });
@@ -103,12 +107,12 @@ impl PatternPlan {
                     fields: Arc::clone(&self.fields),
                     values: event.values,
                 });
-                context.emit(key, Output { matched: matched.collect(), ..Output::default() });
+                context.emit(key.bytes(), Output { matched: matched.collect(), ..Output::default() });
             }
         }
         let Some(patterns) = context.holder.patterns_at(state) else { return Ok(()) };
-        if patterns.get(key).is_some_and(PatternState::is_empty) {
-            patterns.remove(key);
+        if patterns.get_hashed(key).is_some_and(PatternState::is_empty) {
+            patterns.remove_hashed(key);
         }
         Ok(())
     }
@@ -162,11 +166,11 @@ impl PatternPlan {
         let Some(patterns) = holder.patterns_at(state) else { return };
         for (key, held) in patterns.iter() {
             for event in held.pending() {
-                timers.set(event_timer(number, key, event.event.timestamp, event.sequence));
+                timers.set(event_timer(number, SmallBytes::new(key), event.event.timestamp, event.sequence));
             }
             if let Some(within) = self.within_ms {
                 for partial in held.partials() {
-                    timers.set(expire_timer(number, key, partial.first_ms(), within, partial.id()));
+                    timers.set(expire_timer(number, SmallBytes::new(key), partial.first_ms(), within, partial.id()));
                 }
             }
         }
@@ -179,12 +183,12 @@ impl Step {
     }
 }
 
-fn event_timer(operator: u16, key: &[u8], time: i64, sequence: u64) -> Timer {
-    Timer { time, operator, key: SmallBytes::new(key), tie: sequence as i64, purpose: Purpose::Event }
+fn event_timer(operator: u16, key: SmallBytes, time: i64, sequence: u64) -> Timer {
+    Timer { time, operator, key, tie: sequence as i64, purpose: Purpose::Event }
 }
 
 /// Fires once the watermark has passed the last moment at which the match could be completed.
-fn expire_timer(operator: u16, key: &[u8], first_ms: i64, within: i64, id: u64) -> Timer {
+fn expire_timer(operator: u16, key: SmallBytes, first_ms: i64, within: i64, id: u64) -> Timer {
     let time = first_ms.saturating_add(within).saturating_add(1);
-    Timer { time, operator, key: SmallBytes::new(key), tie: id as i64, purpose: Purpose::Expire }
+    Timer { time, operator, key, tie: id as i64, purpose: Purpose::Expire }
 }

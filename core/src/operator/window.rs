@@ -15,6 +15,7 @@ use crate::bytes::SmallBytes;
 use crate::definition::{Compute, WindowKind};
 use crate::error::Result;
 use crate::state::{Accumulator, StateHolder, Window, WindowState};
+use crate::tracked::MapKey;
 use crate::value::{BufferedEvent, Event};
 
 #[derive(Debug)]
@@ -32,13 +33,13 @@ impl WindowPlan {
         &mut self,
         holder: &mut StateHolder,
         state: usize,
-        key: &[u8],
+        key: &MapKey<'_>,
         event: &Event,
     ) -> Result<(), Refusal> {
         if self.functions.check(event)? {
             return Ok(());
         }
-        let Some(held) = holder.windows_at(state).and_then(|windows| windows.get(key)) else { return Ok(()) };
+        let Some(held) = holder.windows_at(state).and_then(|windows| windows.get_hashed(key)) else { return Ok(()) };
         match self.window {
             WindowKind::Session { gap_ms } => {
                 let merged = &held.windows()[touched(held, event.timestamp, gap_ms)];
@@ -58,7 +59,7 @@ impl WindowPlan {
         }
     }
 
-    pub(super) fn take(&self, context: &mut Context<'_>, key: &[u8], event: &Event) -> Result<()> {
+    pub(super) fn take(&self, context: &mut Context<'_>, key: &MapKey<'_>, event: &Event) -> Result<()> {
         match self.window {
             WindowKind::Tumbling { size_ms } | WindowKind::Hopping { size_ms, .. } => {
                 self.take_aligned(context, key, event, size_ms)
@@ -80,7 +81,7 @@ impl WindowPlan {
         (oldest..=newest).map(move |number| number * every)
     }
 
-    fn take_aligned(&self, context: &mut Context<'_>, key: &[u8], event: &Event, size_ms: i64) -> Result<()> {
+    fn take_aligned(&self, context: &mut Context<'_>, key: &MapKey<'_>, event: &Event, size_ms: i64) -> Result<()> {
         let (number, watermark, state) = (context.number, context.watermark, context.state());
         let mut open = self.starts(event.timestamp).filter(|start| start + size_ms > watermark).peekable();
         if open.peek().is_none() {
@@ -89,13 +90,13 @@ impl WindowPlan {
         }
         let Some(windows) = context.holder.windows_at(state) else { return Ok(()) };
         let timers = &mut *context.timers;
-        windows.update(key, WindowState::new, |held| {
+        windows.update_hashed(key, WindowState::new, |held| {
             for start in open {
                 held.update(start, |window| {
                     if window.accumulators().is_empty() {
                         window.set_end(start + size_ms);
                         *window.accumulators_mut() = self.functions.accumulators();
-                        timers.set(timer(number, key, start + size_ms, start));
+                        timers.set(timer(number, key.to_small(), start + size_ms, start));
                     }
                     self.functions.add(window.accumulators_mut(), event);
                 });
@@ -103,17 +104,19 @@ impl WindowPlan {
         })
     }
 
-    fn take_session(&self, context: &mut Context<'_>, key: &[u8], event: &Event, gap_ms: i64) -> Result<()> {
+    fn take_session(&self, context: &mut Context<'_>, key: &MapKey<'_>, event: &Event, gap_ms: i64) -> Result<()> {
         let (number, watermark, state) = (context.number, context.watermark, context.state());
         let time = event.timestamp;
         let Some(windows) = context.holder.windows_at(state) else { return Ok(()) };
-        if time + gap_ms <= watermark && windows.get(key).is_none_or(|held| touched(held, time, gap_ms).is_empty()) {
+        if time + gap_ms <= watermark
+            && windows.get_hashed(key).is_none_or(|held| touched(held, time, gap_ms).is_empty())
+        {
             *context.late += 1;
             return Ok(());
         }
         let buffered = BufferedEvent { sequence: context.sequence, event: self.functions.project(event) };
         let timers = &mut *context.timers;
-        windows.update(key, WindowState::new, |held| {
+        windows.update_hashed(key, WindowState::new, |held| {
             let merged = touched(held, time, gap_ms);
             if let [window] = &held.windows()[merged.clone()]
                 && window.start() <= time
@@ -140,7 +143,7 @@ impl WindowPlan {
                 window.push_back(buffered);
             });
             if starts.first() != Some(&start) {
-                timers.set(timer(number, key, end, start));
+                timers.set(timer(number, key.to_small(), end, start));
             }
         })
     }
@@ -162,10 +165,10 @@ impl WindowPlan {
         Ok((accumulators, events))
     }
 
-    fn take_length(&self, context: &mut Context<'_>, key: &[u8], event: &Event, events: u64) -> Result<()> {
+    fn take_length(&self, context: &mut Context<'_>, key: &MapKey<'_>, event: &Event, events: u64) -> Result<()> {
         let state = context.state();
         let Some(windows) = context.holder.windows_at(state) else { return Ok(()) };
-        let full = windows.update(key, WindowState::new, |held| {
+        let full = windows.update_hashed(key, WindowState::new, |held| {
             let full = held.update(0, |window| {
                 if window.accumulators().is_empty() {
                     // One more than the functions: the number of events so far.
@@ -182,30 +185,30 @@ impl WindowPlan {
             if full { held.close(0) } else { None }
         })?;
         if let Some(window) = full {
-            windows.remove(key);
-            self.emit(context, key, &window, None);
+            windows.remove_hashed(key);
+            self.emit(context, key.bytes(), &window, None);
         }
         Ok(())
     }
 
     pub(super) fn fire(&self, context: &mut Context<'_>, fired: &Timer) -> Result<()> {
         let state = context.state();
-        let key = fired.key.as_slice();
+        let key = &MapKey::new(fired.key.as_slice());
         let Some(windows) = context.holder.windows_at(state) else { return Ok(()) };
         // A session that was merged into another is not there; one that grew ends later.
-        let Some(end) = windows.get(key).and_then(|held| held.window(fired.tie)).map(Window::end) else {
+        let Some(end) = windows.get_hashed(key).and_then(|held| held.window(fired.tie)).map(Window::end) else {
             return Ok(());
         };
         if end > fired.time {
             context.timers.set(Timer { time: end, ..fired.clone() });
             return Ok(());
         }
-        let closed = windows.modify(key, |held| (held.close(fired.tie), held.is_empty()));
+        let closed = windows.modify_hashed(key, |held| (held.close(fired.tie), held.is_empty()));
         if let Some((Some(window), empty)) = closed {
             if empty {
-                windows.remove(key);
+                windows.remove_hashed(key);
             }
-            self.emit(context, key, &window, Some((window.start(), window.end())));
+            self.emit(context, key.bytes(), &window, Some((window.start(), window.end())));
         }
         Ok(())
     }
@@ -241,7 +244,7 @@ impl WindowPlan {
                 // Sessions add up anew when they merge, and may leave the range on the way, whatever their sums.
                 window.buffer().for_each(|event| self.functions.resume_projected(&event.event));
                 if !matches!(self.window, WindowKind::Length { .. }) {
-                    timers.set(timer(number, key, window.end(), window.start()));
+                    timers.set(timer(number, SmallBytes::new(key), window.end(), window.start()));
                 }
             }
         }
@@ -257,6 +260,6 @@ fn touched(held: &WindowState, time: i64, gap_ms: i64) -> Range<usize> {
     first..after.max(first)
 }
 
-fn timer(operator: u16, key: &[u8], end: i64, start: i64) -> Timer {
-    Timer { time: end, operator, key: SmallBytes::new(key), tie: start, purpose: Purpose::Window }
+fn timer(operator: u16, key: SmallBytes, end: i64, start: i64) -> Timer {
+    Timer { time: end, operator, key, tie: start, purpose: Purpose::Window }
 }

@@ -9,7 +9,6 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{AggregationState, PatternState, PlainValue, WindowState};
-use crate::bytes::INLINE_BYTES;
 use crate::checkpoint::{Capture, CapturedState, Lineage, plan_rebase};
 use crate::error::{Error, Result};
 use crate::format::Malformed;
@@ -17,7 +16,7 @@ use crate::format::manifest::{Manifest, Progress, StateDescriptor, StateKind};
 use crate::format::rows::Row;
 use crate::limits::{KEY_GROUPS_DEFAULT, KEY_GROUPS_MAX, LABEL_BYTES_MAX, STATES_MAX};
 use crate::tracked::sealed::Sealed;
-use crate::tracked::{CapturedRows, Clock, TrackedMap};
+use crate::tracked::{CapturedRows, Clock, MapKey, NO_CUT, TrackedMap};
 use crate::value::Event;
 
 /// Name of the state that [`StateHolder::set`] writes to. Empty, so that it is nobody else's.
@@ -358,17 +357,16 @@ impl StateHolder {
     /// [`Error::OverBudget`], [`Error::OutOfMemory`], [`Error::OverLimit`] for a key too long,
     /// [`Error::Undecodable`] if the value's `Serialize` fails. Nothing has changed then.
     pub fn set<T: Serialize + ?Sized>(&mut self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
-        let key = key.as_ref();
-        let mut inline = [0; INLINE_BYTES];
-        // Short values are encoded in place; the long ones into a buffer that is kept.
-        if let Ok(bytes) = postcard::to_slice(value, &mut inline) {
-            let len = bytes.len();
-            return self.set_plain(key, PlainValue::from_inline(len, inline));
+        let key = MapKey::new(key.as_ref());
+        // A short value in the place of another takes no memory: the budget need not be asked.
+        if self.values_mut().change_in_place(&key, |held| held.encode(value)) {
+            return Ok(());
         }
         let mut scratch = core::mem::take(&mut self.scratch);
         scratch.clear();
-        scratch = postcard::to_extend(value, scratch).map_err(|error| undecodable::<T>(key, error.to_string()))?;
-        let result = self.set_encoded(key, &scratch);
+        scratch =
+            postcard::to_extend(value, scratch).map_err(|error| undecodable::<T>(key.bytes(), error.to_string()))?;
+        let result = self.set_plain(&key, &scratch);
         self.scratch = scratch;
         result
     }
@@ -378,18 +376,14 @@ impl StateHolder {
     /// # Errors
     /// As [`StateHolder::set`].
     pub fn set_encoded(&mut self, key: &[u8], bytes: &[u8]) -> Result<()> {
-        self.set_plain(key, PlainValue::new(bytes))
+        self.set_plain(&MapKey::new(key), bytes)
     }
 
-    #[inline]
-    fn set_plain(&mut self, key: &[u8], value: PlainValue) -> Result<()> {
+    fn set_plain(&mut self, key: &MapKey<'_>, bytes: &[u8]) -> Result<()> {
         if self.budget.is_some() {
-            self.ensure_room_for_value(key, value.as_bytes().len())?;
+            self.ensure_room_for_value(key.bytes(), bytes.len())?;
         }
-        let StateMap::Values(values) = &mut self.maps[0] else {
-            unreachable!("the first state is made of plain values")
-        };
-        values.set(key, value)
+        self.values_mut().set_hashed(key, PlainValue::new(bytes))
     }
 
     fn ensure_room_for_value(&self, key: &[u8], len: usize) -> Result<()> {
@@ -404,16 +398,21 @@ impl StateHolder {
     /// # Errors
     /// None at present; removals may need room in states of fixed capacity.
     pub fn remove(&mut self, key: impl AsRef<[u8]>) -> Result<bool> {
-        let StateMap::Values(values) = &mut self.maps[0] else {
-            unreachable!("the first state is made of plain values")
-        };
-        Ok(values.remove(key.as_ref()))
+        Ok(self.values_mut().remove(key.as_ref()))
     }
 
     /// The plain values.
     #[must_use]
     pub fn values(&self) -> &TrackedMap<PlainValue> {
         let StateMap::Values(values) = &self.maps[0] else { unreachable!("the first state is made of plain values") };
+        values
+    }
+
+    #[inline]
+    fn values_mut(&mut self) -> &mut TrackedMap<PlainValue> {
+        let StateMap::Values(values) = &mut self.maps[0] else {
+            unreachable!("the first state is made of plain values")
+        };
         values
     }
 
@@ -549,7 +548,7 @@ impl StateHolder {
         }
         let maps = &self.maps;
         let rebase = plan_rebase(&self.lineage, self.key_groups, maps.iter().map(|map| map.any().live_bytes()));
-        self.clock = Clock { epoch: cut + 1, under_way: Some(cut), ..self.clock };
+        self.clock = Clock { epoch: cut + 1, under_way: cut, ..self.clock };
         let mut shrunk = 0;
         for (state, map) in self.maps.iter_mut().enumerate() {
             let mut ranges = rebase.iter().filter(|(of, _)| usize::from(*of) == state).map(|(_, range)| range.clone());
@@ -605,7 +604,7 @@ impl StateHolder {
     /// [`Error::NoCheckpointUnderWay`].
     pub fn commit(&mut self, checkpoint: &crate::checkpoint::EncodedCheckpoint) -> Result<()> {
         let cut = self.under_way.take().ok_or(Error::NoCheckpointUnderWay)?.cut;
-        self.clock = Clock { under_way: None, committed: cut, ..self.clock };
+        self.clock = Clock { under_way: NO_CUT, committed: cut, ..self.clock };
         self.maps.iter_mut().for_each(|map| map.any_mut().end(self.clock));
         self.lineage = checkpoint.lineage.clone();
         Ok(())
@@ -617,7 +616,7 @@ impl StateHolder {
     /// [`Error::NoCheckpointUnderWay`].
     pub fn abort(&mut self) -> Result<()> {
         self.under_way.take().ok_or(Error::NoCheckpointUnderWay)?;
-        self.clock = Clock { under_way: None, ..self.clock };
+        self.clock = Clock { under_way: NO_CUT, ..self.clock };
         self.maps.iter_mut().for_each(|map| map.any_mut().end(self.clock));
         Ok(())
     }

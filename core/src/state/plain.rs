@@ -2,6 +2,10 @@
 
 use alloc::vec::Vec;
 
+use postcard::Serializer;
+use postcard::ser_flavors::Flavor;
+use serde::Serialize;
+
 use crate::bytes::{INLINE_BYTES, SmallBytes};
 use crate::format::Malformed;
 use crate::format::rows::Form;
@@ -18,16 +22,62 @@ impl PlainValue {
         PlainValue(SmallBytes::new(bytes))
     }
 
-    /// The value in the first `len` bytes of a buffer of just the size that needs no allocation.
+    /// Encodes another value over this one, if both are short. Whether it did; if not, or if the
+    /// value's `Serialize` panics, this one is as it was.
     #[inline]
-    pub(crate) fn from_inline(len: usize, data: [u8; INLINE_BYTES]) -> Self {
-        PlainValue(SmallBytes::Inline { len: len.min(INLINE_BYTES) as u8, data })
+    pub(crate) fn encode<T: Serialize + ?Sized>(&mut self, value: &T) -> bool {
+        let SmallBytes::Inline { len, data } = &mut self.0 else { return false };
+        let mut serializer = Serializer { output: InPlace { before: *data, data, len: 0, done: false } };
+        if value.serialize(&mut serializer).is_err() {
+            return false;
+        }
+        let output = &mut serializer.output;
+        output.done = true;
+        if output.len < usize::from(*len) {
+            // Inline bytes behind the last are zero.
+            output.data[output.len..].fill(0);
+        }
+        *len = output.len as u8;
+        true
     }
 
     /// The encoded bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_slice()
+    }
+}
+
+/// Takes encoded bytes where the value lies: a copy of what was just written byte by byte would have
+/// to wait for all writes before it. Puts the old bytes back unless all went well.
+struct InPlace<'a> {
+    data: &'a mut [u8; INLINE_BYTES],
+    len: usize,
+    before: [u8; INLINE_BYTES],
+    done: bool,
+}
+
+impl Flavor for InPlace<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        *self.data.get_mut(self.len).ok_or(postcard::Error::SerializeBufferFull)? = byte;
+        self.len += 1;
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
+}
+
+impl Drop for InPlace<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.done {
+            *self.data = self.before;
+        }
     }
 }
 

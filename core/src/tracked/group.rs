@@ -1,14 +1,15 @@
 //! A key group: pages found through a directory that grows by splitting one page at a time
 //! (extendible hashing: R. Fagin et al., *Extendible Hashing*, ACM TODS 1979), so that no insertion
-//! ever moves more than 64 entries.
+//! ever moves more than 32 entries.
 //!
 //! This is the seam behind which fixed-capacity storage will go: nothing above it knows how keys
 //! are found or where entries lie.
 
 use alloc::vec::Vec;
 
-use super::map::Clock;
-use super::page::{NONE, Page, Slot};
+use super::key::MapKey;
+use super::map::{Clock, NO_CUT};
+use super::page::{Marks, NONE, Page, Slot};
 use crate::error::{Error, Result};
 use crate::format::key_hash;
 use crate::format::rows::RowBlock;
@@ -25,6 +26,8 @@ pub(super) struct Group<V> {
     directory: Vec<u32>,
     depth: u8,
     pub(super) pages: Vec<Page<V>>,
+    /// Of each page.
+    pub(super) marks: Vec<Marks>,
     /// Pages with something dirty, each at least once.
     pub(super) dirty: Vec<u32>,
     /// Pages that were dirty at the cut `frozen_at`.
@@ -48,9 +51,10 @@ impl<V> Group<V> {
             directory: Vec::new(),
             depth: 0,
             pages: Vec::new(),
+            marks: Vec::new(),
             dirty: Vec::new(),
             frozen: Vec::new(),
-            frozen_at: 0,
+            frozen_at: NO_CUT,
             removed: Vec::new(),
             releasable: Vec::new(),
             captured: RowBlock::default(),
@@ -59,18 +63,41 @@ impl<V> Group<V> {
     }
 
     #[inline]
-    pub(super) fn find(&self, hash: u64, key: &[u8]) -> Option<Place> {
-        let mut number = *self.directory.get(self.directory_index(hash))?;
+    pub(super) fn find(&self, key: &MapKey<'_>) -> Option<Place> {
+        let mut number = *self.directory.get(self.directory_index(key.hash()))?;
         loop {
-            let page = &self.pages[number as usize];
-            if let Some(at) = page.find(tag_of(hash), key) {
+            if let Some(at) = self.pages[number as usize].find(tag_of(key.hash()), key) {
                 return Some((number, at));
             }
-            if page.overflow == NONE {
+            number = self.marks[number as usize].overflow;
+            if number == NONE {
                 return None;
             }
-            number = page.overflow;
         }
+    }
+
+    /// The value of a key, which may change at once: the page is up to date, and no checkpoint needs
+    /// the value as it is. It counts as dirty from now on. `None`: find out in smaller steps.
+    #[inline]
+    pub(super) fn find_to_write(&mut self, clock: Clock, key: &MapKey<'_>) -> Option<&mut V> {
+        self.sync(clock);
+        let number = *self.directory.get(self.directory_index(key.hash()))?;
+        let page = self.pages.get_mut(number as usize)?;
+        if !page.is_synced(clock) {
+            return None;
+        }
+        let at = page.find(tag_of(key.hash()), key)?;
+        let bit = 1 << at;
+        if page.dirty & bit == 0 {
+            if self.marks[number as usize].frozen & bit != 0 {
+                return None;
+            }
+            if page.dirty == 0 {
+                self.dirty.push(number);
+            }
+            page.dirty |= bit;
+        }
+        page.value_mut(at)
     }
 
     #[inline]
@@ -79,18 +106,24 @@ impl<V> Group<V> {
     }
 
     /// Adds an entry for a key that has none. `sync` is called for a page before it is split.
-    pub(super) fn insert(&mut self, hash: u64, slot: Slot<V>, mut sync: impl FnMut(&mut Page<V>)) -> Result<Place> {
+    pub(super) fn insert(
+        &mut self,
+        hash: u64,
+        slot: Slot<V>,
+        mut sync: impl FnMut(&mut Page<V>, &mut Marks),
+    ) -> Result<Place> {
         if self.directory.is_empty() {
+            self.reserve_page()?;
             self.directory.push(0);
-            self.pages.push(Page::new(0));
+            self.add_page(Page::new(), Marks::new(0));
         }
         loop {
             let mut number = self.directory[self.directory_index(hash)];
-            while self.pages[number as usize].is_full() && self.pages[number as usize].overflow != NONE {
-                number = self.pages[number as usize].overflow;
+            while self.pages[number as usize].is_full() && self.marks[number as usize].overflow != NONE {
+                number = self.marks[number as usize].overflow;
             }
-            sync(&mut self.pages[number as usize]);
             let page = &mut self.pages[number as usize];
+            sync(page, &mut self.marks[number as usize]);
             if !page.is_full() {
                 let before = page.slots_memory();
                 let at = page.push(tag_of(hash), slot)?;
@@ -101,24 +134,28 @@ impl<V> Group<V> {
             if self.can_split(number) {
                 self.split(number, hash);
             } else {
-                let overflow = self.pages.len() as u32;
-                let page = &mut self.pages[number as usize];
-                page.chained = true;
-                page.overflow = overflow;
-                let mut next = Page::new(page.depth);
-                next.chained = true;
-                self.pages.push(next);
+                let depth = self.marks[number as usize].depth;
+                let overflow = self.add_page(Page::new(), Marks { chained: true, ..Marks::new(depth) });
+                let marks = &mut self.marks[number as usize];
+                (marks.chained, marks.overflow) = (true, overflow);
             }
         }
     }
 
+    fn add_page(&mut self, page: Page<V>, marks: Marks) -> u32 {
+        self.pages.push(page);
+        self.marks.push(marks);
+        self.pages.len() as u32 - 1
+    }
+
+    #[inline]
     fn directory_index(&self, hash: u64) -> usize {
         hash as usize & ((1 << self.depth) - 1)
     }
 
     fn reserve_page(&mut self) -> Result<()> {
-        let doubled = self.directory.len();
-        let pages = self.pages.try_reserve(1);
+        let doubled = self.directory.len().max(1);
+        let pages = self.pages.try_reserve(1).and(self.marks.try_reserve(1));
         pages.and(self.directory.try_reserve(doubled)).map_err(|_| Error::OutOfMemory {
             doing: "adding a page",
             bytes: 2 * self.pages.len() * size_of::<Page<V>>() + doubled * size_of::<u32>(),
@@ -126,33 +163,34 @@ impl<V> Group<V> {
     }
 
     fn can_split(&self, number: u32) -> bool {
-        let page = &self.pages[number as usize];
+        let page = &self.marks[number as usize];
         let room = page.depth < self.depth || self.directory.len() < DIRECTORY_PER_PAGE_MAX * self.pages.len();
         // Pages of a chain stay as they are, whichever of them is full.
         room && !page.chained && page.depth < DEPTH_MAX
     }
 
     fn split(&mut self, number: u32, hash: u64) {
-        let depth = self.pages[number as usize].depth;
+        let depth = self.marks[number as usize].depth;
         if depth == self.depth {
             self.directory.extend_from_within(..);
             self.depth += 1;
         }
         let bit = 1_u64 << depth;
-        let before = self.pages[number as usize].slots_memory();
-        let other = self.pages[number as usize].split(|key| key_hash(key) & bit != 0);
-        self.slots_memory += self.pages[number as usize].slots_memory() + other.slots_memory() - before;
+        let page = &mut self.pages[number as usize];
+        let before = page.slots_memory();
+        let (other, marks) = page.split(&mut self.marks[number as usize], |key| key_hash(key) & bit != 0);
+        self.slots_memory += page.slots_memory() + other.slots_memory() - before;
         let new = self.pages.len() as u32;
         if other.dirty != 0 {
             self.dirty.push(new);
         }
-        if other.cut_dirty != 0 {
+        if marks.cut_dirty != 0 {
             self.frozen.push(new);
         }
-        if other.sent != 0 {
+        if marks.sent != 0 {
             self.removed.push(new);
         }
-        self.pages.push(other);
+        self.add_page(other, marks);
         let first = (hash & (bit - 1) | bit) as usize;
         for index in (first..self.directory.len()).step_by(2 << depth) {
             self.directory[index] = new;
@@ -162,14 +200,14 @@ impl<V> Group<V> {
     /// Brings the lists up to date with the cuts, commits and aborts since they were last touched.
     #[inline]
     pub(super) fn sync(&mut self, clock: Clock) {
-        if self.frozen_at != clock.under_way.unwrap_or(0) {
+        if self.frozen_at != clock.under_way {
             self.sync_changed(clock);
         }
     }
 
     #[cold]
     fn sync_changed(&mut self, clock: Clock) {
-        if self.frozen_at != 0 && clock.under_way != Some(self.frozen_at) {
+        if self.frozen_at != NO_CUT {
             if self.frozen_at <= clock.committed {
                 self.frozen.clear();
                 self.releasable.append(&mut self.removed);
@@ -179,14 +217,11 @@ impl<V> Group<V> {
                 self.dirty.append(&mut self.frozen);
                 self.removed.clear();
             }
-            self.frozen_at = 0;
         }
-        if let Some(cut) = clock.under_way
-            && self.frozen_at != cut
-        {
+        if clock.under_way != NO_CUT {
             core::mem::swap(&mut self.frozen, &mut self.dirty);
-            self.frozen_at = cut;
         }
+        self.frozen_at = clock.under_way;
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Slot<V>> {
@@ -198,6 +233,7 @@ impl<V> Group<V> {
         let lists = [&self.directory, &self.dirty, &self.frozen, &self.removed, &self.releasable];
         lists.iter().map(|list| list.capacity() * size_of::<u32>()).sum::<usize>()
             + self.pages.capacity() * size_of::<Page<V>>()
+            + self.marks.capacity() * size_of::<Marks>()
             + self.slots_memory
     }
 }

@@ -2,7 +2,7 @@
 //! bit, as of one instant while writes go on.
 //!
 //! Invariants:
-//! - Entries lie in pages of 64, pages in key groups. What is dirty, frozen and captured is bits of
+//! - Entries lie in pages of 32, pages in key groups. What is dirty, frozen and captured is bits of
 //!   a page (see `page.rs`); which pages have any is lists of the group.
 //! - Pages and groups learn of a cut, a commit or an abort when they are next touched, so that each
 //!   of the three takes constant time. A checkpoint cannot commit before all groups were visited.
@@ -14,15 +14,18 @@
 use alloc::vec::Vec;
 
 use super::group::{Group, Place};
+use super::key::MapKey;
 use super::page::Slot;
 use super::sealed::Sealed;
 use crate::bytes::SmallBytes;
 use crate::error::{Error, Result};
 use crate::format::rows::{Form, Row, RowBlock};
-use crate::format::{Malformed, key_group, key_hash};
+use crate::format::{Malformed, key_group};
 use crate::limits::{KEY_BYTES_MAX, STEP_ROW_BYTES};
 use crate::value::Footprint;
 
+/// No epoch: nothing is under way.
+pub(crate) const NO_CUT: u32 = 0;
 /// Epoch of entries that came from a checkpoint.
 const EPOCH_RESTORED: u32 = 1;
 /// Epoch in which a new or restored map starts.
@@ -35,15 +38,15 @@ const STEP_VISIT_BYTES: usize = 16;
 pub(crate) struct Clock {
     /// Epoch that writes belong to.
     pub(crate) epoch: u32,
-    /// Epoch of the cut being captured or published.
-    pub(crate) under_way: Option<u32>,
+    /// Epoch of the cut being captured or published, or [`NO_CUT`].
+    pub(crate) under_way: u32,
     /// Epoch of the newest durable cut.
     pub(crate) committed: u32,
 }
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        Clock { epoch: EPOCH_FIRST, under_way: None, committed: EPOCH_RESTORED }
+        Clock { epoch: EPOCH_FIRST, under_way: NO_CUT, committed: EPOCH_RESTORED }
     }
 }
 
@@ -98,9 +101,7 @@ impl<V: Sealed> TrackedMap<V> {
     /// The value of a key.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&V> {
-        let hash = key_hash(key);
-        let group = &self.groups[self.group_of(hash)];
-        group.slot(group.find(hash, key)?).value.as_ref()
+        self.get_hashed(&MapKey::new(key))
     }
 
     /// Sets the value of a key.
@@ -108,33 +109,7 @@ impl<V: Sealed> TrackedMap<V> {
     /// # Errors
     /// [`Error::OverLimit`] if the key is longer than [`KEY_BYTES_MAX`]; [`Error::OutOfMemory`].
     pub fn set(&mut self, key: &[u8], value: V) -> Result<()> {
-        let hash = key_hash(key);
-        let group = self.group_of(hash);
-        let Some((page, at)) = self.locate(group, hash, key) else {
-            return self.insert(group, hash, key, |held| *held = Some(value));
-        };
-        if self.groups[group].pages[page as usize].dirty >> at & 1 == 0 {
-            self.before_write(group, (page, at));
-        }
-        let mut after = value.footprint();
-        let slot = self.groups[group].pages[page as usize].slot_mut(at);
-        let before = match &mut slot.value {
-            Some(held) => {
-                let before = held.footprint();
-                *held = value;
-                before
-            }
-            gone => {
-                *gone = Some(value);
-                self.keys += 1;
-                after.encoded += row_overhead(key.len());
-                Footprint::default()
-            }
-        };
-        if before != after {
-            self.account(group, before, after);
-        }
-        Ok(())
+        self.set_hashed(&MapKey::new(key), value)
     }
 
     /// Changes the value of a key, which `create` makes if there is none.
@@ -142,14 +117,95 @@ impl<V: Sealed> TrackedMap<V> {
     /// # Errors
     /// As [`TrackedMap::set`]; then nothing was changed.
     pub fn update<R>(&mut self, key: &[u8], create: impl FnOnce() -> V, change: impl FnOnce(&mut V) -> R) -> Result<R> {
-        self.with_slot(key, |held| change(held.get_or_insert_with(create)))
+        self.update_hashed(&MapKey::new(key), create, change)
     }
 
     /// Changes the value of a key if it has one.
     pub fn modify<R>(&mut self, key: &[u8], change: impl FnOnce(&mut V) -> R) -> Option<R> {
-        let hash = key_hash(key);
-        let group = self.group_of(hash);
-        let place = self.locate(group, hash, key)?;
+        self.modify_hashed(&MapKey::new(key), change)
+    }
+
+    /// Removes a key; whether it was there.
+    pub fn remove(&mut self, key: &[u8]) -> bool {
+        self.remove_hashed(&MapKey::new(key))
+    }
+
+    #[inline]
+    pub(crate) fn get_hashed(&self, key: &MapKey<'_>) -> Option<&V> {
+        let group = &self.groups[self.group_of(key.hash())];
+        group.slot(group.find(key)?).value.as_ref()
+    }
+
+    /// Changes the value of a key where it lies, if it has one and no checkpoint has to capture that
+    /// first: nearly always. `change` says whether it could; if not, it has left the value as it was.
+    /// Whether it was changed; if not, [`TrackedMap::set_hashed`] does it in any case.
+    #[inline]
+    pub(crate) fn change_in_place(&mut self, key: &MapKey<'_>, change: impl FnOnce(&mut V) -> bool) -> bool {
+        let group = self.group_of(key.hash());
+        let Some(held) = self.groups[group].find_to_write(self.clock, key) else { return false };
+        let before = held.footprint();
+        let changed = change(held);
+        let after = held.footprint();
+        if before != after {
+            self.account(group, before, after);
+        }
+        changed
+    }
+
+    pub(crate) fn set_hashed(&mut self, key: &MapKey<'_>, value: V) -> Result<()> {
+        let group = self.group_of(key.hash());
+        let Some(place) = self.locate(group, key) else {
+            return self.insert(group, key, |held| *held = Some(value));
+        };
+        self.before_write(group, place);
+        let after = value.footprint();
+        let slot = self.slot_mut(group, place);
+        match &mut slot.value {
+            Some(held) => {
+                let before = held.footprint();
+                *held = value;
+                self.account(group, before, after);
+            }
+            gone => {
+                *gone = Some(value);
+                self.revive(group, key, after);
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn update_hashed<R>(
+        &mut self,
+        key: &MapKey<'_>,
+        create: impl FnOnce() -> V,
+        change: impl FnOnce(&mut V) -> R,
+    ) -> Result<R> {
+        let group = self.group_of(key.hash());
+        let Some(place) = self.locate(group, key) else {
+            return self.insert(group, key, |held| change(held.get_or_insert_with(create)));
+        };
+        self.before_write(group, place);
+        match &mut self.slot_mut(group, place).value {
+            Some(value) => {
+                let before = value.footprint();
+                let result = change(value);
+                let after = value.footprint();
+                self.account(group, before, after);
+                Ok(result)
+            }
+            gone => {
+                let value = gone.insert(create());
+                let result = change(value);
+                let after = value.footprint();
+                self.revive(group, key, after);
+                Ok(result)
+            }
+        }
+    }
+
+    pub(crate) fn modify_hashed<R>(&mut self, key: &MapKey<'_>, change: impl FnOnce(&mut V) -> R) -> Option<R> {
+        let group = self.group_of(key.hash());
+        let place = self.locate(group, key)?;
         self.groups[group].slot(place).value.as_ref()?;
         self.before_write(group, place);
         let value = self.slot_mut(group, place).value.as_mut()?;
@@ -160,18 +216,16 @@ impl<V: Sealed> TrackedMap<V> {
         Some(result)
     }
 
-    /// Removes a key; whether it was there.
-    pub fn remove(&mut self, key: &[u8]) -> bool {
-        let hash = key_hash(key);
-        let group = self.group_of(hash);
-        let Some(place) = self.locate(group, hash, key) else { return false };
+    pub(crate) fn remove_hashed(&mut self, key: &MapKey<'_>) -> bool {
+        let group = self.group_of(key.hash());
+        let Some(place) = self.locate(group, key) else { return false };
         if self.groups[group].slot(place).value.is_none() {
             return false;
         }
         self.before_write(group, place);
         let value = self.slot_mut(group, place).value.take();
         let before = value.map_or_else(Footprint::default, |value| value.footprint());
-        let row = row_overhead(key.len());
+        let row = row_overhead(key.bytes().len());
         self.account(group, Footprint { memory: before.memory, encoded: before.encoded + row }, Footprint::default());
         self.keys -= 1;
         true
@@ -201,46 +255,28 @@ impl<V: Sealed> TrackedMap<V> {
         self.tables + self.heap as usize
     }
 
+    #[inline]
     fn group_of(&self, hash: u64) -> usize {
         usize::from(key_group(hash, self.groups.len() as u16))
     }
 
-    /// Finds or makes the slot of a key and lets `change` at its value.
-    fn with_slot<R>(&mut self, key: &[u8], change: impl FnOnce(&mut Option<V>) -> R) -> Result<R> {
-        let hash = key_hash(key);
-        let group = self.group_of(hash);
-        let Some(place) = self.locate(group, hash, key) else {
-            return self.insert(group, hash, key, change);
-        };
-        self.before_write(group, place);
-        let slot = self.slot_mut(group, place);
-        let was_there = slot.value.is_some();
-        let before = slot.value.as_ref().map_or_else(Footprint::default, Sealed::footprint);
-        let result = change(&mut slot.value);
-        let mut after = slot.value.as_ref().map_or_else(Footprint::default, Sealed::footprint);
-        if !was_there {
-            self.keys += 1;
-            after.encoded += row_overhead(key.len());
-        }
-        self.account(group, before, after);
-        Ok(result)
+    /// Accounts for a key that was removed, not yet durably, and has a value again.
+    #[cold]
+    fn revive(&mut self, group: usize, key: &MapKey<'_>, mut after: Footprint) {
+        self.keys += 1;
+        after.encoded += row_overhead(key.bytes().len());
+        self.account(group, Footprint::default(), after);
     }
 
     #[cold]
-    fn insert<R>(
-        &mut self,
-        group: usize,
-        hash: u64,
-        key: &[u8],
-        change: impl FnOnce(&mut Option<V>) -> R,
-    ) -> Result<R> {
+    fn insert<R>(&mut self, group: usize, key: &MapKey<'_>, change: impl FnOnce(&mut Option<V>) -> R) -> Result<R> {
         let mut value = None;
         let result = change(&mut value);
         let Some(value) = value else { return Ok(result) };
-        let (page, at) = self.add(group, hash, key, value)?;
+        let (page, at) = self.add(group, key, value)?;
         let held = &mut self.groups[group];
+        held.marks[page as usize].never |= 1 << at;
         let page_held = &mut held.pages[page as usize];
-        page_held.never |= 1 << at;
         if page_held.dirty == 0 {
             held.dirty.push(page);
         }
@@ -249,21 +285,23 @@ impl<V: Sealed> TrackedMap<V> {
     }
 
     /// Adds an entry that is not dirty.
-    fn add(&mut self, group: usize, hash: u64, key: &[u8], value: V) -> Result<Place> {
-        if key.len() > KEY_BYTES_MAX {
-            let (found, limit) = (key.len() as u64, KEY_BYTES_MAX as u64);
+    fn add(&mut self, group: usize, key: &MapKey<'_>, value: V) -> Result<Place> {
+        let len = key.bytes().len();
+        if len > KEY_BYTES_MAX {
+            let (found, limit) = (len as u64, KEY_BYTES_MAX as u64);
             return Err(Error::OverLimit { what: "length of a key", found, limit });
         }
         let (clock, rebasing) = (self.clock, self.rebasing[group]);
         let mut after = value.footprint();
-        let slot = Slot { key: SmallBytes::new(key), value: Some(value) };
-        after.encoded += row_overhead(key.len());
+        let slot = Slot { key: key.to_small(), value: Some(value) };
+        after.encoded += row_overhead(len);
         after.memory += slot.key.heap_bytes() as u64;
         let held = &mut self.groups[group];
         held.sync(clock);
         let (before, mut freed) = (held.memory(), 0);
-        let place =
-            held.insert(hash, slot, |page| page.sync(clock, rebasing, |key| freed += key.heap_bytes() as u64))?;
+        let place = held.insert(key.hash(), slot, |page, marks| {
+            page.sync(marks, clock, rebasing, |key| freed += key.heap_bytes() as u64);
+        })?;
         self.tables = self.tables + held.memory() - before;
         self.heap = self.heap.saturating_sub(freed);
         self.keys += 1;
@@ -281,22 +319,23 @@ impl<V: Sealed> TrackedMap<V> {
 
     /// Where a key is, with its group and page up to date: what was durably removed is gone.
     #[inline]
-    fn locate(&mut self, group: usize, hash: u64, key: &[u8]) -> Option<Place> {
+    fn locate(&mut self, group: usize, key: &MapKey<'_>) -> Option<Place> {
         let held = &mut self.groups[group];
         held.sync(self.clock);
-        let place = held.find(hash, key)?;
+        let place = held.find(key)?;
         if held.pages[place.0 as usize].is_synced(self.clock) {
             return Some(place);
         }
         self.sync_page(group, place.0);
-        self.groups[group].find(hash, key)
+        self.groups[group].find(key)
     }
 
     #[cold]
     fn sync_page(&mut self, group: usize, page: u32) {
         let (clock, rebasing, mut freed) = (self.clock, self.rebasing[group], 0);
-        let page = &mut self.groups[group].pages[page as usize];
-        page.sync(clock, rebasing, |key| freed += key.heap_bytes() as u64);
+        let held = &mut self.groups[group];
+        let marks = &mut held.marks[page as usize];
+        held.pages[page as usize].sync(marks, clock, rebasing, |key| freed += key.heap_bytes() as u64);
         self.heap = self.heap.saturating_sub(freed);
     }
 
@@ -305,14 +344,15 @@ impl<V: Sealed> TrackedMap<V> {
     #[inline]
     fn before_write(&mut self, group: usize, place: Place) {
         let (page, at) = place;
-        let bit = 1_u64 << at;
-        let held = &mut self.groups[group].pages[page as usize];
-        if held.dirty & bit == 0 {
-            let (first, frozen) = (held.dirty == 0, held.frozen & bit != 0);
-            held.dirty |= bit;
-            if first {
-                self.groups[group].dirty.push(page);
+        let bit = 1 << at;
+        let held = &mut self.groups[group];
+        let page_held = &mut held.pages[page as usize];
+        if page_held.dirty & bit == 0 {
+            let frozen = held.marks[page as usize].frozen & bit != 0;
+            if page_held.dirty == 0 {
+                held.dirty.push(page);
             }
+            page_held.dirty |= bit;
             if frozen {
                 self.capture(group, place);
             }
@@ -328,17 +368,17 @@ impl<V: Sealed> TrackedMap<V> {
     fn capture(&mut self, group: usize, (page, at): Place) {
         let rebasing = self.rebasing[group];
         let held = &mut self.groups[group];
-        let page_held = &mut held.pages[page as usize];
-        let bit = 1_u64 << at;
-        let (never, whole) = (page_held.never & bit != 0, (page_held.never | page_held.whole) & bit != 0);
-        let was_dirty = page_held.cut_dirty & bit != 0;
-        page_held.frozen &= !bit;
-        page_held.sent |= bit;
-        page_held.whole &= !bit;
-        if page_held.slot(at).value.is_none() {
-            page_held.absent |= bit;
+        let marks = &mut held.marks[page as usize];
+        let bit = 1 << at;
+        let (never, whole) = (marks.never & bit != 0, (marks.never | marks.whole) & bit != 0);
+        let was_dirty = marks.cut_dirty & bit != 0;
+        marks.frozen &= !bit;
+        marks.sent |= bit;
+        marks.whole &= !bit;
+        let slot = held.pages[page as usize].slot_mut(at);
+        if slot.value.is_none() {
+            marks.absent |= bit;
         }
-        let slot = page_held.slot_mut(at);
         let written = match &mut slot.value {
             Some(value) => {
                 let written = held.captured.push(slot.key.as_slice(), |out| {
@@ -386,7 +426,7 @@ impl<V: Sealed> TrackedMap<V> {
 
     /// Captures rows until about `budget` bytes are spent; whether all are captured.
     pub(crate) fn step(&mut self, budget: &mut usize) -> bool {
-        if self.clock.under_way.is_none() {
+        if self.clock.under_way == NO_CUT {
             return true;
         }
         while self.cursor.0 < self.groups.len() {
@@ -422,7 +462,7 @@ impl<V: Sealed> TrackedMap<V> {
         self.sync_page(group, page);
         loop {
             let held = &self.groups[group];
-            let frozen = held.pages[page as usize].frozen;
+            let frozen = held.marks[page as usize].frozen;
             if frozen == 0 {
                 *budget = budget.saturating_sub(STEP_VISIT_BYTES);
                 return true;
@@ -467,7 +507,7 @@ impl<V: Sealed> TrackedMap<V> {
 
     /// Ends the checkpoint, durable or not: `clock` says which.
     pub(crate) fn end(&mut self, clock: Clock) {
-        let aborted = self.clock.under_way.is_some_and(|cut| clock.committed < cut);
+        let aborted = self.clock.under_way != NO_CUT && clock.committed < self.clock.under_way;
         self.clock = clock;
         self.rebasing.fill(false);
         self.overflow = false;
@@ -485,16 +525,16 @@ impl<V: Sealed> TrackedMap<V> {
 
     /// Takes a row of a base or delta section into a map that is being restored.
     pub(crate) fn restore_row(&mut self, row: Row<'_>) -> Result<(), Malformed> {
-        let hash = key_hash(row.key);
-        let group = self.group_of(hash);
+        let key = MapKey::new(row.key);
+        let group = self.group_of(key.hash());
         if group != usize::from(row.group) {
             return Err(Malformed::new("a key is filed under another key group than its own"));
         }
-        let place = self.groups[group].find(hash, row.key);
+        let place = self.groups[group].find(&key);
         match (row.form, place) {
             (Form::Whole, None) => {
                 let value = V::read_whole(row.payload)?;
-                self.add(group, hash, row.key, value).map_err(|error| Malformed::new(alloc::format!("{error}")))?;
+                self.add(group, &key, value).map_err(|error| Malformed::new(alloc::format!("{error}")))?;
             }
             (Form::Whole, Some(place)) => {
                 let value = V::read_whole(row.payload)?;
@@ -511,7 +551,8 @@ impl<V: Sealed> TrackedMap<V> {
             (Form::Change, None) => return Err(Malformed::new("a change of a key that is not there")),
             (Form::Removed, None) => {}
             (Form::Removed, Some((page, at))) => {
-                let slot = self.groups[group].pages[page as usize].swap_remove(at);
+                let held = &mut self.groups[group];
+                let slot = held.pages[page as usize].swap_remove(&mut held.marks[page as usize], at);
                 let mut before = slot.value.map_or_else(Footprint::default, |value| value.footprint());
                 before.memory += slot.key.heap_bytes() as u64;
                 before.encoded += row_overhead(row.key.len());

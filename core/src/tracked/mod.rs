@@ -2,12 +2,15 @@
 
 mod deque;
 mod group;
+mod key;
 mod map;
 mod page;
+mod tags;
 
 pub use deque::TrackedDeque;
+pub(crate) use key::{KeyBuffer, MapKey};
 pub use map::TrackedMap;
-pub(crate) use map::{CapturedRows, Clock, GroupRows};
+pub(crate) use map::{CapturedRows, Clock, GroupRows, NO_CUT};
 
 use alloc::vec::Vec;
 
