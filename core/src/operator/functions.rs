@@ -122,6 +122,13 @@ impl Functions {
         }
     }
 
+    /// Remembers an event made by [`Functions::project`] that restored state keeps.
+    pub(super) fn resume_projected(&mut self, projected: &Event) {
+        for (function, value) in self.functions.iter_mut().zip(&projected.values) {
+            function.remember(value);
+        }
+    }
+
     /// The name of a function's field, for messages.
     pub(super) fn field_name(&self, at: usize) -> String {
         self.functions
@@ -135,8 +142,11 @@ impl ResolvedFunction {
     /// Takes note of a value; whether any accumulator of this function would take it.
     fn remember(&mut self, value: &Value) -> bool {
         match (self.function, value) {
-            (Function::Sum, Value::Int(int)) => {
-                self.magnitude = self.magnitude.saturating_add(int.unsigned_abs());
+            // Whatever the value, a null too: it may make two sessions one whose sum overflows.
+            (Function::Sum, value) => {
+                if let Value::Int(int) = value {
+                    self.magnitude = self.magnitude.saturating_add(int.unsigned_abs());
+                }
                 self.magnitude <= i64::MAX as u64
             }
             (Function::Min | Function::Max, value) => {

@@ -75,13 +75,14 @@ impl PatternPlan {
     }
 
     pub(super) fn fire(&self, context: &mut Context<'_>, fired: &Timer) -> Result<()> {
-        let (number, watermark, state) = (context.number, context.watermark, context.state());
+        let (number, state) = (context.number, context.state());
         let key = &MapKey::new(fired.key.as_slice());
         let Some(patterns) = context.holder.patterns_at(state) else { return Ok(()) };
         if fired.purpose == Purpose::Expire {
-            // The match may have been completed or dropped: then the state stays as it is.
+            // The match may have been completed or dropped: then the state stays as it is. Not the watermark decides
+            // but the timer's time: one advance releases events before it too, and they have yet to take part.
             let expired =
-                |first_ms: i64| self.within_ms.is_some_and(|within| first_ms.saturating_add(within) < watermark);
+                |first_ms: i64| self.within_ms.is_some_and(|within| first_ms.saturating_add(within) < fired.time);
             if patterns
                 .get_hashed(key)
                 .is_some_and(|held| held.partials().iter().any(|partial| expired(partial.first_ms())))

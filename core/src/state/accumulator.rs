@@ -226,7 +226,7 @@ impl Accumulator {
             Accumulator::Avg { count, int_sum, float_sum } => {
                 Value::from((*int_sum as f64 + float_sum) / *count as f64)
             }
-            Accumulator::Stddev { count, m2, .. } => Value::from(libm::sqrt((m2 / *count as f64).max(0.0))),
+            Accumulator::Stddev { count, m2, .. } => Value::from(libm::sqrt(m2 / *count as f64)),
             Accumulator::First(held) | Accumulator::Last(held) => {
                 held.as_ref().map_or(Value::Null, |(_, value)| value.clone())
             }

@@ -370,9 +370,11 @@ impl<V: Sealed> TrackedMap<V> {
         let was_dirty = marks.cut_dirty & bit != 0;
         marks.frozen &= !bit;
         marks.sent |= bit;
-        marks.never &= !bit;
         marks.whole &= !bit;
         let slot = held.pages[page as usize].slot_mut(at);
+        if slot.value.is_none() {
+            marks.absent |= bit;
+        }
         let written = match &mut slot.value {
             Some(value) => {
                 let written = held.captured.push(slot.key.as_slice(), |out| {

@@ -6,8 +6,9 @@
 //! - `frozen`: belongs to the cut under way and is not captured yet. `sent`: belongs to it and is
 //!   captured. `cut_dirty`: was dirty at that cut.
 //! - A removed key keeps its slot, without a value, until a checkpoint without it is durable.
-//! - `whole`: the last capture was aborted, so the next one cannot be a change. `never`: no capture
-//!   has seen it.
+//! - `whole`: the last capture was aborted, so the next one cannot be a change. `never`: the newest
+//!   durable checkpoint has no such key. `absent`: captured as not there, so that it is `never`
+//!   once this checkpoint is durable.
 //!
 //! A page learns of a cut, a commit or an abort when it is next touched ([`Page::sync`]): a few
 //! words for 32 entries, so that none of the three has to visit the entries.
@@ -63,6 +64,7 @@ pub(super) struct Marks {
     pub(super) sent: Mask,
     pub(super) whole: Mask,
     pub(super) never: Mask,
+    pub(super) absent: Mask,
     /// Page that takes what has no room here and cannot be told apart by splitting, or [`NONE`].
     pub(super) overflow: u32,
     /// Number of low bits of the hash that all keys of the page share.
@@ -73,11 +75,11 @@ pub(super) struct Marks {
 
 impl Marks {
     pub(super) fn new(depth: u8) -> Self {
-        Marks { frozen: 0, cut_dirty: 0, sent: 0, whole: 0, never: 0, overflow: NONE, depth, chained: false }
+        Marks { frozen: 0, cut_dirty: 0, sent: 0, whole: 0, never: 0, absent: 0, overflow: NONE, depth, chained: false }
     }
 
-    fn masks(&mut self) -> [&mut Mask; 5] {
-        [&mut self.frozen, &mut self.cut_dirty, &mut self.sent, &mut self.whole, &mut self.never]
+    fn masks(&mut self) -> [&mut Mask; 6] {
+        [&mut self.frozen, &mut self.cut_dirty, &mut self.sent, &mut self.whole, &mut self.never, &mut self.absent]
     }
 }
 
@@ -185,12 +187,13 @@ impl<V> Page<V> {
         }
         if self.frozen_at != NO_CUT {
             if self.frozen_at <= clock.committed {
+                marks.never = marks.never & !marks.sent | marks.absent;
                 self.release(marks, released);
             } else {
                 self.dirty |= marks.cut_dirty;
                 marks.whole |= marks.sent & marks.cut_dirty;
             }
-            (marks.frozen, marks.sent, marks.cut_dirty) = (0, 0, 0);
+            (marks.frozen, marks.sent, marks.absent, marks.cut_dirty) = (0, 0, 0, 0);
         }
         if clock.under_way != NO_CUT {
             marks.cut_dirty = self.dirty;
