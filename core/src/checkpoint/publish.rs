@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::format::head::{CatalogEntry, HEAD_NAME, Head};
 use crate::format::manifest::{Manifest, ObjectId};
 use crate::format::object::{append_manifest, header};
+use crate::limits::{HEAD_BYTES_MAX, LABEL_BYTES_MAX};
 
 /// A published checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +58,8 @@ impl<'w> Publish<'w> {
     /// Begins to publish; takes the bytes out of the checkpoint.
     ///
     /// # Errors
-    /// [`Error::Fenced`] if the checkpoint was not encoded for [`Writer::next_object`].
+    /// [`Error::Fenced`] if the checkpoint was not encoded for [`Writer::next_object`];
+    /// [`Error::OverLimit`] if the storage holds more checkpoints than its head can name.
     pub fn new(writer: &'w mut Writer, checkpoint: &mut EncodedCheckpoint, retention: Retention) -> Result<Self> {
         let object = checkpoint.manifest.object;
         if object != writer.next_object() {
@@ -71,6 +73,13 @@ impl<'w> Publish<'w> {
         next.next_id = object.id + 1;
         retain(&mut next, retention);
         let next_bytes = next.to_bytes();
+        if next_bytes.len() as u64 > HEAD_BYTES_MAX {
+            return Err(Error::OverLimit {
+                what: "bytes of the head",
+                found: next_bytes.len() as u64,
+                limit: HEAD_BYTES_MAX,
+            });
+        }
         Ok(Publish {
             writer,
             object: object.name(),
@@ -179,8 +188,16 @@ pub struct Republish;
 
 impl Republish {
     /// A checkpoint of `object`'s number that holds what `manifest` holds.
-    #[must_use]
-    pub fn encode(manifest: &Manifest, object: ObjectId, created_ms: i64, label: Option<String>) -> EncodedCheckpoint {
+    ///
+    /// # Errors
+    /// [`Error::OverLimit`] for a label longer than [`LABEL_BYTES_MAX`].
+    pub fn encode(
+        manifest: &Manifest,
+        object: ObjectId,
+        created_ms: i64,
+        label: Option<String>,
+    ) -> Result<EncodedCheckpoint> {
+        check_label(label.as_deref())?;
         let mut next = manifest.clone();
         next.parent = Some(manifest.object.id);
         next.object = object;
@@ -193,8 +210,17 @@ impl Republish {
         next.sizes.stored = 0;
         next.sizes.dirty = 0;
         let mut bytes = Vec::from(header(object));
-        append_manifest(&mut bytes, &next);
+        append_manifest(&mut bytes, &next)?;
         let manifest = Arc::new(next);
-        EncodedCheckpoint { lineage: super::Lineage::new(Arc::clone(&manifest)), manifest, bytes }
+        Ok(EncodedCheckpoint { lineage: super::Lineage::new(Arc::clone(&manifest)), manifest, bytes })
     }
+}
+
+/// Refuses a label longer than [`LABEL_BYTES_MAX`].
+fn check_label(label: Option<&str>) -> Result<()> {
+    let found = label.map_or(0, str::len) as u64;
+    if found > LABEL_BYTES_MAX as u64 {
+        return Err(Error::OverLimit { what: "length of a label", found, limit: LABEL_BYTES_MAX as u64 });
+    }
+    Ok(())
 }

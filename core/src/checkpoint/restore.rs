@@ -5,13 +5,14 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::open::{ReadHead, ReadManifest};
 use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
 use crate::error::{Error, Result};
 use crate::format::Malformed;
 use crate::format::head::Head;
-use crate::format::manifest::{Base, Manifest, ObjectId, StateDescriptor};
+use crate::format::manifest::{Base, Delta, Manifest, ObjectId, StateDescriptor};
 use crate::format::rows::{Form, read_rows};
 use crate::format::section::{SectionRef, read_section};
 use crate::state::{RestoreOptions, StateHolder, StateMap};
@@ -102,6 +103,16 @@ struct Sections {
     next: usize,
 }
 
+/// A section to read.
+struct Wanted<'a> {
+    state: u16,
+    /// Key groups it covers.
+    groups: Range<u16>,
+    /// Checkpoint of a delta; `None` is a base.
+    delta: Option<u64>,
+    section: &'a SectionRef,
+}
+
 impl<'h> Restore<'h> {
     /// Begins to restore.
     #[must_use]
@@ -180,23 +191,26 @@ impl Sections {
         Ok(Sections { manifest, places, maps, next: 0 })
     }
 
-    /// The next section that is wanted: its state, the first checkpoint it must be newer than for
-    /// each key group, and where it is.
-    fn section(&self) -> Option<(u16, Option<u64>, &SectionRef)> {
+    /// The next section that is wanted.
+    fn section(&self) -> Option<Wanted<'_>> {
         let bases = &self.manifest.bases;
-        match bases.get(self.next) {
-            Some(base) => base.section.as_ref().map(|section| (base.state, None, section)),
-            None => {
-                let delta = self.manifest.deltas.get(self.next - bases.len())?;
-                Some((delta.state, Some(delta.checkpoint), &delta.section))
+        Some(match bases.get(self.next) {
+            Some(base) => {
+                let section = base.section.as_ref()?;
+                Wanted { state: base.state, groups: base.low..base.high, delta: None, section }
             }
-        }
+            None => {
+                let Delta { state, low, high, checkpoint, section, .. } =
+                    self.manifest.deltas.get(self.next - bases.len())?;
+                Wanted { state: *state, groups: *low..*high, delta: Some(*checkpoint), section }
+            }
+        })
     }
 
     fn poll_request(&mut self) -> Option<Request> {
         let count = self.manifest.bases.len() + self.manifest.deltas.len();
         while self.next < count {
-            if let Some((state, _, section)) = self.section()
+            if let Some(Wanted { state, section, .. }) = self.section()
                 && self.places[usize::from(state)].is_some()
             {
                 let object = self.manifest.objects[section.object as usize].name();
@@ -209,7 +223,9 @@ impl Sections {
     }
 
     fn handle_response(&mut self, response: Response) -> Result<()> {
-        let Some((state, delta, section)) = self.section() else { return Err(unexpected("restore", "")) };
+        let Some(Wanted { state, groups, delta, section }) = self.section() else {
+            return Err(unexpected("restore", ""));
+        };
         let object = self.manifest.objects[section.object as usize].name();
         let stored = match response {
             Response::Bytes(Some(bytes)) => bytes,
@@ -226,6 +242,7 @@ impl Sections {
         };
         let map = map.any_mut();
         read_rows(&raw, |row| match delta {
+            _ if !groups.contains(&row.group) => Err(Malformed::new("a row of a key group the section does not cover")),
             None if row.form == Form::Whole => map.restore_row(row),
             None => Err(Malformed::new("a base with a row that is not whole")),
             // A newer base has this change already.

@@ -1,7 +1,7 @@
 //! The head: the one record that changes. It says which checkpoints exist and who may write.
 //!
-//! Magic `EFXH`, format version (u16), 0 (u16), the record in postcard, XXH3 of all before it (u64,
-//! little-endian).
+//! Magic `EFXH`, format version (u16), 0 (u16), the record in postcard, XXH3 of all before it (u64);
+//! little-endian. Magic, version and hash keep their places in every version.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::manifest::{CheckpointSizes, Manifest, ObjectId};
 use super::{FORMAT_VERSION, append, hash64, read_all};
 use crate::error::{Error, Result};
+use crate::limits::HEAD_BYTES_MAX;
 
 const MAGIC: &[u8; 4] = b"EFXH";
 const PREFIX_BYTES: usize = 8;
@@ -106,20 +107,31 @@ impl Head {
     }
 
     /// Reads and checks a head record.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]; [`Error::VersionTooNew`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let damaged = |reason: &str| Error::damaged(HEAD_NAME, "record", reason);
         if bytes.len() < PREFIX_BYTES + HASH_BYTES || &bytes[..4] != MAGIC {
             return Err(damaged("it is not a head record, or cut short"));
         }
+        if bytes.len() as u64 > HEAD_BYTES_MAX {
+            return Err(damaged("it is too long"));
+        }
         let (covered, hash) = bytes.split_at(bytes.len() - HASH_BYTES);
         if hash64(covered).to_le_bytes() != hash {
             return Err(damaged("it does not match its hash"));
         }
-        let version = u16::from_le_bytes([covered[4], covered[5]]);
-        if version > FORMAT_VERSION {
-            return Err(Error::VersionTooNew { object: HEAD_NAME.into(), found: version, newest: FORMAT_VERSION });
+        let head: Head = match u16::from_le_bytes([covered[4], covered[5]]) {
+            0 => return Err(damaged("there is no format version 0")),
+            1 => read_all(&covered[PREFIX_BYTES..]).map_err(|malformed| damaged(&malformed.0))?,
+            found => {
+                return Err(Error::VersionTooNew { object: HEAD_NAME.into(), found, newest: FORMAT_VERSION });
+            }
+        };
+        if covered[6..PREFIX_BYTES] != [0; 2] {
+            return Err(damaged("reserved bytes are not zero"));
         }
-        let head: Head = read_all(&covered[PREFIX_BYTES..]).map_err(|malformed| damaged(&malformed.0))?;
         if head.entries.windows(2).any(|pair| pair[0].object.id >= pair[1].object.id) {
             return Err(damaged("checkpoints out of order"));
         }

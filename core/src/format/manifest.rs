@@ -10,7 +10,7 @@ use super::section::SectionRef;
 use super::{Malformed, append, read_all};
 use crate::limits::{KEY_GROUPS_MAX, STATES_MAX};
 
-/// What kind of state a name stands for.
+/// What kind of state a name stands for. The order of the variants is the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StateKind {
     /// Plain keyed values.
@@ -266,6 +266,19 @@ impl Manifest {
         }
         deltas.append(&mut self.deltas);
         self.deltas = deltas;
+        self.check_order()
+    }
+
+    /// Deltas are applied one after the other: each must be as old as the next, or older.
+    fn check_order(&self) -> Result<(), Malformed> {
+        let newest = self.deltas.last().map_or(0, |delta| delta.checkpoint);
+        let bases_are_newer = self.bases.iter().any(|base| base.checkpoint > self.object.id);
+        if bases_are_newer || newest > self.object.id {
+            return Err(Malformed::new("a section is newer than its checkpoint"));
+        }
+        if !self.deltas.is_sorted_by_key(|delta| delta.checkpoint) {
+            return Err(Malformed::new("deltas out of order"));
+        }
         Ok(())
     }
 
@@ -285,32 +298,29 @@ impl Manifest {
         if groups == 0 || groups > KEY_GROUPS_MAX || manifest.states.len() > STATES_MAX {
             return Err(Malformed::new("number of key groups or states out of range"));
         }
-        let sections = manifest.sections().into_iter().chain(manifest.pages.iter().map(|page| &page.section));
-        let mut ranges = manifest
-            .bases
-            .iter()
-            .map(|base| (base.state, base.low, base.high))
-            .chain(manifest.deltas.iter().map(|delta| (delta.state, delta.low, delta.high)));
-        if ranges.any(|(state, low, high)| usize::from(state) >= manifest.states.len() || low >= high || high > groups)
-        {
+        let bases = manifest.bases.iter().map(|base| (base.state, base.low, base.high));
+        let deltas = manifest.deltas.iter().map(|delta| (delta.state, delta.low, delta.high));
+        let is_wrong = |(state, low, high)| usize::from(state) >= manifest.states.len() || low >= high || high > groups;
+        if bases.chain(deltas).any(is_wrong) {
             return Err(Malformed::new("a section names a state or key group that is not there"));
         }
-        let mut sections = sections;
+        let pages = manifest.pages.iter().map(|page| &page.section);
+        let mut sections = manifest.sections().into_iter().chain(pages);
         if sections.any(|section| section.object as usize >= manifest.objects.len()) {
             return Err(Malformed::new("a section names an object that is not there"));
         }
-        for state in 0..manifest.states.len() {
-            let mut next = 0;
-            for base in manifest.bases.iter().filter(|base| usize::from(base.state) == state) {
-                if base.low != next {
-                    return Err(Malformed::new("the bases do not cover each key group once"));
-                }
-                next = base.high;
+        // By state, then key group: each base begins where the one before ends.
+        let mut next = (0, 0);
+        for base in &manifest.bases {
+            if (base.state, base.low) != next {
+                return Err(Malformed::new("the bases do not cover each key group once, in order"));
             }
-            if next != groups {
-                return Err(Malformed::new("the bases do not cover each key group once"));
-            }
+            next = if base.high == groups { (base.state + 1, 0) } else { (base.state, base.high) };
         }
+        if (usize::from(next.0), next.1) != (manifest.states.len(), 0) {
+            return Err(Malformed::new("the bases do not cover each key group once, in order"));
+        }
+        manifest.check_order()?;
         Ok(manifest)
     }
 

@@ -15,6 +15,7 @@ pub(crate) mod object;
 pub(crate) mod pattern;
 pub(crate) mod rows;
 pub(crate) mod section;
+pub(crate) mod value;
 pub(crate) mod window;
 
 use alloc::string::{String, ToString};
@@ -154,6 +155,8 @@ mod tests {
     #[test]
     fn the_hash_of_keys_is_frozen() {
         assert_eq!(key_hash(b""), 0x2d06_8005_38d3_94c2);
-        assert_eq!(key_group(key_hash(b"JFK"), 128), key_group(key_hash(b"JFK"), 128));
+        let groups = [&b""[..], b"JFK", b"\x04JFK\0\0", b"a key of more than sixteen bytes"];
+        assert_eq!(groups.map(|key| key_group(key_hash(key), 128)), [5, 6, 16, 8]);
+        assert_eq!(groups.map(|key| key_group(key_hash(key), 1000)), [709, 982, 328, 568]);
     }
 }
