@@ -21,9 +21,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Once;
 
 use common::contents::{contents, manifest_to_json, point};
-use common::storages::{Points, of_engine, of_holder};
+use common::storages::{Points, of_engine, of_holder, of_holder_restored};
 use eventflux::storage::{Access, FileBackend};
-use eventflux::{RestoreOptions, Selector, StateHolder, read_head, restore, verify};
+use eventflux::{MemoryBackend, RestoreOptions, Selector, StateHolder, read_head, restore, verify};
 use eventflux_core::{Backend, FORMAT_VERSION};
 use serde_json::{Map, Value as Json, json};
 
@@ -137,7 +137,7 @@ fn the_same_inputs_give_the_same_bytes() {
     let directory = golden(newest);
     for (name, make) in STORAGES {
         let path = directory.join(name);
-        let mut storage = eventflux::MemoryBackend::new();
+        let mut storage = MemoryBackend::new();
         let points = make(&mut storage);
         assert_eq!(points, expected(&path), "{name}: what the program holds is another thing");
         let head = storage.read_head().unwrap().unwrap();
@@ -150,4 +150,15 @@ fn the_same_inputs_give_the_same_bytes() {
         assert_eq!(written, storage.objects_mut().len());
         assert!(head == fs::read(path.join("head")).unwrap(), "{name}, head: {advice}");
     }
+}
+
+#[test]
+fn a_restored_state_goes_on_to_the_same_bytes() {
+    let (mut went_on, mut restored) = (MemoryBackend::new(), MemoryBackend::new());
+    of_holder(&mut went_on);
+    of_holder_restored(&mut restored, true);
+    for (object, bytes) in went_on.objects_mut() {
+        assert!(restored.objects_mut().get(object) == Some(bytes), "{object}");
+    }
+    assert_eq!(restored, went_on);
 }

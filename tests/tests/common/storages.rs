@@ -120,12 +120,21 @@ impl<'b> Recorder<'b> {
 /// The storage of a plain holder: 17 checkpoints with LZ4, a savepoint of an old one, then a second
 /// writer that goes back to checkpoint 12 and does not compress.
 pub fn of_holder(backend: &mut dyn Backend) -> Points {
+    of_holder_restored(backend, false)
+}
+
+/// As [`of_holder`]; if so asked, each checkpoint is restored, and what was restored goes on.
+pub fn of_holder_restored(backend: &mut dyn Backend, each: bool) -> Points {
     let mut recorder = Recorder::open(backend, Compression::Lz4, Points::new());
     let mut holder = holder();
     for step in 0..CHECKPOINTS {
         change(&mut holder, step);
         let label = (step == 7).then_some("before the change");
         recorder.checkpoint(&mut holder, label);
+        if each {
+            holder = self::holder();
+            recorder.restore(&mut holder, step);
+        }
     }
     recorder.savepoint(9, "größe ☃");
     let points = recorder.points;

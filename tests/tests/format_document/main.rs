@@ -4,6 +4,7 @@
 mod bytes;
 #[path = "../common/contents.rs"]
 mod contents;
+mod example;
 mod object;
 mod rows;
 #[path = "../common/storages.rs"]
