@@ -144,3 +144,31 @@ impl Head {
         self.entries.iter().find(|entry| entry.object.id == id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A head, changed before its hash is taken.
+    fn read(change: impl FnOnce(&mut Vec<u8>)) -> Result<Head> {
+        let head = Head { generation: 3, ..Head::default() };
+        let mut bytes = head.to_bytes();
+        bytes.truncate(bytes.len() - HASH_BYTES);
+        change(&mut bytes);
+        let hash = hash64(&bytes);
+        bytes.extend_from_slice(&hash.to_le_bytes());
+        Head::from_bytes(&bytes)
+    }
+
+    #[test]
+    fn a_newer_version_is_told_from_damage() {
+        assert_eq!(read(|_| ()).unwrap().generation, 3);
+        let newer = read(|bytes| bytes.splice(4.., [2, 0, 1, 1, 0xff]).for_each(drop));
+        assert_eq!(newer, Err(Error::VersionTooNew { object: HEAD_NAME.into(), found: 2, newest: FORMAT_VERSION }));
+        for (at, value, reason) in [(4, 0, "version 0"), (6, 1, "reserved"), (8, 0x83, "record")] {
+            let error = read(|bytes| bytes[at] = value).unwrap_err();
+            assert!(error.is_damage() && alloc::format!("{error}").contains(reason), "{error}");
+        }
+        assert!(read(|bytes| bytes.push(0)).unwrap_err().is_damage());
+    }
+}

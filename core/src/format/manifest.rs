@@ -377,3 +377,69 @@ impl<'a> ObjectTable<'a> {
         })
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::section::{Compression, append_section};
+    use super::*;
+
+    /// A manifest of one state without rows.
+    pub(crate) fn empty_manifest(object: ObjectId) -> Manifest {
+        Manifest {
+            object,
+            parent: None,
+            created_ms: 0,
+            label: None,
+            holder: String::new(),
+            key_groups: 4,
+            states: alloc::vec![StateDescriptor::new("", StateKind::Values, 1, "")],
+            progress: Progress::default(),
+            sizes: CheckpointSizes::default(),
+            objects: Vec::new(),
+            bases: alloc::vec![Base { state: 0, low: 0, high: 4, checkpoint: object.id, section: None }],
+            pages: Vec::new(),
+            deltas: Vec::new(),
+            credit: 0,
+            reserve: 0,
+        }
+    }
+
+    fn delta(low: u16, high: u16, checkpoint: u64) -> Delta {
+        let section = append_section(&mut Vec::new(), b"raw", Compression::None);
+        Delta { state: 0, low, high, checkpoint, section, page: None }
+    }
+
+    #[test]
+    fn indices_ranges_and_orders_are_checked() {
+        type Change = fn(&mut Manifest);
+        let changes: [(Change, &str); 9] = [
+            (|manifest| manifest.key_groups = 0, "out of range"),
+            (|manifest| manifest.key_groups = 5, "cover each key group"),
+            (|manifest| manifest.bases.clear(), "cover each key group"),
+            (|manifest| manifest.bases.push(manifest.bases[0].clone()), "cover each key group"),
+            (|manifest| manifest.bases[0].state = 1, "not there"),
+            (|manifest| manifest.bases[0].checkpoint = 8, "newer"),
+            (|manifest| manifest.deltas.push(delta(0, 5, 6)), "not there"),
+            (|manifest| manifest.deltas.push(delta(2, 2, 6)), "not there"),
+            (|manifest| manifest.deltas.extend([delta(0, 1, 6), delta(0, 1, 5)]), "out of order"),
+        ];
+        for (change, reason) in changes {
+            let object = ObjectId { id: 7, generation: 1 };
+            let mut manifest = Manifest { objects: alloc::vec![object], ..empty_manifest(object) };
+            change(&mut manifest);
+            let error = Manifest::from_bytes(&manifest.to_bytes()).unwrap_err();
+            assert!(error.0.contains(reason), "{error} instead of {reason}");
+        }
+    }
+
+    #[test]
+    fn names_of_objects_read_back() {
+        for object in [(0, 0), (7, 2), (99_999_999_999, u64::MAX)].map(|(id, generation)| ObjectId { id, generation }) {
+            assert_eq!(ObjectId::from_name(&object.name()), Some(object));
+        }
+        assert_eq!(ObjectId { id: 7, generation: 2 }.name(), "checkpoint-0000000007-g2.efx");
+        for bad in ["checkpoint-7-g2.efx", "checkpoint-0000000007-g02.efx", "checkpoint-0000000007-g2", "head"] {
+            assert_eq!(ObjectId::from_name(bad), None, "{bad}");
+        }
+    }
+}

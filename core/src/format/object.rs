@@ -117,3 +117,52 @@ fn manifest_hash(header: &[u8], manifest: &[u8], len: &[u8]) -> u64 {
 fn read_u64(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::manifest::tests::empty_manifest;
+
+    const OBJECT: ObjectId = ObjectId { id: 5, generation: 3 };
+
+    /// An object, changed before its hash is taken.
+    fn read(change: impl FnOnce(&mut [u8])) -> Result<Manifest> {
+        let mut object = Vec::from(header(OBJECT));
+        append_manifest(&mut object, &empty_manifest(OBJECT)).unwrap();
+        change(&mut object);
+        let trailer = object.len() - TRAILER_BYTES;
+        let hash =
+            manifest_hash(&object[..HEADER_BYTES], &object[HEADER_BYTES..trailer], &object[trailer..trailer + 8]);
+        object[trailer + 8..trailer + 16].copy_from_slice(&hash.to_le_bytes());
+        read_manifest(OBJECT, &object[..HEADER_BYTES], &object[HEADER_BYTES..])
+    }
+
+    #[test]
+    fn a_newer_version_is_told_from_damage() {
+        assert_eq!(read(|_| ()).unwrap(), empty_manifest(OBJECT));
+        // Whatever its manifest and its reserved bytes are.
+        let newer = read(|object| {
+            object[4..8].copy_from_slice(&[2, 0, 1, 1]);
+            object[HEADER_BYTES] ^= 0xff;
+            let reserved = object.len() - 8;
+            object[reserved] = 1;
+        });
+        assert_eq!(newer, Err(Error::VersionTooNew { object: OBJECT.name(), found: 2, newest: FORMAT_VERSION }));
+    }
+
+    #[test]
+    fn what_this_version_does_not_write_is_damage() {
+        type Change = fn(&mut [u8]);
+        let changes: [(Change, &str); 5] = [
+            (|object| object[4] = 0, "version 0"),
+            (|object| object[7] = 1, "reserved"),
+            (|object| object[8] = 6, "another checkpoint"),
+            (|object| object[HEADER_BYTES] = 6, "another checkpoint"),
+            (|object| object[object.len() - 8] = 1, "reserved"),
+        ];
+        for (change, reason) in changes {
+            let error = read(change).unwrap_err();
+            assert!(error.is_damage() && alloc::format!("{error}").contains(reason), "{error}");
+        }
+    }
+}
