@@ -21,6 +21,12 @@ pub struct ManagerConfig {
 
 /// The one writer of a storage. Reading needs none: see [`read_head`] and [`restore`].
 ///
+/// Open it once, then take checkpoints, one at a time, and restore as need be. Here all of it is
+/// done on the calling thread; to let another thread encode and write, call the holder's
+/// [`begin`](StateHolder::begin), [`step`](StateHolder::step) and
+/// [`take_capture`](StateHolder::take_capture), then [`publish`](Self::publish) there, and tell the
+/// holder how it went: [`commit`](StateHolder::commit) or [`abort`](StateHolder::abort).
+///
 /// ```
 /// use eventflux::{CheckpointManager, ManagerConfig, StateHolder};
 /// use eventflux_core::MemoryBackend;
