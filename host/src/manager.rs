@@ -107,15 +107,20 @@ impl<B: Backend> CheckpointManager<B> {
         Ok((encoded, published))
     }
 
-    /// Labels the state of a checkpoint, so that it is kept: a new checkpoint that holds the same.
+    /// Labels the state of a checkpoint, so that it is kept: a new checkpoint that holds the same,
+    /// as of the same time. If it was not the latest, the latest stays it.
     ///
     /// # Errors
     /// [`NoSuchCheckpoint`](eventflux_core::Error::NoSuchCheckpoint), those of the storage.
     pub fn savepoint(&mut self, selector: &Selector, label: &str) -> Result<CatalogEntry> {
         let object = selector.find(self.writer.head())?;
         let manifest = drive(ReadManifest::new(object), &mut self.backend)?;
-        let encoded = Republish::encode(&manifest, self.writer.next_object(), now_ms(), Some(label.into()))?;
-        Ok(self.publish_encoded(encoded)?.1.entry)
+        let mut encoded = Republish::encode(&manifest, self.writer.next_object(), Some(label.into()))?;
+        if self.writer.head().latest == Some(object.id) {
+            return Ok(self.publish_encoded(encoded)?.1.entry);
+        }
+        let publish = Publish::beside_latest(&mut self.writer, &mut encoded, self.config.retention)?;
+        Ok(drive(publish, &mut self.backend)?.entry)
     }
 
     /// Restores a checkpoint by its number.

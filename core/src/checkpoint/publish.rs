@@ -61,6 +61,30 @@ impl<'w> Publish<'w> {
     /// [`Error::Fenced`] if the checkpoint was not encoded for [`Writer::next_object`];
     /// [`Error::OverLimit`] if the storage holds more checkpoints than its head can name.
     pub fn new(writer: &'w mut Writer, checkpoint: &mut EncodedCheckpoint, retention: Retention) -> Result<Self> {
+        let id = checkpoint.manifest.object.id;
+        Self::with_latest(writer, checkpoint, retention, id)
+    }
+
+    /// As [`Publish::new`], but what was the latest checkpoint stays it: to label an older one
+    /// without going back to it.
+    ///
+    /// # Errors
+    /// As [`Publish::new`].
+    pub fn beside_latest(
+        writer: &'w mut Writer,
+        checkpoint: &mut EncodedCheckpoint,
+        retention: Retention,
+    ) -> Result<Self> {
+        let id = writer.head.latest.unwrap_or(checkpoint.manifest.object.id);
+        Self::with_latest(writer, checkpoint, retention, id)
+    }
+
+    fn with_latest(
+        writer: &'w mut Writer,
+        checkpoint: &mut EncodedCheckpoint,
+        retention: Retention,
+        latest: u64,
+    ) -> Result<Self> {
         let object = checkpoint.manifest.object;
         if object != writer.next_object() {
             return Err(Error::Fenced { held: object.generation, current: writer.head.generation });
@@ -69,7 +93,7 @@ impl<'w> Publish<'w> {
         let entry = CatalogEntry::new(&checkpoint.manifest, bytes.len() as u64);
         let mut next = writer.head.clone();
         next.entries.push(entry.clone());
-        next.latest = Some(object.id);
+        next.latest = Some(latest);
         next.next_id = object.id + 1;
         retain(&mut next, retention);
         let next_bytes = next.to_bytes();
@@ -187,21 +211,15 @@ impl Publish<'_> {
 pub struct Republish;
 
 impl Republish {
-    /// A checkpoint of `object`'s number that holds what `manifest` holds.
+    /// A checkpoint of `object`'s number that holds what `manifest` holds, as of the same time.
     ///
     /// # Errors
     /// [`Error::OverLimit`] for a label longer than [`LABEL_BYTES_MAX`].
-    pub fn encode(
-        manifest: &Manifest,
-        object: ObjectId,
-        created_ms: i64,
-        label: Option<String>,
-    ) -> Result<EncodedCheckpoint> {
+    pub fn encode(manifest: &Manifest, object: ObjectId, label: Option<String>) -> Result<EncodedCheckpoint> {
         check_label(label.as_deref())?;
         let mut next = manifest.clone();
         next.parent = Some(manifest.object.id);
         next.object = object;
-        next.created_ms = created_ms;
         next.label = label;
         next.sizes.delta_rows = 0;
         next.sizes.delta_raw = 0;

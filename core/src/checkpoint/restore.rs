@@ -20,13 +20,13 @@ use crate::state::{RestoreOptions, StateHolder, StateMap};
 /// Which checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
-    /// The newest published.
+    /// The one to go on from: the newest, unless an older one was labelled since.
     Latest,
     /// The one of this number.
     Id(u64),
     /// The newest of this label.
     Label(String),
-    /// The newest created at or before this time, milliseconds since 1970.
+    /// The newest by the time of its cut, at or before this time, milliseconds since 1970.
     Time(i64),
 }
 
@@ -36,14 +36,18 @@ impl Selector {
     /// # Errors
     /// [`Error::NoSuchCheckpoint`], which says what there is instead.
     pub fn find(&self, head: &Head) -> Result<ObjectId> {
-        let newest = |mut fits: Box<dyn FnMut(&crate::CatalogEntry) -> bool + '_>| {
-            head.entries.iter().rev().find(|entry| fits(entry)).map(|entry| entry.object)
-        };
         let found = match self {
             Selector::Latest => head.latest.and_then(|id| head.entry(id)).map(|entry| entry.object),
             Selector::Id(id) => head.entry(*id).map(|entry| entry.object),
-            Selector::Label(label) => newest(Box::new(move |entry| entry.label.as_ref() == Some(label))),
-            Selector::Time(time) => newest(Box::new(move |entry| entry.created_ms <= *time)),
+            Selector::Label(label) => {
+                let mut newest_first = head.entries.iter().rev();
+                newest_first.find(|entry| entry.label.as_ref() == Some(label)).map(|entry| entry.object)
+            }
+            // A savepoint of an older state has a high number, and the time of that state.
+            Selector::Time(time) => {
+                let before = head.entries.iter().filter(|entry| entry.created_ms <= *time);
+                before.max_by_key(|entry| (entry.created_ms, entry.object.id)).map(|entry| entry.object)
+            }
         };
         found.ok_or_else(|| self.not_found(head))
     }
@@ -59,7 +63,10 @@ impl Selector {
         let labels: Vec<&str> = head.entries.iter().filter_map(|entry| entry.label.as_deref()).collect();
         let mut available = match (ids.as_slice(), self) {
             ([], _) => String::from("the storage holds none"),
-            (_, Selector::Time(_)) => format!("the oldest was created at {} ms", head.entries[0].created_ms),
+            (_, Selector::Time(_)) => {
+                let oldest = head.entries.iter().map(|entry| entry.created_ms).min().unwrap_or_default();
+                format!("the oldest was created at {oldest} ms")
+            }
             _ => format!("there are: {}", ids.join(", ")),
         };
         if matches!(self, Selector::Label(_)) && !labels.is_empty() {

@@ -26,7 +26,7 @@ pub struct Head {
     pub generation: u64,
     /// Number the next checkpoint takes.
     pub next_id: u64,
-    /// Newest published checkpoint.
+    /// The checkpoint to go on from: the newest, unless an older one was labelled since.
     pub latest: Option<u64>,
     /// Checkpoints that can be restored, in the order of their numbers.
     pub entries: Vec<CatalogEntry>,
@@ -39,7 +39,7 @@ pub struct CatalogEntry {
     pub object: ObjectId,
     /// Checkpoint it builds on.
     pub parent: Option<u64>,
-    /// Time of creation, milliseconds since 1970.
+    /// Time of its cut, milliseconds since 1970; of a savepoint, that of the state it labels.
     pub created_ms: i64,
     /// Label, if it is a savepoint.
     pub label: Option<String>,

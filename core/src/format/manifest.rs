@@ -181,7 +181,8 @@ pub struct Manifest {
     pub object: ObjectId,
     /// Checkpoint it builds on.
     pub parent: Option<u64>,
-    /// Time of creation, milliseconds since 1970, by the writer's clock.
+    /// Time of its cut, milliseconds since 1970, by the writer's clock; of a savepoint, that of the
+    /// state it labels.
     pub created_ms: i64,
     /// Label, if it is a savepoint.
     pub label: Option<String>,

@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 use eventflux_core::definition::ApplicationDefinition;
 use eventflux_core::{
     Accumulator, AggregationState, Backend, BufferedEvent, CheckpointRequest, Compression, EncodedCheckpoint, Engine,
-    Event, Function, OpenWriter, PatternState, Progress, Publish, ReadManifest, Republish, Restore, RestoreOptions,
-    RestoredCheckpoint, Retention, Selector, StateDescriptor, StateHolder, StateKind, Value, WindowState, Writer,
-    drive,
+    Event, Function, Manifest, OpenWriter, PatternState, Progress, Publish, ReadManifest, Republish, Restore,
+    RestoreOptions, RestoredCheckpoint, Retention, Selector, StateDescriptor, StateHolder, StateKind, Value,
+    WindowState, Writer, drive,
 };
 use serde_json::Value as Json;
 
@@ -97,9 +97,12 @@ impl<'b> Recorder<'b> {
         let retention = Retention { max_retained: u32::MAX };
         let publish = Publish::new(&mut self.writer, &mut encoded, retention).unwrap();
         drive(publish, self.backend).unwrap();
-        let manifest = encoded.manifest();
-        self.points.insert(manifest.object.id, point(manifest_to_json(manifest), held));
+        self.record(encoded.manifest(), held);
         encoded
+    }
+
+    fn record(&mut self, manifest: &Manifest, held: Json) {
+        self.points.insert(manifest.object.id, point(manifest_to_json(manifest), held));
     }
 
     /// The savepoint of a checkpoint that exists.
@@ -107,9 +110,11 @@ impl<'b> Recorder<'b> {
         let object = Selector::Id(id).find(self.writer.head()).unwrap();
         let manifest = drive(ReadManifest::new(object), self.backend).unwrap();
         let next = self.writer.next_object();
-        let encoded = Republish::encode(&manifest, next, self.created_ms(), Some(label.into())).unwrap();
+        let mut encoded = Republish::encode(&manifest, next, Some(label.into())).unwrap();
         let held = self.points[&id]["states"].clone();
-        self.publish(encoded, held);
+        self.record(encoded.manifest(), held);
+        let retention = Retention { max_retained: u32::MAX };
+        drive(Publish::beside_latest(&mut self.writer, &mut encoded, retention).unwrap(), self.backend).unwrap();
     }
 
     fn restore(&mut self, holder: &mut StateHolder, id: u64) -> RestoredCheckpoint {
