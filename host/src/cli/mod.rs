@@ -15,6 +15,7 @@ mod savepoint;
 mod selector;
 mod storage;
 mod table;
+mod text;
 mod verify;
 
 use std::ffi::OsStr;
