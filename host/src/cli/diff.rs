@@ -16,6 +16,9 @@ use super::text::{changes, value_to_text};
 /// Differences shown of each state, unless told otherwise.
 const SHOWN: usize = 20;
 
+/// Changes shown of each key, such as its windows.
+const LINES_SHOWN: usize = 6;
+
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     #[command(flatten)]
@@ -142,8 +145,12 @@ impl StateDifference {
                 (None, new) => ('+', vec![(' ', value_to_text(&new.unwrap_or_default()))]),
             };
             text.push_str(&format!("  {sign} {name}\n"));
-            for (sign, line) in lines {
-                text.push_str(&format!("    {sign} {}\n", cut(&line, width() - 6)));
+            for (sign, line) in lines.iter().take(LINES_SHOWN) {
+                text.push_str(&format!("    {sign} {}\n", cut(line, width() - 6)));
+            }
+            let rest = lines.len().saturating_sub(LINES_SHOWN);
+            if rest > 0 {
+                text.push_str(&format!("      … and {} more changes of this key\n", number(rest as u64)));
             }
         }
         let rest = self.keys.len().saturating_sub(limit);

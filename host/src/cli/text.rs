@@ -8,6 +8,8 @@ use crate::clock::to_rfc3339;
 const DIGITS: i32 = 6;
 /// Members that are times, in milliseconds.
 const TIMES: [&str; 3] = ["window_start", "window_end", "timestamp"];
+/// Members that go in front of others.
+const FIRST: [&str; 5] = ["window_start", "window_end", "id", "timestamp", "results"];
 /// Members by which an item of a list is known when it changes.
 const IDENTITIES: [&str; 2] = ["window_start", "id"];
 
@@ -55,6 +57,11 @@ fn collect(path: &str, before: &Json, after: &Json, members: &mut Vec<String>, l
 /// Items that are gone, new, or, of those that have an identity, changed.
 fn collect_items(path: &str, old: &[Json], new: &[Json], lines: &mut Vec<(char, String)>) {
     let name = if path.is_empty() { String::new() } else { format!("{path}: ") };
+    // One that has no identity, and is the only one, is the same one.
+    let same = |a: &Json, b: &Json| match identity(a) {
+        Some(member) => a.get(member) == b.get(member),
+        None => a == b || old.len() == 1 && new.len() == 1,
+    };
     for item in old.iter().filter(|item| !new.iter().any(|other| same(item, other))) {
         lines.push(('-', format!("{name}{}", value_to_text(item))));
     }
@@ -63,22 +70,20 @@ fn collect_items(path: &str, old: &[Json], new: &[Json], lines: &mut Vec<(char, 
             None => lines.push(('+', format!("{name}{}", value_to_text(item)))),
             Some(before) => {
                 let changed = changes(before, item);
-                let known = IDENTITIES.into_iter().find(|member| item.get(*member).is_some());
-                let known = known.map(|known| format!("{known}: {}", member(known, &item[known]))).unwrap_or_default();
+                let known = identity(item).map(|known| format!("{known}: {}; ", member(known, &item[known])));
+                let name = format!("{name}{}", known.unwrap_or_default());
                 lines.extend(changed.into_iter().map(|(sign, text)| match sign {
-                    ' ' => ('~', format!("{name}{known}; {text}")),
-                    _ => (sign, format!("{known}; {text}")),
+                    ' ' => ('~', format!("{name}{text}")),
+                    _ => (sign, format!("{name}{text}")),
                 }));
             }
         }
     }
 }
 
-fn same(a: &Json, b: &Json) -> bool {
-    match IDENTITIES.into_iter().find(|member| a.get(*member).is_some()) {
-        Some(member) => a.get(member) == b.get(member),
-        None => a == b,
-    }
+/// The member by which an item is known.
+fn identity(item: &Json) -> Option<&'static str> {
+    IDENTITIES.into_iter().find(|member| item.get(*member).is_some())
 }
 
 fn nested(value: &Json) -> String {
@@ -93,8 +98,39 @@ fn nested(value: &Json) -> String {
 }
 
 fn members_to_text(members: &Map<String, Json>) -> String {
-    let members = members.iter().map(|(name, value)| format!("{name}: {}", member(name, value)));
+    if let Some(window) = window_to_text(members) {
+        return window;
+    }
+    let mut members: Vec<_> = members.iter().collect();
+    members.sort_by_key(|(name, _)| FIRST.iter().position(|first| first == name).unwrap_or(FIRST.len()));
+    // Events are many.
+    members.sort_by_key(|(name, _)| *name == "events");
+    let members = members.into_iter().map(|(name, value)| format!("{name}: {}", member(name, value)));
     members.collect::<Vec<_>>().join(", ")
+}
+
+/// A window by time: `2013-01-23T10:00:00Z +1h: flights: 2, mean_delay: -6.0`.
+fn window_to_text(members: &Map<String, Json>) -> Option<String> {
+    let (start, end) = (members.get("window_start")?.as_i64()?, members.get("window_end")?.as_i64()?);
+    let mut text = format!("{} +{}: ", member("window_start", &start.into()), length(end.saturating_sub(start)));
+    let mut rest = members.clone();
+    rest.retain(|name, _| !TIMES.contains(&name.as_str()));
+    if let Some(Json::Object(results)) = rest.get("results") {
+        text.push_str(&members_to_text(results));
+        rest.remove("results");
+        if !rest.is_empty() {
+            text.push_str(", ");
+        }
+    }
+    text.push_str(&members_to_text(&rest));
+    Some(text)
+}
+
+/// A length of time in its largest whole unit.
+fn length(ms: i64) -> String {
+    let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "m"), (1000, "s")];
+    let unit = units.into_iter().find(|(unit, _)| ms % unit == 0);
+    unit.map_or_else(|| format!("{ms}ms"), |(unit, name)| format!("{}{name}", ms / unit))
 }
 
 fn member(name: &str, value: &Json) -> String {
@@ -133,7 +169,10 @@ mod tests {
         let value = json!({ "n": 917, "mean": 229.276_619_099, "first": "a\"b", "none": null });
         assert_eq!(value_to_text(&value), r#"first: "a\"b", mean: 229.277, n: 917, none: null"#);
         let windows = json!([{ "window_start": 0, "results": { "n": 1, "x": 2.0 } }]);
-        assert_eq!(value_to_text(&windows), "[{results: {n: 1, x: 2.0}, window_start: 1970-01-01T00:00:00Z}]");
+        assert_eq!(value_to_text(&windows), "[{window_start: 1970-01-01T00:00:00Z, results: {n: 1, x: 2.0}}]");
+        let session =
+            json!([{ "events": [], "window_start": 0, "window_end": 5_400_000, "results": { "n": 1, "x": 2 } }]);
+        assert_eq!(value_to_text(&session), "[{1970-01-01T00:00:00Z +90m: n: 1, x: 2, events: []}]");
         let numbers = [0.0, 0.1, -0.123_456_789, 1234.5, 999_999.96, 1e-9, 1e300, 123_456_789.0];
         let texts = ["0.0", "0.1", "-0.12346", "1234.5", "1000000.0", "1.00000e-9", "1.00000e300", "123456789.0"];
         assert_eq!(numbers.map(rounded), texts);
@@ -148,11 +187,13 @@ mod tests {
         let window = |start: i64, n: u64| json!({ "window_start": start, "results": { "n": n } });
         let lines = changes(&json!([window(0, 1), window(1000, 1)]), &json!([window(1000, 2), window(2000, 1)]));
         let expected = [
-            ('-', "results: {n: 1}, window_start: 1970-01-01T00:00:00Z"),
+            ('-', "window_start: 1970-01-01T00:00:00Z, results: {n: 1}"),
             ('~', "window_start: 1970-01-01T00:00:01Z; n: 1 → 2"),
-            ('+', "results: {n: 1}, window_start: 1970-01-01T00:00:02Z"),
+            ('+', "window_start: 1970-01-01T00:00:02Z, results: {n: 1}"),
         ];
         assert_eq!(lines, expected.map(|(sign, text)| (sign, String::from(text))));
+        let only = |n: u64| json!([{ "results": { "n": n } }]);
+        assert_eq!(changes(&only(1), &only(2)), [('~', "n: 1 → 2".into())]);
         assert_eq!(changes(&json!("00"), &json!("01")), [(' ', "\"00\" → \"01\"".into())]);
         assert_eq!(changes(&json!(1), &json!(1)), []);
     }
