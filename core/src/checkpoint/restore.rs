@@ -1,11 +1,14 @@
 //! Restoring: which checkpoint, which sections, and the states from them. All or nothing.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
+
+use serde_json::Value as Json;
 
 use super::open::{ReadHead, ReadManifest};
 use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
@@ -335,7 +338,35 @@ fn check_schema(declared: &StateDescriptor, found: &StateDescriptor, options: &R
             found.version, declared.version
         ));
     }
-    changed(format!("it was `{}` and is now `{}`", found.description, declared.description))
+    changed(describe_change(&found.description, &declared.description))
+}
+
+/// What differs between two descriptions: of JSON objects, the members.
+fn describe_change(found: &str, declared: &str) -> String {
+    let mut members = Vec::new();
+    if let (Ok(found), Ok(declared)) = (serde_json::from_str(found), serde_json::from_str(declared)) {
+        collect_changes("", &found, &declared, &mut members);
+    }
+    if members.is_empty() { format!("it was `{found}` and is now `{declared}`") } else { members.join("; ") }
+}
+
+fn collect_changes(path: &str, found: &Json, declared: &Json, members: &mut Vec<String>) {
+    match (found, declared) {
+        (Json::Object(old), Json::Object(new)) => {
+            let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+            for name in names {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let member = |of: &serde_json::Map<String, Json>| of.get(name).cloned().unwrap_or_default();
+                collect_changes(&path, &member(old), &member(new), members);
+            }
+        }
+        _ if found == declared => {}
+        _ => members.push(match (found, declared) {
+            (Json::Null, _) => format!("`{path}` is new: {declared}"),
+            (_, Json::Null) => format!("`{path}` is gone: it was {found}"),
+            _ => format!("`{path}` was {found} and is now {declared}"),
+        }),
+    }
 }
 
 fn bases_of(bases: &[Base], state: u16) -> &[Base] {
@@ -346,4 +377,24 @@ fn bases_of(bases: &[Base], state: u16) -> &[Base] {
 
 fn base_of(bases: &[Base], group: u16) -> Option<&Base> {
     bases.get(bases.partition_point(|base| base.high <= group))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_description_is_told_by_its_members() {
+        let before = r#"{"name":"a","window":{"tumbling":3600000},"compute":{"n":"count"},"within":null}"#;
+        let after = r#"{"name":"a","window":{"tumbling":7200000},"compute":{"m":"count"},"within":5}"#;
+        assert_eq!(
+            describe_change(before, after),
+            "`compute.m` is new: \"count\"; `compute.n` is gone: it was \"count\"; \
+             `window.tumbling` was 3600000 and is now 7200000; `within` is new: 5"
+        );
+        assert_eq!(describe_change("u32", "u64"), "it was `u32` and is now `u64`");
+        // Only the order has changed.
+        let (ab, ba) = (r#"{"a":1,"b":2}"#, r#"{"b":2,"a":1}"#);
+        assert_eq!(describe_change(ab, ba), format!("it was `{ab}` and is now `{ba}`"));
+    }
 }
