@@ -9,7 +9,46 @@ use crate::error::Result;
 
 /// A storage of checkpoint objects and one head record.
 ///
-/// Methods block. Callers that cannot block drive the [`Procedure`]s themselves.
+/// Methods block. Callers that cannot block drive the [`Procedure`]s themselves. What a backend
+/// may rely on: an object is put once under its name, and nobody needs an object that no head
+/// names. One that wraps another is the place for faults, delays and counts:
+///
+/// ```
+/// use eventflux_core::{Backend, ByteRange, MemoryBackend, ObjectInfo, OpenWriter, Result, drive};
+///
+/// /// Counts the bytes put.
+/// struct Counting<B> {
+///     inner: B,
+///     bytes: usize,
+/// }
+///
+/// impl<B: Backend> Backend for Counting<B> {
+///     fn put(&mut self, object: &str, bytes: &[u8]) -> Result<()> {
+///         self.bytes += bytes.len();
+///         self.inner.put(object, bytes)
+///     }
+///     fn read(&mut self, object: &str, range: ByteRange) -> Result<Option<Vec<u8>>> {
+///         self.inner.read(object, range)
+///     }
+///     fn list(&mut self) -> Result<Vec<ObjectInfo>> {
+///         self.inner.list()
+///     }
+///     fn delete(&mut self, object: &str) -> Result<()> {
+///         self.inner.delete(object)
+///     }
+///     fn read_head(&mut self) -> Result<Option<Vec<u8>>> {
+///         self.inner.read_head()
+///     }
+///     fn swap_head(&mut self, expected: Option<&[u8]>, new: &[u8]) -> Result<bool> {
+///         self.inner.swap_head(expected, new)
+///     }
+/// }
+///
+/// let mut storage = Counting { inner: MemoryBackend::new(), bytes: 0 };
+/// drive(OpenWriter::new(), &mut storage)?;
+/// assert_eq!(storage.bytes, 0); // The head is no object.
+/// # Ok::<(), eventflux_core::Error>(())
+/// ```
 pub trait Backend {
     /// Writes an object. When it returns, the object is durable, whole, under its name; if it
     /// fails, the name has what it had before, or the object. Names are written once.

@@ -3,6 +3,9 @@
 
 extern crate alloc;
 
+#[cfg(not(feature = "alloc"))]
+compile_error!("this release needs the feature `alloc`; states without an allocator come with a later one");
+
 mod backend;
 mod bytes;
 mod checkpoint;

@@ -4,8 +4,6 @@ use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::fmt;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-
 use crate::bytes::{SmallBytes, heap_chunk_bytes};
 
 /// One field of an event.
@@ -19,7 +17,7 @@ use crate::bytes::{SmallBytes, heap_chunk_bytes};
 /// assert!(Value::Null < Value::from(false) && Value::from(3) < Value::from(3.5));
 /// assert_eq!(Value::from(2), Value::from(2.0));
 /// ```
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default)]
 pub enum Value {
     /// No value.
     #[default]
@@ -29,7 +27,7 @@ pub enum Value {
     /// A whole number.
     Int(i64),
     /// A number in double precision. Encoded with one NaN and one zero.
-    Float(#[serde(serialize_with = "serialize_canonical")] f64),
+    Float(f64),
     /// Text.
     Str(Text),
 }
@@ -41,7 +39,7 @@ const _: () = assert!(size_of::<Value>() == 24);
 pub struct Text(SmallBytes);
 
 /// One event: its time in milliseconds since 1970 (UTC), and a value for each field of the stream.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Event {
     /// Event time, milliseconds since 1970-01-01T00:00Z.
     pub timestamp: i64,
@@ -50,7 +48,7 @@ pub struct Event {
 }
 
 /// An event that a state keeps, with its place in the input.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct BufferedEvent {
     /// Number of the event in the input, from 0: breaks ties of time.
     pub sequence: u64,
@@ -224,18 +222,6 @@ impl fmt::Debug for Text {
     }
 }
 
-impl Serialize for Text {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.as_str())
-    }
-}
-
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <&str>::deserialize(deserializer).map(Text::new)
-    }
-}
-
 impl Event {
     /// An event at a time, with a value for each field.
     #[must_use]
@@ -291,19 +277,18 @@ pub(crate) fn varint_len(number: u64) -> usize {
     (70 - (number | 1).leading_zeros() as usize) / 7
 }
 
+/// Bits of the one NaN; `f64::NAN` does not promise any.
+const NAN_BITS: u64 = 0x7ff8_0000_0000_0000;
+
 /// The one NaN and the one zero.
 pub(crate) fn canonical(float: f64) -> f64 {
     if float.is_nan() {
-        f64::NAN
+        f64::from_bits(NAN_BITS)
     } else if float == 0.0 {
         0.0
     } else {
         float
     }
-}
-
-pub(crate) fn serialize_canonical<S: Serializer>(float: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_f64(canonical(*float))
 }
 
 /// Exact comparison; `float` is not NaN.
@@ -378,12 +363,5 @@ mod tests {
             let bytes = postcard::to_allocvec(&value).unwrap();
             assert_eq!(value.footprint().encoded, bytes.len() as u64, "{value:?}");
         }
-    }
-
-    #[test]
-    fn nan_and_zero_have_one_encoding() {
-        let bytes = |float: f64| postcard::to_allocvec(&Value::Float(float)).unwrap();
-        assert_eq!(bytes(-0.0), bytes(0.0));
-        assert_eq!(bytes(f64::from_bits(0xfff8_0000_0000_0001)), bytes(f64::NAN));
     }
 }

@@ -21,6 +21,12 @@ pub struct ManagerConfig {
 
 /// The one writer of a storage. Reading needs none: see [`read_head`] and [`restore`].
 ///
+/// Open it once, then take checkpoints, one at a time, and restore as need be. Here all of it is
+/// done on the calling thread; to let another thread encode and write, call the holder's
+/// [`begin`](StateHolder::begin), [`step`](StateHolder::step) and
+/// [`take_capture`](StateHolder::take_capture), then [`publish`](Self::publish) there, and tell the
+/// holder how it went: [`commit`](StateHolder::commit) or [`abort`](StateHolder::abort).
+///
 /// ```
 /// use eventflux::{CheckpointManager, ManagerConfig, StateHolder};
 /// use eventflux_core::MemoryBackend;
@@ -101,15 +107,20 @@ impl<B: Backend> CheckpointManager<B> {
         Ok((encoded, published))
     }
 
-    /// Labels the state of a checkpoint, so that it is kept: a new checkpoint that holds the same.
+    /// Labels the state of a checkpoint, so that it is kept: a new checkpoint that holds the same,
+    /// as of the same time. If it was not the latest, the latest stays it.
     ///
     /// # Errors
     /// [`NoSuchCheckpoint`](eventflux_core::Error::NoSuchCheckpoint), those of the storage.
     pub fn savepoint(&mut self, selector: &Selector, label: &str) -> Result<CatalogEntry> {
         let object = selector.find(self.writer.head())?;
         let manifest = drive(ReadManifest::new(object), &mut self.backend)?;
-        let encoded = Republish::encode(&manifest, self.writer.next_object(), now_ms(), Some(label.into()));
-        Ok(self.publish_encoded(encoded)?.1.entry)
+        let mut encoded = Republish::encode(&manifest, self.writer.next_object(), Some(label.into()))?;
+        if self.writer.head().latest == Some(object.id) {
+            return Ok(self.publish_encoded(encoded)?.1.entry);
+        }
+        let publish = Publish::beside_latest(&mut self.writer, &mut encoded, self.config.retention)?;
+        Ok(drive(publish, &mut self.backend)?.entry)
     }
 
     /// Restores a checkpoint by its number.

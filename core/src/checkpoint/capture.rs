@@ -70,7 +70,8 @@ impl Capture {
     /// Deterministic: the same states, the same lineage and the same request give the same bytes.
     ///
     /// # Errors
-    /// [`Error::OverLimit`] for a section beyond [`SECTION_RAW_BYTES_MAX`].
+    /// [`Error::OverLimit`] for a section beyond [`SECTION_RAW_BYTES_MAX`], or a manifest beyond
+    /// [`MANIFEST_BYTES_MAX`](crate::limits::MANIFEST_BYTES_MAX).
     pub fn into_object(self, object: ObjectId, compression: Compression) -> Result<EncodedCheckpoint> {
         let mut assembly = Assembly {
             object: Vec::from(object::header(object)),
@@ -120,7 +121,7 @@ impl Capture {
         manifest.sizes.restore_raw = manifest.sections().iter().map(|section| section.raw).sum();
         let base_cost = sizes.base_raw.saturating_sub(dirty_in_bases);
         (manifest.credit, manifest.reserve) = settle_credit(parent, &manifest, base_cost);
-        object::append_manifest(&mut assembly.object, &manifest);
+        object::append_manifest(&mut assembly.object, &manifest)?;
         let manifest = Arc::new(manifest);
         Ok(EncodedCheckpoint { lineage: Lineage::new(Arc::clone(&manifest)), manifest, bytes: assembly.object })
     }

@@ -98,7 +98,17 @@ pub enum Step<T> {
 /// A piece of work made of reads and writes that the caller does.
 ///
 /// Call [`poll_request`](Self::poll_request); if it answers a request, do it, call
-/// [`handle_response`](Self::handle_response) with the outcome, and poll again.
+/// [`handle_response`](Self::handle_response) with the outcome, and poll again. An error ends it.
+/// [`drive`](crate::drive) does so over a [`Backend`](crate::Backend).
+///
+/// ```
+/// use eventflux_core::{Procedure, ReadHead, Request, Response, Step};
+/// let mut read = ReadHead::new();
+/// assert!(matches!(read.poll_request()?, Step::Request(Request::ReadHead)));
+/// read.handle_response(Response::Head(None))?;
+/// assert!(matches!(read.poll_request()?, Step::Done(None)));
+/// # Ok::<(), eventflux_core::Error>(())
+/// ```
 pub trait Procedure {
     /// What it comes to.
     type Output;

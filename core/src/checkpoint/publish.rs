@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::format::head::{CatalogEntry, HEAD_NAME, Head};
 use crate::format::manifest::{Manifest, ObjectId};
 use crate::format::object::{append_manifest, header};
+use crate::limits::{HEAD_BYTES_MAX, LABEL_BYTES_MAX};
 
 /// A published checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +58,33 @@ impl<'w> Publish<'w> {
     /// Begins to publish; takes the bytes out of the checkpoint.
     ///
     /// # Errors
-    /// [`Error::Fenced`] if the checkpoint was not encoded for [`Writer::next_object`].
+    /// [`Error::Fenced`] if the checkpoint was not encoded for [`Writer::next_object`];
+    /// [`Error::OverLimit`] if the storage holds more checkpoints than its head can name.
     pub fn new(writer: &'w mut Writer, checkpoint: &mut EncodedCheckpoint, retention: Retention) -> Result<Self> {
+        let id = checkpoint.manifest.object.id;
+        Self::with_latest(writer, checkpoint, retention, id)
+    }
+
+    /// As [`Publish::new`], but what was the latest checkpoint stays it: to label an older one
+    /// without going back to it.
+    ///
+    /// # Errors
+    /// As [`Publish::new`].
+    pub fn beside_latest(
+        writer: &'w mut Writer,
+        checkpoint: &mut EncodedCheckpoint,
+        retention: Retention,
+    ) -> Result<Self> {
+        let id = writer.head.latest.unwrap_or(checkpoint.manifest.object.id);
+        Self::with_latest(writer, checkpoint, retention, id)
+    }
+
+    fn with_latest(
+        writer: &'w mut Writer,
+        checkpoint: &mut EncodedCheckpoint,
+        retention: Retention,
+        latest: u64,
+    ) -> Result<Self> {
         let object = checkpoint.manifest.object;
         if object != writer.next_object() {
             return Err(Error::Fenced { held: object.generation, current: writer.head.generation });
@@ -67,10 +93,17 @@ impl<'w> Publish<'w> {
         let entry = CatalogEntry::new(&checkpoint.manifest, bytes.len() as u64);
         let mut next = writer.head.clone();
         next.entries.push(entry.clone());
-        next.latest = Some(object.id);
+        next.latest = Some(latest);
         next.next_id = object.id + 1;
         retain(&mut next, retention);
         let next_bytes = next.to_bytes();
+        if next_bytes.len() as u64 > HEAD_BYTES_MAX {
+            return Err(Error::OverLimit {
+                what: "bytes of the head",
+                found: next_bytes.len() as u64,
+                limit: HEAD_BYTES_MAX,
+            });
+        }
         Ok(Publish {
             writer,
             object: object.name(),
@@ -178,13 +211,15 @@ impl Publish<'_> {
 pub struct Republish;
 
 impl Republish {
-    /// A checkpoint of `object`'s number that holds what `manifest` holds.
-    #[must_use]
-    pub fn encode(manifest: &Manifest, object: ObjectId, created_ms: i64, label: Option<String>) -> EncodedCheckpoint {
+    /// A checkpoint of `object`'s number that holds what `manifest` holds, as of the same time.
+    ///
+    /// # Errors
+    /// [`Error::OverLimit`] for a label longer than [`LABEL_BYTES_MAX`].
+    pub fn encode(manifest: &Manifest, object: ObjectId, label: Option<String>) -> Result<EncodedCheckpoint> {
+        check_label(label.as_deref())?;
         let mut next = manifest.clone();
         next.parent = Some(manifest.object.id);
         next.object = object;
-        next.created_ms = created_ms;
         next.label = label;
         next.sizes.delta_rows = 0;
         next.sizes.delta_raw = 0;
@@ -193,8 +228,17 @@ impl Republish {
         next.sizes.stored = 0;
         next.sizes.dirty = 0;
         let mut bytes = Vec::from(header(object));
-        append_manifest(&mut bytes, &next);
+        append_manifest(&mut bytes, &next)?;
         let manifest = Arc::new(next);
-        EncodedCheckpoint { lineage: super::Lineage::new(Arc::clone(&manifest)), manifest, bytes }
+        Ok(EncodedCheckpoint { lineage: super::Lineage::new(Arc::clone(&manifest)), manifest, bytes })
     }
+}
+
+/// Refuses a label longer than [`LABEL_BYTES_MAX`].
+fn check_label(label: Option<&str>) -> Result<()> {
+    let found = label.map_or(0, str::len) as u64;
+    if found > LABEL_BYTES_MAX as u64 {
+        return Err(Error::OverLimit { what: "length of a label", found, limit: LABEL_BYTES_MAX as u64 });
+    }
+    Ok(())
 }

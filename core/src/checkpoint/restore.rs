@@ -1,17 +1,21 @@
 //! Restoring: which checkpoint, which sections, and the states from them. All or nothing.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::Range;
+
+use serde_json::Value as Json;
 
 use super::open::{ReadHead, ReadManifest};
 use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
 use crate::error::{Error, Result};
 use crate::format::Malformed;
 use crate::format::head::Head;
-use crate::format::manifest::{Base, Manifest, ObjectId, StateDescriptor};
+use crate::format::manifest::{Base, Delta, Manifest, ObjectId, StateDescriptor};
 use crate::format::rows::{Form, read_rows};
 use crate::format::section::{SectionRef, read_section};
 use crate::state::{RestoreOptions, StateHolder, StateMap};
@@ -19,13 +23,13 @@ use crate::state::{RestoreOptions, StateHolder, StateMap};
 /// Which checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selector {
-    /// The newest published.
+    /// The one to go on from: the newest, unless an older one was labelled since.
     Latest,
     /// The one of this number.
     Id(u64),
     /// The newest of this label.
     Label(String),
-    /// The newest created at or before this time, milliseconds since 1970.
+    /// The newest by the time of its cut, at or before this time, milliseconds since 1970.
     Time(i64),
 }
 
@@ -35,14 +39,18 @@ impl Selector {
     /// # Errors
     /// [`Error::NoSuchCheckpoint`], which says what there is instead.
     pub fn find(&self, head: &Head) -> Result<ObjectId> {
-        let newest = |mut fits: Box<dyn FnMut(&crate::CatalogEntry) -> bool + '_>| {
-            head.entries.iter().rev().find(|entry| fits(entry)).map(|entry| entry.object)
-        };
         let found = match self {
             Selector::Latest => head.latest.and_then(|id| head.entry(id)).map(|entry| entry.object),
             Selector::Id(id) => head.entry(*id).map(|entry| entry.object),
-            Selector::Label(label) => newest(Box::new(move |entry| entry.label.as_ref() == Some(label))),
-            Selector::Time(time) => newest(Box::new(move |entry| entry.created_ms <= *time)),
+            Selector::Label(label) => {
+                let mut newest_first = head.entries.iter().rev();
+                newest_first.find(|entry| entry.label.as_ref() == Some(label)).map(|entry| entry.object)
+            }
+            // A savepoint of an older state has a high number, and the time of that state.
+            Selector::Time(time) => {
+                let before = head.entries.iter().filter(|entry| entry.created_ms <= *time);
+                before.max_by_key(|entry| (entry.created_ms, entry.object.id)).map(|entry| entry.object)
+            }
         };
         found.ok_or_else(|| self.not_found(head))
     }
@@ -58,7 +66,10 @@ impl Selector {
         let labels: Vec<&str> = head.entries.iter().filter_map(|entry| entry.label.as_deref()).collect();
         let mut available = match (ids.as_slice(), self) {
             ([], _) => String::from("the storage holds none"),
-            (_, Selector::Time(_)) => format!("the oldest was created at {} ms", head.entries[0].created_ms),
+            (_, Selector::Time(_)) => {
+                let oldest = head.entries.iter().map(|entry| entry.created_ms).min().unwrap_or_default();
+                format!("the oldest was created at {oldest} ms")
+            }
             _ => format!("there are: {}", ids.join(", ")),
         };
         if matches!(self, Selector::Label(_)) && !labels.is_empty() {
@@ -100,6 +111,16 @@ struct Sections {
     maps: Vec<StateMap>,
     /// Number of the next section: bases, then deltas.
     next: usize,
+}
+
+/// A section to read.
+struct Wanted<'a> {
+    state: u16,
+    /// Key groups it covers.
+    groups: Range<u16>,
+    /// Checkpoint of a delta; `None` is a base.
+    delta: Option<u64>,
+    section: &'a SectionRef,
 }
 
 impl<'h> Restore<'h> {
@@ -180,23 +201,26 @@ impl Sections {
         Ok(Sections { manifest, places, maps, next: 0 })
     }
 
-    /// The next section that is wanted: its state, the first checkpoint it must be newer than for
-    /// each key group, and where it is.
-    fn section(&self) -> Option<(u16, Option<u64>, &SectionRef)> {
+    /// The next section that is wanted.
+    fn section(&self) -> Option<Wanted<'_>> {
         let bases = &self.manifest.bases;
-        match bases.get(self.next) {
-            Some(base) => base.section.as_ref().map(|section| (base.state, None, section)),
-            None => {
-                let delta = self.manifest.deltas.get(self.next - bases.len())?;
-                Some((delta.state, Some(delta.checkpoint), &delta.section))
+        Some(match bases.get(self.next) {
+            Some(base) => {
+                let section = base.section.as_ref()?;
+                Wanted { state: base.state, groups: base.low..base.high, delta: None, section }
             }
-        }
+            None => {
+                let Delta { state, low, high, checkpoint, section, .. } =
+                    self.manifest.deltas.get(self.next - bases.len())?;
+                Wanted { state: *state, groups: *low..*high, delta: Some(*checkpoint), section }
+            }
+        })
     }
 
     fn poll_request(&mut self) -> Option<Request> {
         let count = self.manifest.bases.len() + self.manifest.deltas.len();
         while self.next < count {
-            if let Some((state, _, section)) = self.section()
+            if let Some(Wanted { state, section, .. }) = self.section()
                 && self.places[usize::from(state)].is_some()
             {
                 let object = self.manifest.objects[section.object as usize].name();
@@ -209,7 +233,9 @@ impl Sections {
     }
 
     fn handle_response(&mut self, response: Response) -> Result<()> {
-        let Some((state, delta, section)) = self.section() else { return Err(unexpected("restore", "")) };
+        let Some(Wanted { state, groups, delta, section }) = self.section() else {
+            return Err(unexpected("restore", ""));
+        };
         let object = self.manifest.objects[section.object as usize].name();
         let stored = match response {
             Response::Bytes(Some(bytes)) => bytes,
@@ -226,6 +252,7 @@ impl Sections {
         };
         let map = map.any_mut();
         read_rows(&raw, |row| match delta {
+            _ if !groups.contains(&row.group) => Err(Malformed::new("a row of a key group the section does not cover")),
             None if row.form == Form::Whole => map.restore_row(row),
             None => Err(Malformed::new("a base with a row that is not whole")),
             // A newer base has this change already.
@@ -311,7 +338,35 @@ fn check_schema(declared: &StateDescriptor, found: &StateDescriptor, options: &R
             found.version, declared.version
         ));
     }
-    changed(format!("it was `{}` and is now `{}`", found.description, declared.description))
+    changed(describe_change(&found.description, &declared.description))
+}
+
+/// What differs between two descriptions: of JSON objects, the members.
+fn describe_change(found: &str, declared: &str) -> String {
+    let mut members = Vec::new();
+    if let (Ok(found), Ok(declared)) = (serde_json::from_str(found), serde_json::from_str(declared)) {
+        collect_changes("", &found, &declared, &mut members);
+    }
+    if members.is_empty() { format!("it was `{found}` and is now `{declared}`") } else { members.join("; ") }
+}
+
+fn collect_changes(path: &str, found: &Json, declared: &Json, members: &mut Vec<String>) {
+    match (found, declared) {
+        (Json::Object(old), Json::Object(new)) => {
+            let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+            for name in names {
+                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
+                let member = |of: &serde_json::Map<String, Json>| of.get(name).cloned().unwrap_or_default();
+                collect_changes(&path, &member(old), &member(new), members);
+            }
+        }
+        _ if found == declared => {}
+        _ => members.push(match (found, declared) {
+            (Json::Null, _) => format!("`{path}` is new: {declared}"),
+            (_, Json::Null) => format!("`{path}` is gone: it was {found}"),
+            _ => format!("`{path}` was {found} and is now {declared}"),
+        }),
+    }
 }
 
 fn bases_of(bases: &[Base], state: u16) -> &[Base] {
@@ -322,4 +377,24 @@ fn bases_of(bases: &[Base], state: u16) -> &[Base] {
 
 fn base_of(bases: &[Base], group: u16) -> Option<&Base> {
     bases.get(bases.partition_point(|base| base.high <= group))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_description_is_told_by_its_members() {
+        let before = r#"{"name":"a","window":{"tumbling":3600000},"compute":{"n":"count"},"within":null}"#;
+        let after = r#"{"name":"a","window":{"tumbling":7200000},"compute":{"m":"count"},"within":5}"#;
+        assert_eq!(
+            describe_change(before, after),
+            "`compute.m` is new: \"count\"; `compute.n` is gone: it was \"count\"; \
+             `window.tumbling` was 3600000 and is now 7200000; `within` is new: 5"
+        );
+        assert_eq!(describe_change("u32", "u64"), "it was `u32` and is now `u64`");
+        // Only the order has changed.
+        let (ab, ba) = (r#"{"a":1,"b":2}"#, r#"{"b":2,"a":1}"#);
+        assert_eq!(describe_change(ab, ba), format!("it was `{ab}` and is now `{ba}`"));
+    }
 }

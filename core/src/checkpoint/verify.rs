@@ -36,7 +36,7 @@ pub struct VerifyReport {
     pub findings: Vec<Finding>,
     /// Objects that no checkpoint needs: left by a crash, harmless, deleted by pruning.
     pub unneeded: Vec<String>,
-    /// Newest checkpoint that is whole.
+    /// Newest checkpoint that is whole: the latest, if it is.
     pub newest_whole: Option<u64>,
 }
 
@@ -111,7 +111,10 @@ impl Verify {
     fn finish(&mut self) -> VerifyReport {
         let mut report = core::mem::take(&mut self.report);
         let broken = |id: &u64| report.findings.iter().any(|finding| finding.checkpoints.contains(id));
-        report.newest_whole = self.head.entries.iter().rev().map(|entry| entry.object.id).find(|id| !broken(id));
+        let whole = self.head.entries.iter().filter(|entry| !broken(&entry.object.id));
+        report.newest_whole = whole
+            .max_by_key(|entry| (Some(entry.object.id) == self.head.latest, entry.created_ms, entry.object.id))
+            .map(|entry| entry.object.id);
         report
     }
 }

@@ -9,9 +9,11 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::Malformed;
+use super::value::serialize_canonical;
 use crate::state::{Accumulator, DistinctValues, MedianValues};
-use crate::value::{Value, serialize_canonical};
+use crate::value::Value;
 
+/// An accumulator as it is written. The order of the variants is the format.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum AccumulatorRow {
     Count(u64),

@@ -1,7 +1,7 @@
 //! The head: the one record that changes. It says which checkpoints exist and who may write.
 //!
-//! Magic `EFXH`, format version (u16), 0 (u16), the record in postcard, XXH3 of all before it (u64,
-//! little-endian).
+//! Magic `EFXH`, format version (u16), 0 (u16), the record in postcard, XXH3 of all before it (u64);
+//! little-endian. Magic, version and hash keep their places in every version.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::manifest::{CheckpointSizes, Manifest, ObjectId};
 use super::{FORMAT_VERSION, append, hash64, read_all};
 use crate::error::{Error, Result};
+use crate::limits::HEAD_BYTES_MAX;
 
 const MAGIC: &[u8; 4] = b"EFXH";
 const PREFIX_BYTES: usize = 8;
@@ -25,7 +26,7 @@ pub struct Head {
     pub generation: u64,
     /// Number the next checkpoint takes.
     pub next_id: u64,
-    /// Newest published checkpoint.
+    /// The checkpoint to go on from: the newest, unless an older one was labelled since.
     pub latest: Option<u64>,
     /// Checkpoints that can be restored, in the order of their numbers.
     pub entries: Vec<CatalogEntry>,
@@ -38,7 +39,7 @@ pub struct CatalogEntry {
     pub object: ObjectId,
     /// Checkpoint it builds on.
     pub parent: Option<u64>,
-    /// Time of creation, milliseconds since 1970.
+    /// Time of its cut, milliseconds since 1970; of a savepoint, that of the state it labels.
     pub created_ms: i64,
     /// Label, if it is a savepoint.
     pub label: Option<String>,
@@ -106,20 +107,31 @@ impl Head {
     }
 
     /// Reads and checks a head record.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`]; [`Error::VersionTooNew`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let damaged = |reason: &str| Error::damaged(HEAD_NAME, "record", reason);
         if bytes.len() < PREFIX_BYTES + HASH_BYTES || &bytes[..4] != MAGIC {
             return Err(damaged("it is not a head record, or cut short"));
         }
+        if bytes.len() as u64 > HEAD_BYTES_MAX {
+            return Err(damaged("it is too long"));
+        }
         let (covered, hash) = bytes.split_at(bytes.len() - HASH_BYTES);
         if hash64(covered).to_le_bytes() != hash {
             return Err(damaged("it does not match its hash"));
         }
-        let version = u16::from_le_bytes([covered[4], covered[5]]);
-        if version > FORMAT_VERSION {
-            return Err(Error::VersionTooNew { object: HEAD_NAME.into(), found: version, newest: FORMAT_VERSION });
+        let head: Head = match u16::from_le_bytes([covered[4], covered[5]]) {
+            0 => return Err(damaged("there is no format version 0")),
+            1 => read_all(&covered[PREFIX_BYTES..]).map_err(|malformed| damaged(&malformed.0))?,
+            found => {
+                return Err(Error::VersionTooNew { object: HEAD_NAME.into(), found, newest: FORMAT_VERSION });
+            }
+        };
+        if covered[6..PREFIX_BYTES] != [0; 2] {
+            return Err(damaged("reserved bytes are not zero"));
         }
-        let head: Head = read_all(&covered[PREFIX_BYTES..]).map_err(|malformed| damaged(&malformed.0))?;
         if head.entries.windows(2).any(|pair| pair[0].object.id >= pair[1].object.id) {
             return Err(damaged("checkpoints out of order"));
         }
@@ -130,5 +142,33 @@ impl Head {
     #[must_use]
     pub fn entry(&self, id: u64) -> Option<&CatalogEntry> {
         self.entries.iter().find(|entry| entry.object.id == id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A head, changed before its hash is taken.
+    fn read(change: impl FnOnce(&mut Vec<u8>)) -> Result<Head> {
+        let head = Head { generation: 3, ..Head::default() };
+        let mut bytes = head.to_bytes();
+        bytes.truncate(bytes.len() - HASH_BYTES);
+        change(&mut bytes);
+        let hash = hash64(&bytes);
+        bytes.extend_from_slice(&hash.to_le_bytes());
+        Head::from_bytes(&bytes)
+    }
+
+    #[test]
+    fn a_newer_version_is_told_from_damage() {
+        assert_eq!(read(|_| ()).unwrap().generation, 3);
+        let newer = read(|bytes| bytes.splice(4.., [2, 0, 1, 1, 0xff]).for_each(drop));
+        assert_eq!(newer, Err(Error::VersionTooNew { object: HEAD_NAME.into(), found: 2, newest: FORMAT_VERSION }));
+        for (at, value, reason) in [(4, 0, "version 0"), (6, 1, "reserved"), (8, 0x83, "record")] {
+            let error = read(|bytes| bytes[at] = value).unwrap_err();
+            assert!(error.is_damage() && alloc::format!("{error}").contains(reason), "{error}");
+        }
+        assert!(read(|bytes| bytes.push(0)).unwrap_err().is_damage());
     }
 }

@@ -10,7 +10,7 @@ use super::section::SectionRef;
 use super::{Malformed, append, read_all};
 use crate::limits::{KEY_GROUPS_MAX, STATES_MAX};
 
-/// What kind of state a name stands for.
+/// What kind of state a name stands for. The order of the variants is the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StateKind {
     /// Plain keyed values.
@@ -181,7 +181,8 @@ pub struct Manifest {
     pub object: ObjectId,
     /// Checkpoint it builds on.
     pub parent: Option<u64>,
-    /// Time of creation, milliseconds since 1970, by the writer's clock.
+    /// Time of its cut, milliseconds since 1970, by the writer's clock; of a savepoint, that of the
+    /// state it labels.
     pub created_ms: i64,
     /// Label, if it is a savepoint.
     pub label: Option<String>,
@@ -266,6 +267,19 @@ impl Manifest {
         }
         deltas.append(&mut self.deltas);
         self.deltas = deltas;
+        self.check_order()
+    }
+
+    /// Deltas are applied one after the other: each must be as old as the next, or older.
+    fn check_order(&self) -> Result<(), Malformed> {
+        let newest = self.deltas.last().map_or(0, |delta| delta.checkpoint);
+        let bases_are_newer = self.bases.iter().any(|base| base.checkpoint > self.object.id);
+        if bases_are_newer || newest > self.object.id {
+            return Err(Malformed::new("a section is newer than its checkpoint"));
+        }
+        if !self.deltas.is_sorted_by_key(|delta| delta.checkpoint) {
+            return Err(Malformed::new("deltas out of order"));
+        }
         Ok(())
     }
 
@@ -285,32 +299,29 @@ impl Manifest {
         if groups == 0 || groups > KEY_GROUPS_MAX || manifest.states.len() > STATES_MAX {
             return Err(Malformed::new("number of key groups or states out of range"));
         }
-        let sections = manifest.sections().into_iter().chain(manifest.pages.iter().map(|page| &page.section));
-        let mut ranges = manifest
-            .bases
-            .iter()
-            .map(|base| (base.state, base.low, base.high))
-            .chain(manifest.deltas.iter().map(|delta| (delta.state, delta.low, delta.high)));
-        if ranges.any(|(state, low, high)| usize::from(state) >= manifest.states.len() || low >= high || high > groups)
-        {
+        let bases = manifest.bases.iter().map(|base| (base.state, base.low, base.high));
+        let deltas = manifest.deltas.iter().map(|delta| (delta.state, delta.low, delta.high));
+        let is_wrong = |(state, low, high)| usize::from(state) >= manifest.states.len() || low >= high || high > groups;
+        if bases.chain(deltas).any(is_wrong) {
             return Err(Malformed::new("a section names a state or key group that is not there"));
         }
-        let mut sections = sections;
+        let pages = manifest.pages.iter().map(|page| &page.section);
+        let mut sections = manifest.sections().into_iter().chain(pages);
         if sections.any(|section| section.object as usize >= manifest.objects.len()) {
             return Err(Malformed::new("a section names an object that is not there"));
         }
-        for state in 0..manifest.states.len() {
-            let mut next = 0;
-            for base in manifest.bases.iter().filter(|base| usize::from(base.state) == state) {
-                if base.low != next {
-                    return Err(Malformed::new("the bases do not cover each key group once"));
-                }
-                next = base.high;
+        // By state, then key group: each base begins where the one before ends.
+        let mut next = (0, 0);
+        for base in &manifest.bases {
+            if (base.state, base.low) != next {
+                return Err(Malformed::new("the bases do not cover each key group once, in order"));
             }
-            if next != groups {
-                return Err(Malformed::new("the bases do not cover each key group once"));
-            }
+            next = if base.high == groups { (base.state + 1, 0) } else { (base.state, base.high) };
         }
+        if (usize::from(next.0), next.1) != (manifest.states.len(), 0) {
+            return Err(Malformed::new("the bases do not cover each key group once, in order"));
+        }
+        manifest.check_order()?;
         Ok(manifest)
     }
 
@@ -365,5 +376,71 @@ impl<'a> ObjectTable<'a> {
             taken.push(self.of[object as usize]);
             taken.len() as u32 - 1
         })
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::super::section::{Compression, append_section};
+    use super::*;
+
+    /// A manifest of one state without rows.
+    pub(crate) fn empty_manifest(object: ObjectId) -> Manifest {
+        Manifest {
+            object,
+            parent: None,
+            created_ms: 0,
+            label: None,
+            holder: String::new(),
+            key_groups: 4,
+            states: alloc::vec![StateDescriptor::new("", StateKind::Values, 1, "")],
+            progress: Progress::default(),
+            sizes: CheckpointSizes::default(),
+            objects: Vec::new(),
+            bases: alloc::vec![Base { state: 0, low: 0, high: 4, checkpoint: object.id, section: None }],
+            pages: Vec::new(),
+            deltas: Vec::new(),
+            credit: 0,
+            reserve: 0,
+        }
+    }
+
+    fn delta(low: u16, high: u16, checkpoint: u64) -> Delta {
+        let section = append_section(&mut Vec::new(), b"raw", Compression::None);
+        Delta { state: 0, low, high, checkpoint, section, page: None }
+    }
+
+    #[test]
+    fn indices_ranges_and_orders_are_checked() {
+        type Change = fn(&mut Manifest);
+        let changes: [(Change, &str); 9] = [
+            (|manifest| manifest.key_groups = 0, "out of range"),
+            (|manifest| manifest.key_groups = 5, "cover each key group"),
+            (|manifest| manifest.bases.clear(), "cover each key group"),
+            (|manifest| manifest.bases.push(manifest.bases[0].clone()), "cover each key group"),
+            (|manifest| manifest.bases[0].state = 1, "not there"),
+            (|manifest| manifest.bases[0].checkpoint = 8, "newer"),
+            (|manifest| manifest.deltas.push(delta(0, 5, 6)), "not there"),
+            (|manifest| manifest.deltas.push(delta(2, 2, 6)), "not there"),
+            (|manifest| manifest.deltas.extend([delta(0, 1, 6), delta(0, 1, 5)]), "out of order"),
+        ];
+        for (change, reason) in changes {
+            let object = ObjectId { id: 7, generation: 1 };
+            let mut manifest = Manifest { objects: alloc::vec![object], ..empty_manifest(object) };
+            change(&mut manifest);
+            let error = Manifest::from_bytes(&manifest.to_bytes()).unwrap_err();
+            assert!(error.0.contains(reason), "{error} instead of {reason}");
+        }
+    }
+
+    #[test]
+    fn names_of_objects_read_back() {
+        for object in [(0, 0), (7, 2), (99_999_999_999, u64::MAX)].map(|(id, generation)| ObjectId { id, generation }) {
+            assert_eq!(ObjectId::from_name(&object.name()), Some(object));
+        }
+        assert_eq!(ObjectId { id: 7, generation: 2 }.name(), "checkpoint-0000000007-g2.efx");
+        for bad in ["checkpoint-7-g2.efx", "checkpoint-0000000007-g02.efx", "checkpoint-0000000007-g2", "head"] {
+            assert_eq!(ObjectId::from_name(bad), None, "{bad}");
+        }
     }
 }

@@ -15,6 +15,7 @@ pub(crate) mod object;
 pub(crate) mod pattern;
 pub(crate) mod rows;
 pub(crate) mod section;
+pub(crate) mod value;
 pub(crate) mod window;
 
 use alloc::string::{String, ToString};
@@ -160,5 +161,8 @@ mod tests {
         for groups in 1..=1024 {
             assert_eq!(u64::from(key_group(u64::MAX << 32 >> 3, groups)), (u64::MAX >> 35) % u64::from(groups));
         }
+        let keys = [&b""[..], b"JFK", b"\x04JFK\0\0", b"a key of more than sixteen bytes"];
+        assert_eq!(keys.map(|key| key_group(key_hash(key), 128)), [5, 6, 16, 8]);
+        assert_eq!(keys.map(|key| key_group(key_hash(key), 1000)), [709, 982, 328, 568]);
     }
 }

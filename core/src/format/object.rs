@@ -3,6 +3,9 @@
 //! Header, 24 bytes: magic `EFXC`, format version (u16), 0 (u16), checkpoint id (u64), generation
 //! (u64). Trailer, 24 bytes: length of the manifest (u64), XXH3 of header ‖ manifest ‖ that length
 //! (u64), 0 (u32), magic `EFXT`. All little-endian.
+//!
+//! Both keep layout and meaning in every version, so that an old release tells what is newer than
+//! itself from what is damaged.
 
 use alloc::format;
 use alloc::vec::Vec;
@@ -28,8 +31,18 @@ pub(crate) fn header(object: ObjectId) -> [u8; HEADER_BYTES] {
 }
 
 /// Closes an object that begins with [`header`]: manifest and trailer.
-pub(crate) fn append_manifest(object: &mut Vec<u8>, manifest: &Manifest) {
+///
+/// # Errors
+/// [`Error::OverLimit`] for a manifest beyond [`MANIFEST_BYTES_MAX`].
+pub(crate) fn append_manifest(object: &mut Vec<u8>, manifest: &Manifest) -> Result<()> {
     let bytes = manifest.to_bytes();
+    if bytes.len() as u64 > MANIFEST_BYTES_MAX {
+        return Err(Error::OverLimit {
+            what: "bytes of a manifest",
+            found: bytes.len() as u64,
+            limit: MANIFEST_BYTES_MAX,
+        });
+    }
     let len = (bytes.len() as u64).to_le_bytes();
     let hash = manifest_hash(&object[..HEADER_BYTES], &bytes, &len);
     object.extend_from_slice(&bytes);
@@ -37,6 +50,7 @@ pub(crate) fn append_manifest(object: &mut Vec<u8>, manifest: &Manifest) {
     object.extend_from_slice(&hash.to_le_bytes());
     object.extend_from_slice(&[0; 4]);
     object.extend_from_slice(TRAILER_MAGIC);
+    Ok(())
 }
 
 /// Length of the manifest in front of this trailer.
@@ -47,9 +61,6 @@ pub(crate) fn read_trailer(name: &str, trailer: &[u8]) -> Result<u64> {
         .map_err(|_| damaged(format!("the object ends after {} bytes, before its trailer", trailer.len())))?;
     if &trailer[20..] != TRAILER_MAGIC {
         return Err(damaged("it does not end like a checkpoint; it is cut short or another file".into()));
-    }
-    if trailer[16..20] != [0; 4] {
-        return Err(damaged("reserved bytes are not zero".into()));
     }
     let len = read_u64(&trailer[..8]);
     if len > MANIFEST_BYTES_MAX {
@@ -74,16 +85,22 @@ pub(crate) fn read_manifest(object: ObjectId, header_bytes: &[u8], tail: &[u8]) 
     if header_bytes.len() != HEADER_BYTES || &header_bytes[..4] != HEADER_MAGIC {
         return Err(damaged("header", "it does not begin like a checkpoint"));
     }
-    let version = u16::from_le_bytes([header_bytes[4], header_bytes[5]]);
-    let hash_matches = manifest_hash(header_bytes, body, &trailer[..8]) == read_u64(&trailer[8..16]);
-    if version > FORMAT_VERSION && hash_matches {
-        return Err(Error::VersionTooNew { object: name, found: version, newest: FORMAT_VERSION });
-    }
-    if !hash_matches {
+    if manifest_hash(header_bytes, body, &trailer[..8]) != read_u64(&trailer[8..16]) {
         return Err(damaged("manifest", "header and manifest do not match their hash"));
     }
-    let manifest = Manifest::from_bytes(body).map_err(|malformed| damaged("manifest", &malformed.0))?;
-    if header_bytes != header(object) || manifest.object != object {
+    let manifest = match u16::from_le_bytes([header_bytes[4], header_bytes[5]]) {
+        0 => return Err(damaged("header", "there is no format version 0")),
+        1 => Manifest::from_bytes(body).map_err(|malformed| damaged("manifest", &malformed.0))?,
+        found => return Err(Error::VersionTooNew { object: name, found, newest: FORMAT_VERSION }),
+    };
+    if header_bytes[6..8] != [0; 2] {
+        return Err(damaged("header", "reserved bytes are not zero"));
+    }
+    if trailer[16..20] != [0; 4] {
+        return Err(damaged("trailer", "reserved bytes are not zero"));
+    }
+    let found = ObjectId { id: read_u64(&header_bytes[8..16]), generation: read_u64(&header_bytes[16..]) };
+    if found != object || manifest.object != object {
         return Err(damaged("header", "it is another checkpoint than its name says"));
     }
     Ok(manifest)
@@ -99,4 +116,53 @@ fn manifest_hash(header: &[u8], manifest: &[u8], len: &[u8]) -> u64 {
 
 fn read_u64(bytes: &[u8]) -> u64 {
     bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::manifest::tests::empty_manifest;
+
+    const OBJECT: ObjectId = ObjectId { id: 5, generation: 3 };
+
+    /// An object, changed before its hash is taken.
+    fn read(change: impl FnOnce(&mut [u8])) -> Result<Manifest> {
+        let mut object = Vec::from(header(OBJECT));
+        append_manifest(&mut object, &empty_manifest(OBJECT)).unwrap();
+        change(&mut object);
+        let trailer = object.len() - TRAILER_BYTES;
+        let hash =
+            manifest_hash(&object[..HEADER_BYTES], &object[HEADER_BYTES..trailer], &object[trailer..trailer + 8]);
+        object[trailer + 8..trailer + 16].copy_from_slice(&hash.to_le_bytes());
+        read_manifest(OBJECT, &object[..HEADER_BYTES], &object[HEADER_BYTES..])
+    }
+
+    #[test]
+    fn a_newer_version_is_told_from_damage() {
+        assert_eq!(read(|_| ()).unwrap(), empty_manifest(OBJECT));
+        // Whatever its manifest and its reserved bytes are.
+        let newer = read(|object| {
+            object[4..8].copy_from_slice(&[2, 0, 1, 1]);
+            object[HEADER_BYTES] ^= 0xff;
+            let reserved = object.len() - 8;
+            object[reserved] = 1;
+        });
+        assert_eq!(newer, Err(Error::VersionTooNew { object: OBJECT.name(), found: 2, newest: FORMAT_VERSION }));
+    }
+
+    #[test]
+    fn what_this_version_does_not_write_is_damage() {
+        type Change = fn(&mut [u8]);
+        let changes: [(Change, &str); 5] = [
+            (|object| object[4] = 0, "version 0"),
+            (|object| object[7] = 1, "reserved"),
+            (|object| object[8] = 6, "another checkpoint"),
+            (|object| object[HEADER_BYTES] = 6, "another checkpoint"),
+            (|object| object[object.len() - 8] = 1, "reserved"),
+        ];
+        for (change, reason) in changes {
+            let error = read(change).unwrap_err();
+            assert!(error.is_damage() && alloc::format!("{error}").contains(reason), "{error}");
+        }
+    }
 }

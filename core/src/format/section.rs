@@ -22,7 +22,11 @@ pub enum Compression {
     Lz4,
 }
 
-/// Encoding of a section's stored bytes. Rows for now; columns will take further numbers.
+/// Encoding of a section's stored bytes; the order of the variants is the format.
+///
+/// A number stands for all there is to know of the bytes: compression, rows, payloads. Manifests
+/// of later versions go on naming sections of older ones, so that whatever changes in rows or
+/// payloads takes a new number, as columns will.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Codec {
     Rows,

@@ -49,8 +49,10 @@ pub(crate) fn value_to_json(kind: StateKind, whole: &[u8]) -> Result<Json, Malfo
 
 fn window_to_json(window: &Window) -> Json {
     let events: Vec<Json> = window.buffer().map(|buffered| event_to_json(&buffered.event)).collect();
-    let mut json = json!({ "window_start": window.start(), "results": accumulators_to_json(window.accumulators()) });
+    let mut json = json!({ "results": accumulators_to_json(window.accumulators()) });
+    // A window of so many events has no time.
     if window.end() != i64::MAX {
+        json["window_start"] = window.start().into();
         json["window_end"] = window.end().into();
     }
     if !events.is_empty() {

@@ -22,6 +22,20 @@ pub struct PartialMatch {
 ///
 /// Its change since the last checkpoint: events that came to wait or went, partial matches added,
 /// advanced, dropped.
+///
+/// ```
+/// use eventflux_core::{BufferedEvent, Event, PatternState};
+/// let mut state = PatternState::new();
+/// let event = |time| Event::new(time, vec![1.into()]);
+/// state.wait(BufferedEvent { sequence: 0, event: event(20) });
+/// // Once the watermark has reached an event, it takes part.
+/// assert_eq!(state.take_due(10), None);
+/// let first = state.take_due(20).expect("its time has come");
+/// state.start(first);
+/// state.advance(0, event(30));
+/// assert_eq!((state.partials()[0].first_ms(), state.partials()[0].events().len()), (20, 2));
+/// assert!(state.drop_at(0).is_some() && state.is_empty());
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct PatternState {
     /// Waiting for the watermark, by time, then input order.

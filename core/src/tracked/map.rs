@@ -59,6 +59,19 @@ pub(crate) struct GroupRows {
 
 /// A keyed map that tracks changes. Keys are bytes; a named state of a
 /// [`StateHolder`](crate::StateHolder) is one of these.
+///
+/// ```
+/// use eventflux_core::{Accumulator, AggregationState, Function, StateDescriptor, StateHolder, StateKind};
+/// # fn main() -> eventflux_core::Result<()> {
+/// let visits = StateDescriptor::new("visits", StateKind::Aggregations, 1, "count by page");
+/// let mut holder = StateHolder::builder("site").state(visits).build()?;
+/// let map = holder.aggregations_mut("visits").expect("declared above");
+/// let create = || AggregationState::new(vec![Accumulator::new(Function::Count)]);
+/// map.update(b"/home", create, |page| page.update(|accumulators| accumulators[0].add_event()))?;
+/// assert_eq!(map.get(b"/home").map(|page| page.accumulators()[0].result()), Some(1.into()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct TrackedMap<V> {
     groups: Vec<Group<V>>,

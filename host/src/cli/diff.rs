@@ -10,12 +10,14 @@ use super::inspect::restore;
 use super::names::{Names, key_to_text, state_name};
 use super::selector::{find, parse};
 use super::storage::Storage;
-use super::table::{Align, Table, WIDTH, cut, number};
+use super::table::{Align, Table, cut, number, width};
+use super::text::{changes, value_to_text};
 
 /// Differences shown of each state, unless told otherwise.
 const SHOWN: usize = 20;
-/// Characters shown before the place where two values begin to differ.
-const CONTEXT: usize = 12;
+
+/// Changes shown of each key, such as its windows.
+const LINES_SHOWN: usize = 6;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -136,22 +138,19 @@ impl StateDifference {
     fn to_text(&self, limit: usize) -> String {
         let mut text = format!("{}\n", self.name);
         for key in self.keys.iter().take(limit) {
-            let name = cut(&key_to_text(&key.key), WIDTH - 4);
-            let sign = match (&key.before, &key.after) {
-                (None, _) => '+',
-                (_, None) => '-',
-                _ => '~',
+            let name = cut(&key_to_text(&key.key), width() - 4);
+            let (sign, lines) = match (self.value(&key.before), self.value(&key.after)) {
+                (Some(before), Some(after)) => ('~', changes(&before, &after)),
+                (Some(gone), None) => ('-', vec![(' ', value_to_text(&gone))]),
+                (None, new) => ('+', vec![(' ', value_to_text(&new.unwrap_or_default()))]),
             };
             text.push_str(&format!("  {sign} {name}\n"));
-            let [before, after] = [&key.before, &key.after].map(|value| self.value(value).map(|json| json.to_string()));
-            let from = match (&before, &after) {
-                (Some(before), Some(after)) => start_of_difference(before, after),
-                _ => 0,
-            };
-            for (sign, value) in [('-', before), ('+', after)] {
-                if let Some(value) = value {
-                    text.push_str(&format!("      {sign} {}\n", cut(&tail(&value, from), WIDTH - 8)));
-                }
+            for (sign, line) in lines.iter().take(LINES_SHOWN) {
+                text.push_str(&format!("    {sign} {}\n", cut(line, width() - 6)));
+            }
+            let rest = lines.len().saturating_sub(LINES_SHOWN);
+            if rest > 0 {
+                text.push_str(&format!("      … and {} more changes of this key\n", number(rest as u64)));
             }
         }
         let rest = self.keys.len().saturating_sub(limit);
@@ -160,17 +159,4 @@ impl StateDifference {
         }
         text
     }
-}
-
-/// Character a little before the first one in which two long texts differ.
-fn start_of_difference(a: &str, b: &str) -> usize {
-    if a.chars().count().max(b.chars().count()) <= WIDTH - 8 {
-        return 0;
-    }
-    a.chars().zip(b.chars()).take_while(|(a, b)| a == b).count().saturating_sub(CONTEXT)
-}
-
-/// A text from a character on.
-fn tail(text: &str, from: usize) -> String {
-    if from == 0 { text.to_owned() } else { format!("…{}", text.chars().skip(from).collect::<String>()) }
 }

@@ -6,13 +6,15 @@ use eventflux_core::{
     drive,
 };
 use serde_json::{Map, Value as Json, json};
+use unicode_width::UnicodeWidthStr;
 
 use super::Outcome;
 use super::failure::Failure;
 use super::names::{Names, key_to_text, state_name};
 use super::selector::{find, parse};
 use super::storage::{Storage, entry_to_json, raw_bytes};
-use super::table::{Align, Table, WIDTH, count, cut, number, ratio, size};
+use super::table::{Align, Table, count, cut, number, ratio, size, width};
+use super::text::value_to_text;
 use crate::clock::to_rfc3339;
 use crate::storage::AnyBackend;
 
@@ -117,21 +119,32 @@ impl Inspected {
 
     fn to_text(&self, limit: usize, hide_plain: bool) -> String {
         let mut text = self.facts();
-        let mut operators = Table::new(&[("operator", Align::Left), ("results", Align::Right), ("late", Align::Right)]);
-        for (name, results, late) in self.operators() {
-            operators.row([name.into(), number(results), number(late)]);
-        }
-        if self.manifest.progress.engine.is_some() {
+        let hidden = |state: &&StateContents| hide_plain && state.descriptor.name.is_empty() && state.rows.is_empty();
+        let states: Vec<&StateContents> = self.states.iter().filter(|state| !hidden(state)).collect();
+        text.push('\n');
+        text.push_str(&self.states_to_text(&states));
+        for state in states.into_iter().filter(|state| !state.rows.is_empty()) {
             text.push('\n');
-            text.push_str(&operators.to_text(""));
-        }
-        for state in &self.states {
-            if !(hide_plain && state.descriptor.name.is_empty() && state.rows.is_empty()) {
-                text.push('\n');
-                text.push_str(&state_to_text(state, limit));
-            }
+            text.push_str(&state_to_text(state, limit));
         }
         text
+    }
+
+    /// A line a state, with the results and late events of its operator.
+    fn states_to_text(&self, states: &[&StateContents]) -> String {
+        let mut columns = vec![("state", Align::Left), ("kind", Align::Left), ("keys", Align::Right)];
+        if self.manifest.progress.engine.is_some() {
+            columns.extend([("results", Align::Right), ("late", Align::Right)]);
+        }
+        let mut table = Table::new(&columns);
+        for StateContents { descriptor, rows } in states {
+            let mut cells = vec![state_name(&descriptor.name).into(), descriptor.kind.as_str().into()];
+            cells.push(number(rows.len() as u64));
+            let operator = self.operators().find(|(name, ..)| *name == descriptor.name);
+            cells.extend(operator.iter().flat_map(|(_, results, late)| [number(*results), number(*late)]));
+            table.row(cells);
+        }
+        table.to_text("")
     }
 
     fn facts(&self) -> String {
@@ -210,18 +223,16 @@ fn state_to_json(state: &StateContents, limit: Option<usize>) -> Json {
 
 fn state_to_text(state: &StateContents, limit: usize) -> String {
     let names = Names::of(&state.descriptor);
-    let (name, kind) = (state_name(&state.descriptor.name), state.descriptor.kind.as_str());
-    let kind = if kind == name { String::new() } else { format!(", {kind}") };
-    let mut text = format!("{name}{kind}: {}\n", count(state.rows.len() as u64, "key"));
+    let mut text = format!("{}\n", state_name(&state.descriptor.name));
     let keys = state.rows.iter().take(limit).map(|(key, _)| cut(&key_to_text(key), KEY_WIDTH));
-    let keys: Vec<String> = keys.collect();
-    let width = keys.iter().map(|key| key.chars().count()).max().unwrap_or(0);
-    for (key, (_, value)) in keys.iter().zip(&state.rows) {
-        let value = names.value_to_json(value.clone()).to_string();
-        let value = cut(&value, WIDTH.saturating_sub(width + 4));
-        text.push_str(&format!("  {key:width$}  {value}\n"));
+    let mut table = Table::facts();
+    let widest = keys.clone().map(|key| key.width()).max().unwrap_or(0);
+    for (key, (_, value)) in keys.zip(&state.rows) {
+        let value = value_to_text(&names.value_to_json(value.clone()));
+        table.row([key, cut(&value, width() - widest - 4)]);
     }
-    let rest = state.rows.len() - keys.len();
+    text.push_str(&table.to_text("  "));
+    let rest = state.rows.len().saturating_sub(limit);
     if rest > 0 {
         text.push_str(&format!("  … and {} more; --limit N shows more, --json all\n", number(rest as u64)));
     }

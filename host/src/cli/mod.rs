@@ -1,6 +1,6 @@
 //! The command line: `run`, and the commands that look into a storage or change it.
 //!
-//! Each command makes an [`Outcome`], a text and an exit code, or fails with a [`Failure`]; only
+//! Each command makes an `Outcome`, a text and an exit code, or fails with a `Failure`; only
 //! this file prints them. `run` is the exception: its results may go to standard output themselves.
 
 mod checkpoints;
@@ -15,6 +15,7 @@ mod savepoint;
 mod selector;
 mod storage;
 mod table;
+mod text;
 mod verify;
 
 use std::ffi::OsStr;

@@ -12,6 +12,7 @@ use serde_json::json;
 use super::failure::Failure;
 use super::selector::{no_time, parse_start};
 use super::table::{Align, Table, count, duration, number, ratio, size};
+use super::text::shell_quoted;
 use super::{Outcome, print_error};
 use crate::error::Error;
 use crate::manager::read_head;
@@ -166,11 +167,11 @@ fn to_text(summary: &RunSummary, definition: &Path, storage: Option<&StorageAddr
     let mut text = String::new();
     let mut facts = Table::facts();
     if summary.already_finished {
+        let definition = shell_quoted(&definition.display().to_string());
         text.push_str(&format!(
-            "{}: the source is finished, nothing was done. To start anew and overwrite the\noutput:\n  \
-             eventflux run {} --from none\n\n",
-            summary.name,
-            shell_quoted(&definition.display().to_string())
+            "{}: the source is finished, nothing was done.\nTo start anew and overwrite the output:\n  \
+             eventflux run {definition} --from none\n\n",
+            summary.name
         ));
     } else {
         facts.fact("application", summary.name.clone());
@@ -216,12 +217,6 @@ fn to_text(summary: &RunSummary, definition: &Path, storage: Option<&StorageAddr
 
 fn quoted(storage: &StorageAddress) -> String {
     shell_quoted(&storage.to_string())
-}
-
-/// A text as one word of a shell.
-fn shell_quoted(text: &str) -> String {
-    let plain = |char: char| char.is_alphanumeric() || "-_./:@%+=,".contains(char);
-    if !text.is_empty() && text.chars().all(plain) { text.into() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 fn to_json(summary: &RunSummary) -> serde_json::Value {

@@ -1,9 +1,23 @@
 //! Tables, numbers and sizes as people read them.
 
+use std::io;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
-/// Width that text is made for.
-pub(super) const WIDTH: usize = 80;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
+
+/// Width that text is made for, where nobody says how wide it may be.
+const WIDTH: usize = 80;
+/// Narrower or wider than this, text is not made.
+const WIDTHS: RangeInclusive<usize> = 60..=200;
+/// Prose is not wider.
+const PROSE_WIDTH: usize = 100;
+
+/// Width of the terminal that standard output is, if it is one.
+pub(super) fn width() -> usize {
+    let terminal = terminal_size::terminal_size_of(io::stdout());
+    terminal.map_or(WIDTH, |(width, _)| usize::from(width.0).clamp(*WIDTHS.start(), *WIDTHS.end()))
+}
 
 /// Which way the cells of a column go.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,16 +57,17 @@ impl Table {
     pub(super) fn to_text(&self, indent: &str) -> String {
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+            cells.map(|cell| cell.width()).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..self.columns.len()).map(width).collect();
         let mut text = String::new();
         for row in &self.rows {
             let mut line = String::from(indent);
             for ((cell, align), width) in row.iter().zip(&self.columns).zip(&widths) {
+                let space = " ".repeat(width - cell.width());
                 match align {
-                    Align::Left => line.push_str(&format!("{cell:<width$}  ")),
-                    Align::Right => line.push_str(&format!("{cell:>width$}  ")),
+                    Align::Left => line.push_str(&format!("{cell}{space}  ")),
+                    Align::Right => line.push_str(&format!("{space}{cell}  ")),
                 }
             }
             text.push_str(line.trim_end());
@@ -114,22 +129,26 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
-/// The start of a text, so long that it takes at most `width` characters; `…` for what is left out.
+/// The start of a text, so long that it takes at most `width` columns; `…` for what is left out.
 pub(super) fn cut(text: &str, width: usize) -> String {
-    if text.chars().count() <= width {
+    if text.width() <= width {
         return text.to_owned();
     }
-    let mut short: String = text.chars().take(width.saturating_sub(1)).collect();
-    short.push('…');
-    short
+    let mut columns = 1;
+    let fits = |char: &char| {
+        columns += char.width().unwrap_or(0);
+        columns <= width
+    };
+    text.chars().take_while(fits).chain(['…']).collect()
 }
 
-/// Words in lines of at most [`WIDTH`] characters, each line begun with `indent`.
+/// Words in lines no wider than the terminal, each line begun with `indent`.
 pub(super) fn wrap(text: &str, indent: &str) -> String {
+    let width = width().min(PROSE_WIDTH);
     let mut lines = String::new();
     let mut line = String::from(indent);
     for word in text.split(' ') {
-        if line.len() > indent.len() && line.chars().count() + 1 + word.chars().count() > WIDTH {
+        if line.len() > indent.len() && line.width() + 1 + word.width() > width {
             lines.push_str(line.trim_end());
             lines.push('\n');
             line = String::from(indent);
@@ -164,10 +183,15 @@ mod tests {
     #[test]
     fn texts_fit() {
         assert_eq!((cut("größer", 6), cut("größer", 4)), ("größer".into(), "grö…".into()));
+        assert_eq!((cut("東京都", 6), cut("東京都", 5)), ("東京都".into(), "東京…".into()));
         let mut table = Table::new(&[("id", Align::Right), ("label", Align::Left)]);
         table.row(["7".into(), "é".into()]);
         table.row(["100".into(), String::new()]);
         assert_eq!(table.to_text(" "), "  id  label\n   7  é\n 100\n");
+        let mut table = Table::facts();
+        table.fact("東京", "1");
+        table.fact("Oslo", "2");
+        assert_eq!(table.to_text(""), "東京  1\nOslo  2\n");
         assert!(wrap(&"word ".repeat(100), "  ").lines().all(|line| line.len() <= WIDTH && line.starts_with("  word")));
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn verify(arguments: &Arguments, json: bool) -> Result<Outcome, Failu
         if !report.unneeded.is_empty() {
             let objects = count(report.unneeded.len() as u64, "object");
             text.push_str(&wrap(
-                &format!("No checkpoint needs {objects}, left by a crash; harmless, `eventflux prune` deletes them."),
+                &format!("{objects} that no checkpoint needs, left by a crash: harmless, `eventflux prune` deletes what is left."),
                 "",
             ));
         }

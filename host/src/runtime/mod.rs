@@ -25,17 +25,36 @@ use crate::manager::read_head;
 use crate::source::{Source, SourceOptions};
 use crate::storage::{Access, StorageAddress};
 
-/// Makes runtimes of application definitions.
+/// Makes runtimes of application definitions, built in Rust or read from TOML ([`Self::load`]).
 ///
-/// ```no_run
+/// A [`Runtime`] is configured, then started once; to go on, or back, make another one.
+///
+/// ```
+/// use eventflux::definition::{ApplicationDefinition, OperatorDefinition, SinkDefinition, SourceDefinition};
 /// use eventflux::{CheckpointConfig, EventFluxManager};
-/// # fn main() -> eventflux::Result<()> {
-/// let manager = EventFluxManager::new();
-/// let summary = manager
-///     .load("host/examples/flights/app.toml")?
-///     .with_checkpoint_config(CheckpointConfig { every_events: Some(5_000), ..Default::default() })
-///     .start()?;
-/// println!("{} events, {} results", summary.events, summary.results);
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = tempfile::tempdir()?;
+/// # let directory = directory.path();
+/// std::fs::write(directory.join("in.csv"), "at,city\n1000,Oslo\n2000,Bonn\n3000,Oslo\n")?;
+/// let definition = ApplicationDefinition::new("cities", SourceDefinition::file("in.csv").timestamp("at"))
+///     .sink(SinkDefinition::file("out.ndjson"))
+///     .operator(OperatorDefinition::aggregation("visits").key(["city"]).compute("n", "count")?);
+///
+/// let manager = EventFluxManager::new().with_base_directory(directory);
+/// let config = CheckpointConfig { storage: Some("file:state".into()), every_events: Some(2), ..Default::default() };
+/// let runtime = manager.create_runtime(definition.clone())?.with_checkpoint_config(config.clone());
+/// let summary = runtime.start()?;
+/// assert_eq!((summary.events, summary.results, summary.finished), (3, 2, true));
+///
+/// // Started again, it goes on from its newest checkpoint: the source is finished, nothing is done.
+/// let runtime = manager.create_runtime(definition.clone())?.with_checkpoint_config(config.clone());
+/// let latest = runtime.get_latest_checkpoint()?.expect("it took some");
+/// assert!(runtime.start()?.already_finished);
+///
+/// // Back to the checkpoint before: the output is cut, and what follows is done again.
+/// let runtime = manager.create_runtime(definition)?.with_checkpoint_config(config);
+/// let summary = runtime.restore_from_checkpoint(latest.object.id - 1)?.start()?;
+/// assert_eq!((summary.events, summary.events_this_run, summary.results), (3, 1, 2));
 /// # Ok(())
 /// # }
 /// ```

@@ -1,0 +1,181 @@
+//! `core/FORMAT.md` says all there is to know of the bytes: a reader written from it alone, with no
+//! code of the project, finds in every checkpoint what the program put there.
+
+mod bytes;
+#[path = "../common/contents.rs"]
+mod contents;
+mod example;
+mod object;
+mod rows;
+#[path = "../common/storages.rs"]
+mod storages;
+
+use std::collections::BTreeMap;
+
+use eventflux_core::{Backend, MemoryBackend, Value};
+use serde_json::{Map, Value as Json, json};
+
+use self::object::{Base, Manifest, ObjectId, Storage};
+use self::rows::Rows;
+use self::storages::{Points, keys, of_engine, of_holder};
+
+const KINDS: [&str; 4] = ["values", "windows", "patterns", "aggregations"];
+
+/// A storage that the program made, as its files; and what it put there.
+fn written(make: fn(&mut dyn Backend) -> Points) -> (Storage, Points) {
+    let mut backend = MemoryBackend::new();
+    let points = make(&mut backend);
+    let head = backend.read_head().unwrap().unwrap();
+    (Storage { head, objects: backend.objects_mut().clone() }, points)
+}
+
+/// Reads a checkpoint from its manifest on: the deltas of its pages, then every section.
+fn read(storage: &Storage, object: ObjectId) -> (Manifest, Vec<Rows>) {
+    let mut manifest = object::manifest(object, &storage.objects[&object::name(object)]);
+    let mut deltas = Vec::new();
+    for page in &manifest.pages {
+        let named = object::page(&object::raw(storage, page));
+        deltas.extend(named.into_iter().filter(|delta| {
+            let groups = delta.low..delta.high;
+            groups.into_iter().any(|group| base_of(&manifest.bases, delta.state, group).checkpoint < delta.checkpoint)
+        }));
+    }
+    deltas.append(&mut manifest.deltas);
+    manifest.deltas = deltas;
+    let mut states: Vec<Rows> = manifest.states.iter().map(|_| Rows::new()).collect();
+    for base in &manifest.bases {
+        let Some(section) = &base.section else { continue };
+        let (state, raw) = (base.state as usize, object::raw(storage, section));
+        let covered = |group| assert!((base.low..base.high).contains(&group));
+        let skip = |group| {
+            covered(group);
+            false
+        };
+        rows::apply(&raw, manifest.states[state].kind, manifest.key_groups, &mut states[state], skip);
+    }
+    for delta in &manifest.deltas {
+        let (state, raw) = (delta.state as usize, object::raw(storage, &delta.section));
+        let skip = |group| {
+            assert!((delta.low..delta.high).contains(&group));
+            base_of(&manifest.bases, delta.state, group).checkpoint >= delta.checkpoint
+        };
+        rows::apply(&raw, manifest.states[state].kind, manifest.key_groups, &mut states[state], skip);
+    }
+    (manifest, states)
+}
+
+fn base_of(bases: &[Base], state: u64, group: u64) -> &Base {
+    let mut of_group = bases.iter().filter(|base| base.state == state && (base.low..base.high).contains(&group));
+    let base = of_group.next().unwrap();
+    assert!(of_group.next().is_none(), "one base a key group");
+    base
+}
+
+fn manifest_to_json(manifest: &Manifest) -> Json {
+    let state = |state: &object::State| {
+        json!({ "name": state.name, "kind": KINDS[state.kind as usize], "version": state.version,
+            "fingerprint": format!("{:016x}", state.fingerprint), "description": state.description })
+    };
+    let engine = manifest.engine.as_ref().map(|engine| {
+        json!({ "events": engine.events, "timestamp_max": engine.timestamp_max, "finished": engine.finished,
+            "results": engine.results, "late": engine.late })
+    });
+    json!({
+        "id": manifest.object.0, "generation": manifest.object.1, "parent": manifest.parent,
+        "created_ms": manifest.created_ms, "label": manifest.label, "holder": manifest.holder,
+        "key_groups": manifest.key_groups, "states": manifest.states.iter().map(state).collect::<Vec<_>>(),
+        "positions": manifest.positions, "outputs": manifest.outputs, "watermarks": manifest.watermarks,
+        "engine": engine, "sizes": manifest.sizes,
+    })
+}
+
+fn states_to_json(manifest: &Manifest, states: &[Rows]) -> Json {
+    let rows =
+        |rows: &Rows| -> Map<_, _> { rows.iter().map(|(key, held)| (contents::hex(key), held.clone())).collect() };
+    let named = manifest.states.iter().zip(states);
+    named.map(|(state, held)| (state.name.clone(), rows(held).into())).collect::<Map<_, _>>().into()
+}
+
+#[test]
+fn a_reader_made_from_the_document_finds_what_the_program_put_there() {
+    for make in [of_holder as fn(&mut dyn Backend) -> Points, of_engine] {
+        let (storage, points) = written(make);
+        let head = object::head(&storage.head);
+        assert_eq!(head.latest, points.keys().last().copied());
+        assert_eq!(head.next_id, points.len() as u64);
+        assert_eq!(
+            head.entries.iter().map(|entry| entry.object.0).collect::<Vec<_>>(),
+            Vec::from_iter(0..head.next_id)
+        );
+        assert!(head.entries.iter().all(|entry| entry.object.1 <= head.generation));
+        for entry in &head.entries {
+            let (manifest, states) = read(&storage, entry.object);
+            let found = contents::point(manifest_to_json(&manifest), states_to_json(&manifest, &states));
+            assert_eq!(found, points[&entry.object.0], "checkpoint {}", entry.object.0);
+            check_entry(&storage, entry, &manifest);
+        }
+    }
+}
+
+/// What the head says of a checkpoint is what its object says.
+fn check_entry(storage: &Storage, entry: &object::Entry, manifest: &Manifest) {
+    assert_eq!(entry.object_bytes, storage.objects[&object::name(entry.object)].len() as u64);
+    assert_eq!((entry.parent, entry.created_ms, &entry.label), (manifest.parent, manifest.created_ms, &manifest.label));
+    assert_eq!(entry.sizes, manifest.sizes);
+    let bases = manifest.bases.iter().filter_map(|base| base.section.as_ref());
+    let deltas = manifest.deltas.iter().map(|delta| &delta.section);
+    let sections: Vec<_> = bases.chain(deltas).collect();
+    assert_eq!(manifest.sizes[6], sections.iter().map(|section| section.raw as u64).sum::<u64>());
+    let mut needed: Vec<ObjectId> = sections.into_iter().chain(&manifest.pages).map(|section| section.object).collect();
+    needed.push(manifest.object);
+    needed.sort_unstable();
+    needed.dedup();
+    let run = |&(first, count, generation): &(u64, u64, u64)| (first..first + count).map(move |id| (id, generation));
+    assert_eq!(entry.needs.iter().flat_map(run).collect::<Vec<_>>(), needed);
+    // The first checkpoint is free to spend nothing; later ones never owe.
+    assert!(manifest.credit >= 0 && manifest.reserve >= 0);
+}
+
+#[test]
+fn the_storages_have_one_of_everything() {
+    let (storage, _) = written(of_holder);
+    let head = object::head(&storage.head);
+    let (mut pages, mut renewed, mut empty) = (0, 0, 0);
+    let (mut codecs, mut forms) = (BTreeMap::new(), [0; 3]);
+    for entry in &head.entries {
+        let own = |object: ObjectId| object == entry.object;
+        let (manifest, _) = read(&storage, entry.object);
+        pages += manifest.pages.len();
+        empty += manifest.bases.iter().filter(|base| base.section.is_none()).count();
+        let bases = manifest.bases.iter().filter_map(|base| base.section.as_ref());
+        let deltas = manifest.deltas.iter().map(|delta| &delta.section);
+        for section in bases.chain(deltas).filter(|section| own(section.object)) {
+            *codecs.entry((entry.object.1, section.codec)).or_insert(0) += 1;
+            rows::forms(&object::raw(&storage, section), &mut forms);
+        }
+        renewed += usize::from(manifest.bases.iter().any(|base| base.checkpoint == entry.object.0));
+    }
+    assert!(pages > 0 && renewed > 1 && empty > 0, "{pages} pages, {renewed} with new bases, {empty} empty bases");
+    assert!(codecs.contains_key(&(1, 0)) && codecs.contains_key(&(1, 1)), "{codecs:?}");
+    assert!(codecs.contains_key(&(2, 0)) && !codecs.contains_key(&(2, 1)), "{codecs:?}");
+    assert!(forms.iter().all(|count| *count > 0), "{forms:?}");
+    assert!(head.entries.iter().any(|entry| entry.label.is_some()) && head.generation == 2);
+}
+
+#[test]
+fn keys_of_operators_read_back_and_sort_like_their_values() {
+    let (storage, points) = written(of_engine);
+    let (manifest, states) = read(&storage, (*points.keys().nth(5).unwrap(), 1));
+    let totals = manifest.states.iter().position(|state| state.name == "totals").unwrap();
+    let mut found: Vec<Json> = states[totals].keys().map(|key| rows::key(key)[0].clone()).collect();
+    // Rows come in the order of their keys' bytes, which is that of the values.
+    found.dedup();
+    let expected = keys().map(|key| match key {
+        Value::Null => Json::Null,
+        Value::Bool(bool) => bool.into(),
+        Value::Int(int) => int.into(),
+        Value::Float(float) => contents::float(float),
+        Value::Str(text) => text.as_str().into(),
+    });
+    assert_eq!(found, expected);
+}

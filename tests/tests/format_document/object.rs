@@ -1,0 +1,267 @@
+//! FORMAT.md, "Head", "Object", "Manifest", "Sections", "Pages".
+
+use std::collections::BTreeMap;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::bytes::Bytes;
+
+/// Number and generation.
+pub type ObjectId = (u64, u64);
+
+/// The files of a storage.
+pub struct Storage {
+    pub head: Vec<u8>,
+    /// By name.
+    pub objects: BTreeMap<String, Vec<u8>>,
+}
+
+pub struct Entry {
+    pub object: ObjectId,
+    pub parent: Option<u64>,
+    pub created_ms: i64,
+    pub label: Option<String>,
+    pub object_bytes: u64,
+    pub sizes: [u64; 7],
+    /// First, count, generation.
+    pub needs: Vec<(u64, u64, u64)>,
+}
+
+pub struct Head {
+    pub generation: u64,
+    pub next_id: u64,
+    pub latest: Option<u64>,
+    pub entries: Vec<Entry>,
+}
+
+pub struct Section {
+    pub object: ObjectId,
+    pub offset: usize,
+    pub stored: usize,
+    pub raw: usize,
+    pub codec: u64,
+    pub hash: [u8; 8],
+    pub check: [u8; 4],
+}
+
+pub struct Base {
+    pub state: u64,
+    pub low: u64,
+    pub high: u64,
+    pub checkpoint: u64,
+    pub section: Option<Section>,
+}
+
+pub struct Delta {
+    pub state: u64,
+    pub low: u64,
+    pub high: u64,
+    pub checkpoint: u64,
+    pub section: Section,
+}
+
+pub struct State {
+    pub name: String,
+    pub kind: u64,
+    pub version: u64,
+    pub fingerprint: u64,
+    pub description: String,
+}
+
+pub struct Engine {
+    pub events: u64,
+    pub timestamp_max: Option<i64>,
+    pub finished: bool,
+    pub results: Vec<u64>,
+    pub late: Vec<u64>,
+}
+
+pub struct Manifest {
+    pub object: ObjectId,
+    pub parent: Option<u64>,
+    pub created_ms: i64,
+    pub label: Option<String>,
+    pub holder: String,
+    pub key_groups: u64,
+    pub states: Vec<State>,
+    pub positions: Vec<(String, u64)>,
+    pub outputs: Vec<(String, u64)>,
+    pub watermarks: Vec<(String, i64)>,
+    pub engine: Option<Engine>,
+    pub sizes: [u64; 7],
+    pub bases: Vec<Base>,
+    pub pages: Vec<Section>,
+    pub deltas: Vec<Delta>,
+    pub credit: i64,
+    pub reserve: i64,
+}
+
+pub fn name((id, generation): ObjectId) -> String {
+    format!("checkpoint-{id:010}-g{generation}.efx")
+}
+
+pub fn head(bytes: &[u8]) -> Head {
+    let (covered, hash) = bytes.split_at(bytes.len() - 8);
+    assert_eq!(xxh3_64(covered).to_le_bytes(), hash);
+    let mut bytes = Bytes(covered);
+    assert_eq!(bytes.take(4), b"EFXH");
+    assert_eq!((bytes.le16(), bytes.le16()), (1, 0));
+    let head = Head {
+        generation: bytes.uint(),
+        next_id: bytes.uint(),
+        latest: bytes.option(Bytes::uint),
+        entries: bytes.list(|bytes| Entry {
+            object: object_id(bytes),
+            parent: bytes.option(Bytes::uint),
+            created_ms: bytes.int(),
+            label: bytes.option(Bytes::text),
+            object_bytes: bytes.uint(),
+            sizes: sizes(bytes),
+            needs: bytes.list(|bytes| (bytes.uint(), bytes.uint(), bytes.uint())),
+        }),
+    };
+    bytes.end();
+    head
+}
+
+/// Checks header and trailer, and reads the manifest between them.
+pub fn manifest(object: ObjectId, bytes: &[u8]) -> Manifest {
+    let (header, _) = bytes.split_at(24);
+    let (rest, trailer) = bytes.split_at(bytes.len() - 24);
+    let mut fields = Bytes(trailer);
+    let (len, hash) = (fields.le64() as usize, fields.le64());
+    assert_eq!((fields.take(4), fields.take(4)), (&[0; 4][..], &b"EFXT"[..]));
+    let manifest = &rest[rest.len() - len..];
+    assert_eq!(xxh3_64(&[header, manifest, &trailer[..8]].concat()), hash);
+    let mut fields = Bytes(header);
+    assert_eq!(fields.take(4), b"EFXC");
+    assert_eq!((fields.le16(), fields.le16()), (1, 0));
+    assert_eq!((fields.le64(), fields.le64()), object);
+    let manifest = manifest_record(Bytes(manifest));
+    assert_eq!(manifest.object, object);
+    manifest
+}
+
+fn manifest_record(mut bytes: Bytes<'_>) -> Manifest {
+    let object = object_id(&mut bytes);
+    let (parent, created_ms, label) = (bytes.option(Bytes::uint), bytes.int(), bytes.option(Bytes::text));
+    let (holder, key_groups) = (bytes.text(), bytes.uint());
+    let states = bytes.list(|bytes| State {
+        name: bytes.text(),
+        kind: bytes.uint(),
+        version: bytes.uint(),
+        fingerprint: bytes.uint(),
+        description: bytes.text(),
+    });
+    let numbers = |bytes: &mut Bytes<'_>| bytes.list(|bytes| (bytes.text(), bytes.uint()));
+    let (positions, outputs) = (numbers(&mut bytes), numbers(&mut bytes));
+    let watermarks = bytes.list(|bytes| (bytes.text(), bytes.int()));
+    let engine = bytes.option(|bytes| Engine {
+        events: bytes.uint(),
+        timestamp_max: bytes.option(Bytes::int),
+        finished: bytes.bool(),
+        results: bytes.list(Bytes::uint),
+        late: bytes.list(Bytes::uint),
+    });
+    let sizes = sizes(&mut bytes);
+    let objects = bytes.list(object_id);
+    let bases = bytes.list(|bytes| Base {
+        state: bytes.uint(),
+        low: bytes.uint(),
+        high: bytes.uint(),
+        checkpoint: bytes.uint(),
+        section: bytes.option(|bytes| section(bytes, &objects)),
+    });
+    let pages = bytes.list(|bytes| section(bytes, &objects));
+    let deltas = bytes.list(|bytes| delta(bytes, &objects));
+    let (credit, reserve) = (bytes.int(), bytes.int());
+    bytes.end();
+    Manifest {
+        object,
+        parent,
+        created_ms,
+        label,
+        holder,
+        key_groups,
+        states,
+        positions,
+        outputs,
+        watermarks,
+        engine,
+        sizes,
+        bases,
+        pages,
+        deltas,
+        credit,
+        reserve,
+    }
+}
+
+/// The deltas that a page names.
+pub fn page(raw: &[u8]) -> Vec<Delta> {
+    let mut bytes = Bytes(raw);
+    let deltas = bytes.list(|bytes| {
+        let object = object_id(bytes);
+        delta(bytes, &[object])
+    });
+    bytes.end();
+    deltas
+}
+
+/// The raw bytes of a section, every check made.
+pub fn raw(storage: &Storage, section: &Section) -> Vec<u8> {
+    let stored = &storage.objects[&name(section.object)][section.offset..][..section.stored];
+    assert_eq!(xxh3_64(stored).to_le_bytes()[..4], section.check);
+    let raw = match section.codec {
+        0 => stored.to_vec(),
+        1 => lz4(stored, section.raw),
+        codec => panic!("codec {codec}"),
+    };
+    assert_eq!(raw.len(), section.raw);
+    assert_eq!(xxh3_64(&raw).to_le_bytes(), section.hash);
+    raw
+}
+
+fn lz4(stored: &[u8], raw_len: usize) -> Vec<u8> {
+    let mut bytes = Bytes(stored);
+    let mut raw = Vec::new();
+    while raw.len() < raw_len {
+        let block_len = (raw_len - raw.len()).min(65_280);
+        let packed_len = bytes.uint() as usize;
+        let block = lz4_flex::block::decompress(bytes.take(packed_len), block_len).unwrap();
+        assert_eq!(block.len(), block_len);
+        raw.extend(block);
+    }
+    bytes.end();
+    raw
+}
+
+fn object_id(bytes: &mut Bytes<'_>) -> ObjectId {
+    (bytes.uint(), bytes.uint())
+}
+
+fn sizes(bytes: &mut Bytes<'_>) -> [u64; 7] {
+    std::array::from_fn(|_| bytes.uint())
+}
+
+fn section(bytes: &mut Bytes<'_>, objects: &[ObjectId]) -> Section {
+    Section {
+        object: objects[bytes.uint() as usize],
+        offset: bytes.uint() as usize,
+        stored: bytes.uint() as usize,
+        raw: bytes.uint() as usize,
+        codec: bytes.uint(),
+        hash: bytes.take(8).try_into().unwrap(),
+        check: bytes.take(4).try_into().unwrap(),
+    }
+}
+
+fn delta(bytes: &mut Bytes<'_>, objects: &[ObjectId]) -> Delta {
+    Delta {
+        state: bytes.uint(),
+        low: bytes.uint(),
+        high: bytes.uint(),
+        checkpoint: bytes.uint(),
+        section: section(bytes, objects),
+    }
+}

@@ -1,0 +1,164 @@
+//! Golden files: storages that a release wrote, which every later one opens.
+//!
+//! `tests/golden/v1/` was written by format version 1; `contents.json` says what each checkpoint
+//! holds. Golden files are never changed. After a change of the format, which takes a new number in
+//! `FORMAT_VERSION`, the ones of the new version are made by
+//!
+//! ```sh
+//! EVENTFLUX_GOLDEN=v2 cargo test -p eventflux-tests --test golden
+//! ```
+//!
+//! which refuses to write over what is there, and listed in `VERSIONS`.
+
+mod common {
+    pub mod contents;
+    pub mod storages;
+}
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+
+use common::contents::{contents, manifest_to_json, point};
+use common::storages::{Points, of_engine, of_holder, of_holder_restored};
+use eventflux::storage::{Access, FileBackend};
+use eventflux::{MemoryBackend, RestoreOptions, Selector, StateHolder, read_head, restore, verify};
+use eventflux_core::{Backend, FORMAT_VERSION};
+use serde_json::{Map, Value as Json, json};
+
+/// Versions with golden files, oldest first; the last is the one this release writes.
+const VERSIONS: [&str; 1] = ["v1"];
+type Make = fn(&mut dyn Backend) -> Points;
+/// The storages of each version, and what makes them.
+const STORAGES: [(&str, Make); 2] = [("holder", of_holder), ("engine", of_engine)];
+
+/// Directory of the golden files of a version.
+fn golden(version: &str) -> PathBuf {
+    static MADE: Once = Once::new();
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    MADE.call_once(|| {
+        if let Ok(asked) = std::env::var("EVENTFLUX_GOLDEN") {
+            make(&all, &asked);
+        }
+    });
+    all.join(version)
+}
+
+/// Writes the golden files of a new version.
+fn make(all: &Path, version: &str) {
+    let directory = all.join(version);
+    assert!(!directory.exists(), "{} is there; golden files are never changed", directory.display());
+    fs::create_dir_all(all).unwrap();
+    let temporary = tempfile::tempdir_in(all).unwrap();
+    for (name, make) in STORAGES {
+        let path = temporary.path().join(name);
+        let points = make(&mut FileBackend::open(&path, Access::Write).unwrap());
+        for lock in ["writer.lock", "head.lock"] {
+            fs::remove_file(path.join(lock)).unwrap();
+        }
+        fs::write(path.join("contents.json"), to_text(&points)).unwrap();
+    }
+    fs::rename(temporary.keep(), directory).unwrap();
+}
+
+/// A line a checkpoint; of the states, the keys that hold another thing than in the line before.
+fn to_text(points: &Points) -> String {
+    let mut before = json!({});
+    let mut lines = Vec::new();
+    for (id, point) in points {
+        let states = &point["states"];
+        lines.push(format!(
+            "\"{id}\": {}",
+            json!({ "manifest": point["manifest"], "changes": changes(&before, states) })
+        ));
+        before = states.clone();
+    }
+    format!("{{\n{}\n}}\n", lines.join(",\n"))
+}
+
+fn expected(path: &Path) -> Points {
+    let text = fs::read_to_string(path.join("contents.json")).unwrap();
+    let lines: BTreeMap<u64, Json> = serde_json::from_str(&text).unwrap();
+    let mut states = json!({});
+    let whole = lines.into_iter().map(|(id, mut line)| {
+        for (state, rows) in line["changes"].as_object().unwrap() {
+            let held = states.as_object_mut().unwrap().entry(state).or_insert_with(|| json!({}));
+            let held = held.as_object_mut().unwrap();
+            held.extend(rows.as_object().unwrap().clone());
+            held.retain(|_, held| !held.is_null());
+        }
+        (id, point(line["manifest"].take(), states.clone()))
+    });
+    whole.collect()
+}
+
+/// By state, the keys that hold another thing; null for those that are gone.
+fn changes(before: &Json, after: &Json) -> Json {
+    let empty = Map::new();
+    let rows = |states: &Json, state: &str| states[state].as_object().unwrap_or(&empty).clone();
+    let of_state = |state: &String| {
+        let (before, after) = (rows(before, state), rows(after, state));
+        let gone = before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key.clone(), Json::Null));
+        let new = after.iter().filter(|(key, held)| before.get(*key) != Some(held));
+        (state.clone(), new.map(|(key, held)| (key.clone(), held.clone())).chain(gone).collect::<Map<_, _>>().into())
+    };
+    after.as_object().unwrap().keys().map(of_state).collect::<Map<_, _>>().into()
+}
+
+#[test]
+fn this_release_reads_what_all_before_it_wrote() {
+    for version in VERSIONS {
+        let directory = golden(version);
+        for (name, _) in STORAGES {
+            let path = directory.join(name);
+            let mut storage = FileBackend::open(&path, Access::Read).unwrap();
+            let head = read_head(&mut storage).unwrap();
+            let expected = expected(&path);
+            assert_eq!(head.entries.len(), expected.len());
+            for entry in &head.entries {
+                let manifest = eventflux::read_manifest(&mut storage, entry.object).unwrap();
+                let mut holder = StateHolder::for_manifest(&manifest).unwrap();
+                let selector = Selector::Id(entry.object.id);
+                let restored = restore(&mut storage, &mut holder, selector, RestoreOptions::default()).unwrap();
+                let found = point(manifest_to_json(&restored.manifest), contents(&holder));
+                assert_eq!(found, expected[&entry.object.id], "{name} of {version}, checkpoint {}", entry.object.id);
+            }
+            let report = verify(&mut storage).unwrap();
+            assert_eq!((report.findings, report.unneeded), (Vec::new(), Vec::new()));
+        }
+    }
+}
+
+#[test]
+fn the_same_inputs_give_the_same_bytes() {
+    let newest = VERSIONS.last().unwrap();
+    assert_eq!(*newest, format!("v{FORMAT_VERSION}"), "a new version of the format needs golden files");
+    let directory = golden(newest);
+    for (name, make) in STORAGES {
+        let path = directory.join(name);
+        let mut storage = MemoryBackend::new();
+        let points = make(&mut storage);
+        assert_eq!(points, expected(&path), "{name}: what the program holds is another thing");
+        let head = storage.read_head().unwrap().unwrap();
+        let advice = "the format has changed; if you mean it, give it a new version and golden files";
+        for (object, bytes) in storage.objects_mut() {
+            let golden = fs::read(path.join("objects").join(object)).unwrap();
+            assert!(*bytes == golden, "{name}, {object}: {advice}");
+        }
+        let written = fs::read_dir(path.join("objects")).unwrap().count();
+        assert_eq!(written, storage.objects_mut().len());
+        assert!(head == fs::read(path.join("head")).unwrap(), "{name}, head: {advice}");
+    }
+}
+
+#[test]
+fn a_restored_state_goes_on_to_the_same_bytes() {
+    let (mut went_on, mut restored) = (MemoryBackend::new(), MemoryBackend::new());
+    of_holder(&mut went_on);
+    of_holder_restored(&mut restored, true);
+    for (object, bytes) in went_on.objects_mut() {
+        assert!(restored.objects_mut().get(object) == Some(bytes), "{object}");
+    }
+    assert_eq!(restored, went_on);
+}
