@@ -41,9 +41,10 @@ const SOURCE: &str = "source";
 ///     engine.handle_event(Event::new(at, vec![at.into()]))?;
 /// }
 /// let result = engine.poll_output().expect("the first second is over");
-/// assert_eq!((result.window, result.results[0].1.clone()), (Some((0, 1000)), 2.into()));
+/// assert_eq!((result.operator(), result.window()), ("per_second", Some((0, 1000))));
+/// assert_eq!(result.results().collect::<Vec<_>>(), [("events", &2.into())]);
 /// engine.finish()?;
-/// assert_eq!(engine.poll_output().map(|result| result.window), Some(Some((1000, 2000))));
+/// assert_eq!(engine.poll_output().map(|result| result.window()), Some(Some((1000, 2000))));
 /// # Ok(())
 /// # }
 /// ```

@@ -1,8 +1,9 @@
 //! Running aggregation: one group a key.
 
+use alloc::vec::Vec;
+
 use super::Context;
 use super::functions::{Functions, Refusal};
-use super::output::Output;
 use crate::definition::{Compute, Emit};
 use crate::error::Result;
 use crate::state::{AggregationState, StateHolder};
@@ -43,7 +44,7 @@ impl AggregationPlan {
             (self.emit == Emit::Change).then(|| self.functions.results(group.accumulators()))
         })?;
         if let Some(results) = results {
-            context.emit(key.bytes(), Output { results, ..Output::default() });
+            context.emit(key.bytes(), None, results, Vec::new());
         }
         Ok(())
     }
@@ -58,7 +59,7 @@ impl AggregationPlan {
             let Some(groups) = context.holder.aggregations_at(state) else { return Ok(()) };
             let Some(group) = groups.get(key.as_slice()) else { continue };
             let results = self.functions.results(group.accumulators());
-            context.emit(key.as_slice(), Output { results, ..Output::default() });
+            context.emit(key.as_slice(), None, results, Vec::new());
         }
         Ok(())
     }

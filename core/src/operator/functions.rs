@@ -18,7 +18,6 @@ pub(super) struct Functions {
 
 #[derive(Debug)]
 struct ResolvedFunction {
-    name: Arc<str>,
     function: Function,
     /// Place and name of the field; `None` counts events.
     field: Option<(usize, Arc<str>)>,
@@ -36,7 +35,6 @@ const KIND_BOOL: u8 = 4;
 impl Functions {
     pub(super) fn new(compute: &[Compute], place: &dyn Fn(&str) -> usize) -> Self {
         let resolve = |compute: &Compute| ResolvedFunction {
-            name: compute.name.as_str().into(),
             function: compute.function,
             field: compute.field.as_deref().map(|field| (place(field), field.into())),
             kinds: 0,
@@ -77,9 +75,9 @@ impl Functions {
         }
     }
 
-    pub(super) fn results(&self, accumulators: &[Accumulator]) -> Vec<(Arc<str>, Value)> {
-        let functions = self.functions.iter().zip(accumulators);
-        functions.map(|(function, accumulator)| (Arc::clone(&function.name), accumulator.result())).collect()
+    /// One value a function.
+    pub(super) fn results(&self, accumulators: &[Accumulator]) -> Vec<Value> {
+        accumulators.iter().take(self.functions.len()).map(Accumulator::result).collect()
     }
 
     /// Whether accumulators, whatever they hold, would take an event.

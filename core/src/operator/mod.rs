@@ -9,6 +9,7 @@ mod pattern;
 mod timers;
 mod window;
 
+use output::OutputNames;
 pub use output::{MatchedStep, Output};
 pub(crate) use timers::{Timer, Timers};
 
@@ -34,8 +35,9 @@ use crate::value::{Event, Value};
 #[derive(Debug)]
 pub(crate) struct Operator {
     pub(crate) name: Arc<str>,
-    /// Names and places of the key's fields.
-    key: Vec<(Arc<str>, usize)>,
+    names: Arc<OutputNames>,
+    /// Places of the key's fields.
+    key: Vec<usize>,
     filter: Vec<Check>,
     kind: Kind,
     pub(crate) descriptor: StateDescriptor,
@@ -70,12 +72,11 @@ impl Context<'_> {
         usize::from(self.number) + 1
     }
 
-    fn emit(&mut self, key: &[u8], mut output: Output) {
-        let values = key::read_values(key).unwrap_or_default();
-        output.operator = Arc::clone(&self.operator.name);
-        output.key = self.operator.key.iter().map(|(name, _)| Arc::clone(name)).zip(values).collect();
+    /// Gives out a result; those of no window, function or match are empty.
+    fn emit(&mut self, key: &[u8], window: Option<(i64, i64)>, results: Vec<Value>, matched: Vec<MatchedStep>) {
+        let key = key::read_values(key).unwrap_or_default();
         *self.results += 1;
-        self.outputs.push_back(output);
+        self.outputs.push_back(Output::new(&self.operator.names, key, window, results, matched));
     }
 }
 
@@ -103,9 +104,19 @@ impl Operator {
                 (Kind::Aggregation(AggregationPlan::new(compute, *emit, &place)), StateKind::Aggregations)
             }
         };
+        let functions = match &definition.kind {
+            OperatorKind::Window { compute, .. } | OperatorKind::Aggregation { compute, .. } => compute.as_slice(),
+            OperatorKind::Pattern { .. } => &[],
+        };
+        let names = OutputNames::new(
+            &definition.name,
+            definition.key.iter().map(String::as_str),
+            functions.iter().map(|function| function.name.as_str()),
+        );
         Ok(Operator {
             name: definition.name.as_str().into(),
-            key: definition.key.iter().map(|name| (name.as_str().into(), place(name))).collect(),
+            names: Arc::new(names),
+            key: definition.key.iter().map(|name| place(name)).collect(),
             filter: Check::all(&definition.filter, &[], &place),
             kind,
             descriptor: StateDescriptor::new(definition.name.clone(), state, 1, describe(definition, state, fields)),
@@ -118,7 +129,7 @@ impl Operator {
             return false;
         }
         key.clear();
-        for (_, place) in &self.key {
+        for place in &self.key {
             key::append_value(key, event.values.get(*place).unwrap_or(&Value::Null));
         }
         true

@@ -1,5 +1,6 @@
 //! Results, and their JSON.
 
+use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
@@ -15,18 +16,28 @@ use crate::value::{Value, canonical};
 /// (milliseconds), the functions by name; for patterns `matched`, a list of objects with `step`,
 /// `timestamp` and all fields of the event. A field that itself is called `step` or `timestamp` is
 /// written with `_` behind its name there.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Output {
-    /// Name of the operator.
-    pub operator: Arc<str>,
-    /// Names and values of the key.
-    pub key: Vec<(Arc<str>, Value)>,
-    /// First millisecond, and first after, of a window by time.
-    pub window: Option<(i64, i64)>,
-    /// Names and values of the functions.
-    pub results: Vec<(Arc<str>, Value)>,
-    /// Events of a match, one a step; empty unless from a pattern.
-    pub matched: Vec<MatchedStep>,
+    names: Arc<OutputNames>,
+    key: Vec<Value>,
+    window: Option<(i64, i64)>,
+    results: Vec<Value>,
+    matched: Vec<MatchedStep>,
+}
+
+/// The names in all results of an operator.
+#[derive(Debug, PartialEq)]
+pub(crate) struct OutputNames {
+    operator: Name,
+    key: Vec<Name>,
+    results: Vec<Name>,
+}
+
+/// A name, and its JSON: it is written far more often than made.
+#[derive(Debug, PartialEq)]
+struct Name {
+    text: String,
+    json: Vec<u8>,
 }
 
 /// One event of a match.
@@ -43,12 +54,51 @@ pub struct MatchedStep {
 }
 
 impl Output {
+    /// A result with as many values as there are names.
+    pub(super) fn new(
+        names: &Arc<OutputNames>,
+        key: Vec<Value>,
+        window: Option<(i64, i64)>,
+        results: Vec<Value>,
+        matched: Vec<MatchedStep>,
+    ) -> Self {
+        Output { names: Arc::clone(names), key, window, results, matched }
+    }
+
+    /// Name of the operator.
+    #[must_use]
+    pub fn operator(&self) -> &str {
+        &self.names.operator.text
+    }
+
+    /// Names and values of the key's fields.
+    pub fn key(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
+        with_values(&self.names.key, &self.key)
+    }
+
+    /// First millisecond, and first after, of a window by time.
+    #[must_use]
+    pub fn window(&self) -> Option<(i64, i64)> {
+        self.window
+    }
+
+    /// Names and values of the functions.
+    pub fn results(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> {
+        with_values(&self.names.results, &self.results)
+    }
+
+    /// Events of a match, one a step; empty unless from a pattern.
+    #[must_use]
+    pub fn matched(&self) -> &[MatchedStep] {
+        &self.matched
+    }
+
     /// Appends the result as one line of JSON, with its line feed: the same as its `Serialize`.
     pub fn append_json_line(&self, line: &mut Vec<u8>) {
         line.extend_from_slice(b"{\"operator\":");
-        json::append_str(line, &self.operator);
+        line.extend_from_slice(&self.names.operator.json);
         line.extend_from_slice(b",\"key\":{");
-        append_members(line, self.key.iter().map(|(name, value)| (&**name, value)));
+        append_members(line, &self.names.key, &self.key);
         line.push(b'}');
         if let Some((start, end)) = self.window {
             line.extend_from_slice(b",\"window_start\":");
@@ -58,35 +108,68 @@ impl Output {
         }
         if !self.results.is_empty() {
             line.push(b',');
-            append_members(line, self.results.iter().map(|(name, value)| (&**name, value)));
+            append_members(line, &self.names.results, &self.results);
         }
         for (at, step) in self.matched.iter().enumerate() {
-            line.extend_from_slice(if at == 0 { b",\"matched\":[{\"step\":" } else { b",{\"step\":" });
-            json::append_str(line, &step.step);
-            line.extend_from_slice(b",\"timestamp\":");
-            json::append_int(line, step.timestamp);
-            if !step.values.is_empty() {
-                line.push(b',');
-                append_members(line, step.members());
-            }
-            line.push(b'}');
+            line.extend_from_slice(if at == 0 { b",\"matched\":[" } else { b"," });
+            step.append_json(line);
         }
         line.extend_from_slice(if self.matched.is_empty() { b"}\n" } else { b"]}\n" });
     }
 }
 
-fn append_members<'a>(line: &mut Vec<u8>, members: impl Iterator<Item = (&'a str, &'a Value)>) {
-    for (at, (name, value)) in members.enumerate() {
+impl OutputNames {
+    pub(super) fn new<'n>(
+        operator: &str,
+        key: impl Iterator<Item = &'n str>,
+        results: impl Iterator<Item = &'n str>,
+    ) -> Self {
+        OutputNames {
+            operator: Name::new(operator),
+            key: key.map(Name::new).collect(),
+            results: results.map(Name::new).collect(),
+        }
+    }
+}
+
+impl Name {
+    fn new(text: &str) -> Self {
+        let mut json = Vec::new();
+        json::append_str(&mut json, text);
+        Name { text: text.into(), json }
+    }
+}
+
+fn with_values<'o>(names: &'o [Name], values: &'o [Value]) -> impl ExactSizeIterator<Item = (&'o str, &'o Value)> {
+    names.iter().map(|name| name.text.as_str()).zip(values)
+}
+
+fn append_members(line: &mut Vec<u8>, names: &[Name], values: &[Value]) {
+    for (at, (name, value)) in names.iter().zip(values).enumerate() {
         if at > 0 {
             line.push(b',');
         }
-        json::append_str(line, name);
+        line.extend_from_slice(&name.json);
         line.push(b':');
         json::append_value(line, value);
     }
 }
 
 impl MatchedStep {
+    fn append_json(&self, line: &mut Vec<u8>) {
+        line.extend_from_slice(b"{\"step\":");
+        json::append_str(line, &self.step);
+        line.extend_from_slice(b",\"timestamp\":");
+        json::append_int(line, self.timestamp);
+        for (name, value) in self.members() {
+            line.push(b',');
+            json::append_str(line, name);
+            line.push(b':');
+            json::append_value(line, value);
+        }
+        line.push(b'}');
+    }
+
     /// Names and values of the fields, none of them called `step` or `timestamp`.
     fn members(&self) -> impl Iterator<Item = (&str, &Value)> {
         let renamed = |name| match name {
@@ -101,14 +184,14 @@ impl MatchedStep {
 impl Serialize for Output {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("operator", &*self.operator)?;
-        map.serialize_entry("key", &Members(&self.key))?;
+        map.serialize_entry("operator", self.operator())?;
+        map.serialize_entry("key", &Key(self))?;
         if let Some((start, end)) = self.window {
             map.serialize_entry("window_start", &start)?;
             map.serialize_entry("window_end", &end)?;
         }
-        for (name, value) in &self.results {
-            map.serialize_entry(&**name, &Json(value))?;
+        for (name, value) in self.results() {
+            map.serialize_entry(name, &Json(value))?;
         }
         if !self.matched.is_empty() {
             map.serialize_entry("matched", &Matched(&self.matched))?;
@@ -117,11 +200,11 @@ impl Serialize for Output {
     }
 }
 
-struct Members<'a>(&'a [(Arc<str>, Value)]);
+struct Key<'a>(&'a Output);
 
-impl Serialize for Members<'_> {
+impl Serialize for Key<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.iter().map(|(name, value)| (&**name, Json(value))))
+        serializer.collect_map(self.0.key().map(|(name, value)| (name, Json(value))))
     }
 }
 
@@ -168,7 +251,6 @@ impl Serialize for Json<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::string::String;
     use proptest::collection::vec;
     use proptest::prelude::*;
 
@@ -198,7 +280,10 @@ mod tests {
                 MatchedStep { step: step.into(), timestamp, fields: names.into(), values }
             };
             let matched = matched.into_iter().map(step).collect();
-            let output = Output { operator: operator.into(), key, window, results, matched };
+            let (key_names, key): (Vec<Arc<str>>, Vec<Value>) = key.into_iter().unzip();
+            let (names, results): (Vec<Arc<str>>, Vec<Value>) = results.into_iter().unzip();
+            let names = OutputNames::new(&operator, key_names.iter().map(|name| &**name), names.iter().map(|name| &**name));
+            let output = Output::new(&Arc::new(names), key, window, results, matched);
             let mut line = Vec::new();
             output.append_json_line(&mut line);
             let mut wanted = serde_json::to_vec(&output).unwrap();

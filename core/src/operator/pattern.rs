@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use super::Context;
 use super::condition::Check;
-use super::output::{MatchedStep, Output};
+use super::output::MatchedStep;
 use super::timers::{Purpose, Timer, Timers};
 use crate::bytes::SmallBytes;
 use crate::definition::{PatternStep, Skip};
@@ -107,7 +107,7 @@ impl PatternPlan {
                     fields: Arc::clone(&self.fields),
                     values: event.values,
                 });
-                context.emit(key.bytes(), Output { matched: matched.collect(), ..Output::default() });
+                context.emit(key.bytes(), None, Vec::new(), matched.collect());
             }
         }
         let Some(patterns) = context.holder.patterns_at(state) else { return Ok(()) };

@@ -9,7 +9,6 @@ use core::ops::Range;
 
 use super::Context;
 use super::functions::{Functions, Refusal};
-use super::output::Output;
 use super::timers::{Purpose, Timer, Timers};
 use crate::bytes::SmallBytes;
 use crate::definition::{Compute, WindowKind};
@@ -233,7 +232,7 @@ impl WindowPlan {
 
     fn emit(&self, context: &mut Context<'_>, key: &[u8], window: &Window, interval: Option<(i64, i64)>) {
         let results = self.functions.results(window.accumulators());
-        context.emit(key, Output { window: interval, results, ..Output::default() });
+        context.emit(key, interval, results, Vec::new());
     }
 
     pub(super) fn resume(&mut self, number: u16, state: usize, holder: &mut StateHolder, timers: &mut Timers) {
