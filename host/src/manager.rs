@@ -101,14 +101,15 @@ impl<B: Backend> CheckpointManager<B> {
         Ok((encoded, published))
     }
 
-    /// Labels the state of a checkpoint, so that it is kept: a new checkpoint that holds the same.
+    /// Labels the state of a checkpoint, so that it is kept: a new checkpoint that holds the same,
+    /// of the same time. The newest checkpoint stays the newest, unless it is the one labelled.
     ///
     /// # Errors
     /// [`NoSuchCheckpoint`](eventflux_core::Error::NoSuchCheckpoint), those of the storage.
     pub fn savepoint(&mut self, selector: &Selector, label: &str) -> Result<CatalogEntry> {
         let object = selector.find(self.writer.head())?;
         let manifest = drive(ReadManifest::new(object), &mut self.backend)?;
-        let encoded = Republish::encode(&manifest, self.writer.next_object(), now_ms(), Some(label.into()));
+        let encoded = Republish::encode(&manifest, self.writer.next_object(), manifest.created_ms, Some(label.into()));
         Ok(self.publish_encoded(encoded)?.1.entry)
     }
 
@@ -136,7 +137,8 @@ impl<B: Backend> CheckpointManager<B> {
         self.restore_selected(holder, Selector::Time(time_ms), RestoreOptions::default())
     }
 
-    /// Restores a checkpoint. The next one taken builds on it: going back starts a branch.
+    /// Restores a checkpoint. The next one taken builds on it: going back starts a branch. Until
+    /// then it is kept, whatever retention says.
     ///
     /// # Errors
     /// No such checkpoint, damage, states that do not fit. The holder is unchanged then.
@@ -146,7 +148,9 @@ impl<B: Backend> CheckpointManager<B> {
         selector: Selector,
         options: RestoreOptions<'_>,
     ) -> Result<RestoredCheckpoint> {
-        restore(&mut self.backend, holder, selector, options)
+        let restored = restore(&mut self.backend, holder, selector, options)?;
+        self.writer.hold(restored.manifest.object.id);
+        Ok(restored)
     }
 
     /// The published checkpoints, oldest first.

@@ -16,6 +16,8 @@ use crate::format::section::read_section;
 pub struct Writer {
     pub(crate) head: Head,
     pub(crate) head_bytes: Vec<u8>,
+    /// Checkpoint that stays beside those that retention keeps.
+    pub(crate) held: Option<u64>,
 }
 
 impl Writer {
@@ -29,6 +31,23 @@ impl Writer {
     #[must_use]
     pub fn next_object(&self) -> ObjectId {
         ObjectId { id: self.head.next_id, generation: self.head.generation }
+    }
+
+    /// Keeps a checkpoint beside those that retention keeps, until the next one is published: the
+    /// one that a state was restored from, and that its next delta builds on.
+    pub fn hold(&mut self, checkpoint: u64) {
+        self.held = Some(checkpoint);
+    }
+
+    /// Why the head in the storage is not what this writer left: another one has taken over, or,
+    /// in its own generation, an answer was lost; then the writer must be opened anew.
+    pub(crate) fn head_changed(&self, found: &[u8]) -> Error {
+        let held = self.head.generation;
+        match Head::from_bytes(found) {
+            Ok(head) if head.generation != held => Error::Fenced { held, current: head.generation },
+            Ok(_) => Error::damaged(HEAD_NAME, "record", "it changed under the writer that holds it; open it anew"),
+            Err(error) => error,
+        }
     }
 }
 
@@ -80,7 +99,7 @@ impl Procedure for OpenWriter {
             (OpenState::Swap { head, .. }, Response::Swapped(true)) => {
                 let head = core::mem::take(head);
                 let head_bytes = head.to_bytes();
-                self.state = OpenState::Done(Writer { head, head_bytes });
+                self.state = OpenState::Done(Writer { head, head_bytes, held: None });
             }
             (OpenState::Swap { head, .. }, Response::Swapped(false)) => {
                 return Err(Error::Fenced { held: head.generation, current: head.generation });

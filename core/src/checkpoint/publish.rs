@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::capture::EncodedCheckpoint;
 use super::open::Writer;
 use super::procedure::{Procedure, Request, Response, Step, unexpected};
-use super::retention::{Retention, retain};
+use super::retention::{Retention, retain_also};
 use crate::error::{Error, Result};
 use crate::format::head::{CatalogEntry, HEAD_NAME, Head};
 use crate::format::manifest::{Manifest, ObjectId};
@@ -37,6 +37,8 @@ pub struct Publish<'w> {
     entry: CatalogEntry,
     next: Head,
     next_bytes: Vec<u8>,
+    /// What the writer holds once this is published.
+    held: Option<u64>,
     state: PublishState,
     deleted: Vec<String>,
     not_deleted: Option<Error>,
@@ -57,20 +59,32 @@ impl<'w> Publish<'w> {
     /// Begins to publish; takes the bytes out of the checkpoint.
     ///
     /// # Errors
-    /// [`Error::Fenced`] if the checkpoint was not encoded for [`Writer::next_object`].
+    /// [`Error::Fenced`] if the checkpoint was not encoded for [`Writer::next_object`];
+    /// [`Error::ObjectMissing`] if it builds on a checkpoint that retention has given up since.
     pub fn new(writer: &'w mut Writer, checkpoint: &mut EncodedCheckpoint, retention: Retention) -> Result<Self> {
         let object = checkpoint.manifest.object;
         if object != writer.next_object() {
             return Err(Error::Fenced { held: object.generation, current: writer.head.generation });
         }
+        let kept = |needed: &ObjectId| writer.head.entries.iter().any(|entry| entry.needs(*needed));
+        let missing =
+            checkpoint.manifest.needed_objects().into_iter().find(|needed| *needed != object && !kept(needed));
+        if let Some(missing) = missing {
+            return Err(Error::ObjectMissing { object: missing.name() });
+        }
         let bytes = core::mem::take(&mut checkpoint.bytes);
         let entry = CatalogEntry::new(&checkpoint.manifest, bytes.len() as u64);
         let mut next = writer.head.clone();
         next.entries.push(entry.clone());
-        next.latest = Some(object.id);
+        if checkpoint.relabels.is_none() || checkpoint.relabels == next.latest || next.latest.is_none() {
+            next.latest = Some(object.id);
+        }
         next.next_id = object.id + 1;
-        retain(&mut next, retention);
+        let held = writer.held.filter(|_| checkpoint.relabels.is_some());
+        retain_also(&mut next, retention, held);
         let next_bytes = next.to_bytes();
+        // Whatever comes of this attempt, no other one takes its name.
+        writer.head.next_id = next.next_id;
         Ok(Publish {
             writer,
             object: object.name(),
@@ -78,6 +92,7 @@ impl<'w> Publish<'w> {
             entry,
             next,
             next_bytes,
+            held,
             state: PublishState::Put,
             deleted: Vec::new(),
             not_deleted: None,
@@ -88,6 +103,7 @@ impl<'w> Publish<'w> {
     fn published(&mut self) {
         let before = core::mem::replace(&mut self.writer.head, self.next.clone());
         self.writer.head_bytes = core::mem::take(&mut self.next_bytes);
+        self.writer.held = self.held;
         let mut unneeded: Vec<String> = Vec::new();
         for entry in before.entries.iter().filter(|entry| self.next.entry(entry.object.id).is_none()) {
             for (first, count, generation) in &entry.needs {
@@ -136,18 +152,14 @@ impl Procedure for Publish<'_> {
             (PublishState::Swap, Response::Swapped(false)) => self.state = PublishState::Refused,
             (PublishState::Swap, Response::Failed(error)) => self.state = PublishState::Look(error),
             (PublishState::Look(error), Response::Head(Some(bytes))) => {
+                let error = error.clone();
                 if bytes == self.next_bytes {
                     self.published();
                 } else {
-                    let error = error.clone();
-                    self.check_generation(&bytes)?;
-                    return Err(error);
+                    return Err(if bytes == self.writer.head_bytes { error } else { self.writer.head_changed(&bytes) });
                 }
             }
-            (PublishState::Refused, Response::Head(Some(bytes))) => {
-                self.check_generation(&bytes)?;
-                return Err(Error::damaged(HEAD_NAME, "record", "it changed under the writer that holds it"));
-            }
+            (PublishState::Refused, Response::Head(Some(bytes))) => return Err(self.writer.head_changed(&bytes)),
             (PublishState::Look(error), _) => return Err(error.clone()),
             (PublishState::Refused, Response::Head(None)) => {
                 return Err(Error::ObjectMissing { object: HEAD_NAME.into() });
@@ -165,15 +177,11 @@ impl Procedure for Publish<'_> {
     }
 }
 
-impl Publish<'_> {
-    fn check_generation(&self, head: &[u8]) -> Result<()> {
-        let (held, current) = (self.writer.head.generation, Head::from_bytes(head)?.generation);
-        if current == held { Ok(()) } else { Err(Error::Fenced { held, current }) }
-    }
-}
-
 /// Makes the next checkpoint out of one that exists: the same state under a new number, with
-/// another label or in another storage. Nothing of the state is written again.
+/// another label. Nothing of the state is written again.
+///
+/// Unless it is the newest checkpoint that gets the label, the newest stays what it was: a label
+/// never makes an older state the one to go on from.
 #[derive(Debug)]
 pub struct Republish;
 
@@ -182,7 +190,8 @@ impl Republish {
     #[must_use]
     pub fn encode(manifest: &Manifest, object: ObjectId, created_ms: i64, label: Option<String>) -> EncodedCheckpoint {
         let mut next = manifest.clone();
-        next.parent = Some(manifest.object.id);
+        let relabelled = manifest.object.id;
+        next.parent = Some(relabelled);
         next.object = object;
         next.created_ms = created_ms;
         next.label = label;
@@ -195,6 +204,11 @@ impl Republish {
         let mut bytes = Vec::from(header(object));
         append_manifest(&mut bytes, &next);
         let manifest = Arc::new(next);
-        EncodedCheckpoint { lineage: super::Lineage::new(Arc::clone(&manifest)), manifest, bytes }
+        EncodedCheckpoint {
+            lineage: super::Lineage::new(Arc::clone(&manifest)),
+            manifest,
+            bytes,
+            relabels: Some(relabelled),
+        }
     }
 }

@@ -35,14 +35,17 @@ impl Selector {
     /// # Errors
     /// [`Error::NoSuchCheckpoint`], which says what there is instead.
     pub fn find(&self, head: &Head) -> Result<ObjectId> {
-        let newest = |mut fits: Box<dyn FnMut(&crate::CatalogEntry) -> bool + '_>| {
-            head.entries.iter().rev().find(|entry| fits(entry)).map(|entry| entry.object)
-        };
         let found = match self {
             Selector::Latest => head.latest.and_then(|id| head.entry(id)).map(|entry| entry.object),
             Selector::Id(id) => head.entry(*id).map(|entry| entry.object),
-            Selector::Label(label) => newest(Box::new(move |entry| entry.label.as_ref() == Some(label))),
-            Selector::Time(time) => newest(Box::new(move |entry| entry.created_ms <= *time)),
+            Selector::Label(label) => {
+                let mut labelled = head.entries.iter().rev().filter(|entry| entry.label.as_ref() == Some(label));
+                labelled.next().map(|entry| entry.object)
+            }
+            Selector::Time(time) => {
+                let before = head.entries.iter().filter(|entry| entry.created_ms <= *time);
+                before.max_by_key(|entry| (entry.created_ms, entry.object.id)).map(|entry| entry.object)
+            }
         };
         found.ok_or_else(|| self.not_found(head))
     }
@@ -58,7 +61,10 @@ impl Selector {
         let labels: Vec<&str> = head.entries.iter().filter_map(|entry| entry.label.as_deref()).collect();
         let mut available = match (ids.as_slice(), self) {
             ([], _) => String::from("the storage holds none"),
-            (_, Selector::Time(_)) => format!("the oldest was created at {} ms", head.entries[0].created_ms),
+            (_, Selector::Time(_)) => {
+                let oldest = head.entries.iter().map(|entry| entry.created_ms).min().unwrap_or_default();
+                format!("the oldest was created at {oldest} ms")
+            }
             _ => format!("there are: {}", ids.join(", ")),
         };
         if matches!(self, Selector::Label(_)) && !labels.is_empty() {

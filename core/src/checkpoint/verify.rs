@@ -85,6 +85,13 @@ impl Verify {
         };
     }
 
+    /// The manifest being read cannot be: noted, and on to the next.
+    fn broken_manifest(&mut self, error: Error) {
+        let VerifyState::Manifest(at, _) = self.state else { return };
+        self.report.findings.push(Finding { checkpoints: alloc::vec![self.head.entries[at].object.id], error });
+        self.next_manifest(at + 1);
+    }
+
     fn queue_sections(&mut self) {
         let mut seen = BTreeSet::new();
         for manifest in &self.manifests {
@@ -138,7 +145,7 @@ impl Procedure for Verify {
                         self.manifests.push(manifest);
                         self.next_manifest(next);
                     }
-                    Err(error) => return Err(error),
+                    Err(error) => self.broken_manifest(error),
                 },
                 VerifyState::Sections(at) => {
                     let Some((object, section, _)) = self.queue.get(*at) else { return Ok(Step::Done(self.finish())) };
@@ -159,13 +166,9 @@ impl Procedure for Verify {
                 self.next_manifest(0);
                 Ok(())
             }
-            VerifyState::Manifest(at, read) => {
+            VerifyState::Manifest(_, read) => {
                 if let Err(error) = read.handle_response(response) {
-                    let at = *at;
-                    self.report
-                        .findings
-                        .push(Finding { checkpoints: alloc::vec![self.head.entries[at].object.id], error });
-                    self.next_manifest(at + 1);
+                    self.broken_manifest(error);
                 }
                 Ok(())
             }

@@ -2,14 +2,13 @@
 
 use clap::Args;
 use eventflux_core::limits::LABEL_BYTES_MAX;
-use eventflux_core::{CatalogEntry, Head, Selector};
+use eventflux_core::{Head, Selector};
 use serde_json::json;
 
 use super::Outcome;
 use super::failure::Failure;
 use super::selector::{find, is_ambiguous, parse};
 use super::storage::{Storage, entry_to_json};
-use super::table::wrap;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -31,32 +30,16 @@ pub(super) fn savepoint(arguments: &Arguments, json: bool) -> Result<Outcome, Fa
     let of = find(&arguments.of, &head)?.id;
     let mut manager = arguments.storage.open_to_write("a savepoint")?;
     refuse_used(label, &Head { entries: manager.list().to_vec(), ..Head::default() })?;
-    let latest_before = manager.latest().map(|entry| entry.object.id);
     let saved = manager.savepoint(&Selector::Id(of), label)?;
-    let latest = manager.latest().map(|entry| entry.object.id);
     if json {
+        let latest = manager.latest().map(|entry| entry.object.id);
         let head = Head { latest, ..Head::default() };
         let mut answer = entry_to_json(&saved, &head);
         answer["of"] = json!(of);
         return Ok(Outcome::json(&answer));
     }
-    let mut text = format!("savepoint `{label}`: checkpoint {}, the state of checkpoint {of}\n", saved.object.id);
-    if went_back(&saved, of, latest_before, latest) {
-        text.push_str(&wrap(
-            &format!(
-                "It is the newest checkpoint now: `eventflux run` goes on from the state of checkpoint {of}. \
-                 To go on from what was the newest before: --from {}",
-                latest_before.unwrap_or_default()
-            ),
-            "",
-        ));
-    }
+    let text = format!("savepoint `{label}`: checkpoint {}, the state of checkpoint {of}\n", saved.object.id);
     Ok(Outcome::done(text))
-}
-
-/// Whether labelling an older checkpoint has made its state the newest.
-fn went_back(saved: &CatalogEntry, of: u64, before: Option<u64>, latest: Option<u64>) -> bool {
-    before != Some(of) && latest == Some(saved.object.id)
 }
 
 fn refuse_used(label: &str, head: &Head) -> Result<(), Failure> {
