@@ -53,7 +53,7 @@ pub fn event(number: u64) -> BufferedEvent {
     let text = format!("text {number}, long enough to lie on the heap");
     let values: Vec<Value> = vec![
         Value::Null,
-        (number % 2 == 0).into(),
+        number.is_multiple_of(2).into(),
         (number as i64 * 1000).into(),
         (number as f64 / 4.0).into(),
         text.as_str().into(),

@@ -30,7 +30,8 @@ impl Shared {
 impl Backend for Shared {
     fn put(&mut self, object: &str, bytes: &[u8]) -> Result<()> {
         let storage = &mut self.0.lock().unwrap();
-        assert!(storage.read(object, ByteRange::All)?.is_none(), "{object}: names are written once");
+        let before = storage.read(object, ByteRange::All)?;
+        assert!(before.is_none_or(|before| before == bytes), "{object}: names are written once");
         storage.put(object, bytes)
     }
 
