@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
+use super::procedure::{ByteRange, ObjectInfo, Procedure, Request, Response, Step, unexpected};
 use crate::error::{Error, Result};
 use crate::format::head::{HEAD_NAME, Head};
 use crate::format::manifest::{Manifest, ObjectId};
@@ -53,7 +53,8 @@ impl Writer {
 
 /// Takes a new generation. From then on every writer before gets [`Error::Fenced`].
 ///
-/// Fails with [`Error::Fenced`] if another writer opens at the same moment; then nothing changed.
+/// Fails with [`Error::Fenced`] if another writer opens at the same moment, with
+/// [`Error::ObjectMissing`] if there are checkpoints but no head; then nothing changed.
 #[derive(Debug)]
 pub struct OpenWriter {
     state: OpenState,
@@ -62,7 +63,12 @@ pub struct OpenWriter {
 #[derive(Debug)]
 enum OpenState {
     ReadHead,
-    Swap { expected: Option<Vec<u8>>, head: Head },
+    /// There is no head: is the storage new, or was the head lost?
+    List,
+    Swap {
+        expected: Option<Vec<u8>>,
+        head: Head,
+    },
     Done(Writer),
 }
 
@@ -81,6 +87,7 @@ impl Procedure for OpenWriter {
     fn poll_request(&mut self) -> Result<Step<Writer>> {
         Ok(match &self.state {
             OpenState::ReadHead => Step::Request(Request::ReadHead),
+            OpenState::List => Step::Request(Request::List),
             OpenState::Swap { expected, head } => {
                 Step::Request(Request::SwapHead { expected: expected.clone(), new: head.to_bytes() })
             }
@@ -91,10 +98,15 @@ impl Procedure for OpenWriter {
     fn handle_response(&mut self, response: Response) -> Result<()> {
         match (&mut self.state, response) {
             (_, Response::Failed(error)) => return Err(error),
-            (OpenState::ReadHead, Response::Head(bytes)) => {
-                let mut head = bytes.as_deref().map(Head::from_bytes).transpose()?.unwrap_or_default();
+            (OpenState::ReadHead, Response::Head(None)) => self.state = OpenState::List,
+            (OpenState::ReadHead, Response::Head(Some(bytes))) => {
+                let mut head = Head::from_bytes(&bytes)?;
                 head.generation += 1;
-                self.state = OpenState::Swap { expected: bytes, head };
+                self.state = OpenState::Swap { expected: Some(bytes), head };
+            }
+            (OpenState::List, Response::Objects(objects)) => {
+                ensure_new(&objects)?;
+                self.state = OpenState::Swap { expected: None, head: Head { generation: 1, ..Head::default() } };
             }
             (OpenState::Swap { head, .. }, Response::Swapped(true)) => {
                 let head = core::mem::take(head);
@@ -108,6 +120,14 @@ impl Procedure for OpenWriter {
         }
         Ok(())
     }
+}
+
+/// A storage without a head must have no checkpoints: else they would be written over.
+pub(super) fn ensure_new(objects: &[ObjectInfo]) -> Result<()> {
+    if objects.iter().any(|object| ObjectId::from_name(&object.name).is_some()) {
+        return Err(Error::ObjectMissing { object: HEAD_NAME.into() });
+    }
+    Ok(())
 }
 
 /// Reads the head: which checkpoints there are. `None` for a storage never written to.

@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::open::{ReadHead, ReadManifest};
+use super::open::{ReadHead, ReadManifest, ensure_new};
 use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
 use crate::error::{Error, Result};
 use crate::format::head::Head;
@@ -47,6 +47,8 @@ pub struct VerifyReport {
 pub struct Verify {
     state: VerifyState,
     head: Head,
+    /// Whether the storage has no head.
+    headless: bool,
     manifests: Vec<Manifest>,
     /// Object, offset, length, and a section reference with its state's name, each once.
     queue: Vec<(ObjectId, crate::format::section::SectionRef, String)>,
@@ -69,6 +71,7 @@ impl Verify {
         Verify {
             state: VerifyState::Head(ReadHead::new()),
             head: Head::default(),
+            headless: false,
             manifests: Vec::new(),
             queue: Vec::new(),
             report: VerifyReport::default(),
@@ -132,6 +135,7 @@ impl Procedure for Verify {
                 VerifyState::Head(read) => match read.poll_request()? {
                     Step::Request(request) => return Ok(Step::Request(request)),
                     Step::Done(head) => {
+                        self.headless = head.is_none();
                         self.head = head.unwrap_or_default();
                         self.report.checkpoints = self.head.entries.len() as u64;
                         self.state = VerifyState::List;
@@ -161,6 +165,9 @@ impl Procedure for Verify {
             VerifyState::Head(read) => read.handle_response(response),
             VerifyState::List => {
                 let Response::Objects(objects) = response else { return Err(unexpected("list", "")) };
+                if self.headless {
+                    ensure_new(&objects)?;
+                }
                 let names = objects.iter().map(|object| object.name.as_str());
                 self.report.unneeded = super::retention::garbage(&self.head, names);
                 self.next_manifest(0);
