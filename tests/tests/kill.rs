@@ -27,6 +27,8 @@ use tempfile::TempDir;
 const KILLS_AT_START: usize = 4;
 const KILLS_ON_THE_WAY: usize = 20;
 const KILLS_AT_THE_END: usize = 5;
+/// Kills of a run that goes back to an older checkpoint, of each scenario.
+const KILLS_GOING_BACK: usize = 4;
 /// How often a moment may be missed, since the process had ended by then.
 const MISSES_MAX: usize = 300;
 /// A run that shows nothing for so long hangs.
@@ -54,6 +56,8 @@ struct Phases {
     final_checkpoint: usize,
     /// The final checkpoint was published, the process alive.
     after_it: usize,
+    /// A run with `--from` that goes back.
+    going_back: usize,
 }
 
 struct Scenario {
@@ -84,19 +88,20 @@ fn killed_anywhere_the_output_is_the_same() {
             finishes += scenario.finishes;
         }
     });
-    let per_scenario = KILLS_AT_START + KILLS_ON_THE_WAY + KILLS_AT_THE_END;
+    let per_scenario = KILLS_AT_START + KILLS_ON_THE_WAY + KILLS_AT_THE_END + KILLS_GOING_BACK;
     assert_eq!(total.kills(), SCENARIOS.len() * per_scenario * times, "{total:?}");
     assert!(total.kills() >= 200);
     assert!(total.quarters.iter().all(|kills| *kills >= 10 * times), "not over the whole run: {total:?}");
     assert!(total.final_checkpoint >= SCENARIOS.len() * KILLS_AT_THE_END * times, "{total:?}");
     println!(
         "kill: {} of a living process, {} before the first checkpoint, {:?} by quarters of the run, {} in the final \
-         checkpoint, {} after it; {finishes} finished runs equal byte for byte",
+         checkpoint, {} after it, {} of runs that go back; {finishes} finished runs equal byte for byte",
         total.kills(),
         total.before_the_first_checkpoint,
         total.quarters,
         total.final_checkpoint,
         total.after_it,
+        total.going_back,
     );
 }
 
@@ -131,6 +136,7 @@ impl Scenario {
             self.kill_at_start();
             self.kill_on_the_way();
             self.kill_at_the_end();
+            self.kill_going_back();
         }
         self
     }
@@ -206,6 +212,26 @@ impl Scenario {
         panic!("{}: no moment within the final checkpoint", self.interval);
     }
 
+    /// The run is finished, and one goes back to an older checkpoint: killed before it has a branch
+    /// of its own nothing has changed, killed after that the branch goes on.
+    fn kill_going_back(&mut self) {
+        for _ in 0..MISSES_MAX {
+            let head = read_head(&mut reader(self.directory.path()).unwrap()).unwrap();
+            let older = head.entries[self.random as usize % head.entries.len()].object.id;
+            let child = self.start_from(&["--from", &older.to_string()]);
+            thread::sleep(self.began.mul_f64(self.fraction() * 1.5));
+            let phases = self.phases.clone();
+            let hit = self.kill(child);
+            self.phases = phases;
+            self.phases.going_back += usize::from(hit);
+            self.finish();
+            if self.phases.going_back.is_multiple_of(KILLS_GOING_BACK) && hit {
+                return;
+            }
+        }
+        panic!("{}: the process always ends first", self.interval);
+    }
+
     /// Kills; whether the process was alive. If it was not, it must have finished well.
     fn kill(&mut self, mut child: Child) -> bool {
         child.kill().unwrap();
@@ -277,8 +303,12 @@ impl Scenario {
     }
 
     fn start(&self) -> Child {
+        self.start_from(&[])
+    }
+
+    fn start_from(&self, from: &[&str]) -> Child {
         let mut command = eventflux();
-        command.args(["run", "app.toml"]).current_dir(self.directory.path()).stdin(Stdio::null());
+        command.args(["run", "app.toml"]).args(from).current_dir(self.directory.path()).stdin(Stdio::null());
         command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
     }
 
@@ -309,7 +339,8 @@ impl Scenario {
 
 impl Phases {
     fn kills(&self) -> usize {
-        self.before_the_first_checkpoint + self.quarters.iter().sum::<usize>() + self.final_checkpoint + self.after_it
+        let on_the_way = self.before_the_first_checkpoint + self.quarters.iter().sum::<usize>();
+        on_the_way + self.final_checkpoint + self.after_it + self.going_back
     }
 
     fn add(&mut self, other: &Phases) {
@@ -317,6 +348,7 @@ impl Phases {
         self.quarters.iter_mut().zip(other.quarters).for_each(|(sum, kills)| *sum += kills);
         self.final_checkpoint += other.final_checkpoint;
         self.after_it += other.after_it;
+        self.going_back += other.going_back;
     }
 }
 
