@@ -49,6 +49,12 @@ pub(crate) fn heap_chunk_bytes(len: usize) -> usize {
     if len == 0 { 0 } else { ((len + 8 + 15) & !15).max(32) }
 }
 
+/// What an allocation for `capacity` elements takes.
+#[inline]
+pub(crate) fn heap_bytes_of<T>(capacity: usize) -> u64 {
+    heap_chunk_bytes(capacity * size_of::<T>()) as u64
+}
+
 impl PartialEq for SmallBytes {
     #[inline]
     fn eq(&self, other: &Self) -> bool {

@@ -4,6 +4,7 @@ use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
+use crate::bytes::heap_bytes_of;
 use crate::definition::Function;
 use crate::value::{Footprint, Value, canonical, varint_len};
 
@@ -245,11 +246,12 @@ impl Accumulator {
                 footprint
             }
             Accumulator::Distinct(values) => {
-                Footprint { memory: values.footprint.memory, encoded: values.footprint.encoded + 3 }
+                let reserved = heap_bytes_of::<Value>(values.order.capacity());
+                Footprint { memory: values.footprint.memory + reserved, encoded: values.footprint.encoded + 3 }
             }
             Accumulator::Median(values) => {
                 let len = values.values.len() as u64;
-                Footprint { memory: 8 * len, encoded: 8 * len + 4 }
+                Footprint { memory: heap_bytes_of::<f64>(values.values.capacity()), encoded: 8 * len + 4 }
             }
         }
     }
@@ -281,7 +283,7 @@ impl DistinctValues {
         if self.seen.insert(value.clone()) {
             let mut footprint = value.footprint();
             // Kept twice: in the order of coming, and in the set with its tree.
-            footprint.memory = 2 * footprint.memory + 3 * size_of::<Value>() as u64;
+            footprint.memory = 2 * footprint.memory + 2 * size_of::<Value>() as u64;
             self.footprint += footprint;
             self.order.push(value.clone());
         }

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::accumulator::Accumulator;
+use crate::bytes::heap_bytes_of;
 use crate::format::Malformed;
 use crate::format::rows::Form;
 use crate::format::window;
@@ -117,10 +118,11 @@ impl Window {
     }
 
     pub(crate) fn footprint(&self) -> Footprint {
-        let mut total = Footprint { memory: 96, encoded: 12 };
+        let reserved = heap_bytes_of::<BufferedEvent>(self.buffer.capacity())
+            + heap_bytes_of::<Accumulator>(self.accumulators.capacity());
+        let mut total = Footprint { memory: reserved, encoded: 12 };
         total += self.buffered;
         for accumulator in &self.accumulators {
-            total.memory += size_of::<Accumulator>() as u64;
             total += accumulator.footprint();
         }
         total
@@ -232,6 +234,7 @@ impl Sealed for WindowState {
     }
 
     fn footprint(&self) -> Footprint {
-        self.footprint
+        let reserved = heap_bytes_of::<Window>(self.windows.capacity()) + heap_bytes_of::<i64>(self.closed.capacity());
+        Footprint { memory: self.footprint.memory + reserved, encoded: self.footprint.encoded }
     }
 }
