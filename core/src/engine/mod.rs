@@ -276,16 +276,17 @@ impl Engine {
         if event.timestamp.unsigned_abs() > TIMESTAMP_MS_MAX as u64 {
             return wrong(format!("the timestamp {} ms is out of range, ±{TIMESTAMP_MS_MAX} ms", event.timestamp));
         }
-        self.holder.ensure_room_for(event, self.operators.len())?;
+        let mut growth = 0;
         for number in 0..self.operators.len() {
             let operator = &mut self.operators[number];
             let key = &mut self.keys[number];
             self.admitted[number] = operator.admits(event, key);
             if self.admitted[number] {
                 operator.check(&mut self.holder, number + 1, key, event)?;
+                growth += self.holder.growth_for(number + 1, key, event);
             }
         }
-        Ok(())
+        if growth > 0 { self.holder.ensure_room(growth) } else { Ok(()) }
     }
 
     fn release(&mut self, watermark: i64) -> Result<()> {

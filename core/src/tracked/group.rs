@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 
 use super::map::Clock;
-use super::page::{NONE, Page, Slot};
+use super::page::{GROWTH_SLOTS, NONE, Page, Slot};
 use crate::error::{Error, Result};
 use crate::format::key_hash;
 use crate::format::rows::RowBlock;
@@ -110,6 +110,29 @@ impl<V> Group<V> {
                 self.pages.push(next);
             }
         }
+    }
+
+    /// Bytes by which the tables grow if a key that is not there is inserted; unless several splits
+    /// in a row do not part its page, never more.
+    pub(super) fn growth_of_insert(&self, hash: u64) -> usize {
+        let growth = GROWTH_SLOTS * size_of::<Slot<V>>();
+        let first_page = 4 * size_of::<Page<V>>() + 4 * size_of::<u32>();
+        let Some(mut number) = self.directory.get(self.directory_index(hash)).copied() else {
+            return growth + first_page;
+        };
+        while self.pages[number as usize].is_full() && self.pages[number as usize].overflow != NONE {
+            number = self.pages[number as usize].overflow;
+        }
+        let page = &self.pages[number as usize];
+        if !page.is_full() {
+            return if page.has_room() { 0 } else { growth };
+        }
+        let pages =
+            if self.pages.len() == self.pages.capacity() { self.pages.capacity() * size_of::<Page<V>>() } else { 0 };
+        let directory = 2 * self.directory.len() * size_of::<u32>();
+        let lists = [&self.dirty, &self.frozen, &self.removed];
+        let lists: usize = lists.iter().map(|list| (list.capacity() + 4) * size_of::<u32>()).sum();
+        2 * growth + pages + directory + lists
     }
 
     fn directory_index(&self, hash: u64) -> usize {

@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use super::group::{Group, Place};
 use super::page::Slot;
 use super::sealed::Sealed;
-use crate::bytes::SmallBytes;
+use crate::bytes::{SmallBytes, heap_bytes_beyond_inline};
 use crate::error::{Error, Result};
 use crate::format::rows::{Form, Row, RowBlock};
 use crate::format::{Malformed, key_group, key_hash};
@@ -199,6 +199,16 @@ impl<V: Sealed> TrackedMap<V> {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         self.tables + self.heap as usize
+    }
+
+    /// Bytes by which it grows beside the value if a key is inserted; 0 if it is there.
+    pub(crate) fn growth_of_insert(&self, key: &[u8]) -> usize {
+        let hash = key_hash(key);
+        let group = &self.groups[self.group_of(hash)];
+        if group.find(hash, key).is_some() {
+            return 0;
+        }
+        group.growth_of_insert(hash) + heap_bytes_beyond_inline(key.len())
     }
 
     fn group_of(&self, hash: u64) -> usize {

@@ -21,7 +21,7 @@ use crate::error::{Error, Result};
 /// Entries of a page: one bit each in a word.
 pub(super) const PAGE_SLOTS: usize = 64;
 /// Slots by which the storage of a page grows.
-const GROWTH_SLOTS: usize = 8;
+pub(super) const GROWTH_SLOTS: usize = 8;
 /// No page.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -99,6 +99,11 @@ impl<V> Page<V> {
 
     pub(super) fn is_full(&self) -> bool {
         self.slots.len() == PAGE_SLOTS
+    }
+
+    /// Whether one more slot fits without growing.
+    pub(super) fn has_room(&self) -> bool {
+        self.slots.len() < self.slots.capacity()
     }
 
     pub(super) fn slots(&self) -> &[Slot<V>] {
