@@ -8,7 +8,7 @@ use std::alloc::System;
 use std::sync::{Mutex, MutexGuard};
 
 use eventflux::{CheckpointManager, ManagerConfig, MemoryBackend, StateHolder};
-use eventflux_core::{Accumulator, AggregationState, Error, Function, PatternState, Value, WindowState};
+use eventflux_core::{Accumulator, AggregationState, Engine, Error, Event, Function, PatternState, Value, WindowState};
 use states::{FUNCTIONS, contents, event, holder};
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
@@ -228,4 +228,56 @@ fn over_budget_nothing_changes() {
         state.set_encoded(&key(number), &[3; 40]).unwrap();
     }
     assert!(state.size_bytes() <= budget);
+}
+
+#[test]
+fn a_budget_of_any_size_is_never_passed() {
+    let _alone = alone();
+    for budget in (0..40).map(|step| 20_000 + step * 1_777) {
+        for len in [4, 16, 200] {
+            let mut state = StateHolder::builder("small").key_groups(2).budget_bytes(budget).build().unwrap();
+            let mut held = 0;
+            for number in 0..5_000 {
+                match state.set_encoded(&key(number % 3_000), &vec![1; len + number as usize % 40]) {
+                    Ok(()) => held += 1,
+                    Err(error) => assert!(matches!(error, Error::OverBudget { .. })),
+                }
+                assert!(state.size_bytes() <= budget, "{} of {budget}", state.size_bytes());
+            }
+            assert!(held == 5_000 || state.size_bytes() > budget * 8 / 10, "{} of {budget}", state.size_bytes());
+        }
+    }
+}
+
+#[test]
+fn an_engine_over_budget_takes_no_event_by_half() {
+    let definition = r#"{"name":"small","source":{"file":"-","timestamp":"at"},"checkpoint":{"storage":"memory:"},
+        "sink":{"file":"-"},"operator":[
+        {"name":"pairs","pattern":[{"step":"a"},{"step":"b"}],"key":["id"],"within":"1h"},
+        {"name":"sessions","window":{"session":"1h"},"key":["id"],"compute":{"ids":"median value"}},
+        {"name":"all","aggregate":{"n":"count"},"key":["id"]}]}"#;
+    let definition = eventflux::definition::ApplicationDefinition::from_json(definition).unwrap();
+    let budget = 300_000;
+    let mut engine = Engine::with_budget(&definition, &["at", "id", "value"], Some(budget)).unwrap();
+    let event = |number: i64| Event::new(number, vec![number.into(), number.into(), 1.into()]);
+    let mut taken = 0;
+    let error = loop {
+        match engine.handle_event(event(taken)) {
+            Ok(()) => taken += 1,
+            Err(error) => break error,
+        }
+        assert!(engine.holder().size_bytes() <= budget, "{}", engine.holder().size_bytes());
+    };
+    assert!(matches!(error, Error::OverBudget { .. }), "{error}");
+    assert!(engine.holder().size_bytes() > budget / 2);
+    let before = contents(engine.holder());
+    engine.handle_event(event(taken)).unwrap_err();
+    assert_eq!((contents(engine.holder()), engine.progress().events), (before, taken as u64));
+    // The end of the source needs no room, and gives out all there is.
+    engine.finish().unwrap();
+    let mut results = 0;
+    while engine.poll_output().is_some() {
+        results += 1;
+    }
+    assert_eq!(results, 2 * taken);
 }

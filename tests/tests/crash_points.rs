@@ -193,10 +193,10 @@ fn it_dies_between_any_two_operations_on_files() {
 fn any_one_operation_fails_and_work_goes_on() {
     let (_, operations) = live_until_death(Shared::default(), &LONG, None);
     for fault in [Fault::Fails, Fault::FailsAfter] {
-        for at in 2..operations {
+        for at in 3..operations {
             let storage = Shared::default();
             let mut faulty = Faulty::new(storage.clone());
-            // Opening is two operations; without a writer there is no work.
+            // Opening is three operations; without a writer there is no work.
             faulty.arm(at, fault);
             let manager = CheckpointManager::open(faulty, config()).unwrap();
             let (mut program, mut watcher) = (Program { manager, holder: holder() }, Watcher::default());
