@@ -21,12 +21,13 @@ fn config() -> ManagerConfig {
     ManagerConfig { retention: Retention { max_retained: 3 }, ..ManagerConfig::default() }
 }
 
+/// Every file of a storage but its locks, which cannot be read everywhere while they are held.
 fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     for path in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
         if path.is_dir() {
             found.append(&mut files(&path));
-        } else {
+        } else if path.extension().is_none_or(|extension| extension != "lock") {
             found.insert(path.clone(), fs::read(path).unwrap());
         }
     }

@@ -218,7 +218,9 @@ impl Scenario {
         for _ in 0..MISSES_MAX {
             let head = read_head(&mut reader(self.directory.path()).unwrap()).unwrap();
             let older = head.entries[self.random as usize % head.entries.len()].object.id;
-            let child = self.start_from(&["--from", &older.to_string()]);
+            // Or to the very start.
+            let from = if self.random.is_multiple_of(3) { String::from("none") } else { older.to_string() };
+            let child = self.start_from(&["--from", &from]);
             thread::sleep(self.began.mul_f64(self.fraction() * 1.5));
             let phases = self.phases.clone();
             let hit = self.kill(child);
