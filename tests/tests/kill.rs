@@ -75,7 +75,7 @@ struct Scenario {
 
 #[test]
 fn killed_anywhere_the_output_is_the_same() {
-    let times = if std::env::var_os("EVENTFLUX_LONG").is_some() { 10 } else { 1 };
+    let times = if std::env::var_os("EVENTFLUX_LONG").is_some() { 5 } else { 1 };
     let mut total = Phases::default();
     let mut finishes = 0;
     // Built before anything is measured.
