@@ -41,7 +41,7 @@ impl SmallBytes {
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {
             SmallBytes::Inline { .. } => 0,
-            SmallBytes::Heap(bytes) => heap_chunk_bytes(bytes.len()),
+            SmallBytes::Heap(bytes) => heap_bytes_beyond_inline(bytes.len()),
         }
     }
 }
@@ -50,6 +50,18 @@ impl SmallBytes {
 #[inline]
 pub(crate) fn heap_chunk_bytes(len: usize) -> usize {
     if len == 0 { 0 } else { ((len + 8 + 15) & !15).max(32) }
+}
+
+/// Bytes on the heap of a [`SmallBytes`] of `len` bytes.
+#[inline]
+pub(crate) fn heap_bytes_beyond_inline(len: usize) -> usize {
+    if len > INLINE_BYTES { heap_chunk_bytes(len) } else { 0 }
+}
+
+/// What an allocation for `capacity` elements takes.
+#[inline]
+pub(crate) fn heap_bytes_of<T>(capacity: usize) -> u64 {
+    heap_chunk_bytes(capacity * size_of::<T>()) as u64
 }
 
 impl PartialEq for SmallBytes {

@@ -32,8 +32,12 @@ pub const BASE_SECTION_BYTES: u64 = 64 * 1024;
 pub const DELTA_SECTION_BYTES: u64 = 1024 * 1024;
 /// Largest section, in raw bytes.
 pub const SECTION_RAW_BYTES_MAX: u64 = 1 << 32;
+/// Most bytes any size or place in a manifest may claim: sums and products of them stay in range.
+pub const STORAGE_BYTES_MAX: u64 = 1 << 48;
 /// Largest manifest, in bytes.
 pub const MANIFEST_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Most objects one checkpoint may need; a claim beyond it is damage.
+pub const OBJECTS_PER_CHECKPOINT_MAX: u64 = 1 << 20;
 /// Largest head record, in bytes.
 pub const HEAD_BYTES_MAX: u64 = 64 * 1024 * 1024;
 

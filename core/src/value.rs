@@ -242,10 +242,7 @@ impl Event {
 impl BufferedEvent {
     pub(crate) fn footprint(&self) -> Footprint {
         let event = self.event.footprint();
-        Footprint {
-            memory: event.memory + size_of::<Self>() as u64,
-            encoded: event.encoded + varint_len(self.sequence) as u64,
-        }
+        Footprint { memory: event.memory, encoded: event.encoded + varint_len(self.sequence) as u64 }
     }
 }
 

@@ -108,19 +108,15 @@ impl<B: Backend> CheckpointManager<B> {
     }
 
     /// Labels the state of a checkpoint, so that it is kept: a new checkpoint that holds the same,
-    /// as of the same time. If it was not the latest, the latest stays it.
+    /// as of the same time. The newest checkpoint stays the newest, unless it is the one labelled.
     ///
     /// # Errors
     /// [`NoSuchCheckpoint`](eventflux_core::Error::NoSuchCheckpoint), those of the storage.
     pub fn savepoint(&mut self, selector: &Selector, label: &str) -> Result<CatalogEntry> {
         let object = selector.find(self.writer.head())?;
         let manifest = drive(ReadManifest::new(object), &mut self.backend)?;
-        let mut encoded = Republish::encode(&manifest, self.writer.next_object(), Some(label.into()))?;
-        if self.writer.head().latest == Some(object.id) {
-            return Ok(self.publish_encoded(encoded)?.1.entry);
-        }
-        let publish = Publish::beside_latest(&mut self.writer, &mut encoded, self.config.retention)?;
-        Ok(drive(publish, &mut self.backend)?.entry)
+        let encoded = Republish::encode(&manifest, self.writer.next_object(), Some(label.into()))?;
+        Ok(self.publish_encoded(encoded)?.1.entry)
     }
 
     /// Restores a checkpoint by its number.
@@ -147,7 +143,8 @@ impl<B: Backend> CheckpointManager<B> {
         self.restore_selected(holder, Selector::Time(time_ms), RestoreOptions::default())
     }
 
-    /// Restores a checkpoint. The next one taken builds on it: going back starts a branch.
+    /// Restores a checkpoint. The next one taken builds on it: going back starts a branch. Until
+    /// then it is kept, whatever retention says.
     ///
     /// # Errors
     /// No such checkpoint, damage, states that do not fit. The holder is unchanged then.
@@ -157,7 +154,9 @@ impl<B: Backend> CheckpointManager<B> {
         selector: Selector,
         options: RestoreOptions<'_>,
     ) -> Result<RestoredCheckpoint> {
-        restore(&mut self.backend, holder, selector, options)
+        let restored = restore(&mut self.backend, holder, selector, options)?;
+        self.writer.hold(restored.manifest.object.id);
+        Ok(restored)
     }
 
     /// The published checkpoints, oldest first.

@@ -38,6 +38,8 @@ pub struct EncodedCheckpoint {
     pub(crate) manifest: Arc<Manifest>,
     pub(crate) lineage: Lineage,
     pub(crate) bytes: Vec<u8>,
+    /// Checkpoint whose state this one gives another label; `None`: a state of its own.
+    pub(crate) relabels: Option<u64>,
 }
 
 impl EncodedCheckpoint {
@@ -123,7 +125,12 @@ impl Capture {
         (manifest.credit, manifest.reserve) = settle_credit(parent, &manifest, base_cost);
         object::append_manifest(&mut assembly.object, &manifest)?;
         let manifest = Arc::new(manifest);
-        Ok(EncodedCheckpoint { lineage: Lineage::new(Arc::clone(&manifest)), manifest, bytes: assembly.object })
+        Ok(EncodedCheckpoint {
+            lineage: Lineage::new(Arc::clone(&manifest)),
+            manifest,
+            bytes: assembly.object,
+            relabels: None,
+        })
     }
 }
 

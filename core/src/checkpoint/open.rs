@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
+use super::procedure::{ByteRange, ObjectInfo, Procedure, Request, Response, Step, unexpected};
 use crate::error::{Error, Result};
 use crate::format::head::{HEAD_NAME, Head};
 use crate::format::manifest::{Manifest, ObjectId};
@@ -16,6 +16,8 @@ use crate::format::section::read_section;
 pub struct Writer {
     pub(crate) head: Head,
     pub(crate) head_bytes: Vec<u8>,
+    /// Checkpoint that stays beside those that retention keeps.
+    pub(crate) held: Option<u64>,
 }
 
 impl Writer {
@@ -30,11 +32,29 @@ impl Writer {
     pub fn next_object(&self) -> ObjectId {
         ObjectId { id: self.head.next_id, generation: self.head.generation }
     }
+
+    /// Keeps a checkpoint beside those that retention keeps, until the next one is published: the
+    /// one that a state was restored from, and that its next delta builds on.
+    pub fn hold(&mut self, checkpoint: u64) {
+        self.held = Some(checkpoint);
+    }
+
+    /// Why the head in the storage is not what this writer left: another one has taken over, or,
+    /// in its own generation, an answer was lost; then the writer must be opened anew.
+    pub(crate) fn head_changed(&self, found: &[u8]) -> Error {
+        let held = self.head.generation;
+        match Head::from_bytes(found) {
+            Ok(head) if head.generation != held => Error::Fenced { held, current: head.generation },
+            Ok(_) => Error::damaged(HEAD_NAME, "record", "it changed under the writer that holds it; open it anew"),
+            Err(error) => error,
+        }
+    }
 }
 
 /// Takes a new generation. From then on every writer before gets [`Error::Fenced`].
 ///
-/// Fails with [`Error::Fenced`] if another writer opens at the same moment; then nothing changed.
+/// Fails with [`Error::Fenced`] if another writer opens at the same moment, with
+/// [`Error::ObjectMissing`] if there are checkpoints but no head; then nothing changed.
 #[derive(Debug)]
 pub struct OpenWriter {
     state: OpenState,
@@ -43,7 +63,12 @@ pub struct OpenWriter {
 #[derive(Debug)]
 enum OpenState {
     ReadHead,
-    Swap { expected: Option<Vec<u8>>, head: Head },
+    /// There is no head: is the storage new, or was the head lost?
+    List,
+    Swap {
+        expected: Option<Vec<u8>>,
+        head: Head,
+    },
     Done(Writer),
 }
 
@@ -62,6 +87,7 @@ impl Procedure for OpenWriter {
     fn poll_request(&mut self) -> Result<Step<Writer>> {
         Ok(match &self.state {
             OpenState::ReadHead => Step::Request(Request::ReadHead),
+            OpenState::List => Step::Request(Request::List),
             OpenState::Swap { expected, head } => {
                 Step::Request(Request::SwapHead { expected: expected.clone(), new: head.to_bytes() })
             }
@@ -72,15 +98,20 @@ impl Procedure for OpenWriter {
     fn handle_response(&mut self, response: Response) -> Result<()> {
         match (&mut self.state, response) {
             (_, Response::Failed(error)) => return Err(error),
-            (OpenState::ReadHead, Response::Head(bytes)) => {
-                let mut head = bytes.as_deref().map(Head::from_bytes).transpose()?.unwrap_or_default();
+            (OpenState::ReadHead, Response::Head(None)) => self.state = OpenState::List,
+            (OpenState::ReadHead, Response::Head(Some(bytes))) => {
+                let mut head = Head::from_bytes(&bytes)?;
                 head.generation += 1;
-                self.state = OpenState::Swap { expected: bytes, head };
+                self.state = OpenState::Swap { expected: Some(bytes), head };
+            }
+            (OpenState::List, Response::Objects(objects)) => {
+                ensure_new(&objects)?;
+                self.state = OpenState::Swap { expected: None, head: Head { generation: 1, ..Head::default() } };
             }
             (OpenState::Swap { head, .. }, Response::Swapped(true)) => {
                 let head = core::mem::take(head);
                 let head_bytes = head.to_bytes();
-                self.state = OpenState::Done(Writer { head, head_bytes });
+                self.state = OpenState::Done(Writer { head, head_bytes, held: None });
             }
             (OpenState::Swap { head, .. }, Response::Swapped(false)) => {
                 return Err(Error::Fenced { held: head.generation, current: head.generation });
@@ -89,6 +120,14 @@ impl Procedure for OpenWriter {
         }
         Ok(())
     }
+}
+
+/// A storage without a head must have no checkpoints: else they would be written over.
+pub(super) fn ensure_new(objects: &[ObjectInfo]) -> Result<()> {
+    if objects.iter().any(|object| ObjectId::from_name(&object.name).is_some()) {
+        return Err(Error::ObjectMissing { object: HEAD_NAME.into() });
+    }
+    Ok(())
 }
 
 /// Reads the head: which checkpoints there are. `None` for a storage never written to.

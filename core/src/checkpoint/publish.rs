@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use super::capture::EncodedCheckpoint;
 use super::open::Writer;
 use super::procedure::{Procedure, Request, Response, Step, unexpected};
-use super::retention::{Retention, retain};
+use super::retention::{Retention, retain_also};
 use crate::error::{Error, Result};
 use crate::format::head::{CatalogEntry, HEAD_NAME, Head};
 use crate::format::manifest::{Manifest, ObjectId};
@@ -38,6 +38,8 @@ pub struct Publish<'w> {
     entry: CatalogEntry,
     next: Head,
     next_bytes: Vec<u8>,
+    /// What the writer holds once this is published.
+    held: Option<u64>,
     state: PublishState,
     deleted: Vec<String>,
     not_deleted: Option<Error>,
@@ -60,42 +62,27 @@ impl<'w> Publish<'w> {
     /// # Errors
     /// [`Error::Fenced`] if the checkpoint was not encoded for [`Writer::next_object`];
     /// [`Error::OverLimit`] if the storage holds more checkpoints than its head can name.
+    /// [`Error::ObjectMissing`] if it builds on a checkpoint that retention has given up since.
     pub fn new(writer: &'w mut Writer, checkpoint: &mut EncodedCheckpoint, retention: Retention) -> Result<Self> {
-        let id = checkpoint.manifest.object.id;
-        Self::with_latest(writer, checkpoint, retention, id)
-    }
-
-    /// As [`Publish::new`], but what was the latest checkpoint stays it: to label an older one
-    /// without going back to it.
-    ///
-    /// # Errors
-    /// As [`Publish::new`].
-    pub fn beside_latest(
-        writer: &'w mut Writer,
-        checkpoint: &mut EncodedCheckpoint,
-        retention: Retention,
-    ) -> Result<Self> {
-        let id = writer.head.latest.unwrap_or(checkpoint.manifest.object.id);
-        Self::with_latest(writer, checkpoint, retention, id)
-    }
-
-    fn with_latest(
-        writer: &'w mut Writer,
-        checkpoint: &mut EncodedCheckpoint,
-        retention: Retention,
-        latest: u64,
-    ) -> Result<Self> {
         let object = checkpoint.manifest.object;
         if object != writer.next_object() {
             return Err(Error::Fenced { held: object.generation, current: writer.head.generation });
         }
-        let bytes = core::mem::take(&mut checkpoint.bytes);
-        let entry = CatalogEntry::new(&checkpoint.manifest, bytes.len() as u64);
+        let kept = |needed: &ObjectId| writer.head.entries.iter().any(|entry| entry.needs(*needed));
+        let missing =
+            checkpoint.manifest.needed_objects().into_iter().find(|needed| *needed != object && !kept(needed));
+        if let Some(missing) = missing {
+            return Err(Error::ObjectMissing { object: missing.name() });
+        }
+        let entry = CatalogEntry::new(&checkpoint.manifest, checkpoint.bytes.len() as u64);
         let mut next = writer.head.clone();
         next.entries.push(entry.clone());
-        next.latest = Some(latest);
+        if checkpoint.relabels.is_none() || checkpoint.relabels == next.latest || next.latest.is_none() {
+            next.latest = Some(object.id);
+        }
         next.next_id = object.id + 1;
-        retain(&mut next, retention);
+        let held = writer.held.filter(|_| checkpoint.relabels.is_some());
+        retain_also(&mut next, retention, held);
         let next_bytes = next.to_bytes();
         if next_bytes.len() as u64 > HEAD_BYTES_MAX {
             return Err(Error::OverLimit {
@@ -104,13 +91,16 @@ impl<'w> Publish<'w> {
                 limit: HEAD_BYTES_MAX,
             });
         }
+        // Whatever comes of this attempt, no other one takes its name.
+        writer.head.next_id = next.next_id;
         Ok(Publish {
             writer,
             object: object.name(),
-            bytes,
+            bytes: core::mem::take(&mut checkpoint.bytes),
             entry,
             next,
             next_bytes,
+            held,
             state: PublishState::Put,
             deleted: Vec::new(),
             not_deleted: None,
@@ -121,6 +111,7 @@ impl<'w> Publish<'w> {
     fn published(&mut self) {
         let before = core::mem::replace(&mut self.writer.head, self.next.clone());
         self.writer.head_bytes = core::mem::take(&mut self.next_bytes);
+        self.writer.held = self.held;
         let mut unneeded: Vec<String> = Vec::new();
         for entry in before.entries.iter().filter(|entry| self.next.entry(entry.object.id).is_none()) {
             for (first, count, generation) in &entry.needs {
@@ -169,18 +160,14 @@ impl Procedure for Publish<'_> {
             (PublishState::Swap, Response::Swapped(false)) => self.state = PublishState::Refused,
             (PublishState::Swap, Response::Failed(error)) => self.state = PublishState::Look(error),
             (PublishState::Look(error), Response::Head(Some(bytes))) => {
+                let error = error.clone();
                 if bytes == self.next_bytes {
                     self.published();
                 } else {
-                    let error = error.clone();
-                    self.check_generation(&bytes)?;
-                    return Err(error);
+                    return Err(if bytes == self.writer.head_bytes { error } else { self.writer.head_changed(&bytes) });
                 }
             }
-            (PublishState::Refused, Response::Head(Some(bytes))) => {
-                self.check_generation(&bytes)?;
-                return Err(Error::damaged(HEAD_NAME, "record", "it changed under the writer that holds it"));
-            }
+            (PublishState::Refused, Response::Head(Some(bytes))) => return Err(self.writer.head_changed(&bytes)),
             (PublishState::Look(error), _) => return Err(error.clone()),
             (PublishState::Refused, Response::Head(None)) => {
                 return Err(Error::ObjectMissing { object: HEAD_NAME.into() });
@@ -198,15 +185,11 @@ impl Procedure for Publish<'_> {
     }
 }
 
-impl Publish<'_> {
-    fn check_generation(&self, head: &[u8]) -> Result<()> {
-        let (held, current) = (self.writer.head.generation, Head::from_bytes(head)?.generation);
-        if current == held { Ok(()) } else { Err(Error::Fenced { held, current }) }
-    }
-}
-
 /// Makes the next checkpoint out of one that exists: the same state under a new number, with
-/// another label or in another storage. Nothing of the state is written again.
+/// another label. Nothing of the state is written again.
+///
+/// Unless it is the newest checkpoint that gets the label, the newest stays what it was: a label
+/// never makes an older state the one to go on from.
 #[derive(Debug)]
 pub struct Republish;
 
@@ -218,7 +201,8 @@ impl Republish {
     pub fn encode(manifest: &Manifest, object: ObjectId, label: Option<String>) -> Result<EncodedCheckpoint> {
         check_label(label.as_deref())?;
         let mut next = manifest.clone();
-        next.parent = Some(manifest.object.id);
+        let relabelled = manifest.object.id;
+        next.parent = Some(relabelled);
         next.object = object;
         next.label = label;
         next.sizes.delta_rows = 0;
@@ -230,7 +214,12 @@ impl Republish {
         let mut bytes = Vec::from(header(object));
         append_manifest(&mut bytes, &next)?;
         let manifest = Arc::new(next);
-        Ok(EncodedCheckpoint { lineage: super::Lineage::new(Arc::clone(&manifest)), manifest, bytes })
+        Ok(EncodedCheckpoint {
+            lineage: super::Lineage::new(Arc::clone(&manifest)),
+            manifest,
+            bytes,
+            relabels: Some(relabelled),
+        })
     }
 }
 

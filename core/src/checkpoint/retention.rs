@@ -25,11 +25,17 @@ impl Default for Retention {
 /// Drops from a head the entries that retention does not keep; the newest, and the latest
 /// published, always stay, as does everything labelled.
 pub fn retain(head: &mut Head, retention: Retention) {
+    retain_also(head, retention, None);
+}
+
+/// As [`retain`], and keeps the checkpoint that a writer holds.
+pub(crate) fn retain_also(head: &mut Head, retention: Retention, held: Option<u64>) {
     let unlabelled = head.entries.iter().filter(|entry| entry.label.is_none()).count();
     let mut excess = unlabelled.saturating_sub(retention.max_retained.max(1) as usize);
     let latest = head.latest;
     head.entries.retain(|entry| {
-        let goes = excess > 0 && entry.label.is_none() && Some(entry.object.id) != latest;
+        let id = Some(entry.object.id);
+        let goes = excess > 0 && entry.label.is_none() && id != latest && id != held;
         excess -= usize::from(goes);
         !goes
     });
@@ -51,18 +57,26 @@ pub(crate) fn garbage<'a>(head: &Head, names: impl Iterator<Item = &'a str>) -> 
 /// every object nothing needs, also those that crashes left behind.
 ///
 /// Done: names of the deleted objects. If it fails on the way, what is left is garbage that the
-/// next run deletes; no checkpoint of the head is touched.
+/// next run deletes; no checkpoint of the head is touched. [`Error::Fenced`]: another writer has
+/// taken over, and nothing has changed.
 #[derive(Debug)]
 pub struct Prune<'w> {
     writer: &'w mut Writer,
     next: Head,
+    next_bytes: Vec<u8>,
     state: PruneState,
     deleted: Vec<String>,
 }
 
 #[derive(Debug)]
 enum PruneState {
+    /// Nothing to mark: look whether the head is still ours, and of that what it was.
+    Check,
     Mark,
+    /// The swap failed without saying whether it took effect: look.
+    Look(Error),
+    /// Someone else changed the head: read by whom.
+    Refused,
     List,
     Delete(Vec<String>),
 }
@@ -72,9 +86,20 @@ impl<'w> Prune<'w> {
     #[must_use]
     pub fn new(writer: &'w mut Writer, retention: Retention) -> Self {
         let mut next = writer.head.clone();
-        retain(&mut next, retention);
-        let state = if next == writer.head { PruneState::List } else { PruneState::Mark };
-        Prune { writer, next, state, deleted: Vec::new() }
+        retain_also(&mut next, retention, writer.held);
+        let (state, next_bytes) = if next == writer.head {
+            (PruneState::Check, writer.head_bytes.clone())
+        } else {
+            (PruneState::Mark, next.to_bytes())
+        };
+        Prune { writer, next, next_bytes, state, deleted: Vec::new() }
+    }
+
+    /// The head in the storage is `next`: now nothing else can be needed.
+    fn marked(&mut self) {
+        self.writer.head_bytes = core::mem::take(&mut self.next_bytes);
+        self.writer.head = self.next.clone();
+        self.state = PruneState::List;
     }
 }
 
@@ -83,9 +108,10 @@ impl Procedure for Prune<'_> {
 
     fn poll_request(&mut self) -> Result<Step<Vec<String>>> {
         Ok(match &self.state {
+            PruneState::Check | PruneState::Look(_) | PruneState::Refused => Step::Request(Request::ReadHead),
             PruneState::Mark => Step::Request(Request::SwapHead {
                 expected: Some(self.writer.head_bytes.clone()),
-                new: self.next.to_bytes(),
+                new: self.next_bytes.clone(),
             }),
             PruneState::List => Step::Request(Request::List),
             PruneState::Delete(names) => match names.last() {
@@ -97,21 +123,27 @@ impl Procedure for Prune<'_> {
 
     fn handle_response(&mut self, response: Response) -> Result<()> {
         match (&mut self.state, response) {
-            (_, Response::Failed(error)) => return Err(error),
-            (PruneState::Mark, Response::Swapped(true)) => {
-                self.writer.head_bytes = self.next.to_bytes();
-                self.writer.head = self.next.clone();
-                self.state = PruneState::List;
+            (PruneState::Mark, Response::Swapped(true)) => self.marked(),
+            (PruneState::Mark, Response::Swapped(false)) => self.state = PruneState::Refused,
+            (PruneState::Mark, Response::Failed(error)) => self.state = PruneState::Look(error),
+            (PruneState::Check | PruneState::Look(_), Response::Head(Some(bytes))) if bytes == self.next_bytes => {
+                self.marked();
             }
-            (PruneState::Mark, Response::Swapped(false)) => {
-                let held = self.writer.head.generation;
-                return Err(Error::Fenced { held, current: held + 1 });
+            (PruneState::Check | PruneState::Refused, Response::Head(Some(bytes))) => {
+                return Err(self.writer.head_changed(&bytes));
             }
+            (PruneState::Look(error), Response::Head(Some(bytes))) => {
+                let error = error.clone();
+                return Err(if bytes == self.writer.head_bytes { error } else { self.writer.head_changed(&bytes) });
+            }
+            (PruneState::Look(error), _) => return Err(error.clone()),
+            (_, Response::Head(None)) => return Err(Error::ObjectMissing { object: HEAD_NAME.into() }),
             (PruneState::List, Response::Objects(objects)) => {
                 let names = objects.iter().map(|object| object.name.as_str());
                 self.state = PruneState::Delete(garbage(&self.writer.head, names));
             }
             (PruneState::Delete(names), Response::Done) => self.deleted.extend(names.pop()),
+            (_, Response::Failed(error)) => return Err(error),
             _ => return Err(unexpected("prune", HEAD_NAME)),
         }
         Ok(())

@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::open::{ReadHead, ReadManifest};
+use super::open::{ReadHead, ReadManifest, ensure_new};
 use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
 use crate::error::{Error, Result};
 use crate::format::head::Head;
@@ -47,6 +47,8 @@ pub struct VerifyReport {
 pub struct Verify {
     state: VerifyState,
     head: Head,
+    /// Whether the storage has no head.
+    headless: bool,
     manifests: Vec<Manifest>,
     /// Object, offset, length, and a section reference with its state's name, each once.
     queue: Vec<(ObjectId, crate::format::section::SectionRef, String)>,
@@ -69,6 +71,7 @@ impl Verify {
         Verify {
             state: VerifyState::Head(ReadHead::new()),
             head: Head::default(),
+            headless: false,
             manifests: Vec::new(),
             queue: Vec::new(),
             report: VerifyReport::default(),
@@ -83,6 +86,13 @@ impl Verify {
                 VerifyState::Sections(0)
             }
         };
+    }
+
+    /// The manifest being read cannot be: noted, and on to the next.
+    fn broken_manifest(&mut self, error: Error) {
+        let VerifyState::Manifest(at, _) = self.state else { return };
+        self.report.findings.push(Finding { checkpoints: alloc::vec![self.head.entries[at].object.id], error });
+        self.next_manifest(at + 1);
     }
 
     fn queue_sections(&mut self) {
@@ -128,6 +138,7 @@ impl Procedure for Verify {
                 VerifyState::Head(read) => match read.poll_request()? {
                     Step::Request(request) => return Ok(Step::Request(request)),
                     Step::Done(head) => {
+                        self.headless = head.is_none();
                         self.head = head.unwrap_or_default();
                         self.report.checkpoints = self.head.entries.len() as u64;
                         self.state = VerifyState::List;
@@ -141,7 +152,7 @@ impl Procedure for Verify {
                         self.manifests.push(manifest);
                         self.next_manifest(next);
                     }
-                    Err(error) => return Err(error),
+                    Err(error) => self.broken_manifest(error),
                 },
                 VerifyState::Sections(at) => {
                     let Some((object, section, _)) = self.queue.get(*at) else { return Ok(Step::Done(self.finish())) };
@@ -157,18 +168,17 @@ impl Procedure for Verify {
             VerifyState::Head(read) => read.handle_response(response),
             VerifyState::List => {
                 let Response::Objects(objects) = response else { return Err(unexpected("list", "")) };
+                if self.headless {
+                    ensure_new(&objects)?;
+                }
                 let names = objects.iter().map(|object| object.name.as_str());
                 self.report.unneeded = super::retention::garbage(&self.head, names);
                 self.next_manifest(0);
                 Ok(())
             }
-            VerifyState::Manifest(at, read) => {
+            VerifyState::Manifest(_, read) => {
                 if let Err(error) = read.handle_response(response) {
-                    let at = *at;
-                    self.report
-                        .findings
-                        .push(Finding { checkpoints: alloc::vec![self.head.entries[at].object.id], error });
-                    self.next_manifest(at + 1);
+                    self.broken_manifest(error);
                 }
                 Ok(())
             }

@@ -285,17 +285,18 @@ impl Engine {
         if event.timestamp.unsigned_abs() > TIMESTAMP_MS_MAX as u64 {
             return wrong(format!("the timestamp {} ms is out of range, ±{TIMESTAMP_MS_MAX} ms", event.timestamp));
         }
-        self.holder.ensure_room_for(event, self.operators.len())?;
         // All keys first: what was just written byte by byte is slow to read as words, for the hash.
         for (number, operator) in self.operators.iter().enumerate() {
             self.admitted[number] = operator.admits(event, &mut self.keys[number]);
         }
+        let mut growth = 0;
         for (number, operator) in self.operators.iter_mut().enumerate() {
             if self.admitted[number] {
                 operator.check(&mut self.holder, number + 1, &self.keys[number], event)?;
+                growth += self.holder.growth_for(number + 1, &self.keys[number], event);
             }
         }
-        Ok(())
+        if growth > 0 { self.holder.ensure_room(growth) } else { Ok(()) }
     }
 
     fn release(&mut self, watermark: i64) -> Result<()> {

@@ -110,6 +110,7 @@ pub(crate) fn to_rows(accumulators: &[Accumulator], whole: bool) -> Vec<Accumula
 /// Applies rows to a list of accumulators, in place; an empty list becomes the rows.
 pub(crate) fn apply_rows(rows: Vec<AccumulatorRow>, accumulators: &mut Vec<Accumulator>) -> Result<(), Malformed> {
     if accumulators.is_empty() {
+        accumulators.reserve_exact(rows.len());
         for row in rows {
             accumulators.push(row.apply_to(None)?.ok_or_else(|| Malformed::new("accumulator without a start"))?);
         }

@@ -11,11 +11,13 @@ use serde::{Deserialize, Serialize};
 use super::manifest::{CheckpointSizes, Manifest, ObjectId};
 use super::{FORMAT_VERSION, append, hash64, read_all};
 use crate::error::{Error, Result};
-use crate::limits::HEAD_BYTES_MAX;
+use crate::limits::{HEAD_BYTES_MAX, OBJECTS_PER_CHECKPOINT_MAX};
 
 const MAGIC: &[u8; 4] = b"EFXH";
 const PREFIX_BYTES: usize = 8;
 const HASH_BYTES: usize = 8;
+/// Numbers and generations stay below: counting up from there cannot overflow.
+const NUMBER_MAX: u64 = 1 << 62;
 /// How errors call the head.
 pub(crate) const HEAD_NAME: &str = "head";
 
@@ -135,7 +137,34 @@ impl Head {
         if head.entries.windows(2).any(|pair| pair[0].object.id >= pair[1].object.id) {
             return Err(damaged("checkpoints out of order"));
         }
+        head.check().map_err(damaged)?;
         Ok(head)
+    }
+
+    /// Whether numbers fit together, so that arithmetic on them is safe.
+    fn check(&self) -> Result<(), &'static str> {
+        if self.generation >= NUMBER_MAX || self.next_id >= NUMBER_MAX {
+            return Err("generation or number out of range");
+        }
+        if self.entries.last().is_some_and(|entry| entry.object.id >= self.next_id) {
+            return Err("a checkpoint has a number not yet given out");
+        }
+        if self.latest.is_none() != self.entries.is_empty() || self.latest.is_some_and(|id| self.entry(id).is_none()) {
+            return Err("the newest checkpoint is none of those there are");
+        }
+        for entry in &self.entries {
+            let mut objects = 0_u64;
+            for (first, count, _) in &entry.needs {
+                objects = objects.saturating_add(*count);
+                if *first > entry.object.id || *count > entry.object.id - *first + 1 {
+                    return Err("a checkpoint needs an object that came after it");
+                }
+            }
+            if objects > OBJECTS_PER_CHECKPOINT_MAX {
+                return Err("a checkpoint needs too many objects");
+            }
+        }
+        Ok(())
     }
 
     /// The entry of a checkpoint.

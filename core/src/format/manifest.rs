@@ -1,6 +1,6 @@
 //! The manifest: all that is needed to plan a restore, in one record.
 
-use alloc::collections::BTreeMap;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::section::SectionRef;
 use super::{Malformed, append, read_all};
-use crate::limits::{KEY_GROUPS_MAX, STATES_MAX};
+use crate::limits::{KEY_GROUPS_MAX, STATES_MAX, STORAGE_BYTES_MAX};
 
 /// What kind of state a name stands for. The order of the variants is the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -253,6 +253,7 @@ impl Manifest {
                 {
                     return Err(Malformed::new("a page names a state or key group that is not there"));
                 }
+                delta.section.check_bounds()?;
                 if !self.is_needed(&delta) {
                     continue;
                 }
@@ -306,9 +307,16 @@ impl Manifest {
             return Err(Malformed::new("a section names a state or key group that is not there"));
         }
         let pages = manifest.pages.iter().map(|page| &page.section);
-        let mut sections = manifest.sections().into_iter().chain(pages);
-        if sections.any(|section| section.object as usize >= manifest.objects.len()) {
-            return Err(Malformed::new("a section names an object that is not there"));
+        for section in manifest.sections().into_iter().chain(pages) {
+            if section.object as usize >= manifest.objects.len() {
+                return Err(Malformed::new("a section names an object that is not there"));
+            }
+            section.check_bounds()?;
+        }
+        manifest.check_numbers()?;
+        let names: BTreeSet<&str> = manifest.states.iter().map(|state| state.name.as_str()).collect();
+        if names.len() != manifest.states.len() {
+            return Err(Malformed::new("two states have one name"));
         }
         // By state, then key group: each base begins where the one before ends.
         let mut next = (0, 0);
@@ -323,6 +331,26 @@ impl Manifest {
         }
         manifest.check_order()?;
         Ok(manifest)
+    }
+
+    /// Whether sizes are small enough that arithmetic on them is safe.
+    fn check_numbers(&self) -> Result<(), Malformed> {
+        let sizes = &self.sizes;
+        let all = [
+            sizes.delta_rows,
+            sizes.delta_raw,
+            sizes.base_rows,
+            sizes.base_raw,
+            sizes.stored,
+            sizes.dirty,
+            sizes.restore_raw,
+            self.credit.unsigned_abs(),
+            self.reserve.unsigned_abs(),
+        ];
+        if all.iter().any(|size| *size > STORAGE_BYTES_MAX) {
+            return Err(Malformed::new("a size is out of range"));
+        }
+        Ok(())
     }
 
     /// Every section a restore reads: bases, then deltas.

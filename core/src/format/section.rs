@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::{Cursor, Malformed, append_varint, hash64};
-use crate::limits::{LZ4_BLOCK_BYTES, LZ4_RATIO_MAX, SECTION_RAW_BYTES_MAX};
+use crate::limits::{LZ4_BLOCK_BYTES, LZ4_RATIO_MAX, SECTION_RAW_BYTES_MAX, STORAGE_BYTES_MAX};
 
 /// How the bytes of sections are compressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,6 +46,16 @@ pub(crate) struct SectionRef {
     pub(crate) hash: [u8; 8],
     /// Low half of XXH3 of the stored bytes, little-endian: checked before they are unpacked.
     pub(crate) check: [u8; 4],
+}
+
+impl SectionRef {
+    /// Whether its numbers are small enough that arithmetic on them is safe.
+    pub(crate) fn check_bounds(&self) -> Result<(), Malformed> {
+        if self.offset > STORAGE_BYTES_MAX || self.stored > STORAGE_BYTES_MAX || self.raw > SECTION_RAW_BYTES_MAX {
+            return Err(Malformed::new("place or length of a section is out of range"));
+        }
+        Ok(())
+    }
 }
 
 /// Packs raw bytes onto the end of `object`; the reference points there.

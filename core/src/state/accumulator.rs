@@ -6,6 +6,7 @@ use core::cmp::Ordering;
 
 use hashbrown::HashTable;
 
+use crate::bytes::heap_bytes_of;
 use crate::definition::Function;
 use crate::format::key;
 use crate::value::{Footprint, Value, canonical, varint_len};
@@ -261,12 +262,14 @@ impl Accumulator {
                 footprint
             }
             Accumulator::Distinct(values) => {
-                let memory = values.footprint.memory + size_of::<DistinctValues>() as u64;
-                Footprint { memory, encoded: values.footprint.encoded + 3 }
+                let reserved = heap_bytes_of::<DistinctValues>(1)
+                    + heap_bytes_of::<Value>(values.order.capacity())
+                    + heap_bytes_of::<u8>(values.seen.allocation_size());
+                Footprint { memory: values.footprint.memory + reserved, encoded: values.footprint.encoded + 3 }
             }
             Accumulator::Median(values) => {
                 let len = values.values.len() as u64;
-                Footprint { memory: 8 * len, encoded: 8 * len + 4 }
+                Footprint { memory: heap_bytes_of::<f64>(values.values.capacity()), encoded: 8 * len + 4 }
             }
         }
     }
@@ -310,9 +313,7 @@ impl DistinctValues {
         let order = &self.order;
         self.seen.insert_unique(hash, order.len() as u32, |place| key::hash_value(&order[*place as usize]));
         self.order.push(value.clone());
-        let mut footprint = value.footprint();
-        footprint.memory += (size_of::<Value>() + 2 * size_of::<u32>()) as u64;
-        self.footprint += footprint;
+        self.footprint += value.footprint();
     }
 
     /// Number of different values.

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::accumulator::Accumulator;
+use crate::bytes::heap_bytes_of;
 use crate::format::Malformed;
 use crate::format::accumulator::{AccumulatorRow, apply_rows, to_rows};
 use crate::format::rows::Form;
@@ -55,7 +56,7 @@ impl AggregationState {
     }
 
     fn measure(&mut self) {
-        let memory = (self.accumulators.capacity() * size_of::<Accumulator>()) as u64;
+        let memory = heap_bytes_of::<Accumulator>(self.accumulators.capacity());
         self.footprint = Footprint { memory, encoded: 1 };
         for accumulator in &self.accumulators {
             self.footprint += accumulator.footprint();

@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{AggregationState, PatternState, PlainValue, WindowState};
+use crate::bytes::heap_bytes_beyond_inline;
 use crate::checkpoint::{Capture, CapturedState, Lineage, plan_rebase};
 use crate::error::{Error, Result};
 use crate::format::Malformed;
@@ -146,6 +147,7 @@ pub(crate) trait AnyMap {
     fn live_bytes(&self) -> &[u64];
     fn restore_row(&mut self, row: Row<'_>) -> Result<(), Malformed>;
     fn size_bytes(&self) -> usize;
+    fn growth_of_insert(&self, key: &[u8]) -> usize;
     fn len(&self) -> usize;
     fn migrate(&mut self, migrate: &mut MigrateRow<'_>) -> Result<(), Malformed>;
     fn for_each_whole(&self, each: &mut dyn FnMut(&[u8], &[u8]));
@@ -182,6 +184,10 @@ impl<V: Sealed> AnyMap for TrackedMap<V> {
 
     fn size_bytes(&self) -> usize {
         TrackedMap::size_bytes(self)
+    }
+
+    fn growth_of_insert(&self, key: &[u8]) -> usize {
+        TrackedMap::growth_of_insert(self, key)
     }
 
     fn len(&self) -> usize {
@@ -387,10 +393,12 @@ impl StateHolder {
     }
 
     fn ensure_room_for_value(&self, key: &[u8], len: usize) -> Result<()> {
-        let held = self.values().get(key).map_or(0, |value| value.as_bytes().len());
-        // A new key also takes a slot, which the tables may have to grow for.
-        let slot = if held == 0 { key.len() + 2 * size_of::<PlainValue>() } else { 0 };
-        if len > held { self.ensure_room(len - held + slot) } else { Ok(()) }
+        let (held, slot) = match self.values().get(key) {
+            Some(value) => (heap_bytes_beyond_inline(value.as_bytes().len()), 0),
+            None => (0, self.values().growth_of_insert(key)),
+        };
+        let more = heap_bytes_beyond_inline(len).saturating_sub(held) + slot;
+        if more > 0 { self.ensure_room(more) } else { Ok(()) }
     }
 
     /// Removes a plain value; whether it was there.
@@ -499,13 +507,13 @@ impl StateHolder {
         if needed > budget { Err(Error::OverBudget { needed, budget }) } else { Ok(()) }
     }
 
-    /// As [`StateHolder::ensure_room`] for an event that each of some operators may keep.
-    pub(crate) fn ensure_room_for(&self, event: &Event, operators: usize) -> Result<()> {
+    /// What to ask [`StateHolder::ensure_room`] for when an event comes to a key of a state; 0 if
+    /// there is no budget.
+    pub(crate) fn growth_for(&self, state: usize, key: &[u8], event: &Event) -> usize {
         if self.budget.is_none() {
-            return Ok(());
+            return 0;
         }
-        let memory = event.footprint().memory as usize + EVENT_OVERHEAD_BYTES;
-        self.ensure_room(memory * operators)
+        event.footprint().memory as usize + EVENT_OVERHEAD_BYTES + self.maps[state].any().growth_of_insert(key)
     }
 
     /// Number of the checkpoint that the state builds on.

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use crate::bytes::heap_bytes_of;
 use crate::format::Malformed;
 use crate::format::pattern;
 use crate::format::rows::Form;
@@ -83,10 +84,9 @@ impl PartialMatch {
     }
 
     fn footprint(&self) -> Footprint {
-        let mut total = Footprint { memory: size_of::<Self>() as u64, encoded: 6 };
+        let mut total = Footprint { memory: heap_bytes_of::<Event>(self.events.capacity()), encoded: 6 };
         for event in &self.events {
             total += event.footprint();
-            total.memory += size_of::<Event>() as u64;
         }
         total
     }
@@ -260,6 +260,10 @@ impl Sealed for PatternState {
     }
 
     fn footprint(&self) -> Footprint {
-        self.footprint
+        let reserved = heap_bytes_of::<Pending>(self.pending.capacity())
+            + heap_bytes_of::<PartialMatch>(self.partials.capacity())
+            + heap_bytes_of::<u64>(self.taken.capacity())
+            + heap_bytes_of::<u64>(self.dropped.capacity());
+        Footprint { memory: self.footprint.memory + reserved, encoded: self.footprint.encoded }
     }
 }

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::accumulator::Accumulator;
+use crate::bytes::heap_bytes_of;
 use crate::format::Malformed;
 use crate::format::rows::Form;
 use crate::format::window;
@@ -120,8 +121,9 @@ impl Window {
     }
 
     fn measure(&self) -> Footprint {
-        let memory = size_of::<Self>() + self.accumulators.capacity() * size_of::<Accumulator>();
-        let mut total = Footprint { memory: memory as u64, encoded: 12 };
+        let reserved = heap_bytes_of::<BufferedEvent>(self.buffer.capacity())
+            + heap_bytes_of::<Accumulator>(self.accumulators.capacity());
+        let mut total = Footprint { memory: reserved, encoded: 12 };
         total += self.buffered;
         for accumulator in &self.accumulators {
             total += accumulator.footprint();
@@ -238,6 +240,7 @@ impl Sealed for WindowState {
     }
 
     fn footprint(&self) -> Footprint {
-        self.footprint
+        let reserved = heap_bytes_of::<Window>(self.windows.capacity()) + heap_bytes_of::<i64>(self.closed.capacity());
+        Footprint { memory: self.footprint.memory + reserved, encoded: self.footprint.encoded }
     }
 }

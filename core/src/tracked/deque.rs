@@ -60,6 +60,11 @@ impl<T> TrackedDeque<T> {
         self.items.iter()
     }
 
+    /// Number of elements there is room for.
+    pub(crate) fn capacity(&self) -> usize {
+        self.items.capacity()
+    }
+
     /// Number of elements.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 
 use super::key::MapKey;
 use super::map::{Clock, NO_CUT};
-use super::page::{Marks, NONE, Page, Slot};
+use super::page::{GROWTH_SLOTS, Marks, NONE, Page, Slot};
 use crate::error::{Error, Result};
 use crate::format::key_hash;
 use crate::format::rows::RowBlock;
@@ -146,6 +146,28 @@ impl<V> Group<V> {
         self.pages.push(page);
         self.marks.push(marks);
         self.pages.len() as u32 - 1
+    }
+
+    /// Bytes by which the tables grow if a key that is not there is inserted; unless several splits
+    /// in a row do not part its page, never more.
+    pub(super) fn growth_of_insert(&self, hash: u64) -> usize {
+        let growth = GROWTH_SLOTS * size_of::<Slot<V>>();
+        let page_bytes = size_of::<Page<V>>() + size_of::<Marks>();
+        let Some(mut number) = self.directory.get(self.directory_index(hash)).copied() else {
+            return growth + 4 * (page_bytes + size_of::<u32>());
+        };
+        while self.pages[number as usize].is_full() && self.marks[number as usize].overflow != NONE {
+            number = self.marks[number as usize].overflow;
+        }
+        let page = &self.pages[number as usize];
+        if !page.is_full() {
+            return if page.has_room() { 0 } else { growth };
+        }
+        let pages = if self.pages.len() == self.pages.capacity() { self.pages.capacity() * page_bytes } else { 0 };
+        let directory = 2 * self.directory.len() * size_of::<u32>();
+        let lists = [&self.dirty, &self.frozen, &self.removed];
+        let lists: usize = lists.iter().map(|list| (list.capacity() + 4) * size_of::<u32>()).sum();
+        2 * growth + pages + directory + lists
     }
 
     #[inline]

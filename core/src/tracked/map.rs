@@ -17,7 +17,7 @@ use super::group::{Group, Place};
 use super::key::MapKey;
 use super::page::Slot;
 use super::sealed::Sealed;
-use crate::bytes::SmallBytes;
+use crate::bytes::{SmallBytes, heap_bytes_beyond_inline};
 use crate::error::{Error, Result};
 use crate::format::rows::{Form, Row, RowBlock};
 use crate::format::{Malformed, key_group};
@@ -262,6 +262,16 @@ impl<V: Sealed> TrackedMap<V> {
     #[must_use]
     pub fn size_bytes(&self) -> usize {
         self.tables + self.heap as usize
+    }
+
+    /// Bytes by which it grows beside the value if a key is inserted; 0 if it is there.
+    pub(crate) fn growth_of_insert(&self, key: &[u8]) -> usize {
+        let key = MapKey::new(key);
+        let group = &self.groups[self.group_of(key.hash())];
+        if group.find(&key).is_some() {
+            return 0;
+        }
+        group.growth_of_insert(key.hash()) + heap_bytes_beyond_inline(key.bytes().len())
     }
 
     #[inline]

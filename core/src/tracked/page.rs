@@ -28,7 +28,7 @@ pub(super) const PAGE_SLOTS: usize = 32;
 /// A bit for each slot.
 pub(super) type Mask = u32;
 /// Slots by which the storage of a page grows.
-const GROWTH_SLOTS: usize = 4;
+pub(super) const GROWTH_SLOTS: usize = 4;
 /// No page.
 pub(super) const NONE: u32 = u32::MAX;
 
@@ -106,6 +106,11 @@ impl<V> Page<V> {
 
     pub(super) fn is_full(&self) -> bool {
         self.slots.len() == PAGE_SLOTS
+    }
+
+    /// Whether one more slot fits without growing.
+    pub(super) fn has_room(&self) -> bool {
+        self.slots.len() < self.slots.capacity()
     }
 
     pub(super) fn slots(&self) -> &[Slot<V>] {

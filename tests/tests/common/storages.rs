@@ -114,7 +114,7 @@ impl<'b> Recorder<'b> {
         let held = self.points[&id]["states"].clone();
         self.record(encoded.manifest(), held);
         let retention = Retention { max_retained: u32::MAX };
-        drive(Publish::beside_latest(&mut self.writer, &mut encoded, retention).unwrap(), self.backend).unwrap();
+        drive(Publish::new(&mut self.writer, &mut encoded, retention).unwrap(), self.backend).unwrap();
     }
 
     fn restore(&mut self, holder: &mut StateHolder, id: u64) -> RestoredCheckpoint {

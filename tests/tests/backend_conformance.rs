@@ -1,0 +1,63 @@
+//! Each storage keeps the contract of `Backend`.
+
+#[path = "common/conformance.rs"]
+mod conformance;
+#[path = "common/storage.rs"]
+mod storage;
+
+use std::fs;
+
+use conformance::conforms;
+use eventflux::Backend;
+use eventflux::storage::{Access, AnyBackend, FileBackend};
+use eventflux_core::{ByteRange, Error};
+use storage::{Faulty, Shared};
+
+#[test]
+fn memory() {
+    let shared = Shared::default();
+    conforms(|| shared.clone());
+}
+
+#[test]
+fn files() {
+    let directory = tempfile::tempdir().unwrap();
+    conforms(|| FileBackend::open(directory.path().join("deep/down/state"), Access::TakeOver).unwrap());
+}
+
+#[test]
+fn boxed_and_wrapped() {
+    let directory = tempfile::tempdir().unwrap();
+    conforms(|| -> AnyBackend {
+        Box::new(Faulty::new(FileBackend::open(directory.path(), Access::TakeOver).unwrap()))
+    });
+}
+
+#[test]
+fn names_do_not_lead_out_of_the_directory() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut storage = FileBackend::open(directory.path().join("state"), Access::Write).unwrap();
+    fs::write(directory.path().join("state/secret"), "bytes").unwrap();
+    for name in ["", "..", ".", "../secret", "/etc/passwd", "a/b", "a\\b", ".hidden", "nul\0", "ü"] {
+        assert!(matches!(storage.put(name, b"x"), Err(Error::Storage { .. })), "{name}");
+        assert!(matches!(storage.read(name, ByteRange::All), Err(Error::Storage { .. })), "{name}");
+        assert!(matches!(storage.delete(name), Err(Error::Storage { .. })), "{name}");
+    }
+    assert_eq!(storage.list().unwrap(), []);
+    assert_eq!(fs::read(directory.path().join("state/secret")).unwrap(), b"bytes");
+}
+
+#[test]
+fn what_is_half_written_is_not_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut storage = FileBackend::open(directory.path(), Access::Write).unwrap();
+    fs::write(directory.path().join("objects/checkpoint-0000000001-g1.efx.0.tmp"), "half").unwrap();
+    fs::write(directory.path().join("head.1.tmp"), "half").unwrap();
+    assert_eq!((storage.list().unwrap(), storage.read_head().unwrap()), (vec![], None));
+    drop(storage);
+    FileBackend::open(directory.path(), Access::Read).unwrap();
+    assert!(directory.path().join("head.1.tmp").exists(), "a reader changes nothing");
+    FileBackend::open(directory.path(), Access::Write).unwrap();
+    assert!(!directory.path().join("head.1.tmp").exists());
+    assert_eq!(fs::read_dir(directory.path().join("objects")).unwrap().count(), 0);
+}
