@@ -3,10 +3,10 @@
 //! Ratios come from one run, both sides in turn, since machines are noisy. With a folder of
 //! `flights-2013-MM.csv.gz` as argument, flights are all its months; else January four times over.
 
-use std::alloc::{GlobalAlloc, Layout, System};
+use std::alloc::{GlobalAlloc, Layout};
 use std::hint::black_box;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,7 @@ use eventflux::storage::{Access, FileBackend};
 use eventflux::{CheckpointConfig, CheckpointManager, EventFluxManager, ManagerConfig};
 use eventflux_benches::{Numbers, Payload, PlainMap, filled_holder, filled_plain, flights};
 use eventflux_core::{CheckpointRequest, StateHolder, StepProgress};
+use mimalloc::MiMalloc;
 
 const MILLION: u64 = 1_000_000;
 
@@ -190,11 +191,12 @@ fn join(files: &[PathBuf], joined: &std::path::Path) {
 
 fn memory_ratio() {
     let bytes = |fill: &dyn Fn() -> Box<dyn std::any::Any>| {
-        let before = ALLOCATED.load(Ordering::Relaxed);
+        ALLOCATED.store(0, Ordering::Relaxed);
+        COUNTS.store(true, Ordering::Relaxed);
         let held = fill();
-        let after = ALLOCATED.load(Ordering::Relaxed);
+        COUNTS.store(false, Ordering::Relaxed);
         drop(held);
-        (after - before) as f64 / MILLION as f64
+        ALLOCATED.load(Ordering::Relaxed) as f64 / MILLION as f64
     };
     let plain = bytes(&|| Box::new(filled_plain(MILLION)));
     let tracked = bytes(&|| Box::new(filled_holder(MILLION)));
@@ -216,33 +218,45 @@ fn machine() -> String {
     format!("{}, {cores} cores, {}", model.trim_start_matches(['\t', ' ', ':']), std::env::consts::OS)
 }
 
-/// Bytes allocated and not freed.
+/// Bytes allocated and not freed while [`COUNTS`] was set.
 static ALLOCATED: AtomicUsize = AtomicUsize::new(0);
+/// Only while memory is measured: counting makes threads wait for one another.
+static COUNTS: AtomicBool = AtomicBool::new(false);
 
 #[global_allocator]
 static COUNTING: Counting = Counting;
 
 struct Counting;
 
-#[expect(unsafe_code, reason = "an allocator that counts has to be one; it hands on to the system's")]
-// SAFETY: every call goes to the system's allocator as it came.
+/// The allocator of the command, which this measures.
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+impl Counting {
+    fn count(allocated: usize, freed: usize) {
+        if COUNTS.load(Ordering::Relaxed) {
+            ALLOCATED.fetch_add(allocated.wrapping_sub(freed), Ordering::Relaxed);
+        }
+    }
+}
+
+#[expect(unsafe_code, reason = "an allocator that counts has to be one; it hands on to another")]
+// SAFETY: every call goes to the other allocator as it came.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATED.fetch_add(layout.size(), Ordering::Relaxed);
+        Counting::count(layout.size(), 0);
         // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
+        unsafe { ALLOCATOR.alloc(layout) }
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
+        Counting::count(0, layout.size());
         // SAFETY: as the caller promised.
-        unsafe { System.dealloc(block, layout) }
+        unsafe { ALLOCATOR.dealloc(block, layout) }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        ALLOCATED.fetch_add(new_size, Ordering::Relaxed);
-        ALLOCATED.fetch_sub(layout.size(), Ordering::Relaxed);
+        Counting::count(new_size, layout.size());
         // SAFETY: as the caller promised.
-        unsafe { System.realloc(block, layout, new_size) }
+        unsafe { ALLOCATOR.realloc(block, layout, new_size) }
     }
 }

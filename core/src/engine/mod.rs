@@ -21,6 +21,28 @@ pub use crate::operator::{MatchedStep, Output};
 /// Name under which the watermark of the one source is recorded.
 const SOURCE: &str = "source";
 
+/// A key of the event at hand.
+#[derive(Debug, Default)]
+struct Key {
+    bytes: Vec<u8>,
+    made: bool,
+}
+
+impl Key {
+    fn clear(&mut self) {
+        self.made = false;
+    }
+
+    /// Makes it, unless another operator did.
+    fn make(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
+        if !self.made {
+            self.bytes.clear();
+            append(&mut self.bytes);
+            self.made = true;
+        }
+    }
+}
+
 /// Operators over one stream of events, and their state.
 ///
 /// Feed it with [`handle_event`](Self::handle_event), take results with
@@ -57,8 +79,10 @@ pub struct Engine {
     timers: Timers,
     outputs: VecDeque<Output>,
     progress: EngineProgress,
-    /// One key buffer an operator, used again for every event.
-    keys: Vec<Vec<u8>>,
+    /// The event's keys, used again for every event: one for all operators with the same key fields.
+    keys: Vec<Key>,
+    /// Place of each operator's key among them.
+    key_of: Vec<usize>,
     admitted: Vec<bool>,
 }
 
@@ -101,6 +125,11 @@ impl Engine {
             builder = builder.budget_bytes(budget);
         }
         let count = operators.len();
+        let mut key_of: Vec<usize> = Vec::with_capacity(count);
+        for operator in &definition.operators {
+            let same = definition.operators[..key_of.len()].iter().position(|other| other.key == operator.key);
+            key_of.push(same.map_or(key_of.len(), |same| key_of[same]));
+        }
         Ok(Engine {
             fields,
             watermark_delay_ms: definition.source.watermark_delay_ms,
@@ -113,7 +142,8 @@ impl Engine {
                 late: alloc::vec![0; count],
                 ..EngineProgress::default()
             },
-            keys: alloc::vec![Vec::new(); count],
+            keys: (0..count).map(|_| Key::default()).collect(),
+            key_of,
             admitted: alloc::vec![false; count],
         })
     }
@@ -134,9 +164,10 @@ impl Engine {
         let sequence = self.progress.events;
         let keys = core::mem::take(&mut self.keys);
         let mut taken = Ok(());
-        for (number, key) in keys.iter().enumerate() {
+        for number in 0..self.operators.len() {
             if taken.is_ok() && self.admitted[number] {
-                taken = Operator::take(&mut self.context(number, watermark, sequence), &MapKey::new(key), event);
+                let key = MapKey::new(&keys[self.key_of[number]].bytes);
+                taken = Operator::take(&mut self.context(number, watermark, sequence), &key, event);
             }
         }
         self.keys = keys;
@@ -286,14 +317,19 @@ impl Engine {
             return wrong(format!("the timestamp {} ms is out of range, ±{TIMESTAMP_MS_MAX} ms", event.timestamp));
         }
         // All keys first: what was just written byte by byte is slow to read as words, for the hash.
+        self.keys.iter_mut().for_each(Key::clear);
         for (number, operator) in self.operators.iter().enumerate() {
-            self.admitted[number] = operator.admits(event, &mut self.keys[number]);
+            self.admitted[number] = operator.admits(event);
+            if self.admitted[number] {
+                self.keys[self.key_of[number]].make(|bytes| operator.append_key(event, bytes));
+            }
         }
         let mut growth = 0;
         for (number, operator) in self.operators.iter_mut().enumerate() {
             if self.admitted[number] {
-                operator.check(&mut self.holder, number + 1, &self.keys[number], event)?;
-                growth += self.holder.growth_for(number + 1, &self.keys[number], event);
+                let key = &self.keys[self.key_of[number]].bytes;
+                operator.check(&mut self.holder, number + 1, key, event)?;
+                growth += self.holder.growth_for(number + 1, key, event);
             }
         }
         if growth > 0 { self.holder.ensure_room(growth) } else { Ok(()) }

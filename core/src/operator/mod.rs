@@ -123,16 +123,16 @@ impl Operator {
         })
     }
 
-    /// The key of an event, into `key`; `false` if the filter keeps the event away.
-    pub(crate) fn admits(&self, event: &Event, key: &mut Vec<u8>) -> bool {
-        if !self.filter.iter().all(|check| check.holds(event, &[])) {
-            return false;
-        }
-        key.clear();
+    /// Whether the filter lets the event through.
+    pub(crate) fn admits(&self, event: &Event) -> bool {
+        self.filter.iter().all(|check| check.holds(event, &[]))
+    }
+
+    /// Appends the key of an event.
+    pub(crate) fn append_key(&self, event: &Event, key: &mut Vec<u8>) {
         for place in &self.key {
             key::append_value(key, event.values.get(*place).unwrap_or(&Value::Null));
         }
-        true
     }
 
     /// Whether the operator could take the event. Nothing changes.
