@@ -167,6 +167,19 @@ fn operators_that_changed() {
     app.assert_goes_on();
 }
 
+/// A finished run has nothing to do, but what is asked of it now is another thing.
+#[test]
+fn operators_that_changed_after_the_end() {
+    let app = App::new();
+    app.run(&["-q"]).exits(0);
+    app.redefine("\"10s\"", "\"20s\"");
+    app.run(&[]).exits(1).says(&["operator `by_ten_seconds` has changed since checkpoint", "--from none"]);
+    app.write("app.toml", DEFINITION);
+    fs::remove_file(app.path("in.csv")).unwrap();
+    app.run(&[]).exits(0).says(&["the source is finished"]);
+    assert_eq!(app.output(), undisturbed());
+}
+
 #[test]
 fn operators_that_are_new_or_gone() {
     let without_totals = DEFINITION.split("\n[[operator]]\nname = \"totals\"").next().unwrap();

@@ -181,22 +181,7 @@ impl Procedure for Restore<'_> {
 impl Sections {
     fn new(holder: &StateHolder, manifest: Manifest, options: &RestoreOptions<'_>) -> Result<Self> {
         let declared = holder.states();
-        let mut places = Vec::with_capacity(manifest.states.len());
-        for found in &manifest.states {
-            let place = declared.iter().position(|state| state.name == found.name);
-            match place {
-                Some(place) => check_schema(&declared[place], found, options)?,
-                // Plain values nobody wrote are no loss.
-                None if options.allow_unknown => {}
-                None => return Err(Error::StateUnknown { state: found.name.clone() }),
-            }
-            places.push(place);
-        }
-        for (place, state) in declared.iter().enumerate() {
-            if !places.contains(&Some(place)) && !options.allow_missing {
-                return Err(Error::StateMissing { state: state.name.clone() });
-            }
-        }
+        let places = places_of(declared, &manifest, options)?;
         let maps = declared.iter().map(|state| StateMap::new(state.kind, manifest.key_groups)).collect();
         Ok(Sections { manifest, places, maps, next: 0 })
     }
@@ -285,6 +270,40 @@ impl Sections {
         holder.install(maps, Arc::new(lineage));
         Ok(RestoredCheckpoint { manifest: restored })
     }
+}
+
+impl RestoreOptions<'_> {
+    /// Whether a holder could take the states of a checkpoint: what [`Restore`] asks before it reads any.
+    ///
+    /// # Errors
+    /// [`Error::StateChanged`], [`Error::StateMissing`], [`Error::StateUnknown`].
+    pub fn check(&self, holder: &StateHolder, manifest: &Manifest) -> Result<()> {
+        places_of(holder.states(), manifest, self).map(|_| ())
+    }
+}
+
+/// For each state of the checkpoint its place in the holder; `None` if it is to be dropped.
+fn places_of(
+    declared: &[StateDescriptor],
+    manifest: &Manifest,
+    options: &RestoreOptions<'_>,
+) -> Result<Vec<Option<usize>>> {
+    let mut places = Vec::with_capacity(manifest.states.len());
+    for found in &manifest.states {
+        let place = declared.iter().position(|state| state.name == found.name);
+        match place {
+            Some(place) => check_schema(&declared[place], found, options)?,
+            None if options.allow_unknown => {}
+            None => return Err(Error::StateUnknown { state: found.name.clone() }),
+        }
+        places.push(place);
+    }
+    for (place, state) in declared.iter().enumerate() {
+        if !places.contains(&Some(place)) && !options.allow_missing {
+            return Err(Error::StateMissing { state: state.name.clone() });
+        }
+    }
+    Ok(places)
 }
 
 /// The manifest as the holder builds on it: states in the holder's order, without those dropped;

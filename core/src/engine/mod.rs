@@ -74,6 +74,9 @@ impl Key {
 pub struct Engine {
     fields: Vec<Arc<str>>,
     watermark_delay_ms: i64,
+    /// Watermark of the checkpoint that this goes on from: it never goes back, also if the delay is
+    /// longer now.
+    watermark_floor_ms: Option<i64>,
     operators: Vec<Operator>,
     holder: StateHolder,
     timers: Timers,
@@ -133,6 +136,7 @@ impl Engine {
         Ok(Engine {
             fields,
             watermark_delay_ms: definition.source.watermark_delay_ms,
+            watermark_floor_ms: None,
             operators,
             holder: builder.build()?,
             timers: Timers::default(),
@@ -216,7 +220,8 @@ impl Engine {
         if self.progress.finished {
             return Some(i64::MAX);
         }
-        self.progress.timestamp_max.map(|max| max.saturating_sub(self.watermark_delay_ms))
+        let by_events = self.progress.timestamp_max.map(|max| max.saturating_sub(self.watermark_delay_ms));
+        by_events.max(self.watermark_floor_ms)
     }
 
     /// Events taken, results given, late events by operator.
@@ -292,6 +297,9 @@ impl Engine {
             late: names().map(|name| count(&progress.late, name)).collect(),
             ..progress.clone()
         };
+        let watermarks = &manifest.progress.watermarks;
+        self.watermark_floor_ms =
+            watermarks.iter().find(|(source, _)| source == SOURCE).map(|(_, watermark)| *watermark);
         self.outputs.clear();
         self.timers.clear();
         for (number, operator) in self.operators.iter_mut().enumerate() {

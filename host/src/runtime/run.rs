@@ -28,6 +28,12 @@ pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
     let observer = runtime.observer.take();
     let start = Start::find(&runtime)?;
     if let Some(manifest) = start.manifest.as_ref().filter(|manifest| is_finished(manifest)) {
+        // The input may be gone by now; if it is there, a definition that has changed is told.
+        if let Ok(source) = runtime.open_source() {
+            let engine = runtime.engine(&source)?;
+            let checked = restore_options(&runtime).check(engine.holder(), manifest);
+            checked.map_err(|error| changed(error.into(), manifest.object.id))?;
+        }
         return Ok(finished_before(&runtime, manifest));
     }
     let mut source = runtime.open_source()?;
@@ -138,16 +144,20 @@ fn restore_engine(
     manager: &mut CheckpointManager<AnyBackend>,
     engine: &mut Engine,
 ) -> Result<Manifest> {
-    let options = RestoreOptions {
-        allow_missing: runtime.allow_missing,
-        allow_unknown: runtime.allow_unknown,
-        ..RestoreOptions::default()
-    };
+    let options = restore_options(runtime);
     let checkpoint = start.manifest.as_ref().map_or(0, |manifest| manifest.object.id);
     let restored =
         manager.restore_selected(engine.holder_mut(), selector, options).map_err(|error| changed(error, checkpoint))?;
     engine.resume(&restored.manifest)?;
     Ok((*restored.manifest).clone())
+}
+
+fn restore_options(runtime: &Runtime) -> RestoreOptions<'static> {
+    RestoreOptions {
+        allow_missing: runtime.allow_missing,
+        allow_unknown: runtime.allow_unknown,
+        ..RestoreOptions::default()
+    }
 }
 
 /// Says in terms of the definition what does not fit.
