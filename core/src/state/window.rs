@@ -156,7 +156,7 @@ impl WindowState {
         let at = match self.find(start) {
             Ok(at) => at,
             Err(at) => {
-                // Most keys have one window open, and never more.
+                // Many keys have one window open, and never more.
                 if self.windows.capacity() == 0 {
                     self.windows.reserve_exact(1);
                 }

@@ -36,6 +36,10 @@ impl<T> TrackedDeque<T> {
 
     /// Appends an element.
     pub fn push_back(&mut self, item: T) {
+        // Many hold one element and never more: the first growth of a queue is to four.
+        if self.items.capacity() == 0 {
+            self.items.reserve_exact(1);
+        }
         self.items.push_back(item);
     }
 
