@@ -7,8 +7,8 @@
 
 use alloc::vec::Vec;
 
+use super::clock::{Clock, NO_CUT};
 use super::key::MapKey;
-use super::map::{Clock, NO_CUT};
 use super::page::{GROWTH_SLOTS, Marks, NONE, Page, Slot};
 use crate::error::{Error, Result};
 use crate::format::key_hash;

@@ -13,49 +13,16 @@
 
 use alloc::vec::Vec;
 
+use super::clock::Clock;
 use super::group::{Group, Place};
 use super::key::MapKey;
 use super::page::Slot;
 use super::sealed::Sealed;
 use crate::bytes::{SmallBytes, heap_bytes_beyond_inline};
 use crate::error::{Error, Result};
-use crate::format::rows::{Form, Row, RowBlock};
-use crate::format::{Malformed, key_group};
-use crate::limits::{KEY_BYTES_MAX, STEP_ROW_BYTES};
+use crate::format::key_group;
+use crate::limits::KEY_BYTES_MAX;
 use crate::value::Footprint;
-
-/// No epoch: nothing is under way.
-pub(crate) const NO_CUT: u32 = 0;
-/// Epoch of entries that came from a checkpoint.
-const EPOCH_RESTORED: u32 = 1;
-/// Epoch in which a new or restored map starts.
-const EPOCH_FIRST: u32 = 2;
-/// What visiting a page or group costs of a step's budget, in bytes.
-const STEP_VISIT_BYTES: usize = 16;
-
-/// Where the checkpoints of a holder stand; each of its maps has the same copy.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Clock {
-    /// Epoch that writes belong to.
-    pub(crate) epoch: u32,
-    /// Epoch of the cut being captured or published, or [`NO_CUT`].
-    pub(crate) under_way: u32,
-    /// Epoch of the newest durable cut.
-    pub(crate) committed: u32,
-}
-
-impl Clock {
-    pub(crate) fn new() -> Self {
-        Clock { epoch: EPOCH_FIRST, under_way: NO_CUT, committed: EPOCH_RESTORED }
-    }
-}
-
-/// Rows captured of one key group.
-#[derive(Debug)]
-pub(crate) struct GroupRows {
-    pub(crate) group: u16,
-    pub(crate) rows: RowBlock,
-}
 
 /// A keyed map that tracks changes. Keys are bytes; a named state of a
 /// [`StateHolder`](crate::StateHolder) is one of these.
@@ -74,23 +41,23 @@ pub(crate) struct GroupRows {
 /// ```
 #[derive(Debug)]
 pub struct TrackedMap<V> {
-    groups: Vec<Group<V>>,
+    pub(super) groups: Vec<Group<V>>,
     /// Encoded bytes of the live rows of each group, an estimate.
-    live: Vec<u64>,
+    pub(super) live: Vec<u64>,
     /// Whether a base of the group is being captured.
-    rebasing: Vec<bool>,
-    clock: Clock,
-    keys: usize,
+    pub(super) rebasing: Vec<bool>,
+    pub(super) clock: Clock,
+    pub(super) keys: usize,
     /// Bytes of tables, and of keys and values beside them.
-    tables: usize,
-    heap: u64,
+    pub(super) tables: usize,
+    pub(super) heap: u64,
     /// Encoded bytes by which rows shrank or vanished since the newest cut.
-    shrunk: u64,
+    pub(super) shrunk: u64,
     /// Encoded bytes of dirty rows captured as part of a base.
-    dirty_in_bases: u64,
+    pub(super) dirty_in_bases: u64,
     /// Where the next step goes on: group, and place in its list of pages.
-    cursor: (usize, usize),
-    overflow: bool,
+    pub(super) cursor: (usize, usize),
+    pub(super) overflow: bool,
 }
 
 impl<V: Sealed> TrackedMap<V> {
@@ -275,7 +242,7 @@ impl<V: Sealed> TrackedMap<V> {
     }
 
     #[inline]
-    fn group_of(&self, hash: u64) -> usize {
+    pub(super) fn group_of(&self, hash: u64) -> usize {
         usize::from(key_group(hash, self.groups.len() as u16))
     }
 
@@ -304,7 +271,7 @@ impl<V: Sealed> TrackedMap<V> {
     }
 
     /// Adds an entry that is not dirty.
-    fn add(&mut self, group: usize, key: &MapKey<'_>, value: V) -> Result<Place> {
+    pub(super) fn add(&mut self, group: usize, key: &MapKey<'_>, value: V) -> Result<Place> {
         let len = key.bytes().len();
         if len > KEY_BYTES_MAX {
             let (found, limit) = (len as u64, KEY_BYTES_MAX as u64);
@@ -329,7 +296,7 @@ impl<V: Sealed> TrackedMap<V> {
     }
 
     #[inline]
-    fn account(&mut self, group: usize, before: Footprint, after: Footprint) {
+    pub(super) fn account(&mut self, group: usize, before: Footprint, after: Footprint) {
         self.heap = (self.heap + after.memory).saturating_sub(before.memory);
         let live = &mut self.live[group];
         *live = (*live + after.encoded).saturating_sub(before.encoded);
@@ -350,7 +317,7 @@ impl<V: Sealed> TrackedMap<V> {
     }
 
     #[cold]
-    fn sync_page(&mut self, group: usize, page: u32) {
+    pub(super) fn sync_page(&mut self, group: usize, page: u32) {
         let (clock, rebasing, mut freed) = (self.clock, self.rebasing[group], 0);
         let held = &mut self.groups[group];
         let marks = &mut held.marks[page as usize];
@@ -379,216 +346,8 @@ impl<V: Sealed> TrackedMap<V> {
     }
 
     #[inline]
-    fn slot_mut(&mut self, group: usize, (page, at): Place) -> &mut Slot<V> {
+    pub(super) fn slot_mut(&mut self, group: usize, (page, at): Place) -> &mut Slot<V> {
         self.groups[group].pages[page as usize].slot_mut(at)
-    }
-
-    /// Encodes an entry of the cut under way.
-    fn capture(&mut self, group: usize, (page, at): Place) {
-        let rebasing = self.rebasing[group];
-        let held = &mut self.groups[group];
-        let marks = &mut held.marks[page as usize];
-        let bit = 1 << at;
-        let (never, whole) = (marks.never & bit != 0, (marks.never | marks.whole) & bit != 0);
-        let was_dirty = marks.cut_dirty & bit != 0;
-        marks.frozen &= !bit;
-        marks.sent |= bit;
-        marks.whole &= !bit;
-        let slot = held.pages[page as usize].slot_mut(at);
-        if slot.value.is_none() {
-            marks.absent |= bit;
-        }
-        let written = match &mut slot.value {
-            Some(value) => {
-                let written = held.captured.push(slot.key.as_slice(), |out| {
-                    if whole || rebasing {
-                        value.write_whole(out);
-                        Form::Whole
-                    } else {
-                        value.write_change(out)
-                    }
-                });
-                value.settle();
-                written
-            }
-            None => {
-                if held.removed.last() != Some(&page) {
-                    held.removed.push(page);
-                }
-                // Never durable, or a base without it: there is nothing to say.
-                if never || rebasing { Some(0) } else { held.captured.push(slot.key.as_slice(), |_| Form::Removed) }
-            }
-        };
-        if rebasing && was_dirty {
-            self.dirty_in_bases += written.unwrap_or(0) as u64;
-        }
-        self.overflow |= written.is_none();
-    }
-}
-
-/// The checkpoint side: driven by the holder.
-impl<V: Sealed> TrackedMap<V> {
-    /// Cut: what is dirty now belongs to the checkpoint. Bases of the `rebase` groups go with it.
-    pub(crate) fn begin(&mut self, clock: Clock, rebase: impl Iterator<Item = core::ops::Range<u16>>) {
-        self.clock = clock;
-        self.cursor = (0, 0);
-        self.dirty_in_bases = 0;
-        for range in rebase {
-            self.rebasing[usize::from(range.start)..usize::from(range.end)].fill(true);
-        }
-    }
-
-    /// Encoded bytes by which rows shrank since the cut before; starts anew.
-    pub(crate) fn take_shrunk(&mut self) -> u64 {
-        core::mem::take(&mut self.shrunk)
-    }
-
-    /// Captures rows until about `budget` bytes are spent; whether all are captured.
-    pub(crate) fn step(&mut self, budget: &mut usize) -> bool {
-        if self.clock.under_way == NO_CUT {
-            return true;
-        }
-        while self.cursor.0 < self.groups.len() {
-            let (group, mut at) = self.cursor;
-            self.groups[group].sync(self.clock);
-            if at == 0 {
-                self.release(group, budget);
-            }
-            let rebasing = self.rebasing[group];
-            loop {
-                let held = &self.groups[group];
-                // Pages that are split off meanwhile come at the end of either.
-                let page =
-                    if rebasing { (at < held.pages.len()).then_some(at as u32) } else { held.frozen.get(at).copied() };
-                let Some(page) = page else { break };
-                if !self.step_page(group, page, budget) {
-                    self.cursor = (group, at);
-                    return false;
-                }
-                at += 1;
-            }
-            self.cursor = (group + 1, 0);
-            *budget = budget.saturating_sub(STEP_VISIT_BYTES);
-            if *budget == 0 && self.cursor.0 < self.groups.len() {
-                return false;
-            }
-        }
-        true
-    }
-
-    /// Captures what is frozen of a page; whether all of it.
-    fn step_page(&mut self, group: usize, page: u32, budget: &mut usize) -> bool {
-        self.sync_page(group, page);
-        loop {
-            let held = &self.groups[group];
-            let frozen = held.marks[page as usize].frozen;
-            if frozen == 0 {
-                *budget = budget.saturating_sub(STEP_VISIT_BYTES);
-                return true;
-            }
-            if *budget == 0 {
-                return false;
-            }
-            let bytes_before = held.captured.section_bytes();
-            self.capture(group, (page, frozen.trailing_zeros() as usize));
-            let bytes = self.groups[group].captured.section_bytes() - bytes_before;
-            *budget = budget.saturating_sub(STEP_ROW_BYTES + bytes as usize);
-        }
-    }
-
-    /// Gives back the slots of durably removed keys.
-    fn release(&mut self, group: usize, budget: &mut usize) {
-        while let Some(page) = self.groups[group].releasable.pop() {
-            self.sync_page(group, page);
-            *budget = budget.saturating_sub(STEP_ROW_BYTES);
-        }
-    }
-
-    /// The captured rows, once all are: of each group that has any or is rebased.
-    pub(crate) fn take_captured(&mut self) -> Result<CapturedRows> {
-        if self.overflow {
-            return Err(Error::OverLimit {
-                what: "captured bytes of one key group",
-                found: 1 << 32,
-                limit: (1 << 32) - 1,
-            });
-        }
-        let mut rows = CapturedRows { deltas: Vec::new(), bases: Vec::new(), dirty_in_bases: self.dirty_in_bases };
-        for (group, held) in self.groups.iter_mut().enumerate() {
-            if held.captured.is_empty() {
-                continue;
-            }
-            let block = GroupRows { group: group as u16, rows: core::mem::take(&mut held.captured) };
-            if self.rebasing[group] { rows.bases.push(block) } else { rows.deltas.push(block) }
-        }
-        Ok(rows)
-    }
-
-    /// Ends the checkpoint, durable or not: `clock` says which.
-    pub(crate) fn end(&mut self, clock: Clock) {
-        let aborted = self.clock.under_way != NO_CUT && clock.committed < self.clock.under_way;
-        self.clock = clock;
-        self.rebasing.fill(false);
-        self.overflow = false;
-        if aborted {
-            for group in 0..self.groups.len() {
-                self.groups[group].captured = RowBlock::default();
-            }
-        }
-    }
-
-    /// Encoded bytes of the live rows of each group.
-    pub(crate) fn live_bytes(&self) -> &[u64] {
-        &self.live
-    }
-
-    /// Takes a row of a base or delta section into a map that is being restored.
-    pub(crate) fn restore_row(&mut self, row: Row<'_>) -> Result<(), Malformed> {
-        let key = MapKey::new(row.key);
-        let group = self.group_of(key.hash());
-        if group != usize::from(row.group) {
-            return Err(Malformed::new("a key is filed under another key group than its own"));
-        }
-        let place = self.groups[group].find(&key);
-        match (row.form, place) {
-            (Form::Whole, None) => {
-                let value = V::read_whole(row.payload)?;
-                self.add(group, &key, value).map_err(|error| Malformed::new(alloc::format!("{error}")))?;
-            }
-            (Form::Whole, Some(place)) => {
-                let value = V::read_whole(row.payload)?;
-                self.restore_replace(group, place, |held| *held = value);
-            }
-            (Form::Change, Some(place)) => {
-                let mut applied = Ok(());
-                self.restore_replace(group, place, |held| {
-                    applied = held.apply_change(row.payload);
-                    held.settle();
-                });
-                applied?;
-            }
-            (Form::Change, None) => return Err(Malformed::new("a change of a key that is not there")),
-            (Form::Removed, None) => {}
-            (Form::Removed, Some((page, at))) => {
-                let held = &mut self.groups[group];
-                let slot = held.pages[page as usize].swap_remove(&mut held.marks[page as usize], at);
-                let mut before = slot.value.map_or_else(Footprint::default, |value| value.footprint());
-                before.memory += slot.key.heap_bytes() as u64;
-                before.encoded += row_overhead(row.key.len());
-                self.keys -= 1;
-                self.account(group, before, Footprint::default());
-            }
-        }
-        self.shrunk = 0;
-        Ok(())
-    }
-
-    fn restore_replace(&mut self, group: usize, place: Place, replace: impl FnOnce(&mut V)) {
-        let Some(value) = self.slot_mut(group, place).value.as_mut() else { return };
-        let before = value.footprint();
-        replace(value);
-        let after = value.footprint();
-        self.account(group, before, after);
     }
 
     /// Keys in the order of their bytes.
@@ -601,16 +360,8 @@ impl<V: Sealed> TrackedMap<V> {
     }
 }
 
-/// What a map hands over at the end of a capture.
-#[derive(Debug)]
-pub(crate) struct CapturedRows {
-    pub(crate) deltas: Vec<GroupRows>,
-    pub(crate) bases: Vec<GroupRows>,
-    pub(crate) dirty_in_bases: u64,
-}
-
 /// Encoded bytes of a row beside its payload.
 #[inline]
-fn row_overhead(key_len: usize) -> u64 {
+pub(super) fn row_overhead(key_len: usize) -> u64 {
     key_len as u64 + 3
 }

@@ -1,5 +1,7 @@
 //! Collections that know what changed since the last checkpoint.
 
+mod capture;
+mod clock;
 mod deque;
 mod group;
 mod key;
@@ -7,10 +9,11 @@ mod map;
 mod page;
 mod tags;
 
+pub(crate) use capture::{CapturedRows, GroupRows};
+pub(crate) use clock::{Clock, NO_CUT};
 pub use deque::TrackedDeque;
 pub(crate) use key::MapKey;
 pub use map::TrackedMap;
-pub(crate) use map::{CapturedRows, Clock, GroupRows, NO_CUT};
 
 use alloc::vec::Vec;
 

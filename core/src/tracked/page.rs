@@ -17,8 +17,8 @@
 
 use alloc::vec::Vec;
 
+use super::clock::{Clock, NO_CUT};
 use super::key::MapKey;
-use super::map::{Clock, NO_CUT};
 use super::tags::Tags;
 use crate::bytes::SmallBytes;
 use crate::error::{Error, Result};

@@ -1,0 +1,161 @@
+//! Checkpoints of a holder: one cut through all of its states.
+
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use super::any::StateMap;
+use super::holder::StateHolder;
+use crate::checkpoint::{Capture, CapturedState, EncodedCheckpoint, Lineage, plan_rebase};
+use crate::error::{Error, Result};
+use crate::format::manifest::{Manifest, Progress};
+use crate::limits::LABEL_BYTES_MAX;
+use crate::tracked::{Clock, NO_CUT};
+
+/// What is recorded with a checkpoint.
+#[derive(Debug, Clone, Default)]
+pub struct CheckpointRequest {
+    /// Now, milliseconds since 1970.
+    pub created_ms: i64,
+    /// A label makes it a savepoint, which retention keeps.
+    pub label: Option<String>,
+    /// Positions, outputs, watermarks as of the cut.
+    pub progress: Progress,
+}
+
+/// Whether a step has captured all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepProgress {
+    /// Call again.
+    More,
+    /// All is captured: take it.
+    Done,
+}
+
+#[derive(Debug)]
+pub(super) struct UnderWay {
+    cut: u32,
+    request: CheckpointRequest,
+    rebase: Vec<(u16, core::ops::Range<u16>)>,
+    shrunk: u64,
+    /// State the next step goes on with.
+    state: usize,
+    taken: bool,
+}
+
+impl StateHolder {
+    /// The cut: what is in the state now is in the checkpoint, what comes later is not. Constant
+    /// time, whatever the size of the state.
+    ///
+    /// # Errors
+    /// [`Error::CheckpointUnderWay`] if the one before has not ended; [`Error::OverLimit`] for a
+    /// label too long. Nothing has changed then.
+    pub fn begin(&mut self, request: CheckpointRequest) -> Result<()> {
+        if self.under_way.is_some() {
+            return Err(Error::CheckpointUnderWay);
+        }
+        if let Some(label) = request.label.as_ref().filter(|label| label.len() > LABEL_BYTES_MAX) {
+            return Err(Error::OverLimit {
+                what: "length of a label",
+                found: label.len() as u64,
+                limit: LABEL_BYTES_MAX as u64,
+            });
+        }
+        let cut = self.clock.epoch;
+        if cut >= u32::MAX - 1 {
+            return Err(Error::OverLimit {
+                what: "checkpoints without a restart",
+                found: u64::from(cut),
+                limit: u64::from(cut),
+            });
+        }
+        let maps = &self.maps;
+        let rebase = plan_rebase(&self.lineage, self.key_groups, maps.iter().map(|map| map.any().live_bytes()));
+        self.clock = Clock { epoch: cut + 1, under_way: cut, ..self.clock };
+        let mut shrunk = 0;
+        for (state, map) in self.maps.iter_mut().enumerate() {
+            let mut ranges = rebase.iter().filter(|(of, _)| usize::from(*of) == state).map(|(_, range)| range.clone());
+            shrunk += map.any_mut().take_shrunk();
+            map.any_mut().begin(self.clock, &mut ranges);
+        }
+        self.under_way = Some(UnderWay { cut, request, rebase, shrunk, state: 0, taken: false });
+        Ok(())
+    }
+
+    /// Captures state as of the cut, about `budget` bytes of it.
+    ///
+    /// # Errors
+    /// [`Error::NoCheckpointUnderWay`].
+    pub fn step(&mut self, mut budget: usize) -> Result<StepProgress> {
+        let under_way = self.under_way.as_mut().ok_or(Error::NoCheckpointUnderWay)?;
+        while let Some(map) = self.maps.get_mut(under_way.state) {
+            if !map.any_mut().step(&mut budget) {
+                return Ok(StepProgress::More);
+            }
+            under_way.state += 1;
+        }
+        Ok(StepProgress::Done)
+    }
+
+    /// The captured checkpoint, owned: the rest of the work may go to another thread.
+    ///
+    /// # Errors
+    /// [`Error::NoCheckpointUnderWay`], also if it was taken before. Captures what is left first.
+    pub fn take_capture(&mut self) -> Result<Capture> {
+        while self.step(usize::MAX)? == StepProgress::More {}
+        let under_way =
+            self.under_way.as_mut().filter(|under_way| !under_way.taken).ok_or(Error::NoCheckpointUnderWay)?;
+        let mut states = Vec::with_capacity(self.maps.len());
+        for (map, descriptor) in self.maps.iter_mut().zip(&self.descriptors) {
+            states.push(CapturedState { rows: map.any_mut().take_captured()?, descriptor: descriptor.clone() });
+        }
+        under_way.taken = true;
+        Ok(Capture {
+            holder: self.id.clone(),
+            key_groups: self.key_groups,
+            request: core::mem::take(&mut under_way.request),
+            rebase: core::mem::take(&mut under_way.rebase),
+            shrunk: under_way.shrunk,
+            lineage: self.lineage.clone(),
+            states,
+        })
+    }
+
+    /// Ends the checkpoint: it is durable and published.
+    ///
+    /// # Errors
+    /// [`Error::NoCheckpointUnderWay`].
+    pub fn commit(&mut self, checkpoint: &EncodedCheckpoint) -> Result<()> {
+        let cut = self.under_way.take().ok_or(Error::NoCheckpointUnderWay)?.cut;
+        self.clock = Clock { under_way: NO_CUT, committed: cut, ..self.clock };
+        self.maps.iter_mut().for_each(|map| map.any_mut().end(self.clock));
+        self.lineage = checkpoint.lineage.clone();
+        Ok(())
+    }
+
+    /// Ends the checkpoint: it did not become durable. All it held is dirty again.
+    ///
+    /// # Errors
+    /// [`Error::NoCheckpointUnderWay`].
+    pub fn abort(&mut self) -> Result<()> {
+        self.under_way.take().ok_or(Error::NoCheckpointUnderWay)?;
+        self.clock = Clock { under_way: NO_CUT, ..self.clock };
+        self.maps.iter_mut().for_each(|map| map.any_mut().end(self.clock));
+        Ok(())
+    }
+
+    /// Whether a checkpoint has begun and not ended.
+    #[must_use]
+    pub fn is_checkpoint_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Takes restored states: all of them, at once.
+    pub(crate) fn install(&mut self, maps: Vec<StateMap>, manifest: Arc<Manifest>) {
+        self.key_groups = manifest.key_groups;
+        self.maps = maps;
+        self.clock = Clock::new();
+        self.under_way = None;
+        self.lineage = Lineage::new(manifest);
+    }
+}
