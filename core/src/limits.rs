@@ -37,7 +37,7 @@ pub const STORAGE_BYTES_MAX: u64 = 1 << 48;
 /// Largest manifest, in bytes.
 pub const MANIFEST_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Most objects one checkpoint may need; a claim beyond it is damage.
-pub const OBJECTS_PER_CHECKPOINT_MAX: u64 = 1 << 20;
+pub const OBJECTS_PER_CHECKPOINT_MAX: u64 = 1 << 24;
 /// Largest head record, in bytes.
 pub const HEAD_BYTES_MAX: u64 = 64 * 1024 * 1024;
 

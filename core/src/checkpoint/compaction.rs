@@ -114,5 +114,7 @@ pub(crate) fn settle_credit(parent: Option<&Manifest>, manifest: &Manifest, base
     let credit = parent.credit + share as i64 - base_cost as i64;
     let reserve = parent.reserve + (earned - share) as i64;
     // Spent beyond the credit: that was the reserve.
-    if credit < 0 { (0, reserve + credit) } else { (credit, reserve) }
+    let (credit, reserve) = if credit < 0 { (0, reserve + credit) } else { (credit, reserve) };
+    // More than what there is to renew is never spent, and would grow for as long as a job lives.
+    (credit, reserve.min(2 * manifest.sizes.restore_raw as i64))
 }
