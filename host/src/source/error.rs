@@ -237,15 +237,15 @@ pub enum SourceError {
     },
     /// A line that is not a JSON object.
     #[error(
-        "{place}, column {column}: malformed JSON: expected {expected}; each line must be one complete object such as {{\"a\": 1}}"
+        "{place}, column {column}: malformed JSON: {reason}; each line must be one complete object such as {{\"a\": 1}}"
     )]
     MalformedJson {
         /// The row.
         place: Place,
-        /// The first wrong character, from 1.
+        /// The byte of the line where it goes wrong, from 1.
         column: usize,
-        /// What should be there.
-        expected: &'static str,
+        /// What the parser says.
+        reason: String,
     },
     /// An array or an object as a value.
     #[error(

@@ -1,11 +1,12 @@
 //! Rows of NDJSON: one flat object a line.
-//!
-//! The objects are scanned here, not by `serde_json`, which turns whole numbers beyond 64 bits into
-//! floats without a word. Strings with escapes are still its work, and the tests compare the rest.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use eventflux_core::{Event, Value};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::error::{Place, SourceError, nearest, quoted};
 use super::field::{Number, Schema, first_repeated, parse_number};
@@ -130,145 +131,70 @@ fn scan_object<'a>(
     place: &dyn Fn() -> Place,
     mut on_field: impl FnMut(Cow<'a, str>, Scalar<'a>) -> Result<(), SourceError>,
 ) -> Result<(), SourceError> {
-    let mut scanner = Scanner { text, at: 0 };
-    let malformed = |Malformed { at, expected }| {
-        let column = text.get(..at).unwrap_or_default().chars().count() + 1;
-        SourceError::MalformedJson { place: place(), column, expected }
-    };
-    scanner.skip_blanks();
-    scanner.expect(b'{', "`{`").map_err(malformed)?;
-    let mut more = !scanner.skip(b'}');
-    while more {
-        let name = scanner.string("a field name in quotes").map_err(malformed)?;
-        scanner.skip_blanks();
-        scanner.expect(b':', "`:` after the field name").map_err(malformed)?;
-        let scalar = match scanner.byte() {
-            Some(b'"') => Scalar::Str(scanner.string("a string").map_err(malformed)?),
-            Some(b'[') => {
-                return Err(SourceError::NestedValue { place: place(), field: name.into(), kind: "an array" });
-            }
-            Some(b'{') => {
-                return Err(SourceError::NestedValue { place: place(), field: name.into(), kind: "an object" });
-            }
-            _ => {
-                let token = scanner.token();
-                let scalar = read_literal(token).ok_or_else(|| {
-                    malformed(Malformed {
-                        at: scanner.at - token.len(),
-                        expected: "a string, a number, true, false or null",
-                    })
-                })?;
-                if let Scalar::Number(Number::TooLarge) = scalar {
-                    return Err(SourceError::NumberTooLarge {
-                        place: place(),
-                        field: name.into(),
-                        text: quoted(token),
-                    });
-                }
-                scalar
-            }
-        };
-        on_field(name, scalar)?;
-        scanner.skip_blanks();
-        more = scanner.skip(b',');
-        if !more {
-            scanner.expect(b'}', "`,` or `}` after the value").map_err(malformed)?;
-        }
-    }
-    if scanner.byte().is_some() {
-        return Err(malformed(Malformed { at: scanner.at, expected: "nothing more after the object" }));
-    }
-    Ok(())
-}
-
-/// A place in the JSON text. Each method that takes something also takes the blanks after it.
-struct Scanner<'a> {
-    text: &'a str,
-    at: usize,
-}
-
-/// What the text should have had, and where.
-struct Malformed {
-    at: usize,
-    expected: &'static str,
-}
-
-impl<'a> Scanner<'a> {
-    fn byte(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn skip_blanks(&mut self) {
-        while let Some(b' ' | b'\t' | b'\r' | b'\n') = self.byte() {
-            self.at += 1;
-        }
-    }
-
-    fn skip(&mut self, byte: u8) -> bool {
-        let found = self.byte() == Some(byte);
-        if found {
-            self.at += 1;
-            self.skip_blanks();
-        }
-        found
-    }
-
-    fn expect(&mut self, byte: u8, expected: &'static str) -> Result<(), Malformed> {
-        if self.skip(byte) { Ok(()) } else { Err(Malformed { at: self.at, expected }) }
-    }
-
-    fn string(&mut self, expected: &'static str) -> Result<Cow<'a, str>, Malformed> {
-        let start = self.at;
-        if self.byte() != Some(b'"') {
-            return Err(Malformed { at: start, expected });
-        }
-        let mut escaped = false;
-        loop {
-            self.at += 1;
-            match self.byte() {
-                Some(b'"') => break,
-                Some(b'\\') => {
-                    escaped = true;
-                    self.at += 1;
-                }
-                Some(0..0x20) => {
-                    return Err(Malformed { at: self.at, expected: "an escape such as \\n for a control character" });
-                }
-                Some(_) => {}
-                None => {
-                    return Err(Malformed { at: self.text.len(), expected: "`\"` at the end of a string" });
-                }
-            }
-        }
-        self.at += 1;
-        let token = self.text.get(start..self.at).unwrap_or_default();
-        if escaped {
-            serde_json::from_str(token)
-                .map(Cow::Owned)
-                .map_err(|_| Malformed { at: start, expected: "a string with valid escapes" })
-        } else {
-            Ok(Cow::Borrowed(token.get(1..token.len() - 1).unwrap_or_default()))
-        }
-    }
-
-    /// The text of a number, `true`, `false` or `null`, or the like.
-    fn token(&mut self) -> &'a str {
-        let rest = self.text.get(self.at..).unwrap_or_default();
-        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.');
-        let token = rest.get(..rest.bytes().take_while(is_part).count()).unwrap_or_default();
-        self.at += token.len();
-        token
+    let mut refused = None;
+    let object = Object(|name: Cow<'a, str>, json: &'a RawValue| {
+        let taken = read_scalar(text, json.get(), &name, place).and_then(|scalar| on_field(name, scalar));
+        taken.map_err(|error| refused = Some(error)).is_ok()
+    });
+    let mut deserializer = serde_json::Deserializer::from_str(text);
+    let read = deserializer.deserialize_map(object).and_then(|()| deserializer.end());
+    match (refused, read) {
+        (Some(error), _) => Err(error),
+        (None, Ok(())) => Ok(()),
+        (None, Err(error)) => Err(malformed(&error, 0, place())),
     }
 }
 
-fn read_literal(token: &str) -> Option<Scalar<'_>> {
-    match token {
-        "null" => Some(Scalar::Null),
-        "true" => Some(Scalar::Bool(true)),
-        "false" => Some(Scalar::Bool(false)),
-        _ => match parse_number(token) {
-            Number::Not => None,
-            number => Some(Scalar::Number(number)),
+/// What is wrong with a part of a row that begins after so many bytes.
+fn malformed(error: &serde_json::Error, before: usize, place: Place) -> SourceError {
+    let reason = error.to_string();
+    // The row is one line: only the column says where in it.
+    let reason = reason.split(" at line ").next().unwrap_or_default().into();
+    SourceError::MalformedJson { place, column: before + error.column().max(1), reason }
+}
+
+/// A value as the text it stands as. `serde_json` would make floats of whole numbers beyond 64 bits.
+fn read_scalar<'a>(row: &str, json: &'a str, name: &str, place: &dyn Fn() -> Place) -> Result<Scalar<'a>, SourceError> {
+    let nested = |kind| Err(SourceError::NestedValue { place: place(), field: name.into(), kind });
+    match json.as_bytes().first() {
+        Some(b'"') => match serde_json::from_str(json) {
+            Ok(BorrowedText(text)) => Ok(Scalar::Str(text)),
+            Err(error) => Err(malformed(&error, json.as_ptr() as usize - row.as_ptr() as usize, place())),
         },
+        Some(b'[') => nested("an array"),
+        Some(b'{') => nested("an object"),
+        Some(b't') => Ok(Scalar::Bool(true)),
+        Some(b'f') => Ok(Scalar::Bool(false)),
+        Some(b'n') => Ok(Scalar::Null),
+        _ => match parse_number(json) {
+            Number::TooLarge => {
+                Err(SourceError::NumberTooLarge { place: place(), field: name.into(), text: quoted(json) })
+            }
+            number => Ok(Scalar::Number(number)),
+        },
+    }
+}
+
+/// Text, borrowed from the row unless it has escapes.
+#[derive(Deserialize)]
+struct BorrowedText<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// Hands out the members of an object until one is refused.
+struct Object<F>(F);
+
+impl<'a, F: FnMut(Cow<'a, str>, &'a RawValue) -> bool> Visitor<'a> for Object<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<M: MapAccess<'a>>(mut self, mut members: M) -> Result<(), M::Error> {
+        while let Some((BorrowedText(name), json)) = members.next_entry()? {
+            if !(self.0)(name, json) {
+                return Err(M::Error::custom("refused"));
+            }
+        }
+        Ok(())
     }
 }

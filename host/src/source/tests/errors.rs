@@ -151,11 +151,12 @@ fn ndjson_rows_that_are_wrong() {
     assert!(wrong("{\"t\":1,\"origin\":2}").contains("field `origin`: unknown field; correct the name"));
     assert_eq!(
         wrong("{\"t\":1,\"é\" 2}"),
-        "in.ndjson, line 3, column 12: malformed JSON: expected `:` after the field name; each line must be one complete object such as {\"a\": 1}"
+        "in.ndjson, line 3, column 13: malformed JSON: expected `:`; each line must be one complete object such as {\"a\": 1}"
     );
-    assert!(wrong("[1]").contains("column 1: malformed JSON: expected `{`;"));
-    assert!(wrong("{\"t\":1").contains("column 7: malformed JSON: expected `,` or `}` after the value;"));
-    assert!(wrong("{\"t\":1} {}").contains("column 9: malformed JSON: expected nothing more after the object;"));
+    assert!(wrong("[1]").contains("column 1: malformed JSON: invalid type: sequence, expected an object;"));
+    assert!(wrong("{\"t\":1").contains("column 6: malformed JSON: EOF while parsing an object;"));
+    assert!(wrong("{\"t\":1} {}").contains("column 9: malformed JSON: trailing characters;"));
+    assert!(wrong("{\"t\":\"\\ud800\"}").contains("column 13: malformed JSON: unexpected end of hex escape;"));
     assert_eq!(
         wrong("{\"t\":1,\"delay\":[2]}"),
         "in.ndjson, line 3, field `delay`: an array is not supported as a value; flatten it into fields of its own, or write it as a string"
