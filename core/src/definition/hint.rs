@@ -10,7 +10,14 @@ const LISTED_MAX: usize = 20;
 const SHOWN_CHARS_MAX: usize = 60;
 
 /// The candidate that `name` is most likely a misspelling of; the first one of several equally near.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// Letters of either case are equal; a third of them may be wrong, missing, or swapped.
+///
+/// ```
+/// use eventflux_core::definition::nearest;
+/// assert_eq!(nearest("dep_dely", ["origin", "dep_delay"]), Some("dep_delay"));
+/// assert_eq!(nearest("tailnum", ["origin", "dep_delay"]), None);
+/// ```
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let name: Vec<char> = name.chars().flat_map(char::to_lowercase).collect();
     let distance_max = (name.len() / 3).max(1);
     let mut best: Option<(usize, &str)> = None;

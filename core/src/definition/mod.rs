@@ -71,6 +71,7 @@ mod tests;
 
 pub use crate::format::section::Compression;
 pub use document::Document;
+pub use hint::nearest;
 
 /// A whole application: events of one source go through the operators, results to one sink.
 #[derive(Debug, Clone, PartialEq)]

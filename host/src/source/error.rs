@@ -261,45 +261,12 @@ pub enum SourceError {
     },
 }
 
-/// The known name most like `name`, if any is like it.
-pub(super) fn nearest(name: &str, known: &[String]) -> Option<String> {
-    let distance_max = ((name.chars().count() + 1) / 3).max(1);
-    let is_like =
-        |distance: usize, candidate: &str| distance <= distance_max && distance < name.len().max(candidate.len());
-    known
-        .iter()
-        .map(|candidate| (edit_distance(name, candidate), candidate))
-        .filter(|(distance, candidate)| is_like(*distance, candidate))
-        .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate.clone())
-}
-
 /// The start of a text of the input, safe to print.
 pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(QUOTED_CHARS_MAX) {
         Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
         None => format!("{text:?}"),
     }
-}
-
-/// Characters to insert, remove or replace (Levenshtein), letters of either case being equal.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.to_lowercase().chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.to_lowercase().chars().enumerate() {
-        let mut diagonal = i;
-        let mut left = i + 1;
-        for (cell, to) in row.iter_mut().skip(1).zip(&b) {
-            let above = *cell;
-            left = (left + 1).min(above + 1).min(diagonal + usize::from(from != *to));
-            diagonal = above;
-            *cell = left;
-        }
-        if let Some(first) = row.first_mut() {
-            *first = i + 1;
-        }
-    }
-    row.last().copied().unwrap_or_default()
 }
 
 fn did_you_mean(hint: Option<&str>) -> String {
@@ -321,16 +288,6 @@ fn listed(known: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn nearest_names() {
-        let known = ["dep_delay", "arr_delay", "origin"].map(String::from);
-        assert_eq!(nearest("dep_dely", &known).as_deref(), Some("dep_delay"));
-        assert_eq!(nearest("Origin", &known).as_deref(), Some("origin"));
-        assert_eq!(nearest("tailnum", &known), None);
-        assert_eq!(edit_distance("kitten", "sitting"), 3);
-        assert_eq!(edit_distance("", "ab"), 2);
-    }
 
     #[test]
     fn long_texts_are_cut_between_characters() {

@@ -2,9 +2,10 @@
 
 use std::collections::HashSet;
 
+use eventflux_core::definition::nearest;
 use eventflux_core::{Event, Value};
 
-use super::error::{Place, SourceError, nearest, quoted};
+use super::error::{Place, SourceError, quoted};
 use super::timestamp::{Clock, NoTime};
 
 /// Most digits that surely fit an `i64`.
@@ -31,7 +32,11 @@ impl Schema {
             return Err(SourceError::DuplicateListed { file: file.into(), field: field.into() });
         }
         let Some(index) = fields.iter().position(|field| field == timestamp) else {
-            let (file, field, hint) = (file.into(), timestamp.into(), nearest(timestamp, &fields));
+            let (file, field, hint) = (
+                file.into(),
+                timestamp.into(),
+                nearest(timestamp, fields.iter().map(String::as_str)).map(String::from),
+            );
             return Err(SourceError::TimestampField { file, field, hint, known: fields });
         };
         let mut null_starts = [false; 256];

@@ -3,12 +3,13 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use eventflux_core::definition::nearest;
 use eventflux_core::{Event, Value};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::error::{Place, SourceError, nearest, quoted};
+use super::error::{Place, SourceError, quoted};
 use super::field::{Number, Schema, first_repeated, parse_number};
 use super::lines::{Lines, without_line_end};
 
@@ -58,7 +59,7 @@ impl NdjsonRows {
                 _ => fields.iter().position(|field| *field == name).ok_or_else(|| SourceError::UnknownField {
                     place: place(),
                     field: name.clone().into(),
-                    hint: nearest(&name, fields),
+                    hint: nearest(&name, fields.iter().map(String::as_str)).map(String::from),
                 })?,
             };
             next = index + 1;

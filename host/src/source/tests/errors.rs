@@ -18,8 +18,8 @@ fn opening() {
         }
     }
     assert_eq!(
-        message("in.csv", b"a,tt,b\n"),
-        "in.csv: it has no field `t` (did you mean `tt`?); `timestamp` under [source] must name one of its fields: a, tt, b"
+        message_with("in.csv", b"a,time,b\n", |options| options.timestamp = "tiem".into()),
+        "in.csv: it has no field `tiem` (did you mean `time`?); `timestamp` under [source] must name one of its fields: a, time, b"
     );
     assert_eq!(
         message("in.csv", b"\nt,a,a\n"),
