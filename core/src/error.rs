@@ -1,5 +1,6 @@
 //! The one error of the core. A variant of its own only where a caller would act differently.
 
+use alloc::format;
 use alloc::string::String;
 
 /// What went wrong, where, and what to do about it.
@@ -109,7 +110,7 @@ pub enum Error {
         reason: String,
     },
     /// An event does not fit what the operators need. State is unchanged.
-    #[error("operator `{operator}`, field `{field}`: {reason}")]
+    #[error("{}{reason}", event_place(operator, field))]
     Event {
         /// Name of the operator, empty when it is the event as such.
         operator: String,
@@ -164,5 +165,26 @@ impl Error {
 
     pub(crate) fn definition(path: impl Into<String>, reason: impl Into<String>) -> Self {
         Error::Definition { path: path.into(), reason: reason.into() }
+    }
+}
+
+/// Where in an event something is wrong, as a message begins; nothing for the event as such.
+fn event_place(operator: &str, field: &str) -> String {
+    if operator.is_empty() { String::new() } else { format!("operator `{operator}`, field `{field}`: ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+
+    #[test]
+    fn an_error_of_the_event_as_such_names_no_operator() {
+        let error = |operator: &str, field: &str| {
+            Error::Event { operator: operator.into(), field: field.into(), reason: "is wrong".into() }.to_string()
+        };
+        assert_eq!(error("", ""), "is wrong");
+        assert_eq!(error("o", "v"), "operator `o`, field `v`: is wrong");
     }
 }

@@ -14,6 +14,8 @@ pub use crate::runtime::{CheckpointConfig, EventFluxManager, RunProgress, RunSum
 
 pub use crate::error::{Error, Result};
 
+/// The core whole: what a [`Backend`] of your own needs is in it, with its own `Error` and `Result`.
+pub use eventflux_core;
 pub use eventflux_core::{
     Accumulator, AggregationState, Backend, CatalogEntry, CheckpointRequest, Compression, Engine, Event, Head,
     Manifest, MemoryBackend, Output, PatternState, RestoreOptions, Retention, Selector, StateDescriptor, StateHolder,

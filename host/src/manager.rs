@@ -28,8 +28,7 @@ pub struct ManagerConfig {
 /// holder how it went: [`commit`](StateHolder::commit) or [`abort`](StateHolder::abort).
 ///
 /// ```
-/// use eventflux::{CheckpointManager, ManagerConfig, StateHolder};
-/// use eventflux_core::MemoryBackend;
+/// use eventflux::{CheckpointManager, ManagerConfig, MemoryBackend, StateHolder};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default())?;
 /// let mut orders = StateHolder::builder("orders").build()?;
@@ -43,6 +42,56 @@ pub struct ManagerConfig {
 /// assert_eq!(manager.list().len(), 2);
 /// # Ok(())
 /// # }
+/// ```
+///
+/// A storage of your own is a [`Backend`]; the types that it needs are in [`eventflux_core`], which this crate exports:
+///
+/// ```
+/// use std::collections::BTreeMap;
+///
+/// use eventflux::eventflux_core::{ByteRange, ObjectInfo, Result};
+/// use eventflux::{Backend, CheckpointManager, ManagerConfig};
+///
+/// #[derive(Default)]
+/// struct Mine {
+///     objects: BTreeMap<String, Vec<u8>>,
+///     head: Option<Vec<u8>>,
+/// }
+///
+/// impl Backend for Mine {
+///     fn put(&mut self, object: &str, bytes: &[u8]) -> Result<()> {
+///         self.objects.insert(object.into(), bytes.into());
+///         Ok(())
+///     }
+///     fn read(&mut self, object: &str, range: ByteRange) -> Result<Option<Vec<u8>>> {
+///         Ok(self.objects.get(object).map(|bytes| {
+///             let (offset, len) = range.within(bytes.len() as u64);
+///             bytes[offset as usize..][..len as usize].to_vec()
+///         }))
+///     }
+///     fn list(&mut self) -> Result<Vec<ObjectInfo>> {
+///         let objects = self.objects.iter();
+///         Ok(objects.map(|(name, bytes)| ObjectInfo { name: name.clone(), len: bytes.len() as u64 }).collect())
+///     }
+///     fn delete(&mut self, object: &str) -> Result<()> {
+///         self.objects.remove(object);
+///         Ok(())
+///     }
+///     fn read_head(&mut self) -> Result<Option<Vec<u8>>> {
+///         Ok(self.head.clone())
+///     }
+///     fn swap_head(&mut self, expected: Option<&[u8]>, new: &[u8]) -> Result<bool> {
+///         let swap = self.head.as_deref() == expected;
+///         if swap {
+///             self.head = Some(new.into());
+///         }
+///         Ok(swap)
+///     }
+/// }
+///
+/// let manager = CheckpointManager::open(Mine::default(), ManagerConfig::default())?;
+/// assert!(manager.latest().is_none());
+/// # Ok::<(), eventflux::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct CheckpointManager<B> {
