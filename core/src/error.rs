@@ -69,6 +69,17 @@ pub enum Error {
     /// `step`, `commit` or `abort` without a checkpoint under way.
     #[error("no checkpoint is under way")]
     NoCheckpointUnderWay,
+    /// Calls in an order that would lose something. Nothing has changed.
+    #[error("{0}")]
+    CallOrder(&'static str),
+    /// The checkpoint is of another holder: most likely the storage is another program's.
+    #[error("the checkpoint is of `{found}`, not of `{declared}`; use another storage, or the name it was taken with")]
+    OtherHolder {
+        /// Name in the checkpoint.
+        found: String,
+        /// Name of the holder it should go into.
+        declared: String,
+    },
     /// No checkpoint fits what was asked for.
     #[error("no checkpoint {selector}; {available}")]
     NoSuchCheckpoint {

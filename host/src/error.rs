@@ -67,6 +67,15 @@ pub enum Error {
         /// What is wrong and what to do.
         reason: String,
     },
+    /// New input for a run whose source has ended.
+    #[error(
+        "checkpoint {checkpoint} says that the source is finished: standard input was not read; start anew with \
+         --from none, or give the new input another [checkpoint] storage"
+    )]
+    Finished {
+        /// Number of the checkpoint.
+        checkpoint: u64,
+    },
     /// A file could not be used.
     #[error("cannot {action} {path}: {reason}", path = path.display())]
     File {

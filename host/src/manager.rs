@@ -2,8 +2,8 @@
 //! engine.
 
 use eventflux_core::{
-    Backend, Capture, CatalogEntry, CheckpointRequest, Compression, EncodedCheckpoint, Head, Manifest, ObjectId,
-    OpenWriter, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Restore, RestoreOptions,
+    Backend, Capture, CatalogEntry, CheckpointRequest, Compression, EncodedCheckpoint, Engine, Head, Manifest,
+    ObjectId, OpenWriter, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Restore, RestoreOptions,
     RestoredCheckpoint, Retention, Selector, StateHolder, Verify, VerifyReport, Writer, drive,
 };
 
@@ -127,6 +127,11 @@ impl<B: Backend> CheckpointManager<B> {
     /// As [`CheckpointManager::checkpoint`].
     pub fn checkpoint_with(&mut self, holder: &mut StateHolder, request: CheckpointRequest) -> Result<CatalogEntry> {
         holder.begin(request)?;
+        self.complete(holder)
+    }
+
+    /// Captures, publishes and ends the checkpoint that a holder has begun.
+    fn complete(&mut self, holder: &mut StateHolder) -> Result<CatalogEntry> {
         let outcome = holder.take_capture().map_err(Into::into).and_then(|capture| self.publish(capture));
         match outcome {
             Ok((encoded, published)) => {
@@ -138,6 +143,54 @@ impl<B: Backend> CheckpointManager<B> {
                 Err(error)
             }
         }
+    }
+
+    /// Takes a checkpoint of an engine, with positions in its sources and lengths of its outputs.
+    /// Take all results out before.
+    ///
+    /// # Errors
+    /// As [`CheckpointManager::checkpoint`]; [`CallOrder`](eventflux_core::Error::CallOrder) if
+    /// results are waiting.
+    ///
+    /// ```
+    /// use eventflux::definition::{ApplicationDefinition, OperatorDefinition, SourceDefinition, WindowKind};
+    /// use eventflux::{CheckpointManager, Engine, Event, ManagerConfig, MemoryBackend, Selector};
+    /// # fn main() -> eventflux::Result<()> {
+    /// let definition = ApplicationDefinition::new("demo", SourceDefinition::file("-").timestamp("at")).operator(
+    ///     OperatorDefinition::window("second", WindowKind::Tumbling { size_ms: 1000 }).compute("n", "count")?,
+    /// );
+    /// let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default())?;
+    /// let mut engine = Engine::new(&definition, &["at"])?;
+    /// engine.handle_event(Event::new(10, vec![10.into()]))?;
+    /// manager.checkpoint_engine(&mut engine, None, vec![("input".into(), 1)], vec![])?;
+    ///
+    /// let mut engine = Engine::new(&definition, &["at"])?; // another day
+    /// let restored = manager.restore_engine(&mut engine, Selector::Latest)?;
+    /// assert_eq!(restored.manifest.progress.positions, [("input".into(), 1)]);
+    /// engine.finish()?;
+    /// assert!(engine.poll_output().is_some_and(|result| result.window() == Some((0, 1000))));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn checkpoint_engine(
+        &mut self,
+        engine: &mut Engine,
+        label: Option<&str>,
+        positions: Vec<(String, u64)>,
+        outputs: Vec<(String, u64)>,
+    ) -> Result<CatalogEntry> {
+        engine.begin_checkpoint(now_ms(), label.map(Into::into), positions, outputs)?;
+        self.complete(engine.holder_mut())
+    }
+
+    /// Restores a checkpoint of an engine, which goes on from there.
+    ///
+    /// # Errors
+    /// As [`CheckpointManager::restore_selected`].
+    pub fn restore_engine(&mut self, engine: &mut Engine, selector: Selector) -> Result<RestoredCheckpoint> {
+        let restored = self.restore_selected(engine.holder_mut(), selector, RestoreOptions::default())?;
+        engine.resume(&restored.manifest)?;
+        Ok(restored)
     }
 
     /// Encodes and publishes what a holder captured; the holder's `commit` or `abort` is the
@@ -244,9 +297,18 @@ impl<B: Backend> CheckpointManager<B> {
 /// The head of a storage; an empty one if it was never written to.
 ///
 /// # Errors
-/// Those of the storage; damage.
+/// Those of the storage; damage; [`ObjectMissing`](eventflux_core::Error::ObjectMissing) if there
+/// are checkpoints, so that the head was lost.
 pub fn read_head(backend: &mut (impl Backend + ?Sized)) -> Result<Head> {
-    Ok(drive(ReadHead::new(), backend)?.unwrap_or_default())
+    if let Some(head) = drive(ReadHead::new(), backend)? {
+        return Ok(head);
+    }
+    let is_lost = backend.list()?.iter().any(|object| ObjectId::from_name(&object.name).is_some());
+    if is_lost {
+        Err(eventflux_core::Error::ObjectMissing { object: "head".into() }.into())
+    } else {
+        Ok(Head::default())
+    }
 }
 
 /// The manifest of a checkpoint.

@@ -55,6 +55,7 @@ fn event(number: i64) -> Event {
 fn sample() -> (MemoryBackend, String) {
     let mut engine = engine();
     engine.handle_events((0..25).map(event)).unwrap();
+    while engine.poll_output().is_some() {}
     engine.begin_checkpoint(0, None, vec![("source".into(), 25)], vec![("output".into(), 100)]).unwrap();
     let mut storage = MemoryBackend::new();
     let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();

@@ -180,6 +180,7 @@ impl Procedure for Restore<'_> {
 
 impl Sections {
     fn new(holder: &StateHolder, manifest: Manifest, options: &RestoreOptions<'_>) -> Result<Self> {
+        options.check(holder, &manifest)?;
         let declared = holder.states();
         let places = places_of(declared, &manifest, options)?;
         let maps = declared.iter().map(|state| StateMap::new(state.kind, manifest.key_groups)).collect();
@@ -276,8 +277,11 @@ impl RestoreOptions<'_> {
     /// Whether a holder could take the states of a checkpoint: what [`Restore`] asks before it reads any.
     ///
     /// # Errors
-    /// [`Error::StateChanged`], [`Error::StateMissing`], [`Error::StateUnknown`].
+    /// [`Error::OtherHolder`], [`Error::StateChanged`], [`Error::StateMissing`], [`Error::StateUnknown`].
     pub fn check(&self, holder: &StateHolder, manifest: &Manifest) -> Result<()> {
+        if holder.id() != manifest.holder {
+            return Err(Error::OtherHolder { found: manifest.holder.clone(), declared: holder.id().into() });
+        }
         places_of(holder.states(), manifest, self).map(|_| ())
     }
 }

@@ -1,9 +1,24 @@
 //! The one text of an operator: what its fingerprint is made from, and what users are shown.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use super::application::entries;
-use super::{Compute, Condition, Operand, OperatorDefinition, OperatorKind, PatternStep, Test, WindowKind};
+use super::{
+    Compute, Condition, Operand, OperatorDefinition, OperatorKind, PatternStep, SourceDefinition, Test, WindowKind,
+};
+use crate::format::hash64;
+
+impl SourceDefinition {
+    /// What must stay the same for a run to go on where another one stopped: a hash (XXH3) of the
+    /// fields, of which one is the time, and of the texts that stand for null.
+    #[must_use]
+    pub fn fingerprint<S: AsRef<str>>(&self, fields: &[S]) -> u64 {
+        let fields: Vec<&str> = fields.iter().map(AsRef::as_ref).collect();
+        let canonical = serde_json::json!({ "fields": fields, "null": self.null, "timestamp": self.timestamp });
+        hash64(canonical.to_string().as_bytes())
+    }
+}
 
 impl OperatorDefinition {
     /// The operator as JSON, always the same text for the same operator: defaults filled in, members in a fixed

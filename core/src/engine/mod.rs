@@ -127,6 +127,8 @@ impl Engine {
         if let Some(budget) = budget_bytes {
             builder = builder.budget_bytes(budget);
         }
+        let mut holder = builder.build()?;
+        holder.set_driven();
         let count = operators.len();
         let mut key_of: Vec<usize> = Vec::with_capacity(count);
         for operator in &definition.operators {
@@ -138,7 +140,7 @@ impl Engine {
             watermark_delay_ms: definition.source.watermark_delay_ms,
             watermark_floor_ms: None,
             operators,
-            holder: builder.build()?,
+            holder,
             timers: Timers::default(),
             outputs: VecDeque::new(),
             progress: EngineProgress {
@@ -195,8 +197,9 @@ impl Engine {
     /// The source has ended: the watermark becomes +∞, and all that is left goes out.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`].
+    /// [`Error::OutOfMemory`]; [`Error::CallOrder`].
     pub fn finish(&mut self) -> Result<()> {
+        self.check_resumed()?;
         if self.progress.finished {
             return Ok(());
         }
@@ -251,7 +254,7 @@ impl Engine {
     /// [`holder`](Self::holder_mut)'s checkpoint.
     ///
     /// # Errors
-    /// As [`StateHolder::begin`].
+    /// As [`StateHolder::begin`]; [`Error::CallOrder`] if results wait to be taken out.
     pub fn begin_checkpoint(
         &mut self,
         created_ms: i64,
@@ -259,6 +262,12 @@ impl Engine {
         positions: Vec<(String, u64)>,
         outputs: Vec<(String, u64)>,
     ) -> Result<()> {
+        self.check_resumed()?;
+        if !self.outputs.is_empty() {
+            return Err(Error::CallOrder(
+                "results are waiting; take them out with `Engine::poll_output` before a checkpoint, they are not part of it",
+            ));
+        }
         let watermarks = self.watermark_ms().map(|watermark| (SOURCE.into(), watermark)).into_iter().collect();
         let progress = Progress { positions, outputs, watermarks, engine: Some(self.progress.clone()) };
         self.holder.begin(CheckpointRequest { created_ms, label, progress })
@@ -270,12 +279,13 @@ impl Engine {
         &self.holder
     }
 
-    /// The state, to checkpoint it.
+    /// The state, to checkpoint it, or to restore it and then [`resume`](Self::resume).
     pub fn holder_mut(&mut self) -> &mut StateHolder {
         &mut self.holder
     }
 
-    /// Goes on from a checkpoint that was just restored into the [`holder`](Self::holder_mut).
+    /// Goes on from a checkpoint that was just restored into the [`holder`](Self::holder_mut); without
+    /// it no event is taken.
     ///
     /// # Errors
     /// [`Error::StateChanged`] if the checkpoint was not written by an engine.
@@ -297,6 +307,7 @@ impl Engine {
             late: names().map(|name| count(&progress.late, name)).collect(),
             ..progress.clone()
         };
+        self.holder.set_resumed();
         let watermarks = &manifest.progress.watermarks;
         self.watermark_floor_ms =
             watermarks.iter().find(|(source, _)| source == SOURCE).map(|(_, watermark)| *watermark);
@@ -308,8 +319,18 @@ impl Engine {
         Ok(())
     }
 
+    fn check_resumed(&self) -> Result<()> {
+        if self.holder.is_unresumed() {
+            return Err(Error::CallOrder(
+                "a checkpoint was restored into the engine's state; call `Engine::resume` with its manifest first",
+            ));
+        }
+        Ok(())
+    }
+
     /// Everything that could be wrong with an event, before anything changes.
     fn check(&mut self, event: &Event) -> Result<()> {
+        self.check_resumed()?;
         let wrong = |reason: String| Err(Error::Event { operator: String::new(), field: String::new(), reason });
         if self.progress.finished {
             return wrong("the source has ended; no event can follow".into());

@@ -86,6 +86,8 @@ impl StateHolderBuilder {
             clock: Clock::new(),
             lineage: Lineage::default(),
             under_way: None,
+            driven: false,
+            unresumed: false,
             scratch: Vec::new(),
         })
     }

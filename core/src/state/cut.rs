@@ -49,10 +49,17 @@ impl StateHolder {
     ///
     /// # Errors
     /// [`Error::CheckpointUnderWay`] if the one before has not ended; [`Error::OverLimit`] for a
-    /// label too long. Nothing has changed then.
+    /// label too long; [`Error::CallOrder`] for the state of an engine, whose checkpoints
+    /// [`Engine::begin_checkpoint`](crate::Engine::begin_checkpoint) begins. Nothing has changed then.
     pub fn begin(&mut self, request: CheckpointRequest) -> Result<()> {
         if self.under_way.is_some() {
             return Err(Error::CheckpointUnderWay);
+        }
+        if self.driven && request.progress.engine.is_none() {
+            return Err(Error::CallOrder(
+                "this state is an engine's; begin its checkpoints with `Engine::begin_checkpoint`, which records how far \
+                 the engine is",
+            ));
         }
         if let Some(label) = request.label.as_ref().filter(|label| label.len() > LABEL_BYTES_MAX) {
             return Err(Error::OverLimit {
@@ -156,6 +163,7 @@ impl StateHolder {
         self.maps = maps;
         self.clock = Clock::new();
         self.under_way = None;
+        self.unresumed = self.driven;
         self.lineage = Lineage::new(manifest);
     }
 }

@@ -55,6 +55,10 @@ pub struct StateHolder {
     pub(super) clock: Clock,
     pub(super) lineage: Lineage,
     pub(super) under_way: Option<UnderWay>,
+    /// Whether an engine drives it, and must record with each checkpoint how far it is.
+    pub(super) driven: bool,
+    /// Whether a checkpoint was restored of which the engine does not know yet.
+    pub(super) unresumed: bool,
     /// Where values are encoded before they are compared with the budget.
     pub(super) scratch: Vec<u8>,
 }
@@ -64,6 +68,21 @@ impl StateHolder {
     #[must_use]
     pub fn builder(id: impl Into<String>) -> StateHolderBuilder {
         StateHolderBuilder::new(id.into())
+    }
+
+    /// From now on an engine drives it.
+    pub(crate) fn set_driven(&mut self) {
+        self.driven = true;
+    }
+
+    /// Whether a checkpoint was restored and the engine that drives it was not told.
+    pub(crate) fn is_unresumed(&self) -> bool {
+        self.unresumed
+    }
+
+    /// The engine knows what was restored.
+    pub(crate) fn set_resumed(&mut self) {
+        self.unresumed = false;
     }
 
     /// Name of the holder.

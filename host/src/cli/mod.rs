@@ -34,7 +34,7 @@ const LOG_VARIABLE: &str = "EVENTFLUX_LOG";
 
 /// State for stream processing: runs applications and looks into their checkpoints.
 ///
-/// Exit codes: 0 done, 1 failed, 2 usage or bad definition, 3 damaged data.
+/// Exit codes: 0 done, 1 failed, 2 usage or bad definition, 3 damaged data, 130 stopped by Ctrl-C.
 /// EVENTFLUX_LOG=debug says more on standard error.
 #[derive(Debug, Parser)]
 #[command(name = "eventflux", version, max_term_width = 100)]

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use eventflux_core::{Backend, Head, Retention, retain};
+use eventflux_core::{Backend, Finding, Head, Retention, retain};
 use serde_json::json;
 
 use super::Outcome;
 use super::failure::Failure;
 use super::storage::{Storage, is_unneeded};
 use super::table::{Table, count, size, wrap};
+use super::text::shell_quoted;
+use crate::error::Error;
+use crate::manager::{CheckpointManager, verify};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -68,8 +71,9 @@ fn plan(storage: &Storage, retention: Retention) -> Result<Pruned, Failure> {
 }
 
 fn delete(storage: &Storage, retention: Retention) -> Result<Pruned, Failure> {
+    refuse_damaged(storage)?;
     let mut manager = storage.open_to_write("pruning")?;
-    let listed = |manager: &crate::CheckpointManager<_>| manager.list().iter().map(|entry| entry.object.id).collect();
+    let listed = |manager: &CheckpointManager<_>| manager.list().iter().map(|entry| entry.object.id).collect();
     let before = listed(&manager);
     let objects = manager.backend_mut().list()?;
     let sizes: BTreeMap<String, u64> = objects.into_iter().map(|object| (object.name, object.len)).collect();
@@ -81,6 +85,21 @@ fn delete(storage: &Storage, retention: Retention) -> Result<Pruned, Failure> {
     });
     let deleted = deleted.collect();
     Ok((before, listed(&manager), deleted))
+}
+
+/// What retention keeps are the newest checkpoints: if those are damaged, it would delete the whole ones.
+fn refuse_damaged(storage: &Storage) -> Result<(), Failure> {
+    let (mut backend, head) = storage.open_with_head()?;
+    let report = verify(&mut backend)?;
+    let of_latest = |finding: &&Finding| head.latest.is_some_and(|latest| finding.checkpoints.contains(&latest));
+    match report.findings.iter().find(of_latest) {
+        Some(finding) => Err(Failure::from(Error::from(finding.error.clone())).with_advice(&format!(
+            "The newest checkpoint is damaged, and pruning would delete older ones that may be whole. Nothing was \
+             deleted. To see more: eventflux verify {}",
+            shell_quoted(&storage.address()?.to_string())
+        ))),
+        None => Ok(()),
+    }
 }
 
 fn ids(head: &Head) -> Vec<u64> {

@@ -17,8 +17,10 @@ use super::{Outcome, print_error};
 use crate::error::Error;
 use crate::manager::read_head;
 use crate::storage::{Access, StorageAddress};
-use crate::{EventFluxManager, RunProgress, RunSummary, Runtime, StartFrom};
+use crate::{EventFluxManager, RunProgress, RunSummary, Runtime, StartFrom, StopHandle};
 
+/// Exit code of a run that was asked to stop, as a shell has it.
+const INTERRUPTED: u8 = 130;
 /// A bar where the size of the source is known.
 const BAR: &str = "{bar:8} {wide_msg}";
 /// And where it is not.
@@ -65,19 +67,34 @@ pub(super) fn run(arguments: &Arguments, json: bool) -> Result<Outcome, Failure>
     let sink = sink_of(&runtime, &arguments.definition);
     let mut progress = Progress::new(&runtime, arguments.quiet);
     let bar = progress.bar.clone();
+    stop_on_signal(runtime.stop_handle());
     let outcome = runtime.observe(move |now| progress.show(now)).start();
     bar.finish_and_clear();
     let summary = outcome.map_err(|error| explain(error, &from, storage.as_ref()))?;
+    let exit_code = if summary.finished { 0 } else { INTERRUPTED };
     let text = match (arguments.quiet, json) {
-        (true, _) => return Ok(Outcome::default()),
+        (true, _) => return Ok(Outcome { exit_code, ..Outcome::default() }),
         (false, true) => format!("{}\n", to_json(&summary)),
         (false, false) => to_text(&summary, &arguments.definition, storage.as_ref(), sink.as_deref()),
     };
     if json && sink.is_some() {
-        return Ok(Outcome::done(text));
+        return Ok(Outcome { text, exit_code });
     }
     print_error(&text);
-    Ok(Outcome::default())
+    Ok(Outcome { exit_code, ..Outcome::default() })
+}
+
+/// The first Ctrl-C, or request to terminate, ends the run with a last checkpoint; the second at once.
+fn stop_on_signal(stop: StopHandle) {
+    let handler = move || {
+        if stop.is_stopped() {
+            std::process::exit(INTERRUPTED.into());
+        }
+        stop.stop();
+    };
+    if let Err(error) = ctrlc::set_handler(handler) {
+        tracing::warn!(%error, "Ctrl-C will end the run without a last checkpoint; started again it goes on all the same");
+    }
 }
 
 /// The storage of the application, unless it is gone with the process.
@@ -177,6 +194,9 @@ fn to_text(summary: &RunSummary, definition: &Path, storage: Option<&StorageAddr
         facts.fact("application", summary.name.clone());
         let from = summary.restored_from.map(|id| format!("checkpoint {id}"));
         facts.fact("began at", from.unwrap_or_else(|| String::from("the start of the source")));
+    }
+    if !summary.finished {
+        facts.fact("stopped", String::from("before the end of the source; started again, it goes on"));
     }
     let this_run = summary.events_this_run;
     let part = if this_run == summary.events { String::new() } else { format!(" ({} in this run)", number(this_run)) };

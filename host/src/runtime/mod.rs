@@ -352,6 +352,29 @@ impl Runtime {
         })
     }
 
+    /// Refuses an output that would overwrite what the run needs.
+    fn check_sink_path(&self) -> Result<()> {
+        let sink = self.sink_path();
+        // What does not exist is none of the others.
+        let Ok(found) = sink.canonicalize() else { return Ok(()) };
+        let is = |path: &Path| path.canonicalize().is_ok_and(|path| path == found);
+        let refused = |what: &str| {
+            Err(Error::Output { path: sink.clone(), reason: format!("is {what}; name another `file` under [sink]") })
+        };
+        if self.definition.source.file != "-" && is(&self.base.join(&self.definition.source.file)) {
+            return refused("the source too");
+        }
+        if self.text.as_ref().is_some_and(|(file, _)| is(Path::new(file))) {
+            return refused("the definition of the application");
+        }
+        if let StorageAddress::File(directory) = self.storage()?
+            && directory.canonicalize().is_ok_and(|directory| found.starts_with(directory))
+        {
+            return refused("inside the storage of the checkpoints");
+        }
+        Ok(())
+    }
+
     fn sink_path(&self) -> PathBuf {
         let file = &self.definition.sink.file;
         if file == "-" { PathBuf::from("-") } else { self.base.join(file) }

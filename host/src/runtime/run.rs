@@ -11,13 +11,15 @@ use super::{RunProgress, RunSummary, Runtime, StartFrom};
 use crate::clock::now_ms;
 use crate::error::{Error, Result};
 use crate::manager::{CheckpointManager, ManagerConfig, read_manifest};
-use crate::source::{Batch, SourcePosition};
+use crate::source::{Batch, Source, SourcePosition};
 use crate::storage::{Access, AnyBackend};
 
 /// Names under which the source's position and the output's length are recorded.
 const POSITION_OFFSET: &str = "source.offset";
 const POSITION_LINE: &str = "source.line";
 const OUTPUT_LENGTH: &str = "output.length";
+/// Name of a hash of what must not change about the source.
+const SOURCE_FINGERPRINT: &str = "source.fingerprint";
 /// Bytes of state captured after each event while a checkpoint is under way.
 const STEP_BYTES: usize = 8 * 1024;
 /// How long the loop waits for events before it looks at clock and worker.
@@ -28,11 +30,16 @@ pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
     let observer = runtime.observer.take();
     let start = Start::find(&runtime)?;
     if let Some(manifest) = start.manifest.as_ref().filter(|manifest| is_finished(manifest)) {
+        if runtime.definition.source.file == "-" {
+            return Err(Error::Finished { checkpoint: manifest.object.id });
+        }
+        Sink::check(&runtime.sink_path(), output_length(manifest))?;
         // The input may be gone by now; if it is there, a definition that has changed is told.
         if let Ok(source) = runtime.open_source() {
             let engine = runtime.engine(&source)?;
             let checked = restore_options(&runtime).check(engine.holder(), manifest);
             checked.map_err(|error| changed(error.into(), manifest.object.id))?;
+            check_source(&runtime, &source, manifest)?;
         }
         return Ok(finished_before(&runtime, manifest));
     }
@@ -49,6 +56,7 @@ pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
     let mut newest = None;
     if let Some(selector) = start.selector(&runtime, &manager) {
         let manifest = restore_engine(&runtime, selector, &start, &mut manager, &mut engine)?;
+        check_source(&runtime, &source, &manifest)?;
         source.seek(source_position(&manifest))?;
         newest = manager.latest().map(|entry| entry.object.id);
         restored_from = Some(manifest);
@@ -58,12 +66,15 @@ pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
     let bytes_total = source.bytes_total();
     let events_before = engine.progress().events;
     let recorded = restored_from.as_ref().map(output_length);
+    runtime.check_sink_path()?;
+    let fingerprint = runtime.definition.source.fingerprint(source.fields());
     let sink = Sink::open(&runtime.sink_path(), recorded, runtime.from == StartFrom::Start)?;
     let mut run = Run {
         engine,
         sink,
         worker: Worker::start(manager)?,
         position,
+        fingerprint,
         state: CheckpointState::Idle,
         interval: checkpoint.interval_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
         every_events: checkpoint.every_events,
@@ -89,7 +100,11 @@ pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
             break;
         }
         match reader.next(IDLE_WAIT).transpose()? {
-            None => run.between_batches()?,
+            None => {
+                // Nothing comes in: who reads the output live need not wait for more of it.
+                run.sink.flush()?;
+                run.between_batches()?;
+            }
             Some((Some(batch), bytes_read)) => {
                 run.progress.bytes_read = bytes_read;
                 run.take_batch(&batch, &runtime)?;
@@ -160,6 +175,21 @@ fn restore_options(runtime: &Runtime) -> RestoreOptions<'static> {
     }
 }
 
+/// Refuses to go on in the midst of a source that is read in another way now.
+fn check_source(runtime: &Runtime, source: &Source, manifest: &Manifest) -> Result<()> {
+    let now = runtime.definition.source.fingerprint(source.fields());
+    let before = manifest.progress.positions.iter().find(|(name, _)| name == SOURCE_FINGERPRINT);
+    if before.is_none_or(|(_, before)| *before == now) {
+        return Ok(());
+    }
+    Err(Error::DefinitionChanged {
+        what: String::from("the source has changed"),
+        checkpoint: manifest.object.id,
+        reason: String::from("its fields, or `timestamp` or `null` under [source], are not what they were"),
+        advice: String::from("Put it back as it was, or start anew with --from none or another [checkpoint] storage."),
+    })
+}
+
 /// Says in terms of the definition what does not fit.
 fn changed(error: Error, checkpoint: u64) -> Error {
     let anew = "or start anew with --from none or another [checkpoint] storage";
@@ -176,6 +206,11 @@ fn changed(error: Error, checkpoint: u64) -> Error {
             format!("operator `{state}` is gone"),
             String::from("the checkpoint has state for it"),
             format!("Put it back, drop its state with --allow-unknown, {anew}."),
+        ),
+        Error::Core(CoreError::OtherHolder { found, declared }) => (
+            String::from("`name` has changed"),
+            format!("it was `{found}` and is now `{declared}`"),
+            format!("Give it the old name, {anew}."),
         ),
         error => return error,
     };
@@ -198,6 +233,7 @@ struct Run {
     worker: Worker,
     /// After the last event taken.
     position: SourcePosition,
+    fingerprint: u64,
     state: CheckpointState,
     interval: Option<Duration>,
     every_events: Option<u64>,
@@ -269,8 +305,11 @@ impl Run {
     }
 
     fn cut(&mut self, label: Option<String>) -> Result<()> {
-        let positions =
-            vec![(POSITION_LINE.into(), self.position.line), (POSITION_OFFSET.into(), self.position.offset)];
+        let positions = vec![
+            (SOURCE_FINGERPRINT.into(), self.fingerprint),
+            (POSITION_LINE.into(), self.position.line),
+            (POSITION_OFFSET.into(), self.position.offset),
+        ];
         let outputs = vec![(OUTPUT_LENGTH.into(), self.sink.len())];
         self.engine.begin_checkpoint(now_ms(), label, positions, outputs)?;
         // What the cut accounts for must be with the operating system before the worker syncs it.

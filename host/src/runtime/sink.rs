@@ -46,13 +46,16 @@ impl Sink {
                  or start with --from none to overwrite it",
             )));
         }
-        if found < len {
-            return Err(output(format!(
-                "ends after {found} bytes, but the checkpoint accounts for {len}: results were lost; \
-                 put the file back, or start anew with --from none"
-            )));
-        }
+        check_length(path, found, len)?;
         Ok(Sink { target: Target::File { file, path: path.into() }, buffer: Vec::new(), len })
+    }
+
+    /// Whether an output has what a checkpoint accounts for. Changes nothing.
+    pub(super) fn check(path: &Path, recorded: u64) -> Result<()> {
+        if path.as_os_str() == "-" {
+            return Ok(());
+        }
+        check_length(path, path.metadata().map_or(0, |metadata| metadata.len()), recorded)
     }
 
     /// Cuts off what lies behind the recorded length. Only once the newest checkpoint of the
@@ -120,6 +123,19 @@ impl Sink {
             }
         }
     }
+}
+
+fn check_length(path: &Path, found: u64, recorded: u64) -> Result<()> {
+    if found >= recorded {
+        return Ok(());
+    }
+    Err(Error::Output {
+        path: path.into(),
+        reason: format!(
+            "ends after {found} bytes, but the checkpoint accounts for {recorded}: results were lost; \
+             put the file back, or start anew with --from none"
+        ),
+    })
 }
 
 /// Makes the output durable, from another thread.
