@@ -245,6 +245,15 @@ impl Accumulator {
         }
     }
 
+    /// Takes a place where another may have been captured: all of it is new there.
+    pub(crate) fn take_place(&mut self) {
+        match self {
+            Accumulator::Distinct(values) => values.captured = 0,
+            Accumulator::Median(values) => values.captured = 0,
+            _ => {}
+        }
+    }
+
     pub(crate) fn footprint(&self) -> Footprint {
         match self {
             Accumulator::Count(count) => Footprint { memory: 0, encoded: 1 + varint_len(*count) as u64 },
@@ -289,13 +298,20 @@ fn replace_if(held: &mut Option<Value>, value: &Value, when: Ordering) {
 }
 
 /// A set of values that remembers the order of their coming, and which are new.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct DistinctValues {
     order: Vec<Value>,
     /// Places in `order`, by the hash of the value there.
     seen: HashTable<u32>,
     captured: usize,
     footprint: Footprint,
+}
+
+impl Clone for DistinctValues {
+    /// No capture has seen the copy.
+    fn clone(&self) -> Self {
+        DistinctValues { order: self.order.clone(), seen: self.seen.clone(), captured: 0, footprint: self.footprint }
+    }
 }
 
 impl PartialEq for DistinctValues {
@@ -340,10 +356,17 @@ impl DistinctValues {
 }
 
 /// Numbers in the order of their coming, with a mark of which are new.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct MedianValues {
     values: Vec<f64>,
     captured: usize,
+}
+
+impl Clone for MedianValues {
+    /// No capture has seen the copy.
+    fn clone(&self) -> Self {
+        MedianValues { values: self.values.clone(), captured: 0 }
+    }
 }
 
 impl PartialEq for MedianValues {
