@@ -35,9 +35,10 @@ pub(crate) fn retain_also(head: &mut Head, retention: Retention, held: Option<u6
     let latest = head.latest;
     head.entries.retain(|entry| {
         let id = Some(entry.object.id);
-        let goes = excess > 0 && entry.label.is_none() && id != latest && id != held;
-        excess -= usize::from(goes);
-        !goes
+        // What stays for another reason takes the place of none of the newest.
+        let old = excess > 0 && entry.label.is_none();
+        excess -= usize::from(old);
+        !old || id == latest || id == held
     });
 }
 
