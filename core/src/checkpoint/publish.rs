@@ -28,8 +28,8 @@ pub struct Published {
 /// Publishes one checkpoint and applies retention.
 ///
 /// An error before the end means the checkpoint is not published, or, for a swap of the head whose
-/// answer was lost and could not be looked up either, that this is not known; the writer must then
-/// be opened anew. [`Error::Fenced`]: another writer has taken over, and nothing has changed.
+/// answer was lost and could neither be looked up nor confirmed, that this is not known; the writer
+/// must then be opened anew. [`Error::Fenced`]: another writer has taken over, and nothing has changed.
 #[derive(Debug)]
 pub struct Publish<'w> {
     writer: &'w mut Writer,
@@ -52,6 +52,8 @@ enum PublishState {
     /// The swap failed without saying whether it took effect: look.
     Look(Error),
     /// Someone else changed the head: read by whom.
+    /// It took effect, and may not be durable: once more.
+    Again,
     Refused,
     Delete(Vec<String>),
 }
@@ -152,17 +154,21 @@ impl Procedure for Publish<'_> {
             },
         })
     }
+            PublishState::Again => Step::Request(Request::SwapHead {
+                expected: Some(self.next_bytes.clone()),
+                new: self.next_bytes.clone(),
+            }),
 
     fn handle_response(&mut self, response: Response) -> Result<()> {
         match (&mut self.state, response) {
             (PublishState::Put, Response::Done) => self.state = PublishState::Swap,
-            (PublishState::Swap, Response::Swapped(true)) => self.published(),
-            (PublishState::Swap, Response::Swapped(false)) => self.state = PublishState::Refused,
+            (PublishState::Swap | PublishState::Again, Response::Swapped(true)) => self.published(),
+            (PublishState::Swap | PublishState::Again, Response::Swapped(false)) => self.state = PublishState::Refused,
             (PublishState::Swap, Response::Failed(error)) => self.state = PublishState::Look(error),
             (PublishState::Look(error), Response::Head(Some(bytes))) => {
                 let error = error.clone();
                 if bytes == self.next_bytes {
-                    self.published();
+                    self.state = PublishState::Again;
                 } else {
                     return Err(if bytes == self.writer.head_bytes { error } else { self.writer.head_changed(&bytes) });
                 }

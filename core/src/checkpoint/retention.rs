@@ -76,6 +76,8 @@ enum PruneState {
     Mark,
     /// The swap failed without saying whether it took effect: look.
     Look(Error),
+    /// It took effect, and may not be durable: once more.
+    Again,
     /// Someone else changed the head: read by whom.
     Refused,
     List,
@@ -114,6 +116,10 @@ impl Procedure for Prune<'_> {
                 expected: Some(self.writer.head_bytes.clone()),
                 new: self.next_bytes.clone(),
             }),
+            PruneState::Again => Step::Request(Request::SwapHead {
+                expected: Some(self.next_bytes.clone()),
+                new: self.next_bytes.clone(),
+            }),
             PruneState::List => Step::Request(Request::List),
             PruneState::Delete(names) => match names.last() {
                 Some(name) => Step::Request(Request::Delete { object: name.clone() }),
@@ -124,11 +130,12 @@ impl Procedure for Prune<'_> {
 
     fn handle_response(&mut self, response: Response) -> Result<()> {
         match (&mut self.state, response) {
-            (PruneState::Mark, Response::Swapped(true)) => self.marked(),
-            (PruneState::Mark, Response::Swapped(false)) => self.state = PruneState::Refused,
+            (PruneState::Mark | PruneState::Again, Response::Swapped(true)) => self.marked(),
+            (PruneState::Mark | PruneState::Again, Response::Swapped(false)) => self.state = PruneState::Refused,
             (PruneState::Mark, Response::Failed(error)) => self.state = PruneState::Look(error),
-            (PruneState::Check | PruneState::Look(_), Response::Head(Some(bytes))) if bytes == self.next_bytes => {
-                self.marked();
+            (PruneState::Check, Response::Head(Some(bytes))) if bytes == self.next_bytes => self.marked(),
+            (PruneState::Look(_), Response::Head(Some(bytes))) if bytes == self.next_bytes => {
+                self.state = PruneState::Again;
             }
             (PruneState::Check | PruneState::Refused, Response::Head(Some(bytes))) => {
                 return Err(self.writer.head_changed(&bytes));
