@@ -27,6 +27,7 @@ use crate::definition::{OperatorDefinition, OperatorKind, hint};
 use crate::error::{Error, Result};
 use crate::format::key;
 use crate::format::manifest::{StateDescriptor, StateKind};
+use crate::limits::KEY_BYTES_MAX;
 use crate::state::StateHolder;
 use crate::tracked::MapKey;
 use crate::value::{Event, Value};
@@ -142,6 +143,12 @@ impl Operator {
             field,
             reason,
         };
+        if key.len() > KEY_BYTES_MAX {
+            let text_len = |place: usize| event.values.get(place).and_then(Value::as_str).map_or(0, str::len);
+            let longest = (0..self.key.len()).max_by_key(|at| text_len(self.key[*at])).unwrap_or(0);
+            let reason = format!("makes a key of {} bytes, over the limit of {KEY_BYTES_MAX}", key.len());
+            return Err(refused(&self.name, self.names.key_field(longest).into(), reason));
+        }
         let result = match &mut self.kind {
             Kind::Window(plan) => plan.check(holder, state, key, event),
             Kind::Pattern(_) => Ok(()),
