@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::format::manifest::Manifest;
-use crate::limits::{COMPACTION_SHARE_PERCENT, RESTORE_READ_PERCENT_HIGH, SECTION_NAMING_BYTES};
+use crate::limits::{COMPACTION_SHARE_PERCENT, RESTORE_READ_PERCENT_HIGH, SECTION_NAMING_BYTES, STORAGE_BYTES_MAX};
 
 /// The checkpoint that the state builds on, with what planning wants to know of it; cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -114,5 +114,30 @@ pub(crate) fn settle_credit(parent: Option<&Manifest>, manifest: &Manifest, base
     let credit = parent.credit + share as i64 - base_cost as i64;
     let reserve = parent.reserve + (earned - share) as i64;
     // Spent beyond the credit: that was the reserve.
-    if credit < 0 { (0, reserve + credit) } else { (credit, reserve) }
+    let (credit, reserve) = if credit < 0 { (0, reserve + credit) } else { (credit, reserve) };
+    // What is never spent adds up as long as the job lives, and must stay a size that a manifest may have.
+    let most = STORAGE_BYTES_MAX as i64;
+    (credit.clamp(0, most), reserve.clamp(-most, most))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::manifest::{ObjectId, tests::empty_manifest};
+
+    #[test]
+    fn what_adds_up_for_years_still_reads_back() {
+        let object = ObjectId { id: 7, generation: 1 };
+        let mut manifest = empty_manifest(object);
+        manifest.objects = alloc::vec![object];
+        for checkpoint in 0..1000 {
+            let parent = manifest.clone();
+            // All of it dirty and in bases, or only in deltas: what was earned is hardly spent.
+            manifest.sizes.dirty = STORAGE_BYTES_MAX / 20;
+            let cost = if checkpoint % 3 == 0 { STORAGE_BYTES_MAX / 100 } else { 0 };
+            (manifest.credit, manifest.reserve) = settle_credit(Some(&parent), &manifest, cost);
+            assert_eq!(Manifest::from_bytes(&manifest.to_bytes()).map(|read| read.credit), Ok(manifest.credit));
+        }
+        assert!(manifest.credit > 0 && manifest.reserve > 0);
+    }
 }
