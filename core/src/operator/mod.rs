@@ -157,6 +157,19 @@ impl Operator {
         result.map_err(|(field, error)| refused(&self.name, field, format!("{error}")))
     }
 
+    /// Most bytes by which the event makes the state of its key grow, beside what each event is reckoned at: where
+    /// it opens many windows, or where lists double.
+    pub(crate) fn growth(&self, holder: &mut StateHolder, state: usize, key: &[u8], event: &Event) -> usize {
+        match &self.kind {
+            Kind::Window(plan) => plan.growth(holder, state, key, event),
+            Kind::Pattern(_) => {
+                let held = holder.patterns_at(state).and_then(|patterns| patterns.get(key));
+                held.map_or(0, |held| held.growth_of_wait())
+            }
+            Kind::Aggregation(plan) => plan.growth(holder, state, key, event),
+        }
+    }
+
     /// Takes an event that [`Operator::admits`] and [`Operator::check`] let through.
     pub(crate) fn take(context: &mut Context<'_>, key: &MapKey<'_>, event: &Event) -> Result<()> {
         let operator = context.operator;

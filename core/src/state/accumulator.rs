@@ -254,6 +254,25 @@ impl Accumulator {
         }
     }
 
+    /// Most bytes of memory by which taking in a value makes it grow.
+    pub(crate) fn growth_of_add(&self, value: &Value) -> usize {
+        let doubled =
+            |len: usize, capacity: usize, bytes: usize| if len < capacity { 0 } else { capacity.max(4) * bytes };
+        let memory = value.footprint().memory as usize;
+        match self {
+            Accumulator::Min(_) | Accumulator::Max(_) | Accumulator::First(_) | Accumulator::Last(_) => memory,
+            Accumulator::Distinct(values) => {
+                // The table doubles, from nothing to its least size.
+                let table =
+                    if values.seen.len() < values.seen.capacity() { 0 } else { values.seen.allocation_size() + 96 };
+                let order = doubled(values.order.len(), values.order.capacity(), size_of::<Value>());
+                memory + table + order
+            }
+            Accumulator::Median(values) => doubled(values.values.len(), values.values.capacity(), size_of::<f64>()),
+            _ => 0,
+        }
+    }
+
     pub(crate) fn footprint(&self) -> Footprint {
         match self {
             Accumulator::Count(count) => Footprint { memory: 0, encoded: 1 + varint_len(*count) as u64 },

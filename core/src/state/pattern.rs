@@ -143,6 +143,12 @@ impl PatternState {
         self.pending.is_empty() && self.partials.is_empty()
     }
 
+    /// Bytes by which one more event makes the list of those that wait grow.
+    pub(crate) fn growth_of_wait(&self) -> usize {
+        let capacity = self.pending.capacity();
+        if self.pending.len() < capacity { 0 } else { capacity.max(4) * size_of::<Pending>() }
+    }
+
     /// Lets an event wait for the watermark.
     pub fn wait(&mut self, event: BufferedEvent) {
         let order = (event.event.timestamp, event.sequence);

@@ -122,6 +122,12 @@ impl Window {
         self.buffer.iter()
     }
 
+    /// Bytes by which one more event makes the list of events grow.
+    pub(crate) fn growth_of_push(&self) -> usize {
+        let capacity = self.buffer.capacity();
+        if self.buffer.len() < capacity { 0 } else { capacity.max(4) * size_of::<BufferedEvent>() }
+    }
+
     /// Buffers an event.
     pub fn push_back(&mut self, event: BufferedEvent) {
         self.buffered += event.footprint();
@@ -144,6 +150,10 @@ impl Window {
     /// The accumulators, to change them or to put them in.
     pub fn accumulators_mut(&mut self) -> &mut Vec<Accumulator> {
         &mut self.accumulators
+    }
+
+    pub(crate) fn footprint(&self) -> Footprint {
+        self.footprint
     }
 
     fn measure(&self) -> Footprint {
@@ -224,6 +234,16 @@ impl WindowState {
             window.accumulators.iter_mut().for_each(Accumulator::take_place);
         }
         Some(window)
+    }
+
+    /// Bytes by which `more` windows make the list of windows grow.
+    pub(crate) fn growth_of_windows(&self, more: usize) -> usize {
+        let (wanted, capacity) = (self.windows.len() + more, self.windows.capacity());
+        if wanted <= capacity {
+            0
+        } else {
+            (wanted.max(2 * capacity).next_power_of_two() - capacity) * size_of::<Window>()
+        }
     }
 
     /// Whether no window is open.
