@@ -1,7 +1,7 @@
 //! Checkpoints and their storage: another storage, retention beside what is held, and a head that is there but not durable.
 
 use eventflux::{CheckpointManager, ManagerConfig, MemoryBackend, StateHolder};
-use eventflux_core::{Backend, ByteRange, Error, ObjectInfo, Result, Retention};
+use eventflux_core::{Backend, ByteRange, Error, ObjectInfo, Procedure, Result, Retention, Step, Verify};
 
 fn config(max_retained: u32) -> ManagerConfig {
     ManagerConfig { retention: Retention { max_retained }, ..ManagerConfig::default() }
@@ -118,5 +118,47 @@ fn what_was_acknowledged_is_durable() {
         }
         let mut restored = filled(0);
         manager.restore_latest(&mut restored).unwrap();
+    }
+}
+
+#[test]
+fn verifying_beside_a_writer_finds_nothing_wrong() {
+    for steps in 0..40 {
+        let mut manager = CheckpointManager::open(MemoryBackend::new(), config(2)).unwrap();
+        let mut holder = filled(1);
+        for number in 0..3_u64 {
+            holder.set("n", &number).unwrap();
+            manager.checkpoint(&mut holder, None).unwrap();
+        }
+        let mut verify = Verify::new();
+        for step in 0.. {
+            if step == steps {
+                // All that was there is written anew, and what was there is given up.
+                for number in 0..4_u64 {
+                    (0..200_u64).for_each(|key| holder.set(key.to_le_bytes(), &(key + number)).unwrap());
+                    manager.checkpoint(&mut holder, None).unwrap();
+                }
+            }
+            match verify.poll_request().unwrap() {
+                Step::Done(report) => {
+                    assert!(report.findings.is_empty(), "{steps}: {:?}", report.findings);
+                    break;
+                }
+                Step::Request(request) => {
+                    let response = answer(request, manager.backend_mut());
+                    verify.handle_response(response).unwrap();
+                }
+            }
+        }
+    }
+}
+
+fn answer(request: eventflux_core::Request, storage: &mut MemoryBackend) -> eventflux_core::Response {
+    use eventflux_core::{Request, Response};
+    match request {
+        Request::Read { object, range } => Response::Bytes(storage.read(&object, range).unwrap()),
+        Request::List => Response::Objects(storage.list().unwrap()),
+        Request::ReadHead => Response::Head(storage.read_head().unwrap()),
+        other => panic!("verifying writes: {other:?}"),
     }
 }
