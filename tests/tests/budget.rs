@@ -178,8 +178,8 @@ fn what_was_removed_is_measured_once_it_is_durable() {
     (0..20_000).for_each(|number| state.set_encoded(&key(number), &[7; 60]).unwrap());
     (0..20_000).filter(|number| number % 4 != 0).for_each(|number| assert!(state.remove(key(number)).unwrap()));
     assert_size("three of four removed", &state, before);
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
     for _ in 0..2 {
-        let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
         manager.checkpoint(&mut state, None).unwrap();
     }
 }

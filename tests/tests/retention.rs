@@ -67,9 +67,9 @@ impl Model {
         let (latest, base) = (self.latest, self.base);
         self.points.retain(|point| {
             let id = Some(point.id);
-            let goes = excess > 0 && point.label.is_none() && id != latest && id != base;
-            excess -= usize::from(goes);
-            !goes
+            let old = excess > 0 && point.label.is_none();
+            excess -= usize::from(old);
+            !old || id == latest || id == base
         });
     }
 

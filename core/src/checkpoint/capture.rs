@@ -7,6 +7,7 @@ use core::ops::Range;
 
 use super::compaction::{Lineage, settle_credit};
 use crate::error::{Error, Result};
+use crate::format::head::CatalogEntry;
 use crate::format::manifest::{Base, CheckpointSizes, Delta, Manifest, ObjectId, ObjectTable, Page, StateDescriptor};
 use crate::format::object;
 use crate::format::section::{Compression, SectionRef, append_section};
@@ -40,6 +41,27 @@ pub struct EncodedCheckpoint {
     pub(crate) bytes: Vec<u8>,
     /// Checkpoint whose state this one gives another label; `None`: a state of its own.
     pub(crate) relabels: Option<u64>,
+    /// Checkpoint whose sections it names: numbers begin anew in each storage, so that a number is not enough.
+    pub(crate) builds_on: Option<BuildsOn>,
+}
+
+/// What tells a checkpoint from those of other storages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BuildsOn {
+    pub(crate) object: ObjectId,
+    created_ms: i64,
+    sizes: CheckpointSizes,
+}
+
+impl BuildsOn {
+    fn new(manifest: &Manifest) -> Self {
+        BuildsOn { object: manifest.object, created_ms: manifest.created_ms, sizes: manifest.sizes }
+    }
+
+    /// Whether this entry of a catalog is that checkpoint.
+    pub(crate) fn is(&self, entry: &CatalogEntry) -> bool {
+        (self.object, self.created_ms, self.sizes) == (entry.object, entry.created_ms, entry.sizes)
+    }
 }
 
 impl EncodedCheckpoint {
@@ -93,6 +115,7 @@ impl Capture {
             descriptors.push(captured.descriptor);
         }
         let parent = self.lineage.manifest().map(AsRef::as_ref);
+        let builds_on = parent.map(BuildsOn::new);
         let mut sizes = assembly.sizes;
         sizes.stored = (assembly.object.len() - object::HEADER_BYTES) as u64;
         sizes.dirty = if parent.is_none() { sizes.base_raw } else { sizes.delta_raw + dirty_in_bases + self.shrunk };
@@ -130,6 +153,7 @@ impl Capture {
             manifest,
             bytes: assembly.object,
             relabels: None,
+            builds_on,
         })
     }
 }

@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::format::manifest::Manifest;
-use crate::limits::{COMPACTION_SHARE_PERCENT, RESTORE_READ_PERCENT_HIGH, SECTION_NAMING_BYTES};
+use crate::limits::{COMPACTION_SHARE_PERCENT, RESTORE_READ_PERCENT_HIGH, SECTION_NAMING_BYTES, STORAGE_BYTES_MAX};
 
 /// The checkpoint that the state builds on, with what planning wants to know of it; cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -115,6 +115,31 @@ pub(crate) fn settle_credit(parent: Option<&Manifest>, manifest: &Manifest, base
     let reserve = parent.reserve + (earned - share) as i64;
     // Spent beyond the credit: that was the reserve.
     let (credit, reserve) = if credit < 0 { (0, reserve + credit) } else { (credit, reserve) };
-    // More than what there is to renew is never spent, and would grow for as long as a job lives.
-    (credit, reserve.min(2 * manifest.sizes.restore_raw as i64))
+    // More than what there is to renew is never spent, and would add up for as long as the job lives.
+    let reserve = reserve.min(manifest.sizes.restore_raw.saturating_mul(2) as i64);
+    let most = STORAGE_BYTES_MAX as i64;
+    (credit.clamp(0, most), reserve.clamp(-most, most))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::manifest::{ObjectId, tests::empty_manifest};
+
+    #[test]
+    fn what_adds_up_for_years_still_reads_back() {
+        let object = ObjectId { id: 7, generation: 1 };
+        let mut manifest = empty_manifest(object);
+        manifest.objects = alloc::vec![object];
+        for checkpoint in 0..1000 {
+            let parent = manifest.clone();
+            // All of it dirty and in bases, or only in deltas: what was earned is hardly spent.
+            manifest.sizes.dirty = STORAGE_BYTES_MAX / 20;
+            manifest.sizes.restore_raw = STORAGE_BYTES_MAX;
+            let cost = if checkpoint % 3 == 0 { STORAGE_BYTES_MAX / 100 } else { 0 };
+            (manifest.credit, manifest.reserve) = settle_credit(Some(&parent), &manifest, cost);
+            assert_eq!(Manifest::from_bytes(&manifest.to_bytes()).map(|read| read.credit), Ok(manifest.credit));
+        }
+        assert!(manifest.credit > 0 && manifest.reserve > 0);
+    }
 }

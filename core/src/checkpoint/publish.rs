@@ -1,5 +1,6 @@
 //! Publishing a checkpoint: the object durable first, then one atomic step makes it the head.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -28,8 +29,8 @@ pub struct Published {
 /// Publishes one checkpoint and applies retention.
 ///
 /// An error before the end means the checkpoint is not published, or, for a swap of the head whose
-/// answer was lost and could not be looked up either, that this is not known; the writer must then
-/// be opened anew. [`Error::Fenced`]: another writer has taken over, and nothing has changed.
+/// answer was lost and could neither be looked up nor confirmed, that this is not known; the writer
+/// must then be opened anew. [`Error::Fenced`]: another writer has taken over, and nothing has changed.
 #[derive(Debug)]
 pub struct Publish<'w> {
     writer: &'w mut Writer,
@@ -51,6 +52,8 @@ enum PublishState {
     Swap,
     /// The swap failed without saying whether it took effect: look.
     Look(Error),
+    /// It took effect, and may not be durable: once more.
+    Again,
     /// Someone else changed the head: read by whom.
     Refused,
     Delete(Vec<String>),
@@ -62,11 +65,21 @@ impl<'w> Publish<'w> {
     /// # Errors
     /// [`Error::Fenced`] if the checkpoint was not encoded for [`Writer::next_object`];
     /// [`Error::OverLimit`] if the storage holds more checkpoints than its head can name.
-    /// [`Error::ObjectMissing`] if it builds on a checkpoint that retention has given up since.
+    /// [`Error::ObjectMissing`] if it builds on a checkpoint that retention has given up since;
+    /// [`Error::NoSuchCheckpoint`] if it builds on one of another storage.
     pub fn new(writer: &'w mut Writer, checkpoint: &mut EncodedCheckpoint, retention: Retention) -> Result<Self> {
         let object = checkpoint.manifest.object;
         if object != writer.next_object() {
             return Err(Error::Fenced { held: object.generation, current: writer.head.generation });
+        }
+        if let Some(parent) = &checkpoint.builds_on {
+            let found = writer.head.entry(parent.object.id);
+            if parent.object.id >= object.id || found.is_some_and(|entry| !parent.is(entry)) {
+                return Err(Error::NoSuchCheckpoint {
+                    selector: format!("{}, which this state builds on, in this storage", parent.object.id),
+                    available: "it is in another one: go on there, or copy that storage".into(),
+                });
+            }
         }
         let kept = |needed: &ObjectId| writer.head.entries.iter().any(|entry| entry.needs(*needed));
         let missing =
@@ -141,6 +154,10 @@ impl Procedure for Publish<'_> {
                 expected: Some(self.writer.head_bytes.clone()),
                 new: self.next_bytes.clone(),
             }),
+            PublishState::Again => Step::Request(Request::SwapHead {
+                expected: Some(self.next_bytes.clone()),
+                new: self.next_bytes.clone(),
+            }),
             PublishState::Look(_) | PublishState::Refused => Step::Request(Request::ReadHead),
             PublishState::Delete(names) => match names.last() {
                 Some(name) => Step::Request(Request::Delete { object: name.clone() }),
@@ -156,13 +173,13 @@ impl Procedure for Publish<'_> {
     fn handle_response(&mut self, response: Response) -> Result<()> {
         match (&mut self.state, response) {
             (PublishState::Put, Response::Done) => self.state = PublishState::Swap,
-            (PublishState::Swap, Response::Swapped(true)) => self.published(),
-            (PublishState::Swap, Response::Swapped(false)) => self.state = PublishState::Refused,
+            (PublishState::Swap | PublishState::Again, Response::Swapped(true)) => self.published(),
+            (PublishState::Swap | PublishState::Again, Response::Swapped(false)) => self.state = PublishState::Refused,
             (PublishState::Swap, Response::Failed(error)) => self.state = PublishState::Look(error),
             (PublishState::Look(error), Response::Head(Some(bytes))) => {
                 let error = error.clone();
                 if bytes == self.next_bytes {
-                    self.published();
+                    self.state = PublishState::Again;
                 } else {
                     return Err(if bytes == self.writer.head_bytes { error } else { self.writer.head_changed(&bytes) });
                 }
@@ -219,6 +236,7 @@ impl Republish {
             manifest,
             bytes,
             relabels: Some(relabelled),
+            builds_on: None,
         })
     }
 }

@@ -35,9 +35,10 @@ pub(crate) fn retain_also(head: &mut Head, retention: Retention, held: Option<u6
     let latest = head.latest;
     head.entries.retain(|entry| {
         let id = Some(entry.object.id);
-        let goes = excess > 0 && entry.label.is_none() && id != latest && id != held;
-        excess -= usize::from(goes);
-        !goes
+        // What stays for another reason takes the place of none of the newest.
+        let old = excess > 0 && entry.label.is_none();
+        excess -= usize::from(old);
+        !old || id == latest || id == held
     });
 }
 
@@ -75,6 +76,8 @@ enum PruneState {
     Mark,
     /// The swap failed without saying whether it took effect: look.
     Look(Error),
+    /// It took effect, and may not be durable: once more.
+    Again,
     /// Someone else changed the head: read by whom.
     Refused,
     List,
@@ -113,6 +116,10 @@ impl Procedure for Prune<'_> {
                 expected: Some(self.writer.head_bytes.clone()),
                 new: self.next_bytes.clone(),
             }),
+            PruneState::Again => Step::Request(Request::SwapHead {
+                expected: Some(self.next_bytes.clone()),
+                new: self.next_bytes.clone(),
+            }),
             PruneState::List => Step::Request(Request::List),
             PruneState::Delete(names) => match names.last() {
                 Some(name) => Step::Request(Request::Delete { object: name.clone() }),
@@ -123,11 +130,12 @@ impl Procedure for Prune<'_> {
 
     fn handle_response(&mut self, response: Response) -> Result<()> {
         match (&mut self.state, response) {
-            (PruneState::Mark, Response::Swapped(true)) => self.marked(),
-            (PruneState::Mark, Response::Swapped(false)) => self.state = PruneState::Refused,
+            (PruneState::Mark | PruneState::Again, Response::Swapped(true)) => self.marked(),
+            (PruneState::Mark | PruneState::Again, Response::Swapped(false)) => self.state = PruneState::Refused,
             (PruneState::Mark, Response::Failed(error)) => self.state = PruneState::Look(error),
-            (PruneState::Check | PruneState::Look(_), Response::Head(Some(bytes))) if bytes == self.next_bytes => {
-                self.marked();
+            (PruneState::Check, Response::Head(Some(bytes))) if bytes == self.next_bytes => self.marked(),
+            (PruneState::Look(_), Response::Head(Some(bytes))) if bytes == self.next_bytes => {
+                self.state = PruneState::Again;
             }
             (PruneState::Check | PruneState::Refused, Response::Head(Some(bytes))) => {
                 return Err(self.writer.head_changed(&bytes));

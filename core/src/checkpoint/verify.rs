@@ -61,6 +61,8 @@ enum VerifyState {
     List,
     Manifest(usize, Box<ReadManifest>),
     Sections(usize),
+    /// Something is wrong: or has a writer given it up meanwhile?
+    Again(ReadHead),
 }
 
 impl Verify {
@@ -118,6 +120,16 @@ impl Verify {
         self.manifests.iter().filter(needs).map(|manifest| manifest.object.id).collect()
     }
 
+    /// What is wrong with checkpoints that retention gave up while they were read is not wrong.
+    fn forget_gone(&mut self, now: &Head) {
+        self.head.entries.retain(|entry| now.entries.iter().any(|kept| kept.object == entry.object));
+        let entries = &self.head.entries;
+        for finding in &mut self.report.findings {
+            finding.checkpoints.retain(|id| entries.iter().any(|entry| entry.object.id == *id));
+        }
+        self.report.findings.retain(|finding| !finding.checkpoints.is_empty());
+    }
+
     fn finish(&mut self) -> VerifyReport {
         let mut report = core::mem::take(&mut self.report);
         let broken = |id: &u64| report.findings.iter().any(|finding| finding.checkpoints.contains(id));
@@ -155,17 +167,30 @@ impl Procedure for Verify {
                     Err(error) => self.broken_manifest(error),
                 },
                 VerifyState::Sections(at) => {
-                    let Some((object, section, _)) = self.queue.get(*at) else { return Ok(Step::Done(self.finish())) };
+                    let Some((object, section, _)) = self.queue.get(*at) else {
+                        if self.report.findings.is_empty() {
+                            return Ok(Step::Done(self.finish()));
+                        }
+                        self.state = VerifyState::Again(ReadHead::new());
+                        continue;
+                    };
                     let range = ByteRange::At { offset: section.offset, len: section.stored };
                     return Ok(Step::Request(Request::Read { object: object.name(), range }));
                 }
+                VerifyState::Again(read) => match read.poll_request()? {
+                    Step::Request(request) => return Ok(Step::Request(request)),
+                    Step::Done(head) => {
+                        self.forget_gone(&head.unwrap_or_default());
+                        return Ok(Step::Done(self.finish()));
+                    }
+                },
             }
         }
     }
 
     fn handle_response(&mut self, response: Response) -> Result<()> {
         match &mut self.state {
-            VerifyState::Head(read) => read.handle_response(response),
+            VerifyState::Head(read) | VerifyState::Again(read) => read.handle_response(response),
             VerifyState::List => {
                 let Response::Objects(objects) = response else { return Err(unexpected("list", "")) };
                 if self.headless {

@@ -358,7 +358,10 @@ impl Engine {
             if self.admitted[number] {
                 let key = &self.keys[self.key_of[number]].bytes;
                 operator.check(&mut self.holder, number + 1, key, event)?;
-                growth += self.holder.growth_for(number + 1, key, event);
+                let asked = self.holder.growth_for(number + 1, key, event);
+                if asked > 0 {
+                    growth += asked + operator.growth(&mut self.holder, number + 1, key, event);
+                }
             }
         }
         if growth > 0 { self.holder.ensure_room(growth) } else { Ok(()) }

@@ -35,6 +35,14 @@ impl AggregationPlan {
         group.map_or(Ok(()), |group| self.functions.check_against(group.accumulators(), event))
     }
 
+    /// Most bytes by which an event makes its group grow, beside what each event is reckoned at.
+    pub(super) fn growth(&self, holder: &mut StateHolder, state: usize, key: &[u8], event: &Event) -> usize {
+        match holder.aggregations_at(state).and_then(|groups| groups.get(key)) {
+            Some(group) => self.functions.growth(group.accumulators(), event),
+            None => self.functions.growth_of_new(event),
+        }
+    }
+
     pub(super) fn take(&self, context: &mut Context<'_>, key: &MapKey<'_>, event: &Event) -> Result<()> {
         let state = context.state();
         let Some(groups) = context.holder.aggregations_at(state) else { return Ok(()) };

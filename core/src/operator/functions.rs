@@ -55,6 +55,24 @@ impl Functions {
         Event { timestamp: event.timestamp, values: self.functions.iter().map(value).collect() }
     }
 
+    /// Most bytes by which accumulators grow that take an event.
+    pub(super) fn growth(&self, accumulators: &[Accumulator], event: &Event) -> usize {
+        let of = |(function, accumulator): (&ResolvedFunction, &Accumulator)| {
+            function.field.as_ref().map_or(0, |(place, _)| accumulator.growth_of_add(value_at(event, *place)))
+        };
+        self.functions.iter().zip(accumulators).map(of).sum()
+    }
+
+    /// Most bytes of new accumulators that take an event.
+    pub(super) fn growth_of_new(&self, event: &Event) -> usize {
+        let made = self.accumulators();
+        // Rounded up by the allocator, each with what it keeps beside itself, and one more for `length`.
+        let themselves = (made.capacity() + 1) * size_of::<Accumulator>() + 24;
+        let beside: u64 = made.iter().map(|accumulator| accumulator.footprint().memory).sum();
+        let rounding = 48 * made.len();
+        themselves + beside as usize + rounding + self.growth(&made, event)
+    }
+
     /// Adds an event that [`Functions::check`] let through.
     pub(super) fn add(&self, accumulators: &mut [Accumulator], event: &Event) {
         for (function, accumulator) in self.functions.iter().zip(accumulators) {

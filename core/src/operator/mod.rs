@@ -27,6 +27,7 @@ use crate::definition::{OperatorDefinition, OperatorKind, hint};
 use crate::error::{Error, Result};
 use crate::format::key;
 use crate::format::manifest::{StateDescriptor, StateKind};
+use crate::limits::KEY_BYTES_MAX;
 use crate::state::StateHolder;
 use crate::tracked::MapKey;
 use crate::value::{Event, Value};
@@ -142,12 +143,31 @@ impl Operator {
             field,
             reason,
         };
+        if key.len() > KEY_BYTES_MAX {
+            let text_len = |place: usize| event.values.get(place).and_then(Value::as_str).map_or(0, str::len);
+            let longest = (0..self.key.len()).max_by_key(|at| text_len(self.key[*at])).unwrap_or(0);
+            let reason = format!("makes a key of {} bytes, over the limit of {KEY_BYTES_MAX}", key.len());
+            return Err(refused(&self.name, self.names.key_field(longest).into(), reason));
+        }
         let result = match &mut self.kind {
             Kind::Window(plan) => plan.check(holder, state, key, event),
             Kind::Pattern(_) => Ok(()),
             Kind::Aggregation(plan) => plan.check(holder, state, key, event),
         };
         result.map_err(|(field, error)| refused(&self.name, field, format!("{error}")))
+    }
+
+    /// Most bytes by which the event makes the state of its key grow, beside what each event is reckoned at: where
+    /// it opens many windows, or where lists double.
+    pub(crate) fn growth(&self, holder: &mut StateHolder, state: usize, key: &[u8], event: &Event) -> usize {
+        match &self.kind {
+            Kind::Window(plan) => plan.growth(holder, state, key, event),
+            Kind::Pattern(_) => {
+                let held = holder.patterns_at(state).and_then(|patterns| patterns.get(key));
+                held.map_or(0, |held| held.growth_of_wait())
+            }
+            Kind::Aggregation(plan) => plan.growth(holder, state, key, event),
+        }
     }
 
     /// Takes an event that [`Operator::admits`] and [`Operator::check`] let through.

@@ -132,6 +132,13 @@ impl OutputNames {
     }
 }
 
+impl OutputNames {
+    /// Name of a field of the key.
+    pub(super) fn key_field(&self, at: usize) -> &str {
+        self.key.get(at).map_or("", |name| &name.text)
+    }
+}
+
 impl Name {
     fn new(text: &str) -> Self {
         let mut json = Vec::new();

@@ -58,6 +58,40 @@ impl WindowPlan {
         }
     }
 
+    /// Most bytes by which an event makes the windows of its key grow, beside what each event is reckoned at.
+    pub(super) fn growth(&self, holder: &mut StateHolder, state: usize, key: &[u8], event: &Event) -> usize {
+        let empty = WindowState::new();
+        let held = holder.windows_at(state).and_then(|windows| windows.get(key)).unwrap_or(&empty);
+        let new = self.functions.growth_of_new(event);
+        let of = |window: &Window| self.functions.growth(window.accumulators(), event) + window.growth_of_push();
+        match self.window {
+            WindowKind::Session { gap_ms } => match &held.windows()[touched(held, event.timestamp, gap_ms)] {
+                [] => new + held.growth_of_windows(1),
+                [window] if window.start() <= event.timestamp => of(window),
+                // One takes the place of all: its lists may have up to twice the room of theirs.
+                merged => {
+                    let events: usize = merged.iter().map(|window| window.buffer().len()).sum();
+                    let lists = 2 * (events + 1) * size_of::<BufferedEvent>();
+                    new + lists + merged.iter().map(|window| window.footprint().memory as usize).sum::<usize>()
+                }
+            },
+            WindowKind::Length { .. } => held.window(0).map_or_else(
+                || new + held.growth_of_windows(1),
+                |window| self.functions.growth(window.accumulators(), event),
+            ),
+            WindowKind::Tumbling { .. } | WindowKind::Hopping { .. } => {
+                let (mut opened, mut growth) = (0, 0);
+                for start in self.starts(event.timestamp) {
+                    match held.window(start) {
+                        Some(window) => growth += self.functions.growth(window.accumulators(), event),
+                        None => opened += 1,
+                    }
+                }
+                growth + opened * new + held.growth_of_windows(opened)
+            }
+        }
+    }
+
     pub(super) fn take(&self, context: &mut Context<'_>, key: &MapKey<'_>, event: &Event) -> Result<()> {
         match self.window {
             WindowKind::Tumbling { size_ms } | WindowKind::Hopping { size_ms, .. } => {

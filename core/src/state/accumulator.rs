@@ -245,6 +245,34 @@ impl Accumulator {
         }
     }
 
+    /// Takes a place where another may have been captured: all of it is new there.
+    pub(crate) fn take_place(&mut self) {
+        match self {
+            Accumulator::Distinct(values) => values.captured = 0,
+            Accumulator::Median(values) => values.captured = 0,
+            _ => {}
+        }
+    }
+
+    /// Most bytes of memory by which taking in a value makes it grow.
+    pub(crate) fn growth_of_add(&self, value: &Value) -> usize {
+        let doubled =
+            |len: usize, capacity: usize, bytes: usize| if len < capacity { 0 } else { capacity.max(4) * bytes };
+        let memory = value.footprint().memory as usize;
+        match self {
+            Accumulator::Min(_) | Accumulator::Max(_) | Accumulator::First(_) | Accumulator::Last(_) => memory,
+            Accumulator::Distinct(values) => {
+                // The table doubles, from nothing to its least size.
+                let table =
+                    if values.seen.len() < values.seen.capacity() { 0 } else { values.seen.allocation_size() + 96 };
+                let order = doubled(values.order.len(), values.order.capacity(), size_of::<Value>());
+                memory + table + order
+            }
+            Accumulator::Median(values) => doubled(values.values.len(), values.values.capacity(), size_of::<f64>()),
+            _ => 0,
+        }
+    }
+
     pub(crate) fn footprint(&self) -> Footprint {
         match self {
             Accumulator::Count(count) => Footprint { memory: 0, encoded: 1 + varint_len(*count) as u64 },
@@ -289,13 +317,20 @@ fn replace_if(held: &mut Option<Value>, value: &Value, when: Ordering) {
 }
 
 /// A set of values that remembers the order of their coming, and which are new.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct DistinctValues {
     order: Vec<Value>,
     /// Places in `order`, by the hash of the value there.
     seen: HashTable<u32>,
     captured: usize,
     footprint: Footprint,
+}
+
+impl Clone for DistinctValues {
+    /// No capture has seen the copy.
+    fn clone(&self) -> Self {
+        DistinctValues { order: self.order.clone(), seen: self.seen.clone(), captured: 0, footprint: self.footprint }
+    }
 }
 
 impl PartialEq for DistinctValues {
@@ -340,10 +375,17 @@ impl DistinctValues {
 }
 
 /// Numbers in the order of their coming, with a mark of which are new.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct MedianValues {
     values: Vec<f64>,
     captured: usize,
+}
+
+impl Clone for MedianValues {
+    /// No capture has seen the copy.
+    fn clone(&self) -> Self {
+        MedianValues { values: self.values.clone(), captured: 0 }
+    }
 }
 
 impl PartialEq for MedianValues {

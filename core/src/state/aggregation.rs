@@ -20,11 +20,24 @@ use crate::value::Footprint;
 /// group.update(|accumulators| accumulators[0].add_event());
 /// assert_eq!(group.accumulators()[0].result(), 1.into());
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub struct AggregationState {
     accumulators: Vec<Accumulator>,
     fresh: bool,
     footprint: Footprint,
+}
+
+impl Default for AggregationState {
+    fn default() -> Self {
+        Self::new(Vec::new())
+    }
+}
+
+impl Clone for AggregationState {
+    /// No capture has seen the copy.
+    fn clone(&self) -> Self {
+        Self::new(self.accumulators.clone())
+    }
 }
 
 impl PartialEq for AggregationState {
@@ -50,7 +63,10 @@ impl AggregationState {
 
     /// Changes the accumulators.
     pub fn update<R>(&mut self, change: impl FnOnce(&mut Vec<Accumulator>) -> R) -> R {
+        let functions = self.accumulators.len();
         let result = change(&mut self.accumulators);
+        // Other functions are no change of what was captured.
+        self.fresh |= functions != self.accumulators.len();
         self.measure();
         result
     }
@@ -90,6 +106,10 @@ impl Sealed for AggregationState {
     fn settle(&mut self) {
         self.fresh = false;
         self.accumulators.iter_mut().for_each(Accumulator::settle);
+    }
+
+    fn take_place(&mut self) {
+        self.fresh = true;
     }
 
     fn footprint(&self) -> Footprint {

@@ -37,7 +37,7 @@ pub struct PartialMatch {
 /// assert_eq!((state.partials()[0].first_ms(), state.partials()[0].events().len()), (20, 2));
 /// assert!(state.drop_at(0).is_some() && state.is_empty());
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub struct PatternState {
     /// Waiting for the watermark, by time, then input order.
     pending: VecDeque<Pending>,
@@ -55,6 +55,26 @@ pub struct PatternState {
 struct Pending {
     event: BufferedEvent,
     captured: bool,
+}
+
+impl Default for PatternState {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clone for PatternState {
+    /// No capture has seen the copy.
+    fn clone(&self) -> Self {
+        PatternState {
+            pending: self.pending.clone(),
+            partials: self.partials.clone(),
+            taken: Vec::new(),
+            dropped: Vec::new(),
+            fresh: true,
+            footprint: self.footprint,
+        }
+    }
 }
 
 impl PartialEq for PatternState {
@@ -96,7 +116,14 @@ impl PatternState {
     /// Nothing under way.
     #[must_use]
     pub fn new() -> Self {
-        PatternState { fresh: true, footprint: Footprint { memory: 0, encoded: 4 }, ..PatternState::default() }
+        PatternState {
+            pending: VecDeque::new(),
+            partials: Vec::new(),
+            taken: Vec::new(),
+            dropped: Vec::new(),
+            fresh: true,
+            footprint: Footprint { memory: 0, encoded: 4 },
+        }
     }
 
     /// Events waiting for the watermark, by time, then input order.
@@ -114,6 +141,12 @@ impl PatternState {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pending.is_empty() && self.partials.is_empty()
+    }
+
+    /// Bytes by which one more event makes the list of those that wait grow.
+    pub(crate) fn growth_of_wait(&self) -> usize {
+        let capacity = self.pending.capacity();
+        if self.pending.len() < capacity { 0 } else { capacity.max(4) * size_of::<Pending>() }
     }
 
     /// Lets an event wait for the watermark.
@@ -257,6 +290,10 @@ impl Sealed for PatternState {
         self.dropped.clear();
         self.pending.iter_mut().for_each(|pending| pending.captured = true);
         self.partials.iter_mut().for_each(|partial| partial.captured = partial.events.len());
+    }
+
+    fn take_place(&mut self) {
+        self.fresh = true;
     }
 
     fn footprint(&self) -> Footprint {

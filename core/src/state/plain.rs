@@ -101,6 +101,8 @@ impl Sealed for PlainValue {
 
     fn settle(&mut self) {}
 
+    fn take_place(&mut self) {}
+
     #[inline]
     fn footprint(&self) -> Footprint {
         match &self.0 {

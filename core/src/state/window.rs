@@ -12,7 +12,7 @@ use crate::tracked::sealed::Sealed;
 use crate::value::{BufferedEvent, Footprint};
 
 /// One open window. Times in milliseconds since 1970; the interval is half-open.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct Window {
     pub(crate) start: i64,
     pub(crate) end: i64,
@@ -41,7 +41,7 @@ pub struct Window {
 /// });
 /// assert_eq!(state.windows()[0].buffer().count(), 1);
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub struct WindowState {
     windows: Vec<Window>,
     /// Starts of windows that the last capture had and that are gone.
@@ -49,6 +49,32 @@ pub struct WindowState {
     /// Whether no capture has seen this state.
     fresh: bool,
     footprint: Footprint,
+}
+
+impl Default for WindowState {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Clone for WindowState {
+    /// No capture has seen the copy.
+    fn clone(&self) -> Self {
+        WindowState { windows: self.windows.clone(), closed: Vec::new(), fresh: true, footprint: self.footprint }
+    }
+}
+
+impl Clone for Window {
+    /// No capture has seen the copy.
+    fn clone(&self) -> Self {
+        Window {
+            accumulators: self.accumulators.clone(),
+            buffer: self.buffer.clone(),
+            captured: false,
+            changed: true,
+            ..*self
+        }
+    }
 }
 
 impl PartialEq for WindowState {
@@ -96,6 +122,12 @@ impl Window {
         self.buffer.iter()
     }
 
+    /// Bytes by which one more event makes the list of events grow.
+    pub(crate) fn growth_of_push(&self) -> usize {
+        let capacity = self.buffer.capacity();
+        if self.buffer.len() < capacity { 0 } else { capacity.max(4) * size_of::<BufferedEvent>() }
+    }
+
     /// Buffers an event.
     pub fn push_back(&mut self, event: BufferedEvent) {
         self.buffered += event.footprint();
@@ -120,6 +152,10 @@ impl Window {
         &mut self.accumulators
     }
 
+    pub(crate) fn footprint(&self) -> Footprint {
+        self.footprint
+    }
+
     fn measure(&self) -> Footprint {
         let reserved = heap_bytes_of::<BufferedEvent>(self.buffer.capacity())
             + heap_bytes_of::<Accumulator>(self.accumulators.capacity());
@@ -136,7 +172,8 @@ impl WindowState {
     /// No windows yet.
     #[must_use]
     pub fn new() -> Self {
-        WindowState { fresh: true, footprint: Footprint { memory: 0, encoded: 1 }, ..WindowState::default() }
+        let footprint = Footprint { memory: 0, encoded: 1 };
+        WindowState { windows: Vec::new(), closed: Vec::new(), fresh: true, footprint }
     }
 
     /// The open windows, in the order of their starts.
@@ -166,9 +203,19 @@ impl WindowState {
         };
         let window = &mut self.windows[at];
         window.changed = true;
+        let (was_captured, functions) = (window.captured, window.accumulators.len());
+        let footprint = window.footprint;
         let result = change(window);
+        let replaced = !window.captured || window.start != start;
         // The start is what the window is known by.
         window.start = start;
+        window.changed = true;
+        window.footprint = footprint;
+        // Another window in its place, or other functions, are no change of what was captured.
+        if was_captured && (replaced || functions > 0 && functions != window.accumulators.len()) {
+            self.closed.push(start);
+            window.captured = false;
+        }
         let after = window.measure();
         let before = core::mem::replace(&mut window.footprint, after);
         self.footprint += after;
@@ -178,12 +225,25 @@ impl WindowState {
 
     /// Closes the window that starts at `start` and gives it back.
     pub fn close(&mut self, start: i64) -> Option<Window> {
-        let window = self.windows.remove(self.find(start).ok()?);
+        let mut window = self.windows.remove(self.find(start).ok()?);
         self.footprint -= window.footprint;
         if window.captured {
             self.closed.push(start);
+            // Wherever it is put now, no capture has seen it there.
+            window.captured = false;
+            window.accumulators.iter_mut().for_each(Accumulator::take_place);
         }
         Some(window)
+    }
+
+    /// Bytes by which `more` windows make the list of windows grow.
+    pub(crate) fn growth_of_windows(&self, more: usize) -> usize {
+        let (wanted, capacity) = (self.windows.len() + more, self.windows.capacity());
+        if wanted <= capacity {
+            0
+        } else {
+            (wanted.max(2 * capacity).next_power_of_two() - capacity) * size_of::<Window>()
+        }
     }
 
     /// Whether no window is open.
@@ -237,6 +297,10 @@ impl Sealed for WindowState {
             window.buffer.settle();
             window.accumulators.iter_mut().for_each(Accumulator::settle);
         }
+    }
+
+    fn take_place(&mut self) {
+        self.fresh = true;
     }
 
     fn footprint(&self) -> Footprint {

@@ -88,7 +88,8 @@ impl<V: Sealed> TrackedMap<V> {
     ///
     /// # Errors
     /// [`Error::OverLimit`] if the key is longer than [`KEY_BYTES_MAX`]; [`Error::OutOfMemory`].
-    pub fn set(&mut self, key: &[u8], value: V) -> Result<()> {
+    pub fn set(&mut self, key: &[u8], mut value: V) -> Result<()> {
+        value.take_place();
         let key = &MapKey::new(key);
         let group = self.group_of(key.hash());
         let Some(place) = self.locate(group, key) else {
@@ -171,6 +172,7 @@ impl<V: Sealed> TrackedMap<V> {
             }
             gone => {
                 let value = gone.insert(create());
+                value.take_place();
                 let result = change(value);
                 let after = value.footprint();
                 self.revive(group, key, after);

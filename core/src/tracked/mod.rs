@@ -48,6 +48,9 @@ pub(crate) mod sealed {
         /// Forgets the changes: they have been captured.
         fn settle(&mut self);
 
+        /// Takes a place where another value may have been captured: says itself whole next time.
+        fn take_place(&mut self);
+
         /// Size; constant time.
         fn footprint(&self) -> Footprint;
     }

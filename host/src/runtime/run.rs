@@ -29,7 +29,8 @@ pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
     let started = Instant::now();
     let observer = runtime.observer.take();
     let start = Start::find(&runtime)?;
-    if let Some(manifest) = start.manifest.as_ref().filter(|manifest| is_finished(manifest)) {
+    // Of another checkpoint than the newest the output may not be there: to go to it is to go back.
+    if let Some(manifest) = start.manifest.as_ref().filter(|manifest| start.is_latest && is_finished(manifest)) {
         if runtime.definition.source.file == "-" {
             return Err(Error::Finished { checkpoint: manifest.object.id });
         }
@@ -126,6 +127,8 @@ pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
 struct Start {
     /// The checkpoint found.
     manifest: Option<Manifest>,
+    /// Whether it is the newest.
+    is_latest: bool,
 }
 
 impl Start {
@@ -136,10 +139,10 @@ impl Start {
             StartFrom::LatestOrStart => head.latest.map(Selector::Id),
             StartFrom::Checkpoint(selector) => Some(selector.clone()),
         };
-        let Some(selector) = selector else { return Ok(Start { manifest: None }) };
+        let Some(selector) = selector else { return Ok(Start { manifest: None, is_latest: false }) };
         let object = selector.find(&head)?;
         let manifest = read_manifest(&mut runtime.storage()?.open(Access::Read)?, object)?;
-        Ok(Start { manifest: Some(manifest) })
+        Ok(Start { manifest: Some(manifest), is_latest: head.latest == Some(object.id) })
     }
 
     /// What to restore, now that the storage is ours: another writer may have published since.

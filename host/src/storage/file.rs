@@ -212,9 +212,10 @@ fn make_directory(path: &Path) -> Result<()> {
         if path.is_dir() {
             return Ok(());
         }
+        let missing = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.is_dir()).count();
         fs::create_dir_all(path)?;
-        // The names of all directories that may be new.
-        for parent in path.ancestors().skip(1).take(2) {
+        // The names of all directories that are new.
+        for parent in path.ancestors().skip(1).take(missing) {
             sync_directory(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
         }
         Ok(())

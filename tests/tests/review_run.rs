@@ -1,0 +1,44 @@
+//! Going to a checkpoint of a finished run while a branch is the newest: the output is that checkpoint's, or it says so.
+
+use eventflux::definition::{ApplicationDefinition, OperatorDefinition, SinkDefinition, SourceDefinition};
+use eventflux::{CheckpointConfig, EventFluxManager, Runtime, StartFrom};
+use eventflux_core::Selector;
+
+fn runtime(directory: &std::path::Path) -> Runtime {
+    let definition = ApplicationDefinition::new("cities", SourceDefinition::file("in.csv").timestamp("at"))
+        .sink(SinkDefinition::file("out.ndjson"))
+        .operator(OperatorDefinition::aggregation("visits").key(["city"]).compute("n", "count").unwrap());
+    let config =
+        CheckpointConfig { storage: Some("file:state".into()), every_events: Some(2), ..CheckpointConfig::default() };
+    let manager = EventFluxManager::new().with_base_directory(directory);
+    manager.create_runtime(definition).unwrap().with_checkpoint_config(config)
+}
+
+#[test]
+fn back_to_the_end_from_a_branch() {
+    let directory = tempfile::tempdir().unwrap();
+    let rows: String = (0..9).map(|number| format!("{}000,city {}\n", number + 1, number % 3)).collect();
+    std::fs::write(directory.path().join("in.csv"), format!("at,city\n{rows}")).unwrap();
+    let output = || std::fs::read_to_string(directory.path().join("out.ndjson")).unwrap();
+    let finished = runtime(directory.path()).start().unwrap();
+    let whole = output();
+    let end = finished.latest_checkpoint.unwrap();
+
+    // A branch that is stopped at its beginning: the output is cut.
+    let branch = runtime(directory.path()).restore_from_checkpoint(end - 2).unwrap();
+    branch.stop_handle().stop();
+    assert!(!branch.start().unwrap().finished);
+    assert_eq!(output(), "");
+
+    // Of the output of that end nothing is left, which is no success.
+    let from = || StartFrom::Checkpoint(Selector::Id(end));
+    let error = runtime(directory.path()).start_from(from()).start().unwrap_err();
+    assert!(error.to_string().contains("put the file back"), "{error}");
+    std::fs::write(directory.path().join("out.ndjson"), format!("{whole}more")).unwrap();
+    let summary = runtime(directory.path()).start_from(from()).start().unwrap();
+    assert_eq!((summary.finished, summary.events, summary.events_this_run), (true, 9, 0));
+    assert_eq!(output(), whole);
+    // Now that end is where a run goes on, and there is nothing to do.
+    assert!(runtime(directory.path()).start().unwrap().already_finished);
+    assert_eq!(output(), whole);
+}

@@ -1,0 +1,164 @@
+//! Checkpoints and their storage: another storage, retention beside what is held, and a head that is there but not durable.
+
+use eventflux::{CheckpointManager, ManagerConfig, MemoryBackend, StateHolder};
+use eventflux_core::{Backend, ByteRange, Error, ObjectInfo, Procedure, Result, Retention, Step, Verify};
+
+fn config(max_retained: u32) -> ManagerConfig {
+    ManagerConfig { retention: Retention { max_retained }, ..ManagerConfig::default() }
+}
+
+fn filled(value: u64) -> StateHolder {
+    let mut holder = StateHolder::builder("review").key_groups(4).build().unwrap();
+    (0..200_u64).for_each(|key| holder.set(key.to_le_bytes(), &(key + value)).unwrap());
+    holder
+}
+
+#[test]
+fn a_checkpoint_in_another_storage_is_whole_or_refused() {
+    for others in 0..3 {
+        let mut holder = filled(1);
+        let mut first = CheckpointManager::open(MemoryBackend::new(), config(10)).unwrap();
+        first.checkpoint(&mut holder, None).unwrap();
+        // Another storage, with checkpoints of another holder or none.
+        let mut second = CheckpointManager::open(MemoryBackend::new(), config(10)).unwrap();
+        let mut other = filled(1000);
+        for _ in 0..others {
+            second.checkpoint(&mut other, None).unwrap();
+        }
+        holder.set("more", &7_u64).unwrap();
+        let outcome = second.checkpoint(&mut holder, None);
+        if let Err(error) = &outcome {
+            assert!(error.to_string().contains("another"), "{error}");
+        }
+        if outcome.is_ok() {
+            let mut restored = filled(0);
+            second.restore_latest(&mut restored).unwrap();
+            assert_eq!(restored.get::<u64>("more").unwrap(), Some(7), "{others}");
+            assert_eq!(restored.get::<u64>(0_u64.to_le_bytes()).unwrap(), Some(1), "{others}");
+        }
+        // Where it belongs it goes on.
+        first.checkpoint(&mut holder, None).unwrap();
+        let mut restored = filled(0);
+        first.restore_latest(&mut restored).unwrap();
+        assert_eq!(restored.get::<u64>("more").unwrap(), Some(7));
+    }
+}
+
+#[test]
+fn what_is_held_takes_the_place_of_nothing() {
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), config(3)).unwrap();
+    let mut holder = filled(1);
+    for number in 0..3_u64 {
+        holder.set("n", &number).unwrap();
+        manager.checkpoint(&mut holder, None).unwrap();
+    }
+    manager.restore(&mut holder, 0).unwrap();
+    manager.prune(Retention { max_retained: 2 }).unwrap();
+    let ids: Vec<u64> = manager.list().iter().map(|entry| entry.object.id).collect();
+    assert_eq!(ids, [0, 1, 2], "the newest two, and the one held");
+}
+
+/// A storage whose head survives a crash only if the swap that wrote it said so.
+#[derive(Default)]
+struct Careless {
+    inner: MemoryBackend,
+    /// What a crash leaves of the head.
+    durable: Option<Vec<u8>>,
+    fail_swaps: u32,
+}
+
+impl Backend for Careless {
+    fn put(&mut self, object: &str, bytes: &[u8]) -> Result<()> {
+        self.inner.put(object, bytes)
+    }
+    fn read(&mut self, object: &str, range: ByteRange) -> Result<Option<Vec<u8>>> {
+        self.inner.read(object, range)
+    }
+    fn list(&mut self) -> Result<Vec<ObjectInfo>> {
+        self.inner.list()
+    }
+    fn delete(&mut self, object: &str) -> Result<()> {
+        self.inner.delete(object)
+    }
+    fn read_head(&mut self) -> Result<Option<Vec<u8>>> {
+        self.inner.read_head()
+    }
+    fn swap_head(&mut self, expected: Option<&[u8]>, new: &[u8]) -> Result<bool> {
+        let swapped = self.inner.swap_head(expected, new)?;
+        if swapped && self.fail_swaps > 0 {
+            // Renamed, but the directory could not be synced.
+            self.fail_swaps -= 1;
+            return Err(Error::Storage { operation: "write", object: "head".into(), reason: "fsync failed".into() });
+        }
+        if swapped {
+            self.durable = Some(new.into());
+        }
+        Ok(swapped)
+    }
+}
+
+#[test]
+fn what_was_acknowledged_is_durable() {
+    for fail_swaps in 1..4 {
+        let mut manager = CheckpointManager::open(Careless::default(), config(1)).unwrap();
+        let mut holder = filled(1);
+        manager.checkpoint(&mut holder, None).unwrap();
+        (0..200_u64).for_each(|key| holder.set(key.to_le_bytes(), &(key + 2)).unwrap());
+        manager.backend_mut().fail_swaps = fail_swaps;
+        let outcome = manager.checkpoint(&mut holder, None).map(|entry| entry.object.id);
+        // The machine loses power: the head is what was durable.
+        let crashed = manager.backend_mut();
+        let head = crashed.durable.clone().unwrap();
+        let mut after = crashed.inner.clone();
+        let now = after.read_head().unwrap();
+        assert!(after.swap_head(now.as_deref(), &head).unwrap());
+        let mut manager = CheckpointManager::open(after, config(1)).unwrap();
+        if let Ok(id) = outcome {
+            assert_eq!(manager.latest().unwrap().object.id, id, "{fail_swaps}");
+        }
+        let mut restored = filled(0);
+        manager.restore_latest(&mut restored).unwrap();
+    }
+}
+
+#[test]
+fn verifying_beside_a_writer_finds_nothing_wrong() {
+    for steps in 0..40 {
+        let mut manager = CheckpointManager::open(MemoryBackend::new(), config(2)).unwrap();
+        let mut holder = filled(1);
+        for number in 0..3_u64 {
+            holder.set("n", &number).unwrap();
+            manager.checkpoint(&mut holder, None).unwrap();
+        }
+        let mut verify = Verify::new();
+        for step in 0.. {
+            if step == steps {
+                // All that was there is written anew, and what was there is given up.
+                for number in 0..4_u64 {
+                    (0..200_u64).for_each(|key| holder.set(key.to_le_bytes(), &(key + number)).unwrap());
+                    manager.checkpoint(&mut holder, None).unwrap();
+                }
+            }
+            match verify.poll_request().unwrap() {
+                Step::Done(report) => {
+                    assert!(report.findings.is_empty(), "{steps}: {:?}", report.findings);
+                    break;
+                }
+                Step::Request(request) => {
+                    let response = answer(request, manager.backend_mut());
+                    verify.handle_response(response).unwrap();
+                }
+            }
+        }
+    }
+}
+
+fn answer(request: eventflux_core::Request, storage: &mut MemoryBackend) -> eventflux_core::Response {
+    use eventflux_core::{Request, Response};
+    match request {
+        Request::Read { object, range } => Response::Bytes(storage.read(&object, range).unwrap()),
+        Request::List => Response::Objects(storage.list().unwrap()),
+        Request::ReadHead => Response::Head(storage.read_head().unwrap()),
+        other => panic!("verifying writes: {other:?}"),
+    }
+}
