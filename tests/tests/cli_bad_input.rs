@@ -112,6 +112,18 @@ fn definitions_that_are_wrong() {
         wrong_definition(from, to, 2, &[&format!("error: app.toml, line {line}: "), says]);
     };
     wrong("\"totals\"", "\"by_ten_seconds\"", "22", "`by_ten_seconds` is already the name of operator[0]");
+    wrong(
+        "window = { tumbling = \"10s\" }",
+        "sort = { by = \"value\" }",
+        "17",
+        "operator[0].sort: unknown key; known: ",
+    );
+    wrong(
+        "window = { tumbling = \"10s\" }\n",
+        "",
+        "15",
+        "has no kind; give exactly one of `window`, `pattern`, `aggregate`",
+    );
     wrong("\"10s\"", "\"10 parsecs\"", "17", "`10 parsecs` is not a duration");
     wrong("every_events = 10", "every_events = \"ten\"", "10", "must be a whole number, found a text");
     wrong("[sink]", "[sink", "12", "expected `]`");
@@ -219,6 +231,33 @@ fn storages_that_cannot_be_written() {
     app.redefine("file:state", "file:in.csv/state");
     app.run(&[]).exits(1).says(&["cannot", "in.csv/state", "Not a directory"]);
     app.assert_goes_on();
+}
+
+/// A storage of somebody else's; root may write anywhere, so that this is run as nobody.
+#[cfg(unix)]
+#[test]
+fn a_storage_without_the_right_to_write() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    let app = App::new();
+    let mode = |path: &std::path::Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    mode(&app.path(""), 0o755);
+    fs::create_dir(app.path("locked")).unwrap();
+    mode(&app.path("locked"), 0o555);
+    app.redefine("file:state", "file:locked/state");
+    let mut command = eventflux();
+    if fs::metadata(app.path("")).unwrap().uid() == 0 {
+        // The command may lie where only root looks.
+        let copy = app.path("eventflux");
+        fs::copy(command.get_program(), &copy).unwrap();
+        command = Command::new(copy);
+        command.uid(65534).gid(65534);
+    }
+    let ran = command.args(["run", "app.toml"]).current_dir(app.path("")).stdin(Stdio::null()).output().unwrap();
+    Ran::from(ran).exits(1).says(&["locked/state", "Permission denied"]);
+    mode(&app.path("locked"), 0o755);
+    app.run(&["-q"]).exits(0);
+    assert_eq!(app.output(), undisturbed());
 }
 
 #[test]
