@@ -3,7 +3,10 @@
 #[path = "common/stream.rs"]
 mod stream;
 
-use eventflux::{CheckpointManager, Engine, Error, Event, ManagerConfig, MemoryBackend, Selector, StateHolder, Value};
+use eventflux::{
+    CheckpointManager, CheckpointRequest, Engine, Error, Event, ManagerConfig, MemoryBackend, Selector, StateHolder,
+    Value,
+};
 use eventflux_core::Error as CoreError;
 use stream::{FIELDS, application, poll_lines};
 
@@ -46,6 +49,25 @@ fn the_state_of_an_engine_is_not_checkpointed_or_restored_behind_its_back() {
     manager.restore_engine(&mut third, Selector::Latest).unwrap();
     third.handle_event(event()).unwrap();
     assert_eq!(poll_lines(&mut third), ["{\"operator\":\"totals\",\"key\":{},\"n\":2}"]);
+}
+
+#[test]
+fn a_cut_that_was_not_captured_is_not_committed() {
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
+    let mut holder = StateHolder::builder("orders").build().unwrap();
+    holder.set("eu", &1_u8).unwrap();
+    holder.begin(CheckpointRequest::default()).unwrap();
+    let capture = holder.take_capture().unwrap();
+    let (first, _) = manager.publish(capture).unwrap();
+    holder.commit(&first).unwrap();
+    holder.set("eu", &2_u8).unwrap();
+    holder.begin(CheckpointRequest::default()).unwrap();
+    refused(holder.commit(&first).map_err(Error::from), "was not captured");
+    holder.abort().unwrap();
+    manager.checkpoint(&mut holder, None).unwrap();
+    let mut restored = StateHolder::builder("orders").build().unwrap();
+    manager.restore_latest(&mut restored).unwrap();
+    assert_eq!(restored.get("eu").unwrap(), Some(2_u8), "what was dirty stayed dirty");
 }
 
 #[test]

@@ -131,9 +131,14 @@ impl StateHolder {
     /// Ends the checkpoint: it is durable and published.
     ///
     /// # Errors
-    /// [`Error::NoCheckpointUnderWay`].
+    /// [`Error::NoCheckpointUnderWay`]; [`Error::CallOrder`] before [`StateHolder::take_capture`].
     pub fn commit(&mut self, checkpoint: &EncodedCheckpoint) -> Result<()> {
-        let cut = self.under_way.take().ok_or(Error::NoCheckpointUnderWay)?.cut;
+        let under_way = self.under_way.as_ref().ok_or(Error::NoCheckpointUnderWay)?;
+        if !under_way.taken {
+            return Err(Error::CallOrder("the checkpoint under way was not captured; it cannot be durable yet"));
+        }
+        let cut = under_way.cut;
+        self.under_way = None;
         self.clock = Clock { under_way: NO_CUT, committed: cut, ..self.clock };
         self.maps.iter_mut().for_each(|map| map.any_mut().end(self.clock));
         self.lineage = checkpoint.lineage.clone();

@@ -227,18 +227,24 @@ fn lock_writer(directory: &Path, access: Access) -> Result<File> {
     let path = directory.join(WRITER_LOCK);
     let failed = |reason| Error::File { action: "lock", path: path.clone(), reason };
     let mut file = open_lock(&path).map_err(failed)?;
-    if let Err(error) = file.try_lock() {
-        let TryLockError::WouldBlock = error else { return Err(failed(error.into())) };
-        if access != Access::TakeOver {
-            let mut holder = String::new();
-            let _ = file.read_to_string(&mut holder);
-            let holder = if holder.is_empty() { String::from("unknown") } else { holder.trim().into() };
-            return Err(Error::Locked { path: directory.into(), holder });
+    loop {
+        match file.try_lock() {
+            // A take-over between opening and locking has left us a file without a name.
+            Ok(()) if is_at(&file, &path).map_err(failed)? => break,
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) if access == Access::TakeOver => {
+                // The other one keeps its lock on a file without a name; the generation fences it off.
+                found(fs::remove_file(&path)).map_err(failed)?;
+            }
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = file.read_to_string(&mut holder);
+                let holder = if holder.is_empty() { String::from("unknown") } else { holder.trim().into() };
+                return Err(Error::Locked { path: directory.into(), holder });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        // The other one keeps its lock on a file without a name; the generation fences it off.
-        fs::remove_file(&path).map_err(failed)?;
         file = open_lock(&path).map_err(failed)?;
-        file.try_lock().map_err(|error| failed(error.into()))?;
     }
     let mut write = || -> io::Result<()> {
         file.set_len(0)?;
@@ -247,6 +253,20 @@ fn lock_writer(directory: &Path, access: Access) -> Result<File> {
     };
     write().map_err(failed)?;
     Ok(file)
+}
+
+/// Whether a path still names an open file.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> io::Result<bool> {
+    use std::os::unix::fs::MetadataExt;
+    let ours = file.metadata()?;
+    Ok(found(fs::metadata(path))?.is_some_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())))
+}
+
+/// Whether a path still names an open file: elsewhere one that is open keeps its name.
+#[cfg(not(unix))]
+fn is_at(_: &File, _: &Path) -> io::Result<bool> {
+    Ok(true)
 }
 
 fn open_lock(path: &Path) -> io::Result<File> {
