@@ -4,6 +4,8 @@
 //! event none of whose windows is still open is late. Sessions keep their events (only the values
 //! the functions want), since two sessions may merge and sums follow the order of the input.
 
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
@@ -12,7 +14,7 @@ use super::functions::{Functions, Refusal};
 use super::timers::{Purpose, Timer, Timers};
 use crate::bytes::SmallBytes;
 use crate::definition::{Compute, WindowKind};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::state::{Accumulator, StateHolder, Window, WindowState};
 use crate::tracked::MapKey;
 use crate::value::{BufferedEvent, Event};
@@ -154,20 +156,24 @@ impl WindowPlan {
             if let [window] = &held.windows()[merged.clone()]
                 && window.start() <= time
             {
-                return held.update(window.start(), |window| {
+                held.update(window.start(), |window| {
                     window.set_end(window.end().max(time + gap_ms));
                     self.functions.add_projected(window.accumulators_mut(), &buffered.event);
                     window.push_back(buffered);
                 });
+                return Ok(());
             }
+            // `check` has asked for just this; should it ever let one through, nothing has changed yet.
+            let (accumulators, events) =
+                self.merge(held.windows()[merged.clone()].iter()).map_err(|(field, error)| Error::Event {
+                    operator: String::from(&*context.operator.name),
+                    field,
+                    reason: format!("{error}"),
+                })?;
             let starts: Vec<i64> = held.windows()[merged].iter().map(Window::start).collect();
             let start = starts.first().copied().unwrap_or(time).min(time);
             let closed: Vec<Window> = starts.iter().filter_map(|start| held.close(*start)).collect();
             let end = closed.iter().map(Window::end).fold(time + gap_ms, i64::max);
-            let (accumulators, events) = match self.merge(closed.iter()) {
-                Ok(merged) => merged,
-                Err((_, error)) => unreachable!("the event was checked before: {error}"),
-            };
             held.update(start, |window| {
                 window.set_end(end);
                 *window.accumulators_mut() = accumulators;
@@ -178,7 +184,8 @@ impl WindowPlan {
             if starts.first() != Some(&start) {
                 timers.set(timer(number, key.to_small(), end, start));
             }
-        })
+            Ok(())
+        })?
     }
 
     /// Accumulators and events of several sessions as one, in input order.
