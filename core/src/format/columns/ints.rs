@@ -129,7 +129,8 @@ impl IntPlan {
         if numbers.is_empty() {
             return;
         }
-        let mut scaled: Vec<i64> = numbers.iter().map(|number| scale_down((*number).into(), self.base, self.scale)).collect();
+        let mut scaled: Vec<i64> =
+            numbers.iter().map(|number| scale_down((*number).into(), self.base, self.scale)).collect();
         match self.transform {
             Transform::Plain => append_blocks(out, &scaled, self.block_bits),
             Transform::Delta | Transform::DeltaDelta => {
@@ -231,7 +232,8 @@ fn common<N: Copy + Into<i64>>(numbers: &[N]) -> (i64, u64) {
 
 /// Least and greatest number.
 pub(super) fn range<N: Copy + Into<i64>>(numbers: &[N]) -> (i64, i64) {
-    let both = |(least, greatest): (i64, i64), number: &N| (least.min((*number).into()), greatest.max((*number).into()));
+    let both =
+        |(least, greatest): (i64, i64), number: &N| (least.min((*number).into()), greatest.max((*number).into()));
     numbers.iter().fold((i64::MAX, i64::MIN), both)
 }
 
