@@ -76,28 +76,39 @@ impl<V> Group<V> {
         }
     }
 
-    /// The value of a key, which may change at once: the page is up to date, and no checkpoint needs
-    /// the value as it is. It counts as dirty from now on. `None`: find out in smaller steps.
+    /// The value of a key, which may change at once: no checkpoint needs the value as it is. It counts
+    /// as dirty from now on. `None`: find out in smaller steps.
     #[inline]
     pub(super) fn find_to_write(&mut self, clock: Clock, key: &MapKey<'_>) -> Option<&mut V> {
         self.sync(clock);
         let number = *self.directory.get(self.directory_index(key.hash()))?;
         let page = self.pages.get_mut(number as usize)?;
-        if !page.is_synced(clock) {
+        if !page.is_settled(clock) {
             return None;
         }
         let at = page.find(tag_of(key.hash()), key)?;
-        let bit = 1 << at;
-        if page.dirty & bit == 0 {
-            if self.marks[number as usize].frozen & bit != 0 {
-                return None;
-            }
-            if page.dirty == 0 {
-                self.dirty.push(number);
-            }
-            page.dirty |= bit;
+        if page.dirty & 1 << at == 0 {
+            return self.first_change(clock, number, at);
         }
-        page.value_mut(at)
+        self.pages.get_mut(number as usize)?.value_mut(at)
+    }
+
+    /// The value of an entry that has not changed since the newest cut.
+    ///
+    /// Not inline: it would take registers from every change that is not the first.
+    #[inline(never)]
+    fn first_change(&mut self, clock: Clock, number: u32, at: usize) -> Option<&mut V> {
+        let (page, bit) = (&mut self.pages[number as usize], 1 << at);
+        if clock.under_way != NO_CUT && self.marks[number as usize].frozen & bit != 0 {
+            return None;
+        }
+        let is_first = page.dirty == 0;
+        let (value, dirty) = page.value_and_dirty(at)?;
+        *dirty |= bit;
+        if is_first {
+            self.dirty.push(number);
+        }
+        Some(value)
     }
 
     #[inline]
