@@ -6,10 +6,13 @@
 //! are found or where entries lie.
 
 use alloc::vec::Vec;
+use core::hint::black_box;
+use core::ops::Range;
 
 use super::clock::{Clock, NO_CUT};
 use super::key::MapKey;
 use super::page::{GROWTH_SLOTS, Marks, NONE, Page, Slot};
+use super::sealed::Sealed;
 use crate::error::{Error, Result};
 use crate::format::key_hash;
 use crate::format::rows::RowBlock;
@@ -256,6 +259,27 @@ impl<V> Group<V> {
             core::mem::swap(&mut self.frozen, &mut self.dirty);
         }
         self.frozen_at = clock.under_way;
+    }
+
+    /// Where the pages of the cut under way are, one after the other. Pages that are split off
+    /// meanwhile come at the end.
+    #[inline]
+    pub(super) fn page_of_cut(&self, rebasing: bool, at: usize) -> Option<u32> {
+        if rebasing { (at < self.pages.len()).then_some(at as u32) } else { self.frozen.get(at).copied() }
+    }
+
+    /// Reads something of all entries of the cut in some pages, so that they come into the cache all
+    /// at once: one after the other, as they are captured, each would be waited for.
+    #[inline(never)]
+    pub(super) fn fetch(&self, clock: Clock, rebasing: bool, range: Range<usize>)
+    where
+        V: Sealed,
+    {
+        let pages = || range.clone().map_while(|at| self.page_of_cut(rebasing, at)).map(|page| page as usize);
+        let marks = pages().map(|page| self.marks[page].frozen ^ self.pages[page].dirty);
+        black_box(marks.fold(0, |all, mask| all ^ mask));
+        let entries = pages().map(|page| self.pages[page].fetch(&self.marks[page], clock, rebasing));
+        black_box(entries.fold(0, |all, read| all ^ read));
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Slot<V>> {

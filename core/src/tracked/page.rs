@@ -20,6 +20,7 @@ use alloc::vec::Vec;
 
 use super::clock::{Clock, NO_CUT};
 use super::key::MapKey;
+use super::sealed::Sealed;
 use super::tags::Tags;
 use crate::bytes::SmallBytes;
 use crate::error::{Error, Result};
@@ -222,6 +223,27 @@ impl<V> Page<V> {
             self.dirty = 0;
         }
         self.frozen_at = clock.under_way;
+    }
+
+    /// Reads something of each entry that is frozen, or will be once this is synced.
+    #[inline]
+    pub(super) fn fetch(&self, marks: &Marks, clock: Clock, rebasing: bool) -> u64
+    where
+        V: Sealed,
+    {
+        let mut frozen = match (self.is_synced(clock), rebasing) {
+            (true, _) => marks.frozen,
+            (false, true) => Mask::MAX,
+            (false, false) => self.dirty,
+        };
+        let mut read = 0;
+        while frozen != 0 {
+            let Some(slot) = self.slots.get(frozen.trailing_zeros() as usize) else { break };
+            read ^= slot.key.heap_bytes() as u64;
+            read ^= slot.value.as_ref().map_or(0, |value| value.footprint().encoded);
+            frozen &= frozen - 1;
+        }
+        read
     }
 
     fn release(&mut self, marks: &mut Marks, mut released: impl FnMut(SmallBytes)) {
