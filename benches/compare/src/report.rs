@@ -234,9 +234,9 @@ impl Unit {
             Unit::Seconds if value >= 0.1 => format!("{:.0} ms", value * 1e3),
             Unit::Seconds if value >= 1e-3 => format!("{:.2} ms", value * 1e3),
             Unit::Seconds => format!("{:.1} µs", value * 1e6),
-            Unit::Bytes => with_commas(value as u64),
+            Unit::MegabytesPerSecond if value < 10.0 => format!("{value:.1}"),
+            Unit::Bytes | Unit::MegabytesPerSecond => with_commas(value.round() as u64),
             Unit::Percent => format!("{value:.1} %"),
-            Unit::MegabytesPerSecond => with_commas(value as u64),
             Unit::MillionsPerSecond => format!("{value:.2} M"),
         }
     }

@@ -6,6 +6,9 @@ use crate::report::{FLOOR, OURS, Report, Row, Samples, Unit};
 
 use super::timed;
 
+/// With fewer rounds than this, slow codecs are left out.
+const SLOW_FROM_ROUNDS: usize = 5;
+
 /// State of one kind, ours and theirs.
 pub struct Comparison<'a, T> {
     /// What it is.
@@ -27,14 +30,15 @@ struct Measured {
     restore: Vec<f64>,
 }
 
-/// Measures and prints. `ready` makes live state, by key, of decoded rows.
+/// Measures and prints; in few rounds, leaves out what is slow. `ready` makes live state, by key, of decoded rows.
 pub fn compare<T: Clone + PartialEq, U>(
     comparison: Comparison<'_, T>,
     rounds: usize,
     report: &mut Report,
     ready: impl Fn(T) -> U,
 ) {
-    let Comparison { case, state, codecs, encode, restore } = comparison;
+    let Comparison { case, state, mut codecs, encode, restore } = comparison;
+    codecs.retain(|codec| rounds >= SLOW_FROM_ROUNDS || !codec.is_slow());
     let mut ours = Measured::default();
     let mut theirs: Vec<Measured> = codecs.iter().map(|_| Measured::default()).collect();
     let mut floors = Vec::new();

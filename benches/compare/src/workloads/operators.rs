@@ -16,12 +16,12 @@ const DAY_MS: i64 = 24 * 3_600_000;
 const END_OF_MARCH_MS: i64 = 1_364_774_400_000;
 const NAME: &str = "compared";
 
-/// Which aircraft that left late to a place will leave later still to the same: open for up to four weeks.
+/// Aircraft that leave for the same place later each time, within four weeks: every departure may be the first.
 const PATTERN: &str = r#"
 key = ["tailnum", "dest"]
 within = "28d"
 pattern = [
-  { step = "first", where = [{ field = "dep_delay", ge = 0 }] },
+  { step = "first", where = [{ field = "dep_delay", null = false }] },
   { step = "later", where = [{ field = "dep_delay", gt = { step = "first", field = "dep_delay" } }] },
   { step = "latest", where = [{ field = "dep_delay", gt = { step = "later", field = "dep_delay" } }] },
 ]
@@ -140,7 +140,7 @@ fn published(engine: &mut Engine) -> CheckpointManager<MemoryBackend> {
 
 fn engine(operator: &str, flights: &Events) -> Engine {
     let text = format!(
-        "name = \"compare\"\n[source]\nfile = \"-\"\ntimestamp = \"time\"\n[sink]\nfile = \"-\"\n[[operator]]\nname = \"{NAME}\"\n{operator}"
+        "name = \"compare\"\n[source]\nfile = \"-\"\ntimestamp = \"time\"\nwatermark_delay = \"24h\"\n[sink]\nfile = \"-\"\n[[operator]]\nname = \"{NAME}\"\n{operator}"
     );
     let definition = config::parse(&text, NAME).expect("a good definition");
     Engine::new(&definition, &flights.fields).expect("a good definition")
