@@ -24,6 +24,8 @@ pub enum Unit {
     MegabytesPerSecond,
     /// 10⁶ a second.
     MillionsPerSecond,
+    /// A number of things.
+    Count,
 }
 
 /// Measurements of one thing, in the order they came.
@@ -67,6 +69,14 @@ impl Samples {
             len if len % 2 == 1 => sorted[len / 2],
             len => f64::midpoint(sorted[len / 2 - 1], sorted[len / 2]),
         }
+    }
+
+    /// The one that a share of them, 0 to 1, does not exceed.
+    pub fn percentile(&self, share: f64) -> f64 {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        let last = sorted.len().saturating_sub(1);
+        sorted.get((last as f64 * share).round() as usize).copied().unwrap_or(f64::NAN)
     }
 
     /// The smallest.
@@ -225,6 +235,7 @@ impl Unit {
             Unit::Percent => "%",
             Unit::MegabytesPerSecond => "MB/s",
             Unit::MillionsPerSecond => "M/s",
+            Unit::Count => "",
         }
     }
 
@@ -235,7 +246,7 @@ impl Unit {
             Unit::Seconds if value >= 1e-3 => format!("{:.2} ms", value * 1e3),
             Unit::Seconds => format!("{:.1} µs", value * 1e6),
             Unit::MegabytesPerSecond if value < 10.0 => format!("{value:.1}"),
-            Unit::Bytes | Unit::MegabytesPerSecond => with_commas(value.round() as u64),
+            Unit::Bytes | Unit::Count | Unit::MegabytesPerSecond => with_commas(value.round() as u64),
             Unit::Percent => format!("{value:.1} %"),
             Unit::MillionsPerSecond => format!("{value:.2} M"),
         }

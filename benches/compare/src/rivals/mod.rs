@@ -36,6 +36,11 @@ pub trait Store {
     /// Called between changes, to do a little of what [`Store::persist_beside`] began.
     fn turn(&mut self) {}
 
+    /// Whether what [`Store::persist_beside`] began has not ended, so that another would wait.
+    fn is_busy(&self) -> bool {
+        false
+    }
+
     /// Waits until what [`Store::persist_beside`] began is durable.
     fn finish(&mut self) {}
 

@@ -125,6 +125,10 @@ impl Store for Ours {
         }
     }
 
+    fn is_busy(&self) -> bool {
+        matches!(&self.state, State::Beside { progress, .. } if *progress != Progress::None)
+    }
+
     fn finish(&mut self) {
         while let State::Beside { worker, progress } = &mut self.state {
             match progress {

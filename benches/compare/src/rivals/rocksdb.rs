@@ -87,6 +87,10 @@ impl Store for RocksDb {
         self.beside = Some(thread::spawn(self.checkpoint()));
     }
 
+    fn is_busy(&self) -> bool {
+        self.beside.as_ref().is_some_and(|beside| !beside.is_finished())
+    }
+
     fn finish(&mut self) {
         if let Some(beside) = self.beside.take() {
             beside.join().expect("the disk has room");
