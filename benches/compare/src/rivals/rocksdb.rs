@@ -62,12 +62,8 @@ impl Store for RocksDb {
             batch.put(key, payload);
         }
         let written = match self.durability {
-            Durability::Log => self.database.write(&batch),
-            Durability::Checkpoint => {
-                let mut options = rocksdb::WriteOptions::default();
-                options.disable_wal(true);
-                self.database.write_opt(&batch, &options)
-            }
+            Durability::Log => self.database.write(batch),
+            Durability::Checkpoint => self.database.write_without_wal(batch),
         };
         written.expect("the disk has room");
     }
