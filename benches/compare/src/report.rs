@@ -264,7 +264,8 @@ fn columns(rows: &[Row], floor: Option<&Row>) -> Vec<Column> {
         }
         seen.push(metric);
         columns.push(Column::Value(metric));
-        if cell.unit == Unit::Seconds {
+        let is_repeated = |row: &Row| row.find(metric).is_some_and(|cell| cell.samples.0.len() > 1);
+        if cell.unit == Unit::Seconds && rows.iter().any(is_repeated) {
             columns.push(Column::Spread(metric));
         }
         if matches!(cell.unit, Unit::Seconds | Unit::Bytes) {

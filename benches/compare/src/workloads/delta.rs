@@ -1,6 +1,7 @@
 //! Ten thousand keys change, and that is durable: how long, over the size of the state, and against stores.
 //!
-//! All take their turn in every round. Bytes are what the process wrote meanwhile (`wchar` of `/proc/self/io`): work
+//! All take their turns in every round, a few after each other: with one each, every store would find the caches full
+//! of all others. Bytes are what the process wrote meanwhile (`wchar` of `/proc/self/io`): work
 //! that a store leaves to its own threads counts for whoever has its turn then.
 
 use std::fs;
@@ -16,6 +17,8 @@ const CHANGED: usize = 10_000;
 /// Keys of the stores compared.
 const KEYS: usize = 1_000_000;
 const MANY_KEYS: usize = 5_000_000;
+/// Turns after each other.
+const TURNS: usize = 5;
 /// Keys put in at once when a store is filled.
 const FILL: usize = 100_000;
 
@@ -50,15 +53,19 @@ pub fn run(context: &mut Context) {
     }
     let directory = context.fresh_directory("floor");
     let mut floors = Vec::new();
-    for _ in 0..context.rounds(50) {
-        let changes: Vec<(usize, Vec<Entry>)> =
-            totals.iter_mut().map(|totals| (totals.len(), totals.bid_on(CHANGED))).collect();
+    for _ in 0..context.rounds(10) {
+        // For each number of keys, what changes in each turn.
+        let changes: Vec<Vec<Vec<Entry>>> =
+            totals.iter_mut().map(|totals| (0..TURNS).map(|_| totals.bid_on(CHANGED)).collect()).collect();
         for subject in &mut subjects {
-            let (_, changes) = changes.iter().find(|(keys, _)| *keys == subject.keys).expect("it was made");
-            subject.take_turn(changes);
+            let place = totals.iter().position(|totals| totals.len() == subject.keys).expect("it was made");
+            changes[place].iter().for_each(|changes| subject.take_turn(changes));
         }
-        let bytes = subjects[0].bytes.last().copied().unwrap_or_default() as usize;
-        floors.push((floor::durable_write(&directory, "floor", &some_bytes(&changes[0].1, bytes)), bytes));
+        let ours = &subjects[0].bytes;
+        for (changes, bytes) in changes[0].iter().zip(&ours[ours.len() - TURNS..]) {
+            let bytes = some_bytes(changes, *bytes as usize);
+            floors.push((floor::durable_write(&directory, "floor", &bytes), bytes.len()));
+        }
     }
     let mut rows: Vec<Row> = subjects.into_iter().map(Subject::into_row).collect();
     let seconds = Samples::new(floors.iter().map(|(seconds, _)| *seconds).collect());
