@@ -67,7 +67,7 @@ fn run(arguments: &Arguments) -> std::io::Result<()> {
     fs::create_dir_all(&target)?;
     let directory = tempfile::tempdir_in(&target)?;
     let report = Report::new(arguments.json.as_deref())?;
-    println!("{}; files on {}", machine(), file_system(directory.path()));
+    println!("{}; files on {}; {}", machine(), file_system(directory.path()), load());
     let mut context = Context { report, quick: arguments.quick, directory: directory.path().into() };
     for workload in &ALL {
         if arguments.names.is_empty() || arguments.names.iter().any(|name| name == workload.name) {
@@ -75,6 +75,7 @@ fn run(arguments: &Arguments) -> std::io::Result<()> {
             (workload.run)(&mut context);
         }
     }
+    println!("\n{} at the end", load());
     Ok(())
 }
 
@@ -105,6 +106,12 @@ fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let model = model.trim_start_matches(['\t', ' ', ':']);
     format!("{}: {model}, {cores} cores, {}", host.trim(), std::env::consts::OS)
+}
+
+/// How many wanted a core in the last minute, us among them: with more than there are cores, times are those of a crowd.
+fn load() -> String {
+    let averages = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    format!("load {}", averages.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown"))
 }
 
 /// Kind and place of the file system that a directory is on.
