@@ -63,6 +63,13 @@ pub const INLINE_DELTAS_MAX: usize = 48;
 /// Deltas that one page names.
 pub const PAGE_DELTAS: usize = 32;
 
+/// A restore of less than this, in bytes of rows, is not divided.
+pub const PARALLEL_RESTORE_BYTES: u64 = 512 * 1024;
+/// Most parts a restore is divided into.
+pub const SHARDS_MAX: usize = 64;
+/// Sections that a divided restore reads ahead, in bytes of rows.
+pub const RESTORE_WAITING_BYTES: u64 = 256 * 1024 * 1024;
+
 /// What capturing one row costs of a step's budget, beside its bytes.
 pub const STEP_ROW_BYTES: usize = 64;
 

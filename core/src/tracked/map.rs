@@ -78,6 +78,17 @@ impl<V: Sealed> TrackedMap<V> {
         }
     }
 
+    /// Takes over key groups of a map that has been restored beside this one and has no others.
+    pub(crate) fn absorb(&mut self, mut other: Self, groups: core::ops::Range<u16>) {
+        for group in groups.map(usize::from) {
+            core::mem::swap(&mut self.groups[group], &mut other.groups[group]);
+            self.live[group] = other.live[group];
+        }
+        self.keys += other.keys;
+        self.heap += other.heap;
+        self.tables += other.tables - other.groups.len() * size_of::<Group<V>>();
+    }
+
     /// The value of a key.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<&V> {

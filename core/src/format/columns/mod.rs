@@ -56,7 +56,7 @@ pub(crate) mod tables {
 }
 
 /// What a section may still ask for: as rows it would have had a byte at least for each cell.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Budget(u64);
 
 impl Budget {

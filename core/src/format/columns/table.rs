@@ -197,7 +197,8 @@ impl TablePlan {
         cursor: &mut Cursor<'a>,
         budget: &mut Budget,
     ) -> Result<Vec<Cells<'a>>, Malformed> {
-        let rows = cells_that_fit(cursor.varint()?, budget)?;
+        // Paid for by the cells of each column.
+        let rows = cells_that_fit(cursor.varint()?, &mut budget.clone())?;
         let mut cells: Vec<Option<Cells<'a>>> = (0..self.columns.len()).map(|_| None).collect();
         for number in &self.order {
             cells[*number] = Some(self.columns[*number].read_cells(rows, &cells, cursor, budget)?);
