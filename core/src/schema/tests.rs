@@ -494,6 +494,8 @@ proptest! {
         bytes[at] = with;
         let program = postcard::take_from_bytes::<Everything>(&bytes).is_ok_and(|(_, rest)| rest.is_empty());
         let schema = read(&describe::<Everything>()).decode(&bytes);
-        prop_assert_eq!(program, schema.is_ok(), "{:?}", schema);
+        // A `usize` of a larger machine is a number to tools, and an error to the program.
+        let only_here = cfg!(target_pointer_width = "32") && schema.is_ok();
+        prop_assert!(program == schema.is_ok() || only_here, "{:?}", schema);
     }
 }
