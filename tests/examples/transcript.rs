@@ -37,6 +37,11 @@ const CASES: usize = 300;
 fn main() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
     for version in (1..=FORMAT_VERSION).map(|version| format!("v{version}")) {
+        // The newest has none while it is being made; `tests/tests/golden.rs` insists on them.
+        if !golden.join(&version).join("holder/head").exists() {
+            println!("golden {version}: not there");
+            continue;
+        }
         for (name, _) in STORAGES {
             read_golden(&format!("golden {version} {name}"), &golden.join(&version).join(name));
         }
