@@ -26,10 +26,17 @@ pub const FIELDS_MAX: usize = 10_000;
 pub const LZ4_BLOCK_BYTES: usize = 65_280;
 /// LZ4 cannot shrink a block by more than this factor; a claim beyond it is damage.
 pub const LZ4_RATIO_MAX: u64 = 256;
-/// Raw size a section of base rows aims at; larger ranges of key groups are split.
-pub const BASE_SECTION_BYTES: u64 = 64 * 1024;
-/// Raw size a section of delta rows aims at.
-pub const DELTA_SECTION_BYTES: u64 = 1024 * 1024;
+/// Columns do not stand for more than this many times their stored bytes in rows; what could be
+/// shorter is written as rows.
+pub const COLUMNS_RATIO_MAX: u64 = 1024;
+/// Size in rows that a section of a base aims at; larger ranges of key groups are split.
+pub const BASE_SECTION_BYTES: u64 = 128 * 1024;
+/// Size in rows that a section of a delta aims at.
+pub const DELTA_SECTION_BYTES: u64 = 8 * 1024 * 1024;
+/// Size in rows of the sections that share one plan, at most: what is held in memory as columns at once.
+pub const PLAN_ROWS_BYTES: u64 = 64 * 1024 * 1024;
+/// Up to this size in rows a section is tried in both forms.
+pub const SMALL_SECTION_BYTES: u64 = 16 * 1024;
 /// Largest section, in raw bytes.
 pub const SECTION_RAW_BYTES_MAX: u64 = 1 << 32;
 /// Most bytes any size or place in a manifest may claim: sums and products of them stay in range.
@@ -77,3 +84,4 @@ const _: () = assert!(RESTORE_READ_PERCENT_HIGH < 250 && COMPACTION_SHARE_PERCEN
 const _: () = assert!(PAGE_DELTAS < INLINE_DELTAS_MAX);
 const _: () = assert!(BASE_SECTION_BYTES < DELTA_SECTION_BYTES && DELTA_SECTION_BYTES < SECTION_RAW_BYTES_MAX);
 const _: () = assert!(SCHEMA_PARTS_MAX < SCHEMA_STEPS_MAX);
+const _: () = assert!(DELTA_SECTION_BYTES < PLAN_ROWS_BYTES && SMALL_SECTION_BYTES < BASE_SECTION_BYTES);

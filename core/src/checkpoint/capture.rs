@@ -7,11 +7,18 @@ use core::ops::Range;
 
 use super::compaction::{Lineage, settle_credit};
 use crate::error::{Error, Result};
+use crate::format::columns::{self, EncodedColumns};
 use crate::format::head::CatalogEntry;
-use crate::format::manifest::{Base, CheckpointSizes, Delta, Manifest, ObjectId, ObjectTable, Page, StateDescriptor};
+use crate::format::manifest::{
+    Base, CheckpointSizes, Delta, Manifest, ObjectId, ObjectTable, Page, StateDescriptor, StateKind,
+};
 use crate::format::object;
-use crate::format::section::{Compression, SectionRef, append_section};
-use crate::limits::{BASE_SECTION_BYTES, DELTA_SECTION_BYTES, INLINE_DELTAS_MAX, PAGE_DELTAS, SECTION_RAW_BYTES_MAX};
+use crate::format::rows::RowBlock;
+use crate::format::section::{Compression, SectionRef, append_columns, append_section};
+use crate::limits::{
+    BASE_SECTION_BYTES, DELTA_SECTION_BYTES, INLINE_DELTAS_MAX, PAGE_DELTAS, PLAN_ROWS_BYTES, SECTION_RAW_BYTES_MAX,
+    SMALL_SECTION_BYTES,
+};
 use crate::state::CheckpointRequest;
 use crate::tracked::{CapturedRows, GroupRows};
 
@@ -85,6 +92,7 @@ struct Assembly {
     sizes: CheckpointSizes,
     bases: Vec<Base>,
     deltas: Vec<Delta>,
+    plans: Vec<SectionRef>,
     checkpoint: u64,
 }
 
@@ -103,6 +111,7 @@ impl Capture {
             sizes: CheckpointSizes::default(),
             bases: Vec::new(),
             deltas: Vec::new(),
+            plans: Vec::new(),
             checkpoint: object.id,
         };
         let mut dirty_in_bases = 0;
@@ -110,8 +119,9 @@ impl Capture {
         for (state, captured) in self.states.into_iter().enumerate() {
             dirty_in_bases += captured.rows.dirty_in_bases;
             let ranges = self.rebase.iter().filter(|(of, _)| usize::from(*of) == state).map(|(_, range)| range.clone());
-            assembly.add_bases(state as u16, ranges, captured.rows.bases)?;
-            assembly.add_deltas(state as u16, captured.rows.deltas)?;
+            let kind = captured.descriptor.kind;
+            assembly.add_bases(state as u16, kind, ranges, captured.rows.bases)?;
+            assembly.add_deltas(state as u16, kind, captured.rows.deltas)?;
             descriptors.push(captured.descriptor);
         }
         let parent = self.lineage.manifest().map(AsRef::as_ref);
@@ -131,6 +141,7 @@ impl Capture {
             sizes,
             objects: Vec::new(),
             bases: Vec::new(),
+            plans: core::mem::take(&mut assembly.plans),
             pages: Vec::new(),
             deltas: Vec::new(),
             credit: 0,
@@ -158,52 +169,103 @@ impl Capture {
     }
 }
 
+/// Rows of one section to be: those of a range of key groups.
+struct SectionRows {
+    low: u16,
+    high: u16,
+    blocks: Vec<(u16, RowBlock)>,
+    /// Their bytes as rows.
+    raw: u64,
+}
+
+impl SectionRows {
+    fn new(low: u16) -> Self {
+        SectionRows { low, high: low, blocks: Vec::new(), raw: 0 }
+    }
+
+    fn push(&mut self, GroupRows { group, mut rows }: GroupRows) {
+        rows.sort();
+        self.raw += rows.raw_bytes(group);
+        self.blocks.push((group, rows));
+    }
+
+    fn rows(&self) -> u64 {
+        self.blocks.iter().map(|(_, rows)| rows.len() as u64).sum()
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(self.raw as usize);
+        self.blocks.iter().for_each(|(group, rows)| rows.append_to(*group, &mut out));
+        out
+    }
+}
+
 impl Assembly {
     /// Writes the rebased ranges, cut into sections of about [`BASE_SECTION_BYTES`].
     fn add_bases(
         &mut self,
         state: u16,
+        kind: StateKind,
         ranges: impl Iterator<Item = Range<u16>>,
         groups: Vec<GroupRows>,
     ) -> Result<()> {
         let mut groups = groups.into_iter().peekable();
+        let mut sections = Vec::new();
+        let mut raw = 0;
         for range in ranges {
-            let mut low = range.start;
-            let mut raw = Vec::new();
+            let mut section = SectionRows::new(range.start);
             for group in range.clone() {
                 if let Some(rows) = groups.next_if(|rows| rows.group == group) {
-                    self.sizes.base_rows += rows.rows.len() as u64;
-                    rows.rows.append_to(group, &mut raw);
+                    section.push(rows);
                 }
-                let last = group + 1 == range.end;
+                section.high = group + 1;
                 // A range without rows is one base without a section, however wide.
-                if last || raw.len() as u64 >= BASE_SECTION_BYTES {
-                    self.sizes.base_raw += raw.len() as u64;
-                    let section = if raw.is_empty() { None } else { Some(self.pack(&raw)?) };
-                    self.bases.push(Base { state, low, high: group + 1, checkpoint: self.checkpoint, section });
-                    raw.clear();
-                    low = group + 1;
+                if section.high == range.end || section.raw >= BASE_SECTION_BYTES {
+                    raw += section.raw;
+                    sections.push(core::mem::replace(&mut section, SectionRows::new(group + 1)));
                 }
             }
+            if raw >= PLAN_ROWS_BYTES {
+                self.add_base_sections(state, kind, core::mem::take(&mut sections))?;
+                raw = 0;
+            }
+        }
+        self.add_base_sections(state, kind, sections)
+    }
+
+    /// Writes bases that share a plan.
+    fn add_base_sections(&mut self, state: u16, kind: StateKind, sections: Vec<SectionRows>) -> Result<()> {
+        let with_rows: Vec<&SectionRows> = sections.iter().filter(|section| !section.blocks.is_empty()).collect();
+        let mut packed = self.pack(kind, &with_rows)?.into_iter();
+        for section in &sections {
+            self.sizes.base_rows += section.rows();
+            self.sizes.base_raw += section.raw;
+            let (reference, plan) = match section.blocks.is_empty() {
+                true => (None, None),
+                false => packed.next().map_or((None, None), |(reference, plan)| (Some(reference), plan)),
+            };
+            let (low, high) = (section.low, section.high);
+            self.bases.push(Base { state, low, high, checkpoint: self.checkpoint, section: reference, plan });
         }
         Ok(())
     }
 
-    fn add_deltas(&mut self, state: u16, groups: Vec<GroupRows>) -> Result<()> {
-        let mut raw = Vec::new();
-        let mut low = None;
+    fn add_deltas(&mut self, state: u16, kind: StateKind, groups: Vec<GroupRows>) -> Result<()> {
         let mut groups = groups.into_iter().peekable();
-        while let Some(rows) = groups.next() {
-            self.sizes.delta_rows += rows.rows.len() as u64;
-            let first = *low.get_or_insert(rows.group);
-            let high = rows.group + 1;
-            rows.rows.append_to(rows.group, &mut raw);
-            if groups.peek().is_none() || raw.len() as u64 >= DELTA_SECTION_BYTES {
-                self.sizes.delta_raw += raw.len() as u64;
-                let section = self.pack(&raw)?;
-                self.deltas.push(Delta { state, low: first, high, checkpoint: self.checkpoint, section, page: None });
-                raw.clear();
-                low = None;
+        while let Some(first) = groups.next() {
+            let mut section = SectionRows::new(first.group);
+            section.push(first);
+            while section.raw < DELTA_SECTION_BYTES
+                && let Some(rows) = groups.next()
+            {
+                section.push(rows);
+            }
+            let high = section.blocks.last().map_or(section.low, |(group, _)| *group) + 1;
+            self.sizes.delta_rows += section.rows();
+            self.sizes.delta_raw += section.raw;
+            for (reference, _) in self.pack(kind, &[&section])? {
+                let (low, checkpoint) = (section.low, self.checkpoint);
+                self.deltas.push(Delta { state, low, high, checkpoint, section: reference, page: None });
             }
         }
         Ok(())
@@ -224,15 +286,70 @@ impl Assembly {
         manifest.pages.push(Page { section });
     }
 
-    fn pack(&mut self, raw: &[u8]) -> Result<SectionRef> {
-        if raw.len() as u64 > SECTION_RAW_BYTES_MAX {
-            return Err(Error::OverLimit {
-                what: "bytes of a section",
-                found: raw.len() as u64,
-                limit: SECTION_RAW_BYTES_MAX,
-            });
+    /// Writes sections, as columns if that is shorter; with each the plan it shares with the others.
+    fn pack(&mut self, kind: StateKind, sections: &[&SectionRows]) -> Result<Vec<(SectionRef, Option<u32>)>> {
+        for section in sections {
+            if section.raw > SECTION_RAW_BYTES_MAX {
+                let (found, limit) = (section.raw, SECTION_RAW_BYTES_MAX);
+                return Err(Error::OverLimit { what: "bytes of a section", found, limit });
+            }
         }
-        Ok(append_section(&mut self.object, raw, self.compression))
+        let blocks: Vec<&[(u16, RowBlock)]> = sections.iter().map(|section| section.blocks.as_slice()).collect();
+        let columns = if blocks.is_empty() { None } else { columns::encode(kind, &blocks) };
+        let Some(columns) = columns else { return Ok(self.pack_rows(sections)) };
+        if let [section] = sections {
+            return Ok(alloc::vec![(self.pack_one(section, &columns), None)]);
+        }
+        let start = self.object.len();
+        let plan_bytes = columns.plan.len() as u64;
+        let plan = append_columns(&mut self.object, &columns.plan, plan_bytes, self.compression);
+        let Some(plan) = plan else { return Ok(self.pack_rows(sections)) };
+        let number = self.plans.len() as u32;
+        let mut packed = Vec::with_capacity(sections.len());
+        let mut out = Vec::new();
+        for (at, section) in sections.iter().enumerate() {
+            out.clear();
+            columns.append_section(at, &mut out);
+            match append_columns(&mut self.object, &out, section.raw, self.compression) {
+                Some(reference) => packed.push((reference, Some(number))),
+                None => packed.push((append_section(&mut self.object, &section.to_bytes(), self.compression), None)),
+            }
+        }
+        if packed.iter().all(|(_, plan)| plan.is_none()) {
+            // Nobody has the plan.
+            self.object.truncate(start);
+            return Ok(self.pack_rows(sections));
+        }
+        self.plans.push(plan);
+        Ok(packed)
+    }
+
+    /// Writes one section with its plan in front.
+    fn pack_one(&mut self, section: &SectionRows, columns: &EncodedColumns) -> SectionRef {
+        let mut out = columns.plan.clone();
+        columns.append_section(0, &mut out);
+        let start = self.object.len();
+        let packed = append_columns(&mut self.object, &out, section.raw, self.compression);
+        if let Some(packed) = packed.as_ref().filter(|_| section.raw > SMALL_SECTION_BYTES) {
+            return packed.clone();
+        }
+        // So small that the plan may outweigh what it saves; or so regular that it is hard to believe.
+        let mut rows = Vec::new();
+        let by_rows = append_section(&mut rows, &section.to_bytes(), self.compression);
+        match packed {
+            Some(packed) if packed.stored <= by_rows.stored => packed,
+            _ => {
+                self.object.truncate(start);
+                self.object.extend_from_slice(&rows);
+                SectionRef { offset: start as u64, ..by_rows }
+            }
+        }
+    }
+
+    fn pack_rows(&mut self, sections: &[&SectionRows]) -> Vec<(SectionRef, Option<u32>)> {
+        let rows =
+            |section: &&SectionRows| (append_section(&mut self.object, &section.to_bytes(), self.compression), None);
+        sections.iter().map(rows).collect()
     }
 }
 
@@ -250,8 +367,19 @@ fn merge_sections(manifest: &mut Manifest, parent: Option<&Manifest>, mut bases:
     let renewed =
         |old: &Base| bases.iter().any(|new| new.state == old.state && new.low < old.high && old.low < new.high);
     let mut kept: Vec<Base> = parent.bases.iter().filter(|old| !renewed(old)).cloned().collect();
-    for section in kept.iter_mut().filter_map(|base| base.section.as_mut()) {
-        section.object = objects.take(section.object);
+    let mut plans: Vec<Option<u32>> = alloc::vec![None; parent.plans.len()];
+    for base in &mut kept {
+        if let Some(section) = &mut base.section {
+            section.object = objects.take(section.object);
+        }
+        base.plan = base.plan.map(|plan| {
+            *plans[plan as usize].get_or_insert_with(|| {
+                let mut section = parent.plans[plan as usize].clone();
+                section.object = objects.take(section.object);
+                manifest.plans.push(section);
+                manifest.plans.len() as u32 - 1
+            })
+        });
     }
     bases.append(&mut kept);
     bases.sort_unstable_by_key(|base| (base.state, base.low));

@@ -13,11 +13,12 @@ use serde_json::Value as Json;
 use super::open::{ReadHead, ReadManifest};
 use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
 use crate::error::{Error, Result};
-use crate::format::Malformed;
+use crate::format::columns::{self, ColumnRow, Plan};
 use crate::format::head::Head;
 use crate::format::manifest::{Base, Delta, Manifest, ObjectId, StateDescriptor};
-use crate::format::rows::{Form, read_rows};
+use crate::format::rows::{Form, Row, read_rows};
 use crate::format::section::{SectionRef, read_section};
+use crate::format::{Cursor, Malformed};
 use crate::state::{RestoreOptions, StateHolder, StateMap};
 
 /// Which checkpoint.
@@ -109,6 +110,8 @@ struct Sections {
     /// Place in the holder of each state of the manifest; `None` drops it.
     places: Vec<Option<usize>>,
     maps: Vec<StateMap>,
+    /// Plans that were read, by their places in the manifest.
+    plans: Vec<Option<Plan>>,
     /// Number of the next section: bases, then deltas.
     next: usize,
 }
@@ -121,6 +124,8 @@ struct Wanted<'a> {
     /// Checkpoint of a delta; `None` is a base.
     delta: Option<u64>,
     section: &'a SectionRef,
+    /// Place of its plan in the manifest, if it shares one.
+    plan: Option<u32>,
 }
 
 impl<'h> Restore<'h> {
@@ -184,31 +189,17 @@ impl Sections {
         let declared = holder.states();
         let places = places_of(declared, &manifest, options)?;
         let maps = declared.iter().map(|state| StateMap::new(state.kind, manifest.key_groups)).collect();
-        Ok(Sections { manifest, places, maps, next: 0 })
-    }
-
-    /// The next section that is wanted.
-    fn section(&self) -> Option<Wanted<'_>> {
-        let bases = &self.manifest.bases;
-        Some(match bases.get(self.next) {
-            Some(base) => {
-                let section = base.section.as_ref()?;
-                Wanted { state: base.state, groups: base.low..base.high, delta: None, section }
-            }
-            None => {
-                let Delta { state, low, high, checkpoint, section, .. } =
-                    self.manifest.deltas.get(self.next - bases.len())?;
-                Wanted { state: *state, groups: *low..*high, delta: Some(*checkpoint), section }
-            }
-        })
+        let plans = manifest.plans.iter().map(|_| None).collect();
+        Ok(Sections { manifest, places, maps, plans, next: 0 })
     }
 
     fn poll_request(&mut self) -> Option<Request> {
         let count = self.manifest.bases.len() + self.manifest.deltas.len();
         while self.next < count {
-            if let Some(Wanted { state, section, .. }) = self.section()
+            if let Some(Wanted { state, section, plan, .. }) = wanted(&self.manifest, self.next)
                 && self.places[usize::from(state)].is_some()
             {
+                let section = unread_plan(&self.manifest, &self.plans, plan).unwrap_or(section);
                 let object = self.manifest.objects[section.object as usize].name();
                 let range = ByteRange::At { offset: section.offset, len: section.stored };
                 return Some(Request::Read { object, range });
@@ -219,9 +210,9 @@ impl Sections {
     }
 
     fn handle_response(&mut self, response: Response) -> Result<()> {
-        let Some(Wanted { state, groups, delta, section }) = self.section() else {
-            return Err(unexpected("restore", ""));
-        };
+        let Some(wanted) = wanted(&self.manifest, self.next) else { return Err(unexpected("restore", "")) };
+        let unread_plan = unread_plan(&self.manifest, &self.plans, wanted.plan);
+        let section = unread_plan.unwrap_or(wanted.section);
         let object = self.manifest.objects[section.object as usize].name();
         let stored = match response {
             Response::Bytes(Some(bytes)) => bytes,
@@ -229,21 +220,29 @@ impl Sections {
             Response::Failed(error) => return Err(error),
             _ => return Err(unexpected("read", &object)),
         };
-        let name = &self.manifest.states[usize::from(state)].name;
+        let name = &self.manifest.states[usize::from(wanted.state)].name;
         let damaged = |malformed: Malformed| Error::damaged(&object, format!("section of state `{name}`"), malformed.0);
-        let raw = read_section(section, &stored).map_err(damaged)?;
-        let bases = bases_of(&self.manifest.bases, state);
-        let Some(map) = self.places[usize::from(state)].and_then(|place| self.maps.get_mut(place)) else {
+        let unpacked = read_section(section, &stored).map_err(damaged)?;
+        if unread_plan.is_some() {
+            let plan = read_plan(section, &unpacked).map_err(damaged)?;
+            if let Some(place) = wanted.plan {
+                self.plans[place as usize] = Some(plan);
+            }
+            return Ok(());
+        }
+        let bases = bases_of(&self.manifest.bases, wanted.state);
+        let plan = wanted.plan.and_then(|plan| self.plans[plan as usize].as_ref());
+        let kind = self.manifest.states[usize::from(wanted.state)].kind;
+        let filter = RowFilter { groups: wanted.groups, delta: wanted.delta, bases };
+        let Some(map) = self.places[usize::from(wanted.state)].and_then(|place| self.maps.get_mut(place)) else {
             return Err(unexpected("restore", &object));
         };
         let map = map.any_mut();
-        read_rows(&raw, |row| match delta {
-            _ if !groups.contains(&row.group) => Err(Malformed::new("a row of a key group the section does not cover")),
-            None if row.form == Form::Whole => map.restore_row(row),
-            None => Err(Malformed::new("a base with a row that is not whole")),
-            // A newer base has this change already.
-            Some(checkpoint) if base_of(bases, row.group).is_some_and(|base| base.checkpoint >= checkpoint) => Ok(()),
-            Some(_) => map.restore_row(row),
+        read_any(section, plan, &unpacked, |row| match (filter.is_wanted(row.group(), row.form())?, row) {
+            (true, AnyRow::Row(row)) => map.restore_row(row),
+            (true, AnyRow::Columns(row)) => map.restore_columns(row),
+            (false, AnyRow::Columns(mut row)) if row.form != Form::Removed => row.skip(kind),
+            (false, _) => Ok(()),
         })
         .map_err(damaged)?;
         self.next += 1;
@@ -271,6 +270,103 @@ impl Sections {
         holder.install(maps, Arc::new(lineage));
         Ok(RestoredCheckpoint { manifest: restored })
     }
+}
+
+/// The section of a number: bases, then deltas. `None` is a base without rows.
+fn wanted(manifest: &Manifest, number: usize) -> Option<Wanted<'_>> {
+    let bases = &manifest.bases;
+    Some(match bases.get(number) {
+        Some(base) => {
+            let section = base.section.as_ref()?;
+            Wanted { state: base.state, groups: base.low..base.high, delta: None, section, plan: base.plan }
+        }
+        None => {
+            let Delta { state, low, high, checkpoint, section, .. } = manifest.deltas.get(number - bases.len())?;
+            Wanted { state: *state, groups: *low..*high, delta: Some(*checkpoint), section, plan: None }
+        }
+    })
+}
+
+/// The section of a plan that was not read yet.
+fn unread_plan<'m>(manifest: &'m Manifest, plans: &[Option<Plan>], plan: Option<u32>) -> Option<&'m SectionRef> {
+    let plan = plan? as usize;
+    if plans[plan].is_none() { manifest.plans.get(plan) } else { None }
+}
+
+/// Which rows of a section count.
+struct RowFilter<'a> {
+    groups: Range<u16>,
+    delta: Option<u64>,
+    bases: &'a [Base],
+}
+
+impl RowFilter<'_> {
+    fn is_wanted(&self, group: u16, form: Form) -> Result<bool, Malformed> {
+        match self.delta {
+            _ if !self.groups.contains(&group) => {
+                Err(Malformed::new("a row of a key group the section does not cover"))
+            }
+            None if form == Form::Whole => Ok(true),
+            None => Err(Malformed::new("a base with a row that is not whole")),
+            // A newer base has this change already.
+            Some(checkpoint) => Ok(base_of(self.bases, group).is_none_or(|base| base.checkpoint < checkpoint)),
+        }
+    }
+}
+
+/// A row of a section of either form.
+pub(super) enum AnyRow<'r, 's> {
+    Row(Row<'r>),
+    Columns(ColumnRow<'r, 's>),
+}
+
+impl AnyRow<'_, '_> {
+    fn group(&self) -> u16 {
+        match self {
+            AnyRow::Row(row) => row.group,
+            AnyRow::Columns(row) => row.group,
+        }
+    }
+
+    fn form(&self) -> Form {
+        match self {
+            AnyRow::Row(row) => row.form,
+            AnyRow::Columns(row) => row.form,
+        }
+    }
+}
+
+/// Reads a plan that stands for itself.
+pub(super) fn read_plan(section: &SectionRef, unpacked: &[u8]) -> Result<Plan, Malformed> {
+    if !section.codec.is_columns() {
+        return Err(Malformed::new("a plan that is none"));
+    }
+    let mut cursor = Cursor::new(unpacked);
+    let plan = Plan::read(&mut cursor)?;
+    cursor.finish()?;
+    Ok(plan)
+}
+
+/// Reads the rows of an unpacked section, of either form.
+pub(super) fn read_any(
+    section: &SectionRef,
+    plan: Option<&Plan>,
+    unpacked: &[u8],
+    mut each: impl FnMut(AnyRow<'_, '_>) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
+    if !section.codec.is_columns() {
+        return read_rows(unpacked, |row| each(AnyRow::Row(row)));
+    }
+    let mut cursor = Cursor::new(unpacked);
+    let own;
+    let plan = match plan {
+        Some(plan) => plan,
+        None => {
+            own = Plan::read(&mut cursor)?;
+            &own
+        }
+    };
+    columns::read_section(plan, cursor.rest(), section.raw, |row| each(AnyRow::Columns(row)))
 }
 
 impl RestoreOptions<'_> {

@@ -8,11 +8,14 @@ use alloc::vec::Vec;
 
 use super::open::{ReadHead, ReadManifest, ensure_new};
 use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
+use super::restore::{AnyRow, read_any, read_plan};
 use crate::error::{Error, Result};
+use crate::format::Malformed;
+use crate::format::columns::Plan;
 use crate::format::head::Head;
-use crate::format::manifest::{Manifest, ObjectId};
-use crate::format::rows::read_rows;
-use crate::format::section::read_section;
+use crate::format::manifest::{Manifest, ObjectId, StateKind};
+use crate::format::rows::Form;
+use crate::format::section::{SectionRef, read_section};
 
 /// Something wrong with a checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,9 +53,29 @@ pub struct Verify {
     /// Whether the storage has no head.
     headless: bool,
     manifests: Vec<Manifest>,
-    /// Object, offset, length, and a section reference with its state's name, each once.
-    queue: Vec<(ObjectId, crate::format::section::SectionRef, String)>,
+    /// Each section once.
+    queue: Vec<Queued>,
+    /// The plan that was read last, with its place.
+    plan: Option<((ObjectId, u64), Plan)>,
     report: VerifyReport,
+}
+
+/// A section to be checked.
+#[derive(Debug, Clone)]
+struct Queued {
+    object: ObjectId,
+    section: SectionRef,
+    /// What it is, for people.
+    part: String,
+    what: Content,
+}
+
+#[derive(Debug, Clone)]
+enum Content {
+    /// A plan that the sections behind it share.
+    Plan,
+    /// Rows of a kind of state, with the place of their plan.
+    Rows(StateKind, Option<(ObjectId, u64)>),
 }
 
 #[derive(Debug)]
@@ -76,6 +99,7 @@ impl Verify {
             headless: false,
             manifests: Vec::new(),
             queue: Vec::new(),
+            plan: None,
             report: VerifyReport::default(),
         }
     }
@@ -100,13 +124,35 @@ impl Verify {
     fn queue_sections(&mut self) {
         let mut seen = BTreeSet::new();
         for manifest in &self.manifests {
-            let bases = manifest.bases.iter().filter_map(|base| Some((base.state, base.section.as_ref()?)));
-            let deltas = manifest.deltas.iter().map(|delta| (delta.state, &delta.section));
-            for (state, section) in bases.chain(deltas) {
-                let object = manifest.objects[section.object as usize];
-                if seen.insert((object, section.offset, section.hash)) {
-                    self.queue.push((object, section.clone(), manifest.states[usize::from(state)].name.clone()));
+            let object = |section: &SectionRef| manifest.objects[section.object as usize];
+            let bases = manifest.bases.iter().filter_map(|base| Some((base.state, base.section.as_ref()?, base.plan)));
+            let deltas = manifest.deltas.iter().map(|delta| (delta.state, &delta.section, None));
+            for (state, section, plan) in bases.chain(deltas) {
+                let descriptor = &manifest.states[usize::from(state)];
+                let plan = plan.map(|plan| &manifest.plans[plan as usize]);
+                let place = |section: &SectionRef| (object(section), section.offset);
+                if !seen.insert((object(section), section.offset, section.hash)) {
+                    continue;
                 }
+                // The plan is read again for each object in between: those that share one lie together.
+                let plan_is_last = self.queue.iter().rev().find_map(|queued| match &queued.what {
+                    Content::Plan => Some((queued.object, queued.section.offset)),
+                    Content::Rows(..) => None,
+                }) == plan.map(place);
+                if let Some(plan) = plan.filter(|_| !plan_is_last) {
+                    self.queue.push(Queued {
+                        object: object(plan),
+                        section: plan.clone(),
+                        part: format!("plan of state `{}`", descriptor.name),
+                        what: Content::Plan,
+                    });
+                }
+                self.queue.push(Queued {
+                    object: object(section),
+                    section: section.clone(),
+                    part: format!("section of state `{}`", descriptor.name),
+                    what: Content::Rows(descriptor.kind, plan.map(place)),
+                });
             }
         }
     }
@@ -114,7 +160,7 @@ impl Verify {
     /// Checkpoints that need a place in an object.
     fn affected(&self, object: ObjectId, offset: u64) -> Vec<u64> {
         let needs = |manifest: &&Manifest| {
-            let mut sections = manifest.sections().into_iter();
+            let mut sections = manifest.sections().into_iter().chain(&manifest.plans);
             sections.any(|section| manifest.objects[section.object as usize] == object && section.offset == offset)
         };
         self.manifests.iter().filter(needs).map(|manifest| manifest.object.id).collect()
@@ -128,6 +174,34 @@ impl Verify {
             finding.checkpoints.retain(|id| entries.iter().any(|entry| entry.object.id == *id));
         }
         self.report.findings.retain(|finding| !finding.checkpoints.is_empty());
+    }
+
+    /// Reads all that is in a section.
+    fn check(
+        &mut self,
+        object: ObjectId,
+        section: &SectionRef,
+        what: &Content,
+        unpacked: &[u8],
+    ) -> core::result::Result<(), Malformed> {
+        match what {
+            Content::Plan => {
+                self.plan = None;
+                self.plan = Some(((object, section.offset), read_plan(section, unpacked)?));
+                Ok(())
+            }
+            Content::Rows(kind, place) => {
+                let plan = self.plan.as_ref().filter(|(read, _)| Some(*read) == *place).map(|(_, plan)| plan);
+                if place.is_some() && plan.is_none() {
+                    // What is wrong with the plan was found; this says nothing without it.
+                    return Ok(());
+                }
+                read_any(section, plan, unpacked, |row| match row {
+                    AnyRow::Columns(mut row) if row.form != Form::Removed => row.skip(*kind),
+                    _ => Ok(()),
+                })
+            }
+        }
     }
 
     fn finish(&mut self) -> VerifyReport {
@@ -167,7 +241,7 @@ impl Procedure for Verify {
                     Err(error) => self.broken_manifest(error),
                 },
                 VerifyState::Sections(at) => {
-                    let Some((object, section, _)) = self.queue.get(*at) else {
+                    let Some(Queued { object, section, .. }) = self.queue.get(*at) else {
                         if self.report.findings.is_empty() {
                             return Ok(Step::Done(self.finish()));
                         }
@@ -209,13 +283,11 @@ impl Procedure for Verify {
             }
             VerifyState::Sections(at) => {
                 let at = *at;
-                let (object, section, name) = self.queue[at].clone();
+                let Queued { object, section, part, what } = self.queue[at].clone();
                 let checked = match response {
                     Response::Bytes(Some(bytes)) => read_section(&section, &bytes)
-                        .and_then(|raw| read_rows(&raw, |_| Ok(())))
-                        .map_err(|malformed| {
-                            Error::damaged(&object.name(), format!("section of state `{name}`"), malformed.0)
-                        }),
+                        .and_then(|unpacked| self.check(object, &section, &what, &unpacked))
+                        .map_err(|malformed| Error::damaged(&object.name(), part, malformed.0)),
                     Response::Bytes(None) => Err(Error::ObjectMissing { object: object.name() }),
                     Response::Failed(error) => Err(error),
                     _ => return Err(unexpected("read", &object.name())),

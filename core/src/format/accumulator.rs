@@ -1,122 +1,304 @@
-//! Accumulators in rows of windows and aggregations.
+//! Accumulators in payloads of windows and aggregations: how many, then each: its variant, its fields.
 //!
-//! A list of accumulators is a postcard sequence of the enum below: variant number, then fields.
-//! The growing ones say from which position their values follow; a whole one says 0.
+//! The growing ones (`distinct`, `median`) say from which position their values follow; a whole one
+//! says 0.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
-
-use super::Malformed;
-use super::value::serialize_canonical;
+use super::columns::tables;
+use super::payload::{At, Sink, Source, cell_of};
+use super::{Cursor, Malformed};
 use crate::state::{Accumulator, DistinctValues, MedianValues};
 use crate::value::Value;
 
-/// An accumulator as it is written. The order of the variants is the format.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum AccumulatorRow {
-    Count(u64),
-    Sum(u64, i64, u64, #[serde(serialize_with = "serialize_canonical")] f64),
-    Min(Option<Value>),
-    Max(Option<Value>),
-    Avg(u64, i128, #[serde(serialize_with = "serialize_canonical")] f64),
-    Stddev(
-        u64,
-        #[serde(serialize_with = "serialize_canonical")] f64,
-        #[serde(serialize_with = "serialize_canonical")] f64,
-    ),
-    First(Option<(i64, Value)>),
-    Last(Option<(i64, Value)>),
-    Distinct(u64, Vec<Value>),
-    Median(u64, Vec<f64>),
+/// Most accumulators of one list that columns tell apart.
+const PLACES_MAX: u64 = 4096;
+
+/// Numbers of the variants; part of the format.
+const COUNT: u64 = 0;
+const SUM: u64 = 1;
+const MIN: u64 = 2;
+const MAX: u64 = 3;
+const AVG: u64 = 4;
+const STDDEV: u64 = 5;
+const FIRST: u64 = 6;
+const LAST: u64 = 7;
+const DISTINCT: u64 = 8;
+const MEDIAN: u64 = 9;
+
+/// Where lists of accumulators are: the column of their lengths. Each place in the list has a table
+/// of its own, and one for the values that it holds.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AccumulatorTables(pub(crate) At);
+
+/// The columns of one place in a list.
+#[derive(Debug, Clone, Copy)]
+struct Place(u16);
+
+impl AccumulatorTables {
+    /// Beyond [`PLACES_MAX`] it says nothing, which rows do not mind.
+    fn place(place: u64) -> Place {
+        Place(tables::ACCUMULATORS.wrapping_add((place as u16).wrapping_mul(2)))
+    }
+
+    pub(crate) fn write(self, sink: &mut impl Sink, accumulators: &[Accumulator], whole: bool) {
+        sink.uint(self.0, accumulators.len() as u64);
+        for (accumulator, place) in accumulators.iter().zip(0..) {
+            Self::place(place).write(sink, accumulator, whole);
+        }
+    }
+
+    /// Copies a list from one form to the other.
+    pub(crate) fn copy<S: Source, K: Sink>(self, source: &mut S, sink: &mut K) -> Result<(), Malformed> {
+        let count = source.uint(self.0)?;
+        sink.uint(self.0, count);
+        if count > PLACES_MAX {
+            return Err(Malformed::new("more accumulators than columns can be told apart"));
+        }
+        for place in 0..count {
+            Self::place(place).copy(source, sink)?;
+        }
+        Ok(())
+    }
 }
 
-impl AccumulatorRow {
-    /// The whole accumulator, or of the growing ones what is new since the last capture.
-    pub(crate) fn from_accumulator(accumulator: &Accumulator, whole: bool) -> Self {
+impl Place {
+    fn variant(self) -> At {
+        At { table: self.0, column: 0 }
+    }
+
+    fn field(self, number: u16) -> At {
+        At { table: self.0, column: number }
+    }
+
+    /// What is above 64 bits of a sum.
+    fn high(self) -> At {
+        At { table: self.0, column: 5 }
+    }
+
+    fn values(self) -> At {
+        At { table: self.0 + 1, column: 0 }
+    }
+
+    fn write(self, sink: &mut impl Sink, accumulator: &Accumulator, whole: bool) {
+        let field = |number| self.field(number);
         match accumulator {
-            Accumulator::Count(count) => AccumulatorRow::Count(*count),
-            Accumulator::Sum { ints, int_sum, floats, float_sum } => {
-                AccumulatorRow::Sum(*ints, *int_sum, *floats, *float_sum)
+            Accumulator::Count(count) => {
+                sink.uint(self.variant(), COUNT);
+                sink.uint(field(1), *count);
             }
-            Accumulator::Min(held) => AccumulatorRow::Min(held.clone()),
-            Accumulator::Max(held) => AccumulatorRow::Max(held.clone()),
-            Accumulator::Avg { count, int_sum, float_sum } => AccumulatorRow::Avg(*count, *int_sum, *float_sum),
-            Accumulator::Stddev { count, mean, m2 } => AccumulatorRow::Stddev(*count, *mean, *m2),
-            Accumulator::First(held) => AccumulatorRow::First(held.clone()),
-            Accumulator::Last(held) => AccumulatorRow::Last(held.clone()),
+            Accumulator::Sum { ints, int_sum, floats, float_sum } => {
+                sink.uint(self.variant(), SUM);
+                sink.uint(field(1), *ints);
+                sink.int(field(2), *int_sum, 0);
+                sink.uint(field(3), *floats);
+                sink.float(field(4), *float_sum);
+            }
+            Accumulator::Min(held) => self.write_option(sink, MIN, held.as_ref()),
+            Accumulator::Max(held) => self.write_option(sink, MAX, held.as_ref()),
+            Accumulator::Avg { count, int_sum, float_sum } => {
+                sink.uint(self.variant(), AVG);
+                sink.uint(field(1), *count);
+                sink.int128(field(2), self.high(), *int_sum);
+                sink.float(field(3), *float_sum);
+            }
+            Accumulator::Stddev { count, mean, m2 } => {
+                sink.uint(self.variant(), STDDEV);
+                sink.uint(field(1), *count);
+                sink.float(field(2), *mean);
+                sink.float(field(3), *m2);
+            }
+            Accumulator::First(held) => self.write_timed(sink, FIRST, held.as_ref()),
+            Accumulator::Last(held) => self.write_timed(sink, LAST, held.as_ref()),
             Accumulator::Distinct(values) => {
                 let from = if whole { 0 } else { values.captured() };
-                AccumulatorRow::Distinct(from as u64, values.values()[from..].to_vec())
+                let new = &values.values()[from..];
+                self.write_growing(sink, DISTINCT, from, new.len());
+                new.iter().for_each(|value| sink.cell(self.values(), cell_of(value)));
             }
             Accumulator::Median(values) => {
                 let from = if whole { 0 } else { values.captured() };
-                AccumulatorRow::Median(from as u64, values.values()[from..].to_vec())
+                let new = &values.values()[from..];
+                self.write_growing(sink, MEDIAN, from, new.len());
+                new.iter().for_each(|value| sink.float(self.values(), *value));
             }
         }
     }
 
-    /// Applies the row on top of what was there, or on nothing.
-    pub(crate) fn apply_to(self, held: Option<&mut Accumulator>) -> Result<Option<Accumulator>, Malformed> {
-        let gap = || Malformed::new("values of an accumulator do not follow those before");
-        let accumulator = match (self, held) {
-            (AccumulatorRow::Distinct(from, values), held) if from > 0 => {
-                let Some(Accumulator::Distinct(held)) = held else { return Err(gap()) };
-                if held.len() as u64 != from {
-                    return Err(gap());
-                }
-                values.iter().for_each(|value| held.add(value));
-                return Ok(None);
-            }
-            (AccumulatorRow::Median(from, values), held) if from > 0 => {
-                let Some(Accumulator::Median(held)) = held else { return Err(gap()) };
-                if held.values().len() as u64 != from {
-                    return Err(gap());
-                }
-                values.iter().for_each(|value| held.add(*value));
-                return Ok(None);
-            }
-            (AccumulatorRow::Count(count), _) => Accumulator::Count(count),
-            (AccumulatorRow::Sum(ints, int_sum, floats, float_sum), _) => {
-                Accumulator::Sum { ints, int_sum, floats, float_sum }
-            }
-            (AccumulatorRow::Min(held), _) => Accumulator::Min(held),
-            (AccumulatorRow::Max(held), _) => Accumulator::Max(held),
-            (AccumulatorRow::Avg(count, int_sum, float_sum), _) => Accumulator::Avg { count, int_sum, float_sum },
-            (AccumulatorRow::Stddev(count, mean, m2), _) => Accumulator::Stddev { count, mean, m2 },
-            (AccumulatorRow::First(held), _) => Accumulator::First(held),
-            (AccumulatorRow::Last(held), _) => Accumulator::Last(held),
-            (AccumulatorRow::Distinct(_, values), _) => {
-                let mut distinct = Box::<DistinctValues>::default();
-                values.iter().for_each(|value| distinct.add(value));
-                Accumulator::Distinct(distinct)
-            }
-            (AccumulatorRow::Median(_, values), _) => {
-                let mut median = MedianValues::default();
-                values.iter().for_each(|value| median.add(*value));
-                Accumulator::Median(median)
-            }
+    fn write_option(self, sink: &mut impl Sink, variant: u64, held: Option<&Value>) {
+        sink.uint(self.variant(), variant);
+        sink.uint(self.field(1), u64::from(held.is_some()));
+        if let Some(value) = held {
+            sink.cell(self.field(2), cell_of(value));
+        }
+    }
+
+    fn write_timed(self, sink: &mut impl Sink, variant: u64, held: Option<&(i64, Value)>) {
+        sink.uint(self.variant(), variant);
+        sink.uint(self.field(1), u64::from(held.is_some()));
+        if let Some((time, value)) = held {
+            sink.int(self.field(2), *time, 0);
+            sink.cell(self.field(3), cell_of(value));
+        }
+    }
+
+    fn write_growing(self, sink: &mut impl Sink, variant: u64, from: usize, new: usize) {
+        sink.uint(self.variant(), variant);
+        sink.uint(self.field(1), from as u64);
+        sink.uint(self.field(2), new as u64);
+    }
+
+    /// Reads what replaces an accumulator, or adds to the one that is there.
+    fn read<S: Source>(self, source: &mut S, held: Option<&mut Accumulator>) -> Result<Option<Accumulator>, Malformed> {
+        Ok(Some(match source.uint(self.variant())? {
+            COUNT => Accumulator::Count(source.uint(self.field(1))?),
+            SUM => Accumulator::Sum {
+                ints: source.uint(self.field(1))?,
+                int_sum: source.int(self.field(2), 0)?,
+                floats: source.uint(self.field(3))?,
+                float_sum: source.float(self.field(4))?,
+            },
+            MIN => Accumulator::Min(self.read_option(source)?),
+            MAX => Accumulator::Max(self.read_option(source)?),
+            AVG => Accumulator::Avg {
+                count: source.uint(self.field(1))?,
+                int_sum: source.int128(self.field(2), self.high())?,
+                float_sum: source.float(self.field(3))?,
+            },
+            STDDEV => Accumulator::Stddev {
+                count: source.uint(self.field(1))?,
+                mean: source.float(self.field(2))?,
+                m2: source.float(self.field(3))?,
+            },
+            FIRST => Accumulator::First(self.read_timed(source)?),
+            LAST => Accumulator::Last(self.read_timed(source)?),
+            DISTINCT => return self.read_distinct(source, held),
+            MEDIAN => return self.read_median(source, held),
+            _ => return Err(Malformed::new("unknown function of an accumulator")),
+        }))
+    }
+
+    fn read_option<S: Source>(self, source: &mut S) -> Result<Option<Value>, Malformed> {
+        if is_there(source, self.field(1))? { source.value(self.field(2)).map(Some) } else { Ok(None) }
+    }
+
+    fn read_timed<S: Source>(self, source: &mut S) -> Result<Option<(i64, Value)>, Malformed> {
+        if !is_there(source, self.field(1))? {
+            return Ok(None);
+        }
+        Ok(Some((source.int(self.field(2), 0)?, source.value(self.field(3))?)))
+    }
+
+    fn read_distinct<S: Source>(
+        self,
+        source: &mut S,
+        held: Option<&mut Accumulator>,
+    ) -> Result<Option<Accumulator>, Malformed> {
+        let (from, new) = (source.uint(self.field(1))?, source.uint(self.field(2))?);
+        let mut whole = Box::<DistinctValues>::default();
+        let values = match held {
+            _ if from == 0 => &mut whole,
+            Some(Accumulator::Distinct(held)) if held.len() as u64 == from => held,
+            _ => return Err(gap()),
         };
-        Ok(Some(accumulator))
+        for _ in 0..new {
+            values.add(&source.value(self.values())?);
+        }
+        Ok((from == 0).then_some(Accumulator::Distinct(whole)))
+    }
+
+    fn read_median<S: Source>(
+        self,
+        source: &mut S,
+        held: Option<&mut Accumulator>,
+    ) -> Result<Option<Accumulator>, Malformed> {
+        let (from, new) = (source.uint(self.field(1))?, source.uint(self.field(2))?);
+        let mut whole = MedianValues::default();
+        let values = match held {
+            _ if from == 0 => &mut whole,
+            Some(Accumulator::Median(held)) if held.values().len() as u64 == from => held,
+            _ => return Err(gap()),
+        };
+        for _ in 0..new {
+            values.add(source.float(self.values())?);
+        }
+        Ok((from == 0).then_some(Accumulator::Median(whole)))
+    }
+
+    fn copy<S: Source, K: Sink>(self, source: &mut S, sink: &mut K) -> Result<(), Malformed> {
+        let field = |number| self.field(number);
+        let variant = source.uint(self.variant())?;
+        sink.uint(self.variant(), variant);
+        // Every one of them begins with a number.
+        let first = source.uint(field(1))?;
+        sink.uint(field(1), first);
+        match variant {
+            COUNT => {}
+            SUM => {
+                sink.int(field(2), source.int(field(2), 0)?, 0);
+                sink.uint(field(3), source.uint(field(3))?);
+                sink.float(field(4), source.float(field(4))?);
+            }
+            MIN | MAX if first == 0 => {}
+            MIN | MAX => sink.cell(field(2), source.cell(field(2))?),
+            AVG => {
+                sink.int128(field(2), self.high(), source.int128(field(2), self.high())?);
+                sink.float(field(3), source.float(field(3))?);
+            }
+            STDDEV => {
+                sink.float(field(2), source.float(field(2))?);
+                sink.float(field(3), source.float(field(3))?);
+            }
+            FIRST | LAST if first == 0 => {}
+            FIRST | LAST => {
+                sink.int(field(2), source.int(field(2), 0)?, 0);
+                sink.cell(field(3), source.cell(field(3))?);
+            }
+            DISTINCT | MEDIAN => {
+                let new = source.uint(field(2))?;
+                sink.uint(field(2), new);
+                for _ in 0..new {
+                    match variant {
+                        DISTINCT => sink.cell(self.values(), source.cell(self.values())?),
+                        _ => sink.float(self.values(), source.float(self.values())?),
+                    }
+                }
+            }
+            _ => return Err(Malformed::new("unknown function of an accumulator")),
+        }
+        Ok(())
     }
 }
 
-/// Rows of a list of accumulators.
-pub(crate) fn to_rows(accumulators: &[Accumulator], whole: bool) -> Vec<AccumulatorRow> {
-    accumulators.iter().map(|accumulator| AccumulatorRow::from_accumulator(accumulator, whole)).collect()
+fn is_there<S: Source>(source: &mut S, at: At) -> Result<bool, Malformed> {
+    match source.uint(at)? {
+        0 => Ok(false),
+        1 => Ok(true),
+        _ => Err(Malformed::new("an option is neither there nor not")),
+    }
 }
 
-/// Applies rows to a list of accumulators, in place; an empty list becomes the rows.
-pub(crate) fn apply_rows(rows: Vec<AccumulatorRow>, accumulators: &mut Vec<Accumulator>) -> Result<(), Malformed> {
+fn gap() -> Malformed {
+    Malformed::new("values of an accumulator do not follow those before")
+}
+
+/// Applies a list to the accumulators that are there, in place; an empty list becomes what is read.
+pub(crate) fn apply<S: Source>(
+    at: &AccumulatorTables,
+    source: &mut S,
+    accumulators: &mut Vec<Accumulator>,
+) -> Result<(), Malformed> {
+    let count = source.uint(at.0)?;
     if accumulators.is_empty() {
-        accumulators.reserve_exact(rows.len());
-        for row in rows {
-            accumulators.push(row.apply_to(None)?.ok_or_else(|| Malformed::new("accumulator without a start"))?);
+        accumulators.reserve_exact(source.room_for(Place(tables::ACCUMULATORS).variant(), count));
+        for place in 0..count {
+            let read = AccumulatorTables::place(place).read(source, None)?;
+            accumulators.push(read.ok_or_else(gap)?);
         }
-    } else if accumulators.len() == rows.len() {
-        for (row, held) in rows.into_iter().zip(accumulators.iter_mut()) {
-            if let Some(replaced) = row.apply_to(Some(held))? {
+    } else if accumulators.len() as u64 == count {
+        for (held, place) in accumulators.iter_mut().zip(0..) {
+            if let Some(replaced) = AccumulatorTables::place(place).read(source, Some(held))? {
                 *held = replaced;
             }
         }
@@ -125,4 +307,14 @@ pub(crate) fn apply_rows(rows: Vec<AccumulatorRow>, accumulators: &mut Vec<Accum
     }
     accumulators.iter_mut().for_each(Accumulator::settle);
     Ok(())
+}
+
+/// Where the accumulators of a running group are.
+pub(crate) const GROUP: AccumulatorTables = AccumulatorTables(At { table: tables::PAYLOAD, column: 0 });
+
+/// Applies the payload of a row to the accumulators of a running group.
+pub(crate) fn apply_row(bytes: &[u8], accumulators: &mut Vec<Accumulator>) -> Result<(), Malformed> {
+    let mut cursor = Cursor::new(bytes);
+    apply(&GROUP, &mut cursor, accumulators)?;
+    cursor.finish()
 }

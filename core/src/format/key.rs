@@ -42,11 +42,17 @@ pub(crate) fn append_value(out: &mut Vec<u8>, value: &Value) {
 }
 
 /// The values of a key.
-pub(crate) fn read_values(mut key: &[u8]) -> Result<Vec<Value>, Malformed> {
+pub(crate) fn read_values(key: &[u8]) -> Result<Vec<Value>, Malformed> {
     let mut values = Vec::new();
+    for_each_value(key, |value| values.push(value))?;
+    Ok(values)
+}
+
+/// Hands over the values of a key, in order.
+pub(crate) fn for_each_value(mut key: &[u8], mut each: impl FnMut(Value)) -> Result<(), Malformed> {
     while let Some((&tag, rest)) = key.split_first() {
         key = rest;
-        values.push(match tag {
+        each(match tag {
             NULL => Value::Null,
             FALSE => Value::Bool(false),
             TRUE => Value::Bool(true),
@@ -64,7 +70,7 @@ pub(crate) fn read_values(mut key: &[u8]) -> Result<Vec<Value>, Malformed> {
             _ => return Err(Malformed::new("key: unknown kind of value")),
         });
     }
-    Ok(values)
+    Ok(())
 }
 
 /// A hash under which values that are equal are equal; not part of the format.

@@ -98,6 +98,8 @@ pub(crate) struct Base {
     pub(crate) checkpoint: u64,
     /// `None`: the groups were empty.
     pub(crate) section: Option<SectionRef>,
+    /// Plan of its columns among those of the manifest; `None`: the section begins with it, or has rows.
+    pub(crate) plan: Option<u32>,
 }
 
 /// A delta: the rows of a range of key groups that changed since the checkpoint before.
@@ -200,6 +202,8 @@ pub struct Manifest {
     pub(crate) objects: Vec<ObjectId>,
     /// Bases; for each state they cover all key groups, once.
     pub(crate) bases: Vec<Base>,
+    /// Plans that several bases share, each a section that holds nothing else.
+    pub(crate) plans: Vec<SectionRef>,
     /// Pages, oldest first.
     pub(crate) pages: Vec<Page>,
     /// Deltas on top, in the order of their checkpoints. In memory all of them, those of the pages
@@ -218,6 +222,7 @@ impl Manifest {
         named.deltas.retain(|delta| delta.page.is_none());
         let sections = named.bases.iter_mut().filter_map(|base| base.section.as_mut());
         let sections = sections.chain(named.deltas.iter_mut().map(|delta| &mut delta.section));
+        let sections = sections.chain(named.plans.iter_mut());
         let sections = sections.chain(named.pages.iter_mut().map(|page| &mut page.section));
         let mut objects = ObjectTable::new(&self.objects);
         sections.for_each(|section| section.object = objects.take(section.object));
@@ -295,7 +300,16 @@ impl Manifest {
 
     /// Reads and checks: after this every index and range of it is good.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
-        let manifest: Manifest = read_all(bytes)?;
+        read_all::<Manifest>(bytes)?.checked()
+    }
+
+    /// As [`Manifest::from_bytes`], of version 1 of the format.
+    pub(crate) fn from_bytes_v1(bytes: &[u8]) -> Result<Self, Malformed> {
+        read_all::<ManifestV1>(bytes)?.into_manifest().checked()
+    }
+
+    fn checked(self) -> Result<Self, Malformed> {
+        let manifest = self;
         let groups = manifest.key_groups;
         if groups == 0 || groups > KEY_GROUPS_MAX || manifest.states.len() > STATES_MAX {
             return Err(Malformed::new("number of key groups or states out of range"));
@@ -306,8 +320,11 @@ impl Manifest {
         if bases.chain(deltas).any(is_wrong) {
             return Err(Malformed::new("a section names a state or key group that is not there"));
         }
-        let pages = manifest.pages.iter().map(|page| &page.section);
-        for section in manifest.sections().into_iter().chain(pages) {
+        let plan_is_there = |base: &Base| base.plan.is_none_or(|plan| (plan as usize) < manifest.plans.len());
+        if !manifest.bases.iter().all(plan_is_there) {
+            return Err(Malformed::new("a base names a plan that is not there"));
+        }
+        for section in manifest.sections().into_iter().chain(manifest.side_sections()) {
             if section.object as usize >= manifest.objects.len() {
                 return Err(Malformed::new("a section names an object that is not there"));
             }
@@ -359,12 +376,16 @@ impl Manifest {
         bases.chain(self.deltas.iter().map(|delta| &delta.section)).collect()
     }
 
+    /// Sections without rows: plans, then pages.
+    pub(crate) fn side_sections(&self) -> impl Iterator<Item = &SectionRef> {
+        self.plans.iter().chain(self.pages.iter().map(|page| &page.section))
+    }
+
     /// Objects a restore of this checkpoint reads, with the checkpoint's own.
     #[must_use]
     pub fn needed_objects(&self) -> Vec<ObjectId> {
-        // A page may outlive every other section of its object.
-        let pages = self.pages.iter().map(|page| &page.section);
-        let sections = self.sections().into_iter().chain(pages);
+        // A plan or a page may outlive every other section of its object.
+        let sections = self.sections().into_iter().chain(self.side_sections());
         let mut objects: Vec<ObjectId> = sections.map(|section| self.objects[section.object as usize]).collect();
         objects.push(self.object);
         objects.sort_unstable();
@@ -382,6 +403,67 @@ impl Manifest {
     #[must_use]
     pub fn is_self_contained(&self) -> bool {
         self.needed_objects() == [self.object]
+    }
+}
+
+/// A base as version 1 has it: without a plan.
+#[derive(Debug, Deserialize)]
+struct BaseV1 {
+    state: u16,
+    low: u16,
+    high: u16,
+    checkpoint: u64,
+    section: Option<SectionRef>,
+}
+
+/// A manifest as version 1 has it: without plans.
+#[derive(Debug, Deserialize)]
+struct ManifestV1 {
+    object: ObjectId,
+    parent: Option<u64>,
+    created_ms: i64,
+    label: Option<String>,
+    holder: String,
+    key_groups: u16,
+    states: Vec<StateDescriptor>,
+    progress: Progress,
+    sizes: CheckpointSizes,
+    objects: Vec<ObjectId>,
+    bases: Vec<BaseV1>,
+    pages: Vec<Page>,
+    deltas: Vec<Delta>,
+    credit: i64,
+    reserve: i64,
+}
+
+impl ManifestV1 {
+    fn into_manifest(self) -> Manifest {
+        let base = |BaseV1 { state, low, high, checkpoint, section }| Base {
+            state,
+            low,
+            high,
+            checkpoint,
+            section,
+            plan: None,
+        };
+        Manifest {
+            object: self.object,
+            parent: self.parent,
+            created_ms: self.created_ms,
+            label: self.label,
+            holder: self.holder,
+            key_groups: self.key_groups,
+            states: self.states,
+            progress: self.progress,
+            sizes: self.sizes,
+            objects: self.objects,
+            bases: self.bases.into_iter().map(base).collect(),
+            plans: Vec::new(),
+            pages: self.pages,
+            deltas: self.deltas,
+            credit: self.credit,
+            reserve: self.reserve,
+        }
     }
 }
 
@@ -425,7 +507,8 @@ pub(crate) mod tests {
             progress: Progress::default(),
             sizes: CheckpointSizes::default(),
             objects: Vec::new(),
-            bases: alloc::vec![Base { state: 0, low: 0, high: 4, checkpoint: object.id, section: None }],
+            bases: alloc::vec![Base { state: 0, low: 0, high: 4, checkpoint: object.id, section: None, plan: None }],
+            plans: Vec::new(),
             pages: Vec::new(),
             deltas: Vec::new(),
             credit: 0,

@@ -8,11 +8,13 @@
 //!   more than the stored bytes can account for.
 
 pub(crate) mod accumulator;
+pub(crate) mod columns;
 pub(crate) mod head;
 pub(crate) mod key;
 pub(crate) mod manifest;
 pub(crate) mod object;
 pub(crate) mod pattern;
+pub(crate) mod payload;
 pub(crate) mod rows;
 pub(crate) mod section;
 pub(crate) mod value;
@@ -24,7 +26,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 /// The format this release writes. It reads this one and all before it.
-pub const FORMAT_VERSION: u16 = 1;
+pub const FORMAT_VERSION: u16 = 2;
 
 /// Bytes that do not say what they should; the caller adds object and part.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -87,6 +89,11 @@ impl<'a> Cursor<'a> {
         self.bytes.is_empty()
     }
 
+    /// All that has not been taken.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     pub(crate) fn take(&mut self, count: u64) -> Result<&'a [u8], Malformed> {
         let count = usize::try_from(count).ok().filter(|count| *count <= self.bytes.len());
         let (taken, rest) = count
@@ -96,11 +103,41 @@ impl<'a> Cursor<'a> {
         Ok(taken)
     }
 
-    pub(crate) fn byte(&mut self) -> Result<u8, Malformed> {
-        Ok(self.take(1)?[0])
+    /// That all was taken.
+    pub(crate) fn finish(self) -> Result<(), Malformed> {
+        if self.is_empty() { Ok(()) } else { Err(Malformed::new("bytes left over at the end of a record")) }
     }
 
+    #[inline]
+    pub(crate) fn byte(&mut self) -> Result<u8, Malformed> {
+        match self.bytes {
+            [first, rest @ ..] => {
+                self.bytes = rest;
+                Ok(*first)
+            }
+            [] => Err(Malformed::new("ends in the middle of a record")),
+        }
+    }
+
+    #[inline]
     pub(crate) fn varint(&mut self) -> Result<u64, Malformed> {
+        // Most numbers are short.
+        if let [first, rest @ ..] = self.bytes
+            && *first < 0x80
+        {
+            self.bytes = rest;
+            return Ok(u64::from(*first));
+        }
+        if let [first, second, rest @ ..] = self.bytes
+            && *second < 0x80
+        {
+            self.bytes = rest;
+            return Ok(u64::from(first & 0x7f) | u64::from(*second) << 7);
+        }
+        self.long_varint()
+    }
+
+    fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;

@@ -7,6 +7,7 @@
 use alloc::vec::Vec;
 
 use super::{Cursor, Malformed, append_varint};
+use crate::value::varint_len;
 
 /// What a row says of its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,25 @@ pub enum Form {
     Whole = 1,
     /// The payload is what changed since the checkpoint before.
     Change = 2,
+}
+
+impl Form {
+    pub(crate) fn from_number(number: u64) -> Result<Self, Malformed> {
+        match number {
+            0 => Ok(Form::Removed),
+            1 => Ok(Form::Whole),
+            2 => Ok(Form::Change),
+            _ => Err(Malformed::new("unknown form of row")),
+        }
+    }
+}
+
+/// A captured row.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct CapturedRow<'a> {
+    pub(crate) key: &'a [u8],
+    pub(crate) form: Form,
+    pub(crate) payload: &'a [u8],
 }
 
 /// Captured rows of one key group, in the order of their capture.
@@ -76,21 +96,45 @@ impl RowBlock {
         self.arena.len() as u64 + 3 * self.rows.len() as u64
     }
 
-    /// Sorts the rows by key and appends them to a section as those of `group`.
-    pub(crate) fn append_to(mut self, group: u16, out: &mut Vec<u8>) {
+    /// Sorts the rows by key.
+    pub(crate) fn sort(&mut self) {
         let arena = &self.arena;
         let key = |row: &RowSpan| &arena[row.start as usize..(row.start + row.key_len) as usize];
         self.rows.sort_unstable_by(|a, b| key(a).cmp(key(b)));
+    }
+
+    /// The rows, in their order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = CapturedRow<'_>> {
+        self.rows.iter().map(|row| {
+            let (start, key_len) = (row.start as usize, row.key_len as usize);
+            let (key, rest) = self.arena[start..].split_at(key_len);
+            CapturedRow { key, form: row.form, payload: &rest[..row.payload_len as usize] }
+        })
+    }
+
+    /// Bytes the rows take in a section of rows, as those of `group`.
+    pub(crate) fn raw_bytes(&self, group: u16) -> u64 {
+        let row = |row: &RowSpan| {
+            let payload = if row.form == Form::Removed { 0 } else { varint_len(u64::from(row.payload_len)) };
+            (varint_len(u64::from(row.key_len)) + payload + 1) as u64
+                + u64::from(row.key_len)
+                + u64::from(row.payload_len)
+        };
+        let head = varint_len(u64::from(group)) + varint_len(self.rows.len() as u64);
+        head as u64 + self.rows.iter().map(row).sum::<u64>()
+    }
+
+    /// Appends sorted rows to a section of rows, as those of `group`.
+    pub(crate) fn append_to(&self, group: u16, out: &mut Vec<u8>) {
         append_varint(out, u64::from(group));
         append_varint(out, self.rows.len() as u64);
-        for row in &self.rows {
-            append_varint(out, u64::from(row.key_len));
-            out.extend_from_slice(key(row));
+        for row in self.iter() {
+            append_varint(out, row.key.len() as u64);
+            out.extend_from_slice(row.key);
             out.push(row.form as u8);
             if row.form != Form::Removed {
-                let payload_start = (row.start + row.key_len) as usize;
-                append_varint(out, u64::from(row.payload_len));
-                out.extend_from_slice(&arena[payload_start..payload_start + row.payload_len as usize]);
+                append_varint(out, row.payload.len() as u64);
+                out.extend_from_slice(row.payload);
             }
         }
     }
@@ -117,12 +161,7 @@ pub(crate) fn read_rows<'a>(
                 return Err(Malformed::new("keys out of order"));
             }
             key_before = Some(key);
-            let form = match cursor.byte()? {
-                0 => Form::Removed,
-                1 => Form::Whole,
-                2 => Form::Change,
-                _ => return Err(Malformed::new("unknown form of row")),
-            };
+            let form = Form::from_number(u64::from(cursor.byte()?))?;
             let payload = if form == Form::Removed {
                 &[][..]
             } else {
@@ -151,7 +190,9 @@ mod tests {
             });
         }
         let mut raw = Vec::new();
+        block.sort();
         block.append_to(5, &mut raw);
+        assert_eq!(block.raw_bytes(5), raw.len() as u64);
         let mut seen = Vec::new();
         read_rows(&raw, |row| {
             seen.push((row.group, row.key.to_vec(), row.form, row.payload.to_vec()));

@@ -1,8 +1,9 @@
 //! A section's bytes: codec, compression, and the checks around it.
 //!
-//! Codec 0: the raw bytes. Codec 1: LZ4 blocks; for each 65,280 raw bytes (the last one shorter) a
-//! varint of the compressed length and the block in the LZ4 block format. Blocks are independent
-//! and short enough that the compressor makes the same bytes on 32-bit and 64-bit machines.
+//! Codec 0: rows as they are. Codec 1: rows in LZ4 blocks; for each 65,280 bytes (the last one
+//! shorter) a varint of the compressed length and the block in the LZ4 block format. Blocks are
+//! independent and short enough that the compressor makes the same bytes on 32-bit and 64-bit machines.
+//! Codec 2: columns as they are. Codec 3: a varint of the columns' length, then LZ4 blocks of them.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -10,7 +11,7 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use super::{Cursor, Malformed, append_varint, hash64};
-use crate::limits::{LZ4_BLOCK_BYTES, LZ4_RATIO_MAX, SECTION_RAW_BYTES_MAX, STORAGE_BYTES_MAX};
+use crate::limits::{COLUMNS_RATIO_MAX, LZ4_BLOCK_BYTES, LZ4_RATIO_MAX, SECTION_RAW_BYTES_MAX, STORAGE_BYTES_MAX};
 
 /// How the bytes of sections are compressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,13 +25,22 @@ pub enum Compression {
 
 /// Encoding of a section's stored bytes; the order of the variants is the format.
 ///
-/// A number stands for all there is to know of the bytes: compression, rows, payloads. Manifests
-/// of later versions go on naming sections of older ones, so that whatever changes in rows or
-/// payloads takes a new number, as columns will.
+/// A number stands for all there is to know of the bytes: compression, rows or columns, payloads.
+/// Manifests of later versions go on naming sections of older ones, so that whatever changes in rows,
+/// columns or payloads takes a new number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Codec {
     Rows,
     RowsLz4,
+    /// From version 2 on.
+    Columns,
+    ColumnsLz4,
+}
+
+impl Codec {
+    pub(crate) fn is_columns(self) -> bool {
+        matches!(self, Codec::Columns | Codec::ColumnsLz4)
+    }
 }
 
 /// Where a section is and how to check it.
@@ -40,9 +50,10 @@ pub(crate) struct SectionRef {
     pub(crate) object: u32,
     pub(crate) offset: u64,
     pub(crate) stored: u64,
+    /// What it holds, in bytes of rows; for columns as well, so that compaction compares like with like.
     pub(crate) raw: u64,
     pub(crate) codec: Codec,
-    /// XXH3 of the raw bytes, little-endian.
+    /// XXH3 of the rows or columns once unpacked, little-endian.
     pub(crate) hash: [u8; 8],
     /// Low half of XXH3 of the stored bytes, little-endian: checked before they are unpacked.
     pub(crate) check: [u8; 4],
@@ -58,7 +69,7 @@ impl SectionRef {
     }
 }
 
-/// Packs raw bytes onto the end of `object`; the reference points there.
+/// Packs rows, or a page, onto the end of `object`; the reference points there.
 pub(crate) fn append_section(object: &mut Vec<u8>, raw: &[u8], compression: Compression) -> SectionRef {
     let offset = object.len();
     let mut codec = Codec::Rows;
@@ -73,19 +84,54 @@ pub(crate) fn append_section(object: &mut Vec<u8>, raw: &[u8], compression: Comp
     if codec == Codec::Rows {
         object.extend_from_slice(raw);
     }
+    section_ref(object, offset, raw, raw.len() as u64, codec)
+}
+
+/// Packs columns that stand for `raw` bytes of rows onto the end of `object`.
+///
+/// `None`, and nothing appended, if they are shorter than a reader would believe.
+pub(crate) fn append_columns(
+    object: &mut Vec<u8>,
+    columns: &[u8],
+    raw: u64,
+    compression: Compression,
+) -> Option<SectionRef> {
+    let offset = object.len();
+    let mut codec = Codec::Columns;
+    if compression == Compression::Lz4 {
+        append_varint(object, columns.len() as u64);
+        append_lz4(object, columns);
+        if object.len() - offset < columns.len() {
+            codec = Codec::ColumnsLz4;
+        } else {
+            object.truncate(offset);
+        }
+    }
+    if codec == Codec::Columns {
+        object.extend_from_slice(columns);
+    }
+    if raw > ((object.len() - offset) as u64).saturating_mul(COLUMNS_RATIO_MAX) {
+        object.truncate(offset);
+        return None;
+    }
+    Some(section_ref(object, offset, columns, raw, codec))
+}
+
+fn section_ref(object: &[u8], offset: usize, unpacked: &[u8], raw: u64, codec: Codec) -> SectionRef {
     let stored = &object[offset..];
     SectionRef {
         object: 0,
         offset: offset as u64,
         stored: stored.len() as u64,
-        raw: raw.len() as u64,
+        raw,
         codec,
-        hash: hash64(raw).to_le_bytes(),
+        hash: hash64(unpacked).to_le_bytes(),
         check: (hash64(stored) as u32).to_le_bytes(),
     }
 }
 
-/// Unpacks the stored bytes of a section, checking length and hash before and after.
+/// Unpacks the stored bytes of a section, checking length and hash before and after: rows or columns,
+/// as its codec says.
 pub(crate) fn read_section(section: &SectionRef, stored: &[u8]) -> Result<Vec<u8>, Malformed> {
     if stored.len() as u64 != section.stored {
         return Err(Malformed::new(alloc::format!(
@@ -97,20 +143,35 @@ pub(crate) fn read_section(section: &SectionRef, stored: &[u8]) -> Result<Vec<u8
     if (hash64(stored) as u32).to_le_bytes() != section.check {
         return Err(Malformed::new("the stored bytes do not match their hash"));
     }
-    if section.raw > section.stored.saturating_mul(LZ4_RATIO_MAX) || section.raw > SECTION_RAW_BYTES_MAX {
-        return Err(Malformed::new("raw length is out of proportion"));
+    let out_of_proportion = || Malformed::new("raw length is out of proportion");
+    let ratio_max = if section.codec.is_columns() { COLUMNS_RATIO_MAX } else { LZ4_RATIO_MAX };
+    if section.raw > section.stored.saturating_mul(ratio_max) || section.raw > SECTION_RAW_BYTES_MAX {
+        return Err(out_of_proportion());
     }
-    let raw = match section.codec {
+    let mut unpacked_len = section.raw;
+    let unpacked = match section.codec {
         Codec::Rows => stored.to_vec(),
-        Codec::RowsLz4 => read_lz4(stored, section.raw)?,
+        Codec::RowsLz4 => read_lz4(Cursor::new(stored), section.raw)?,
+        Codec::Columns => {
+            unpacked_len = section.stored;
+            stored.to_vec()
+        }
+        Codec::ColumnsLz4 => {
+            let mut cursor = Cursor::new(stored);
+            unpacked_len = cursor.varint()?;
+            if unpacked_len > section.stored.saturating_mul(LZ4_RATIO_MAX) || unpacked_len > SECTION_RAW_BYTES_MAX {
+                return Err(out_of_proportion());
+            }
+            read_lz4(cursor, unpacked_len)?
+        }
     };
-    if raw.len() as u64 != section.raw {
+    if unpacked.len() as u64 != unpacked_len {
         return Err(Malformed::new("raw length differs from the manifest"));
     }
-    if hash64(&raw).to_le_bytes() != section.hash {
+    if hash64(&unpacked).to_le_bytes() != section.hash {
         return Err(Malformed::new("the content does not match its hash"));
     }
-    Ok(raw)
+    Ok(unpacked)
 }
 
 fn append_lz4(out: &mut Vec<u8>, raw: &[u8]) {
@@ -121,12 +182,11 @@ fn append_lz4(out: &mut Vec<u8>, raw: &[u8]) {
     }
 }
 
-fn read_lz4(stored: &[u8], raw_len: u64) -> Result<Vec<u8>, Malformed> {
+fn read_lz4(mut cursor: Cursor<'_>, raw_len: u64) -> Result<Vec<u8>, Malformed> {
     let raw_len = usize::try_from(raw_len).map_err(|_| Malformed::new("larger than this machine's memory"))?;
     let mut raw = Vec::new();
     raw.try_reserve_exact(raw_len).map_err(|error| Malformed::new(error.to_string()))?;
     raw.resize(raw_len, 0);
-    let mut cursor = Cursor::new(stored);
     for block in raw.chunks_mut(LZ4_BLOCK_BYTES) {
         let packed_len = cursor.varint()?;
         let packed = cursor.take(packed_len)?;

@@ -1,76 +1,108 @@
-//! Windows in rows: a postcard record of closed starts, then a record a window.
+//! Windows in payloads: starts of closed windows, then the new and changed windows.
 //!
 //! The whole and the change have one form: a whole row closes nothing, pops nothing and carries
 //! every window with all its events and accumulators.
 
-use alloc::borrow::Cow;
-use alloc::vec::Vec;
-
-use serde::{Deserialize, Serialize};
-
-use super::accumulator::{AccumulatorRow, apply_rows, to_rows};
-use super::{Malformed, append, read_all};
+use super::accumulator::{self, AccumulatorTables};
+use super::columns::tables;
+use super::payload::{At, EventTable, Sink, Source};
+use super::{Cursor, Malformed};
 use crate::state::{Window, WindowState};
-use crate::value::BufferedEvent;
 
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct WindowsRow<'a> {
-    /// Starts of windows to drop.
-    closed: Cow<'a, [i64]>,
-    windows: Vec<WindowRow<'a>>,
+const CLOSED_COUNT: At = At { table: tables::PAYLOAD, column: 0 };
+const WINDOW_COUNT: At = At { table: tables::PAYLOAD, column: 1 };
+const CLOSED: At = At { table: tables::CLOSED, column: 0 };
+const START: At = At { table: tables::WINDOWS, column: 0 };
+const END: At = At { table: tables::WINDOWS, column: 1 };
+const POPPED: At = At { table: tables::WINDOWS, column: 2 };
+const APPENDED: At = At { table: tables::WINDOWS, column: 3 };
+const EVENTS: EventTable = EventTable(tables::EVENTS);
+/// How many accumulators a window has is one more of its columns.
+const ACCUMULATORS: AccumulatorTables = AccumulatorTables(At { table: tables::WINDOWS, column: 4 });
+
+pub(crate) fn write_whole(sink: &mut impl Sink, state: &WindowState) {
+    sink.uint(CLOSED_COUNT, 0);
+    sink.uint(WINDOW_COUNT, state.windows().len() as u64);
+    state.windows().iter().for_each(|window| write_window(sink, window, true));
 }
 
-#[derive(Debug, Serialize, Deserialize)]
-struct WindowRow<'a> {
-    start: i64,
-    end: i64,
-    /// Events to drop in front.
-    popped: u64,
-    appended: Vec<Cow<'a, BufferedEvent>>,
-    accumulators: Vec<AccumulatorRow>,
+pub(crate) fn write_change(sink: &mut impl Sink, state: &WindowState) {
+    sink.uint(CLOSED_COUNT, state.closed().len() as u64);
+    state.closed().iter().for_each(|start| sink.int(CLOSED, *start, 0));
+    let changed = || state.windows().iter().filter(|window| window.changed);
+    sink.uint(WINDOW_COUNT, changed().count() as u64);
+    changed().for_each(|window| write_window(sink, window, !window.captured));
 }
 
-pub(crate) fn append_whole(out: &mut Vec<u8>, state: &WindowState) {
-    let row = |window| window_row(window, true);
-    append(out, &WindowsRow { closed: Cow::Borrowed(&[]), windows: state.windows().iter().map(row).collect() });
-}
-
-pub(crate) fn append_change(out: &mut Vec<u8>, state: &WindowState) {
-    let changed = state.windows().iter().filter(|window| window.changed);
-    let windows = changed.map(|window| window_row(window, !window.captured)).collect();
-    append(out, &WindowsRow { closed: Cow::Borrowed(state.closed()), windows });
-}
-
-fn window_row(window: &Window, whole: bool) -> WindowRow<'_> {
-    let (popped, appended) = if whole {
-        (0, window.buffer.iter().map(Cow::Borrowed).collect())
+fn write_window(sink: &mut impl Sink, window: &Window, whole: bool) {
+    sink.int(START, window.start, 0);
+    sink.int(END, window.end, window.start);
+    // Events to drop in front, then those that came.
+    if whole {
+        sink.uint(POPPED, 0);
+        sink.uint(APPENDED, window.buffer.len() as u64);
+        window.buffer.iter().for_each(|event| EVENTS.write_buffered(sink, event, window.start));
     } else {
-        (window.buffer.popped(), window.buffer.appended().map(Cow::Borrowed).collect())
-    };
-    WindowRow {
-        start: window.start,
-        end: window.end,
-        popped,
-        appended,
-        accumulators: to_rows(&window.accumulators, whole),
+        sink.uint(POPPED, window.buffer.popped());
+        sink.uint(APPENDED, window.buffer.appended().len() as u64);
+        window.buffer.appended().for_each(|event| EVENTS.write_buffered(sink, event, window.start));
     }
+    ACCUMULATORS.write(sink, &window.accumulators, whole);
 }
 
-/// Applies a row to the state it was taken against; a whole row to an empty state.
-pub(crate) fn apply(bytes: &[u8], state: &mut WindowState) -> Result<(), Malformed> {
-    let row: WindowsRow<'_> = read_all(bytes)?;
-    for start in row.closed.iter() {
-        state.close(*start).ok_or_else(|| Malformed::new("closes a window that is not open"))?;
+/// Applies a payload to the state it was taken against; a whole one to an empty state.
+pub(crate) fn apply<S: Source>(source: &mut S, state: &mut WindowState) -> Result<(), Malformed> {
+    for _ in 0..source.uint(CLOSED_COUNT)? {
+        let start = source.int(CLOSED, 0)?;
+        state.close(start).ok_or_else(|| Malformed::new("closes a window that is not open"))?;
     }
-    for row in row.windows {
-        state.update(row.start, |window| {
-            window.set_end(row.end);
-            for _ in 0..row.popped {
-                window.pop_front().ok_or_else(|| Malformed::new("pops more events than there are"))?;
-            }
-            row.appended.into_iter().for_each(|event| window.push_back(event.into_owned()));
-            apply_rows(row.accumulators, window.accumulators_mut())
-        })?;
+    for _ in 0..source.uint(WINDOW_COUNT)? {
+        let start = source.int(START, 0)?;
+        state.update(start, |window| read_window(source, window))?;
     }
     Ok(())
+}
+
+fn read_window<S: Source>(source: &mut S, window: &mut Window) -> Result<(), Malformed> {
+    window.set_end(source.int(END, window.start)?);
+    for _ in 0..source.uint(POPPED)? {
+        window.pop_front().ok_or_else(|| Malformed::new("pops more events than there are"))?;
+    }
+    let appended = source.uint(APPENDED)?;
+    window.buffer.reserve(source.room_for(At { table: tables::EVENTS, column: 0 }, appended));
+    for _ in 0..appended {
+        window.push_back(EVENTS.read_buffered(source, window.start)?);
+    }
+    accumulator::apply(&ACCUMULATORS, source, window.accumulators_mut())
+}
+
+/// Copies a payload from one form to the other.
+pub(crate) fn copy<S: Source, K: Sink>(source: &mut S, sink: &mut K) -> Result<(), Malformed> {
+    let closed = source.uint(CLOSED_COUNT)?;
+    sink.uint(CLOSED_COUNT, closed);
+    for _ in 0..closed {
+        sink.int(CLOSED, source.int(CLOSED, 0)?, 0);
+    }
+    let windows = source.uint(WINDOW_COUNT)?;
+    sink.uint(WINDOW_COUNT, windows);
+    for _ in 0..windows {
+        let start = source.int(START, 0)?;
+        sink.int(START, start, 0);
+        sink.int(END, source.int(END, start)?, start);
+        sink.uint(POPPED, source.uint(POPPED)?);
+        let appended = source.uint(APPENDED)?;
+        sink.uint(APPENDED, appended);
+        for _ in 0..appended {
+            EVENTS.copy_buffered(source, sink, start)?;
+        }
+        ACCUMULATORS.copy(source, sink)?;
+    }
+    Ok(())
+}
+
+/// Applies a payload of a row.
+pub(crate) fn apply_row(bytes: &[u8], state: &mut WindowState) -> Result<(), Malformed> {
+    let mut cursor = Cursor::new(bytes);
+    apply(&mut cursor, state)?;
+    cursor.finish()
 }

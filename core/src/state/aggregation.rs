@@ -5,9 +5,9 @@ use alloc::vec::Vec;
 use super::accumulator::Accumulator;
 use crate::bytes::heap_bytes_of;
 use crate::format::Malformed;
-use crate::format::accumulator::{AccumulatorRow, apply_rows, to_rows};
+use crate::format::accumulator;
+use crate::format::columns::ColumnRow;
 use crate::format::rows::Form;
-use crate::format::{append, read_all};
 use crate::tracked::sealed::Sealed;
 use crate::value::Footprint;
 
@@ -82,25 +82,36 @@ impl AggregationState {
 
 impl Sealed for AggregationState {
     fn write_whole(&self, out: &mut Vec<u8>) {
-        append(out, &to_rows(&self.accumulators, true));
+        accumulator::GROUP.write(out, &self.accumulators, true);
     }
 
     fn write_change(&self, out: &mut Vec<u8>) -> Form {
-        append(out, &to_rows(&self.accumulators, self.fresh));
+        accumulator::GROUP.write(out, &self.accumulators, self.fresh);
         if self.fresh { Form::Whole } else { Form::Change }
     }
 
     fn read_whole(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut accumulators = Vec::new();
-        apply_rows(read_all::<Vec<AccumulatorRow>>(bytes)?, &mut accumulators)?;
+        accumulator::apply_row(bytes, &mut accumulators)?;
         let mut state = AggregationState::new(accumulators);
         state.settle();
         Ok(state)
     }
 
     fn apply_change(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        let rows = read_all::<Vec<AccumulatorRow>>(bytes)?;
-        self.update(|accumulators| apply_rows(rows, accumulators))
+        self.update(|accumulators| accumulator::apply_row(bytes, accumulators))
+    }
+
+    fn read_columns(row: &mut ColumnRow<'_, '_>) -> Result<Self, Malformed> {
+        let mut accumulators = Vec::new();
+        accumulator::apply(&accumulator::GROUP, row.source, &mut accumulators)?;
+        let mut state = AggregationState::new(accumulators);
+        state.settle();
+        Ok(state)
+    }
+
+    fn apply_columns(&mut self, row: &mut ColumnRow<'_, '_>) -> Result<(), Malformed> {
+        self.update(|accumulators| accumulator::apply(&accumulator::GROUP, row.source, accumulators))
     }
 
     fn settle(&mut self) {

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use crate::bytes::heap_bytes_of;
 use crate::format::Malformed;
+use crate::format::columns::ColumnRow;
 use crate::format::pattern;
 use crate::format::rows::Form;
 use crate::tracked::sealed::Sealed;
@@ -257,10 +258,7 @@ pub(crate) struct PatternChange<'a> {
 impl Sealed for PatternState {
     fn write_whole(&self, out: &mut Vec<u8>) {
         let advanced = self.partials.iter().map(|partial| (partial.id, 0, partial.events.as_slice())).collect();
-        pattern::append_change(
-            out,
-            &PatternChange { taken: &[], waiting: self.pending().collect(), dropped: &[], advanced },
-        );
+        pattern::write(out, &PatternChange { taken: &[], waiting: self.pending().collect(), dropped: &[], advanced });
     }
 
     fn write_change(&self, out: &mut Vec<u8>) -> Form {
@@ -268,20 +266,31 @@ impl Sealed for PatternState {
             self.write_whole(out);
             Form::Whole
         } else {
-            pattern::append_change(out, &self.change());
+            pattern::write(out, &self.change());
             Form::Change
         }
     }
 
     fn read_whole(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut state = PatternState::new();
-        pattern::apply(bytes, &mut state)?;
+        pattern::apply_row(bytes, &mut state)?;
         state.settle();
         Ok(state)
     }
 
     fn apply_change(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        pattern::apply(bytes, self)
+        pattern::apply_row(bytes, self)
+    }
+
+    fn read_columns(row: &mut ColumnRow<'_, '_>) -> Result<Self, Malformed> {
+        let mut state = PatternState::new();
+        pattern::apply(row.source, &mut state)?;
+        state.settle();
+        Ok(state)
+    }
+
+    fn apply_columns(&mut self, row: &mut ColumnRow<'_, '_>) -> Result<(), Malformed> {
+        pattern::apply(row.source, self)
     }
 
     fn settle(&mut self) {

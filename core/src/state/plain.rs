@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use crate::bytes::{INLINE_BYTES, SmallBytes};
 use crate::format::Malformed;
+use crate::format::columns::ColumnRow;
 use crate::format::rows::Form;
 use crate::tracked::sealed::Sealed;
 use crate::value::Footprint;
@@ -97,6 +98,14 @@ impl Sealed for PlainValue {
 
     fn apply_change(&mut self, _: &[u8]) -> Result<(), Malformed> {
         Err(Malformed::new("a plain value does not change in part"))
+    }
+
+    fn read_columns(row: &mut ColumnRow<'_, '_>) -> Result<Self, Malformed> {
+        row.plain_value().map(PlainValue::new)
+    }
+
+    fn apply_columns(&mut self, _: &mut ColumnRow<'_, '_>) -> Result<(), Malformed> {
+        self.apply_change(&[])
     }
 
     fn settle(&mut self) {}

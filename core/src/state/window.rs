@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use super::accumulator::Accumulator;
 use crate::bytes::heap_bytes_of;
 use crate::format::Malformed;
+use crate::format::columns::ColumnRow;
 use crate::format::rows::Form;
 use crate::format::window;
 use crate::tracked::TrackedDeque;
@@ -264,28 +265,39 @@ impl WindowState {
 
 impl Sealed for WindowState {
     fn write_whole(&self, out: &mut Vec<u8>) {
-        window::append_whole(out, self);
+        window::write_whole(out, self);
     }
 
     fn write_change(&self, out: &mut Vec<u8>) -> Form {
         if self.fresh {
-            window::append_whole(out, self);
+            window::write_whole(out, self);
             Form::Whole
         } else {
-            window::append_change(out, self);
+            window::write_change(out, self);
             Form::Change
         }
     }
 
     fn read_whole(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut state = WindowState::new();
-        window::apply(bytes, &mut state)?;
+        window::apply_row(bytes, &mut state)?;
         state.settle();
         Ok(state)
     }
 
     fn apply_change(&mut self, bytes: &[u8]) -> Result<(), Malformed> {
-        window::apply(bytes, self)
+        window::apply_row(bytes, self)
+    }
+
+    fn read_columns(row: &mut ColumnRow<'_, '_>) -> Result<Self, Malformed> {
+        let mut state = WindowState::new();
+        window::apply(row.source, &mut state)?;
+        state.settle();
+        Ok(state)
+    }
+
+    fn apply_columns(&mut self, row: &mut ColumnRow<'_, '_>) -> Result<(), Malformed> {
+        window::apply(row.source, self)
     }
 
     fn settle(&mut self) {

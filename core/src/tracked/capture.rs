@@ -9,6 +9,7 @@ use super::map::{TrackedMap, row_overhead};
 use super::sealed::Sealed;
 use crate::error::{Error, Result};
 use crate::format::Malformed;
+use crate::format::columns::ColumnRow;
 use crate::format::rows::{Form, Row, RowBlock};
 use crate::limits::STEP_ROW_BYTES;
 use crate::value::Footprint;
@@ -148,25 +149,47 @@ impl<V: Sealed> TrackedMap<V> {
 
     /// Takes a row of a base or delta section into a map that is being restored.
     pub(crate) fn restore_row(&mut self, row: Row<'_>) -> Result<(), Malformed> {
-        let key = MapKey::new(row.key);
+        let Row { group, key, form, payload } = row;
+        self.restore(
+            (group, key, form),
+            payload,
+            |payload| V::read_whole(payload),
+            |held, payload| held.apply_change(payload),
+        )
+    }
+
+    /// As [`TrackedMap::restore_row`], from columns.
+    pub(crate) fn restore_columns(&mut self, mut row: ColumnRow<'_, '_>) -> Result<(), Malformed> {
+        let (group, key, form) = (row.group, row.key, row.form);
+        self.restore((group, key, form), &mut row, |row| V::read_columns(row), |held, row| held.apply_columns(row))
+    }
+
+    fn restore<P>(
+        &mut self,
+        (row_group, key, form): (u16, &[u8], Form),
+        payload: P,
+        read_whole: impl FnOnce(P) -> Result<V, Malformed>,
+        apply_change: impl FnOnce(&mut V, P) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        let key = MapKey::new(key);
         let group = self.group_of(key.hash());
-        if group != usize::from(row.group) {
+        if group != usize::from(row_group) {
             return Err(Malformed::new("a key is filed under another key group than its own"));
         }
         let place = self.groups[group].find(&key);
-        match (row.form, place) {
+        match (form, place) {
             (Form::Whole, None) => {
-                let value = V::read_whole(row.payload)?;
+                let value = read_whole(payload)?;
                 self.add(group, &key, value).map_err(|error| Malformed::new(alloc::format!("{error}")))?;
             }
             (Form::Whole, Some(place)) => {
-                let value = V::read_whole(row.payload)?;
+                let value = read_whole(payload)?;
                 self.restore_replace(group, place, |held| *held = value);
             }
             (Form::Change, Some(place)) => {
                 let mut applied = Ok(());
                 self.restore_replace(group, place, |held| {
-                    applied = held.apply_change(row.payload);
+                    applied = apply_change(held, payload);
                     held.settle();
                 });
                 applied?;
@@ -178,7 +201,7 @@ impl<V: Sealed> TrackedMap<V> {
                 let slot = held.pages[page as usize].swap_remove(&mut held.marks[page as usize], at);
                 let mut before = slot.value.map_or_else(Footprint::default, |value| value.footprint());
                 before.memory += slot.key.heap_bytes() as u64;
-                before.encoded += row_overhead(row.key.len());
+                before.encoded += row_overhead(key.bytes().len());
                 self.keys -= 1;
                 self.account(group, before, Footprint::default());
             }

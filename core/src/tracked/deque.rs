@@ -64,6 +64,15 @@ impl<T> TrackedDeque<T> {
         self.items.iter()
     }
 
+    /// Makes room for so many elements more, and no others if there are none yet.
+    pub(crate) fn reserve(&mut self, more: usize) {
+        if self.items.is_empty() {
+            self.items.reserve_exact(more);
+        } else {
+            self.items.reserve(more);
+        }
+    }
+
     /// Number of elements there is room for.
     pub(crate) fn capacity(&self) -> usize {
         self.items.capacity()

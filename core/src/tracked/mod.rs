@@ -18,6 +18,7 @@ pub use map::TrackedMap;
 use alloc::vec::Vec;
 
 use crate::format::Malformed;
+use crate::format::columns::ColumnRow;
 use crate::format::rows::Form;
 use crate::value::Footprint;
 
@@ -29,7 +30,7 @@ pub trait TrackedValue: sealed::Sealed + Sized {}
 
 /// The working half of [`TrackedValue`], not nameable outside the crate.
 pub(crate) mod sealed {
-    use super::{Footprint, Form, Malformed, Vec};
+    use super::{ColumnRow, Footprint, Form, Malformed, Vec};
 
     pub trait Sealed: Sized {
         /// Appends the whole value.
@@ -44,6 +45,12 @@ pub(crate) mod sealed {
 
         /// Applies a change to the value it was taken against.
         fn apply_change(&mut self, bytes: &[u8]) -> Result<(), Malformed>;
+
+        /// As [`Sealed::read_whole`], from columns.
+        fn read_columns(row: &mut ColumnRow<'_, '_>) -> Result<Self, Malformed>;
+
+        /// As [`Sealed::apply_change`], from columns.
+        fn apply_columns(&mut self, row: &mut ColumnRow<'_, '_>) -> Result<(), Malformed>;
 
         /// Forgets the changes: they have been captured.
         fn settle(&mut self);

@@ -1,0 +1,195 @@
+//! Cells: what a column is made of, as it is collected.
+
+use alloc::vec::Vec;
+
+/// One value of a column. A text is its bytes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Cell<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Bytes(&'a [u8]),
+}
+
+/// Kinds of cells, in the order in which columns and dictionaries have them; part of the format.
+pub(super) const NULL: u8 = 0;
+pub(super) const FALSE: u8 = 1;
+pub(super) const TRUE: u8 = 2;
+pub(super) const INT: u8 = 3;
+pub(super) const FLOAT: u8 = 4;
+pub(super) const BYTES: u8 = 5;
+pub(super) const KINDS: u8 = 6;
+
+/// Longest byte string that lies in a word itself.
+const SHORT_BYTES: usize = 7;
+/// Low byte of a word that says where a longer one lies.
+const LONG: u64 = 0xff;
+
+/// The cells of one column, over all sections of an object that share its plan.
+///
+/// A cell is a kind and a word: an integer, the bits of a double, up to seven bytes with their
+/// number, or the place of more bytes.
+#[derive(Debug, Default)]
+pub(super) struct Column {
+    /// Which kinds occur, as bits.
+    pub(super) kinds: u8,
+    /// Kinds of the cells, once there is more than one; until then empty.
+    pub(super) tags: Vec<u8>,
+    pub(super) words: Vec<u64>,
+    text: Vec<u8>,
+    /// Ends in `text`, of the long byte strings in order.
+    ends: Vec<usize>,
+    /// Number of cells at the end of each section.
+    pub(super) cuts: Vec<usize>,
+}
+
+impl Column {
+    /// A column that begins in the section after `sections` others.
+    pub(super) fn new(sections: usize) -> Self {
+        Column { cuts: alloc::vec![0; sections], ..Column::default() }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    #[inline]
+    pub(super) fn push_int(&mut self, number: i64) {
+        self.push(INT, number as u64);
+    }
+
+    #[inline]
+    pub(super) fn push_cell(&mut self, cell: Cell<'_>) {
+        match cell {
+            Cell::Null => self.push(NULL, 0),
+            Cell::Bool(false) => self.push(FALSE, 0),
+            Cell::Bool(true) => self.push(TRUE, 0),
+            Cell::Int(number) => self.push(INT, number as u64),
+            Cell::Float(number) => self.push(FLOAT, number.to_bits()),
+            Cell::Bytes(bytes) => {
+                let word = self.word_of(bytes);
+                self.push(BYTES, word);
+            }
+        }
+    }
+
+    #[inline]
+    fn push(&mut self, kind: u8, word: u64) {
+        let bit = 1 << kind;
+        if self.kinds != bit {
+            self.mix(kind);
+        }
+        self.words.push(word);
+    }
+
+    /// The slow half of a push: the first cell, or more kinds than one.
+    fn mix(&mut self, kind: u8) {
+        if self.words.is_empty() {
+            self.kinds = 1 << kind;
+            return;
+        }
+        if self.tags.is_empty() {
+            self.tags.resize(self.words.len(), self.kinds.trailing_zeros() as u8);
+        }
+        self.kinds |= 1 << kind;
+        self.tags.push(kind);
+    }
+
+    #[inline]
+    fn word_of(&mut self, bytes: &[u8]) -> u64 {
+        if bytes.len() <= SHORT_BYTES {
+            let mut word = [0; 8];
+            word[..bytes.len()].copy_from_slice(bytes);
+            return u64::from_be_bytes(word) | bytes.len() as u64;
+        }
+        self.text.extend_from_slice(bytes);
+        self.ends.push(self.text.len());
+        (self.ends.len() as u64 - 1) << 8 | LONG
+    }
+
+    #[inline]
+    pub(super) fn tag(&self, at: usize) -> u8 {
+        if self.tags.is_empty() { self.kinds.trailing_zeros() as u8 } else { self.tags[at] }
+    }
+
+    /// The bytes behind a word of a byte string; short ones are put into `short`.
+    #[inline]
+    pub(super) fn bytes<'a>(&'a self, word: u64, short: &'a mut [u8; 8]) -> &'a [u8] {
+        if word & 0xff == LONG {
+            let number = (word >> 8) as usize;
+            let start = if number == 0 { 0 } else { self.ends[number - 1] };
+            return &self.text[start..self.ends[number]];
+        }
+        *short = word.to_be_bytes();
+        &short[..(word & 0xff) as usize]
+    }
+
+    /// Makes words of equal long byte strings equal.
+    pub(super) fn unite_long(&mut self) {
+        if self.ends.is_empty() {
+            return;
+        }
+        let mut seen = hashbrown::HashTable::<u32>::with_capacity(self.ends.len().min(1024));
+        let span = |number: u32| {
+            let start = if number == 0 { 0 } else { self.ends[number as usize - 1] };
+            &self.text[start..self.ends[number as usize]]
+        };
+        let mut first_of: Vec<u32> = Vec::with_capacity(self.ends.len());
+        for number in 0..self.ends.len() as u32 {
+            let hash = super::super::hash64(span(number));
+            let entry =
+                seen.entry(hash, |other| span(*other) == span(number), |other| super::super::hash64(span(*other)));
+            first_of.push(*entry.or_insert(number).get());
+        }
+        let tags = &self.tags;
+        let only_bytes = self.kinds == 1 << BYTES;
+        for (at, word) in self.words.iter_mut().enumerate() {
+            if *word & 0xff == LONG && (only_bytes || tags.get(at) == Some(&BYTES)) {
+                *word = u64::from(first_of[(*word >> 8) as usize]) << 8 | LONG;
+            }
+        }
+    }
+
+    /// Number of long byte strings.
+    pub(super) fn long_count(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// Bytes of all byte strings together, about.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text.len() + self.words.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_of_every_length_come_back_and_short_ones_sort() {
+        let mut column = Column::new(0);
+        let strings: Vec<Vec<u8>> = (0..20).map(|len| alloc::vec![b'x'; len]).collect();
+        strings.iter().for_each(|bytes| column.push_cell(Cell::Bytes(bytes)));
+        let mut short = [0; 8];
+        for (word, bytes) in column.words.iter().zip(&strings) {
+            assert_eq!(column.bytes(*word, &mut short), bytes);
+        }
+        assert!(column.words[..=SHORT_BYTES].is_sorted());
+    }
+
+    #[test]
+    fn kinds_are_told_apart_once_they_mix() {
+        let mut column = Column::new(0);
+        column.push_cell(Cell::Int(0xff));
+        column.push_cell(Cell::Int(2));
+        assert!(column.tags.is_empty());
+        column.push_cell(Cell::Bytes(b"a long byte string"));
+        column.push_cell(Cell::Null);
+        column.push_cell(Cell::Bytes(b"a long byte string"));
+        assert_eq!(column.tags, [INT, INT, BYTES, NULL, BYTES]);
+        column.unite_long();
+        assert_eq!(column.words[0], 0xff);
+        assert_eq!(column.words[2], column.words[4]);
+    }
+}

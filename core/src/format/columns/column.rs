@@ -1,0 +1,371 @@
+//! One column: which coding it gets, what of it is shared by all sections, and its cells in one.
+
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use super::super::{Cursor, Malformed, append_varint};
+use super::cell::{BYTES, Column, FLOAT, INT, KINDS};
+use super::dependent::{ByParent, Coded, Lists};
+use super::dictionary::{Dictionary, Entries};
+use super::floats::FloatPlan;
+use super::ints::IntPlan;
+use super::{Budget, cells_that_fit};
+
+/// How a column is written; the order of the variants is the format.
+#[derive(Debug)]
+enum Coding {
+    /// Kinds, integers, doubles, lengths of byte strings and these, each for itself.
+    Direct { tags: IntPlan, ints: IntPlan, floats: FloatPlan, lengths: IntPlan },
+    /// Codes of the dictionary.
+    Codes(IntPlan),
+    /// Numbers in the lists of another column of the table.
+    Under { parent: usize, lists: Lists, ranks: Vec<u32> },
+}
+
+const DIRECT: u8 = 0;
+const CODES: u8 = 1;
+const UNDER: u8 = 2;
+/// Flag beside the kinds: as many cells as the table has rows, in every section.
+const ALIGNED: u8 = 1 << 7;
+
+/// A column with its plan, ready to be written.
+#[derive(Debug)]
+pub(super) struct PlannedColumn {
+    column: Column,
+    aligned: bool,
+    coding: Coding,
+    dictionary: Option<Dictionary>,
+    entries: Vec<u8>,
+    /// Estimated cost of the cells in bits, entries included.
+    cost: u64,
+    /// Plan and cost with codes of the dictionary.
+    by_codes: (IntPlan, u64),
+}
+
+impl PlannedColumn {
+    /// Plans a column by itself; `rows` are those of its table at the end of each section.
+    pub(super) fn new(mut column: Column, rows: &[usize]) -> Self {
+        let aligned = column.cuts == rows;
+        let (coding, direct_cost) = Self::direct(&column);
+        let dictionary = Dictionary::of(&mut column);
+        let mut planned = PlannedColumn {
+            column,
+            aligned,
+            coding,
+            dictionary,
+            entries: Vec::new(),
+            cost: direct_cost,
+            by_codes: (IntPlan::PLAIN, u64::MAX),
+        };
+        if let Some(dictionary) = &planned.dictionary {
+            dictionary.append_entries(&planned.column, &mut planned.entries);
+            let codes: Vec<i64> = dictionary.codes.iter().map(|code| i64::from(*code)).collect();
+            let (plan, cost) = IntPlan::choose(&codes);
+            planned.by_codes = (plan, cost + 8 * planned.entries.len() as u64);
+            if planned.by_codes.1 < direct_cost {
+                planned.use_codes();
+            }
+        }
+        planned
+    }
+
+    fn direct(column: &Column) -> (Coding, u64) {
+        let everything = 0..column.len();
+        let (tags, mut cost) = match column.tags.is_empty() {
+            true => (IntPlan::PLAIN, 0),
+            false => IntPlan::choose(&tags_of(column, everything.clone())),
+        };
+        let (mut ints, mut floats, mut lengths) = (IntPlan::PLAIN, FloatPlan::Shuffled, IntPlan::PLAIN);
+        if column.kinds & 1 << INT != 0 {
+            let (plan, bits) = IntPlan::choose(&ints_of(column, everything.clone()));
+            (ints, cost) = (plan, cost + bits);
+        }
+        if column.kinds & 1 << FLOAT != 0 {
+            let (plan, bits) = FloatPlan::choose(&floats_of(column, everything.clone()));
+            (floats, cost) = (plan, cost + bits);
+        }
+        if column.kinds & 1 << BYTES != 0 {
+            let (plan, bits) = IntPlan::choose(&lengths_of(column, everything));
+            (lengths, cost) = (plan, cost + bits + 6 * column.text_bytes() as u64);
+        }
+        (Coding::Direct { tags, ints, floats, lengths }, cost)
+    }
+
+    /// Codes and number of entries, if other columns may be related to it.
+    pub(super) fn coded(&self) -> Option<Coded<'_>> {
+        let dictionary = self.dictionary.as_ref().filter(|_| self.aligned)?;
+        Some(Coded { codes: &dictionary.codes, entries: dictionary.entries.len() })
+    }
+
+    pub(super) fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// What it costs to have other columns under this one: they need its codes.
+    pub(super) fn cost_as_parent(&self) -> u64 {
+        match self.coding {
+            Coding::Direct { .. } => self.by_codes.1.saturating_sub(self.cost),
+            _ => 0,
+        }
+    }
+
+    /// Writes codes, even if the cells themselves were shorter.
+    pub(super) fn use_codes(&mut self) {
+        if self.dictionary.is_some() && matches!(self.coding, Coding::Direct { .. }) {
+            (self.coding, self.cost) = (Coding::Codes(self.by_codes.0), self.by_codes.1);
+        }
+    }
+
+    /// Bytes of the dictionary, which a dependent column needs as well.
+    pub(super) fn entries_cost(&self) -> u64 {
+        8 * self.entries.len() as u64
+    }
+
+    /// Puts it under a parent if that is really shorter; whether it is.
+    pub(super) fn put_under(&mut self, parent: usize, by_parent: &ByParent) -> bool {
+        let Some(child) = self.coded() else { return false };
+        let (lists, ranks, bits) = Lists::build(by_parent, child);
+        let mut bytes = Vec::new();
+        lists.append(&mut bytes);
+        let cost = bits + 8 * bytes.len() as u64 + self.entries_cost();
+        if cost >= self.cost {
+            return false;
+        }
+        (self.coding, self.cost) = (Coding::Under { parent, lists, ranks }, cost);
+        true
+    }
+
+    /// Appends what all sections share.
+    pub(super) fn append_plan(&self, out: &mut Vec<u8>) {
+        out.push(self.column.kinds | if self.aligned { ALIGNED } else { 0 });
+        match &self.coding {
+            Coding::Direct { tags, ints, floats, lengths } => {
+                out.push(DIRECT);
+                if !self.column.tags.is_empty() {
+                    tags.append(out);
+                }
+                if self.column.kinds & 1 << INT != 0 {
+                    ints.append(out);
+                }
+                if self.column.kinds & 1 << FLOAT != 0 {
+                    floats.append(out);
+                }
+                if self.column.kinds & 1 << BYTES != 0 {
+                    lengths.append(out);
+                }
+            }
+            Coding::Codes(plan) => {
+                out.push(CODES);
+                out.extend_from_slice(&self.entries);
+                plan.append(out);
+            }
+            Coding::Under { parent, lists, .. } => {
+                out.push(UNDER);
+                out.extend_from_slice(&self.entries);
+                append_varint(out, *parent as u64);
+                lists.append(out);
+            }
+        }
+    }
+
+    /// Appends the cells of one section; `columns` are those of the table.
+    pub(super) fn append_cells(&self, section: usize, columns: &[PlannedColumn], out: &mut Vec<u8>) {
+        let from = if section == 0 { 0 } else { self.column.cuts[section - 1] };
+        let range = from..self.column.cuts[section];
+        if !self.aligned {
+            append_varint(out, range.len() as u64);
+        }
+        match (&self.coding, &self.dictionary) {
+            (Coding::Codes(plan), Some(dictionary)) => {
+                if dictionary.entries.len() > 1 {
+                    let codes: Vec<i64> = dictionary.codes[range].iter().map(|code| i64::from(*code)).collect();
+                    plan.append_numbers(out, &codes);
+                }
+            }
+            (Coding::Under { parent, lists, ranks }, _) => {
+                if let Some(parent) = columns[*parent].coded() {
+                    lists.append_ranks(out, &parent.codes[range.clone()], &ranks[range]);
+                }
+            }
+            (Coding::Direct { tags, ints, floats, lengths }, _) => {
+                if !self.column.tags.is_empty() {
+                    tags.append_numbers(out, &tags_of(&self.column, range.clone()));
+                }
+                ints.append_numbers(out, &ints_of(&self.column, range.clone()));
+                floats.append_numbers(out, &floats_of(&self.column, range.clone()));
+                lengths.append_numbers(out, &lengths_of(&self.column, range.clone()));
+                for word in words_of(&self.column, range, BYTES) {
+                    out.extend_from_slice(self.column.bytes(word, &mut [0; 8]));
+                }
+            }
+            (Coding::Codes(_), None) => unreachable!("codes come from a dictionary"),
+        }
+    }
+
+    /// Whether it is written under the column at a place.
+    pub(super) fn parent(&self) -> Option<usize> {
+        match &self.coding {
+            Coding::Under { parent, .. } => Some(*parent),
+            _ => None,
+        }
+    }
+}
+
+fn words_of(column: &Column, range: Range<usize>, kind: u8) -> impl Iterator<Item = u64> {
+    let only = column.kinds == 1 << kind;
+    let none = column.kinds & 1 << kind == 0;
+    let range = if none { 0..0 } else { range };
+    range.filter(move |at| only || column.tags[*at] == kind).map(|at| column.words[at])
+}
+
+fn tags_of(column: &Column, range: Range<usize>) -> Vec<i64> {
+    column.tags[range].iter().map(|tag| i64::from(*tag)).collect()
+}
+
+fn ints_of(column: &Column, range: Range<usize>) -> Vec<i64> {
+    words_of(column, range, INT).map(|word| word as i64).collect()
+}
+
+fn floats_of(column: &Column, range: Range<usize>) -> Vec<u64> {
+    words_of(column, range, FLOAT).collect()
+}
+
+fn lengths_of(column: &Column, range: Range<usize>) -> Vec<i64> {
+    words_of(column, range, BYTES).map(|word| column.bytes(word, &mut [0; 8]).len() as i64).collect()
+}
+
+/// What all sections share of a column, as it was read.
+#[derive(Debug)]
+pub(super) struct ColumnPlan {
+    kinds: u8,
+    aligned: bool,
+    coding: Coding,
+    pub(super) entries: Entries,
+}
+
+/// The cells of a column in one section.
+#[derive(Debug)]
+pub(super) enum Cells<'a> {
+    /// Places among the entries of the plan.
+    Codes(Vec<u32>),
+    /// All of them the first entry.
+    Same(usize),
+    /// As they are: kinds, unless there is only one; then what each kind has.
+    Direct {
+        count: usize,
+        tags: Vec<u8>,
+        kind: u8,
+        ints: Vec<i64>,
+        floats: Vec<f64>,
+        lengths: Vec<i64>,
+        text: &'a [u8],
+    },
+}
+
+impl ColumnPlan {
+    /// Reads a plan; `entries_of` tells the number of entries of a column read before it, if that has codes.
+    pub(super) fn read(
+        cursor: &mut Cursor<'_>,
+        entries_of: impl Fn(usize) -> Option<usize>,
+        budget: &mut Budget,
+    ) -> Result<Self, Malformed> {
+        let byte = cursor.byte()?;
+        let (kinds, aligned) = (byte & !ALIGNED, byte & ALIGNED != 0);
+        if kinds >> KINDS != 0 {
+            return Err(Malformed::new("unknown kind of cell"));
+        }
+        let coding = cursor.byte()?;
+        let mut entries = Entries::default();
+        let coding = match coding {
+            DIRECT => Coding::Direct {
+                tags: if kinds.count_ones() > 1 { IntPlan::read(cursor)? } else { IntPlan::PLAIN },
+                ints: if kinds & 1 << INT != 0 { IntPlan::read(cursor)? } else { IntPlan::PLAIN },
+                floats: if kinds & 1 << FLOAT != 0 { FloatPlan::read(cursor)? } else { FloatPlan::Shuffled },
+                lengths: if kinds & 1 << BYTES != 0 { IntPlan::read(cursor)? } else { IntPlan::PLAIN },
+            },
+            CODES => {
+                entries = Entries::read(kinds, cursor, budget)?;
+                Coding::Codes(IntPlan::read(cursor)?)
+            }
+            UNDER => {
+                entries = Entries::read(kinds, cursor, budget)?;
+                let parent = usize::try_from(cursor.varint()?).unwrap_or(usize::MAX);
+                let parents = entries_of(parent)
+                    .filter(|_| aligned)
+                    .ok_or_else(|| Malformed::new("a column depends on one that is not before it"))?;
+                let lists = Lists::read(cursor, parents, entries.len(), budget)?;
+                Coding::Under { parent, lists, ranks: Vec::new() }
+            }
+            _ => return Err(Malformed::new("unknown coding of a column")),
+        };
+        Ok(ColumnPlan { kinds, aligned, coding, entries })
+    }
+
+    /// Number of entries, if other columns may depend on it.
+    pub(super) fn entries_as_parent(&self) -> Option<usize> {
+        (self.aligned && !matches!(self.coding, Coding::Direct { .. })).then(|| self.entries.len())
+    }
+
+    /// Reads the cells of one section; `before` are those of the columns read before it.
+    pub(super) fn read_cells<'a>(
+        &self,
+        rows: usize,
+        before: &[Option<Cells<'a>>],
+        cursor: &mut Cursor<'a>,
+        budget: &mut Budget,
+    ) -> Result<Cells<'a>, Malformed> {
+        let count = if self.aligned { rows as u64 } else { cursor.varint()? };
+        let count = cells_that_fit(count, budget)?;
+        match &self.coding {
+            Coding::Codes(_) if self.entries.len() == 1 => Ok(Cells::Same(count)),
+            Coding::Codes(plan) => {
+                let codes = plan.read_numbers(cursor, count)?;
+                let entries = self.entries.len();
+                let in_range = |code: i64| u32::try_from(code).ok().filter(|code| (*code as usize) < entries);
+                let codes: Option<Vec<u32>> = codes.into_iter().map(in_range).collect();
+                Ok(Cells::Codes(codes.ok_or_else(|| Malformed::new("a column names an entry that is not there"))?))
+            }
+            Coding::Under { parent, lists, .. } => match before.get(*parent) {
+                Some(Some(Cells::Codes(parent))) => Ok(Cells::Codes(lists.read_codes(cursor, parent)?)),
+                _ => Err(Malformed::new("a column depends on one without codes")),
+            },
+            Coding::Direct { tags, ints, floats, lengths } => {
+                self.read_direct(count, [tags, ints, lengths], floats, cursor, budget)
+            }
+        }
+    }
+
+    fn read_direct<'a>(
+        &self,
+        count: usize,
+        [tags, ints, lengths]: [&IntPlan; 3],
+        floats: &FloatPlan,
+        cursor: &mut Cursor<'a>,
+        budget: &mut Budget,
+    ) -> Result<Cells<'a>, Malformed> {
+        let mut kinds = Vec::new();
+        let mut counts = [0; KINDS as usize];
+        if self.kinds.count_ones() > 1 {
+            kinds = Vec::with_capacity(count);
+            for tag in tags.read_numbers(cursor, count)? {
+                let tag = u8::try_from(tag).ok().filter(|tag| *tag < KINDS && self.kinds & 1 << tag != 0);
+                let tag = tag.ok_or_else(|| Malformed::new("unknown kind of cell"))?;
+                counts[usize::from(tag)] += 1;
+                kinds.push(tag);
+            }
+        } else if self.kinds != 0 {
+            counts[self.kinds.trailing_zeros() as usize] = count;
+        } else if count > 0 {
+            return Err(Malformed::new("cells of no kind"));
+        }
+        let ints = ints.read_numbers(cursor, counts[usize::from(INT)])?;
+        let floats = floats.read_numbers(cursor, counts[usize::from(FLOAT)])?;
+        let lengths = lengths.read_numbers(cursor, counts[usize::from(BYTES)])?;
+        let total = lengths.iter().try_fold(0_u64, |sum, length| sum.checked_add(u64::try_from(*length).ok()?));
+        let total = total.ok_or_else(|| Malformed::new("lengths of byte strings are out of range"))?;
+        budget.take(total)?;
+        let text = cursor.take(total)?;
+        let kind = if self.kinds == 0 { 0 } else { self.kinds.trailing_zeros() as u8 };
+        Ok(Cells::Direct { count, tags: kinds, kind, ints, floats, lengths, text })
+    }
+}

@@ -1,0 +1,375 @@
+//! Columns of few different cells: each of them once, sorted, and codes instead.
+//!
+//! The entries are shared by all sections of an object that have the plan: thousands of small
+//! windows pay for them once.
+
+use alloc::vec::Vec;
+
+use hashbrown::HashTable;
+
+use super::super::{Cursor, Malformed, append_varint};
+use super::cell::{BYTES, Column, FALSE, FLOAT, INT, KINDS, NULL, TRUE};
+use super::ints::IntPlan;
+use super::{Budget, cells_that_fit};
+use crate::value::{Text, Value};
+
+/// Most entries of a dictionary.
+const ENTRIES_MAX: usize = 1 << 16;
+/// Integers within this range are looked up in a table instead of by their hash.
+const TABLE_RANGE: u64 = 1 << 16;
+/// How much longer the entries may be than their encoding.
+const SHARED_PREFIX_RATIO: u64 = 64;
+
+/// A column as codes. Entries are sorted by kind, then value.
+#[derive(Debug)]
+pub(super) struct Dictionary {
+    pub(super) entries: Vec<(u8, u64)>,
+    pub(super) codes: Vec<u32>,
+}
+
+impl Dictionary {
+    /// The dictionary of a column, unless its cells are mostly different.
+    pub(super) fn of(column: &mut Column) -> Option<Dictionary> {
+        if column.long_count() > 0 {
+            column.unite_long();
+        }
+        let numbers = 1 << NULL | 1 << FALSE | 1 << TRUE | 1 << INT;
+        if column.kinds & !numbers == 0
+            && let Some(dictionary) = Self::by_table(column)
+        {
+            return dictionary;
+        }
+        Self::by_hash(column)
+    }
+
+    /// The inner `None`: too many entries. The outer: the integers are too far apart for a table.
+    fn by_table(column: &Column) -> Option<Option<Dictionary>> {
+        let (mut least, mut greatest) = (i64::MAX, i64::MIN);
+        if column.tags.is_empty() {
+            if column.kinds == 1 << INT {
+                for word in &column.words {
+                    (least, greatest) = (least.min(*word as i64), greatest.max(*word as i64));
+                }
+            }
+        } else {
+            for (tag, word) in column.tags.iter().zip(&column.words) {
+                if *tag == INT {
+                    (least, greatest) = (least.min(*word as i64), greatest.max(*word as i64));
+                }
+            }
+        }
+        let range = if least > greatest { 0 } else { greatest.checked_sub(least)?.unsigned_abs() + 1 };
+        if range > TABLE_RANGE || range > 64 + 16 * column.len() as u64 {
+            return None;
+        }
+        // Null, false and true have the first three places.
+        let mut table = alloc::vec![0_u32; range as usize + 3];
+        let place = |tag: u8, word: u64| match tag {
+            INT => (word as i64).wrapping_sub(least) as usize + 3,
+            scalar => usize::from(scalar),
+        };
+        if column.tags.is_empty() && column.kinds == 1 << INT {
+            column.words.iter().for_each(|word| table[place(INT, *word)] = 1);
+        } else {
+            (0..column.len()).for_each(|at| table[place(column.tag(at), column.words[at])] = 1);
+        }
+        let mut entries = Vec::new();
+        for (at, code) in table.iter_mut().enumerate() {
+            if *code == 1 {
+                *code = entries.len() as u32;
+                entries.push(match at {
+                    0..3 => (at as u8, 0),
+                    _ => (INT, least.wrapping_add(at as i64 - 3) as u64),
+                });
+            }
+        }
+        if entries.len() > ENTRIES_MAX || is_too_many(entries.len(), column.len()) {
+            return Some(None);
+        }
+        let codes = if column.tags.is_empty() && column.kinds == 1 << INT {
+            column.words.iter().map(|word| table[place(INT, *word)]).collect()
+        } else {
+            (0..column.len()).map(|at| table[place(column.tag(at), column.words[at])]).collect()
+        };
+        Some(Some(Dictionary { entries, codes }))
+    }
+
+    fn by_hash(column: &Column) -> Option<Dictionary> {
+        let mut seen = HashTable::<(u64, u8, u32)>::with_capacity(256);
+        let mut entries: Vec<(u8, u64)> = Vec::new();
+        let mut codes = Vec::with_capacity(column.len());
+        let mut before = None;
+        for (at, word) in column.words.iter().enumerate() {
+            let tag = column.tag(at);
+            // What repeats is often what was there just before.
+            if let Some((cell, code)) = before
+                && cell == (tag, *word)
+            {
+                codes.push(code);
+                continue;
+            }
+            let entry = seen.entry(
+                hash(tag, *word),
+                |(other, kind, _)| (*kind, *other) == (tag, *word),
+                |(other, kind, _)| hash(*kind, *other),
+            );
+            let code = match entry {
+                hashbrown::hash_table::Entry::Occupied(held) => held.get().2,
+                hashbrown::hash_table::Entry::Vacant(vacant) => {
+                    if entries.len() == ENTRIES_MAX || is_too_many(entries.len(), at) {
+                        return None;
+                    }
+                    let code = entries.len() as u32;
+                    vacant.insert((*word, tag, code));
+                    entries.push((tag, *word));
+                    code
+                }
+            };
+            codes.push(code);
+            before = Some(((tag, *word), code));
+        }
+        if is_too_many(entries.len(), column.len()) {
+            return None;
+        }
+        let mut order: Vec<u32> = (0..entries.len() as u32).collect();
+        order.sort_unstable_by(|a, b| compare(column, entries[*a as usize], entries[*b as usize]));
+        let mut place_of = alloc::vec![0_u32; entries.len()];
+        order.iter().zip(0..).for_each(|(code, place)| place_of[*code as usize] = place);
+        codes.iter_mut().for_each(|code| *code = place_of[*code as usize]);
+        let entries = order.iter().map(|code| entries[*code as usize]).collect();
+        Some(Dictionary { entries, codes })
+    }
+
+    /// Appends the entries.
+    pub(super) fn append_entries(&self, column: &Column, out: &mut Vec<u8>) {
+        let of = |kind: u8| {
+            let from = self.entries.partition_point(|(tag, _)| *tag < kind);
+            let to = self.entries.partition_point(|(tag, _)| *tag <= kind);
+            &self.entries[from..to]
+        };
+        let ints: Vec<i64> = of(INT).iter().map(|(_, word)| *word as i64).collect();
+        if !ints.is_empty() {
+            append_varint(out, ints.len() as u64);
+            let (plan, _) = IntPlan::choose(&ints);
+            plan.append(out);
+            plan.append_numbers(out, &ints);
+        }
+        let floats = of(FLOAT);
+        if !floats.is_empty() {
+            append_varint(out, floats.len() as u64);
+            floats.iter().for_each(|(_, bits)| out.extend_from_slice(&bits.to_le_bytes()));
+        }
+        if !of(BYTES).is_empty() {
+            append_strings(column, of(BYTES), out);
+        }
+    }
+}
+
+/// Too many entries for this many cells: more than a quarter of them, with some to spare.
+fn is_too_many(entries: usize, cells: usize) -> bool {
+    entries > 1024 + cells / 4
+}
+
+#[inline]
+fn hash(tag: u8, word: u64) -> u64 {
+    let mixed = (word ^ u64::from(tag) << 60).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ mixed >> 32
+}
+
+fn compare(column: &Column, a: (u8, u64), b: (u8, u64)) -> core::cmp::Ordering {
+    a.0.cmp(&b.0).then_with(|| match a.0 {
+        INT => (a.1 as i64).cmp(&(b.1 as i64)),
+        BYTES => {
+            let (mut short_a, mut short_b) = ([0; 8], [0; 8]);
+            column.bytes(a.1, &mut short_a).cmp(column.bytes(b.1, &mut short_b))
+        }
+        _ => a.1.cmp(&b.1),
+    })
+}
+
+/// Byte strings in order: how many bytes each shares with the one before, how many follow, and those.
+fn append_strings(column: &Column, entries: &[(u8, u64)], out: &mut Vec<u8>) {
+    let (mut shared, mut lengths, mut rest) = (Vec::new(), Vec::new(), Vec::new());
+    let mut before = Vec::new();
+    let mut total = 0_u64;
+    let mut write = |share: bool| {
+        (shared.clear(), lengths.clear(), rest.clear(), before.clear());
+        total = 0;
+        for (_, word) in entries {
+            let mut short = [0; 8];
+            let bytes = column.bytes(*word, &mut short);
+            let same = bytes.iter().zip(&before).take_while(|(a, b)| share && a == b).count();
+            shared.push(same as i64);
+            lengths.push((bytes.len() - same) as i64);
+            rest.extend_from_slice(&bytes[same..]);
+            total += bytes.len() as u64;
+            before.clear();
+            before.extend_from_slice(bytes);
+        }
+        total <= SHARED_PREFIX_RATIO * (rest.len() + entries.len()) as u64
+    };
+    if !write(true) {
+        write(false);
+    }
+    append_varint(out, entries.len() as u64);
+    for numbers in [&shared, &lengths] {
+        let (plan, _) = IntPlan::choose(numbers);
+        plan.append(out);
+        plan.append_numbers(out, numbers);
+    }
+    out.extend_from_slice(&rest);
+}
+
+/// The span of an entry that is no byte string.
+pub(super) const NO_BYTES: (u32, u32) = (u32::MAX, 0);
+
+/// Entries as they were read.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    /// As values of events; bytes that are no UTF-8 stand as null.
+    pub(super) values: Vec<Value>,
+    /// Whether there are such bytes.
+    pub(super) has_bytes: bool,
+    /// The byte strings, if there are any: `spans` has a place for each entry.
+    pub(super) text: Vec<u8>,
+    pub(super) spans: Vec<(u32, u32)>,
+}
+
+impl Entries {
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    pub(super) fn read(kinds: u8, cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<Self, Malformed> {
+        let mut entries = Entries::default();
+        for (kind, value) in [(NULL, Value::Null), (FALSE, Value::Bool(false)), (TRUE, Value::Bool(true))] {
+            if kinds & 1 << kind != 0 {
+                entries.push(value);
+            }
+        }
+        if kinds & 1 << INT != 0 {
+            let count = cells_that_fit(cursor.varint()?, budget)?;
+            let plan = IntPlan::read(cursor)?;
+            plan.read_numbers(cursor, count)?.into_iter().for_each(|number| entries.push(Value::Int(number)));
+        }
+        if kinds & 1 << FLOAT != 0 {
+            for _ in 0..cells_that_fit(cursor.varint()?, budget)? {
+                let bits = cursor.take(8)?.iter().rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
+                entries.push(Value::Float(f64::from_bits(bits)));
+            }
+        }
+        if kinds & 1 << BYTES != 0 {
+            entries.read_strings(cursor, budget)?;
+        }
+        Ok(entries)
+    }
+
+    fn push(&mut self, value: Value) {
+        self.values.push(value);
+        self.spans.push(NO_BYTES);
+    }
+
+    fn read_strings(&mut self, cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<(), Malformed> {
+        let count = cells_that_fit(cursor.varint()?, budget)?;
+        let plan = IntPlan::read(cursor)?;
+        let shared = plan.read_numbers(cursor, count)?;
+        let plan = IntPlan::read(cursor)?;
+        let lengths = plan.read_numbers(cursor, count)?;
+        let mut before = 0..0;
+        for (shared, length) in shared.into_iter().zip(lengths) {
+            let (shared, length) = (shared as u64, length as u64);
+            if shared > before.len() as u64 {
+                return Err(Malformed::new("an entry of a dictionary shares more than there is"));
+            }
+            let rest = cursor.take(length)?;
+            budget.take(shared)?;
+            let start = self.text.len();
+            self.text.extend_from_within(before.start..before.start + shared as usize);
+            self.text.extend_from_slice(rest);
+            before = start..self.text.len();
+            let (Ok(from), Ok(to)) = (u32::try_from(before.start), u32::try_from(before.end)) else {
+                return Err(Malformed::new("a dictionary is larger than 4 GiB"));
+            };
+            let text = core::str::from_utf8(&self.text[before.clone()]).ok();
+            self.has_bytes |= text.is_none();
+            self.values.push(text.map_or(Value::Null, |text| Value::Str(Text::new(text))));
+            self.spans.push((from, to));
+        }
+        Ok(())
+    }
+}
+
+const _: () = assert!(KINDS == BYTES + 1);
+
+#[cfg(test)]
+mod tests {
+    use super::super::cell::Cell;
+    use super::*;
+
+    fn column(cells: &[Cell<'_>]) -> Column {
+        let mut column = Column::new(0);
+        cells.iter().for_each(|cell| column.push_cell(*cell));
+        column
+    }
+
+    fn round_trip(cells: &[Cell<'_>]) -> usize {
+        let mut column = column(cells);
+        let dictionary = Dictionary::of(&mut column).unwrap();
+        let mut out = Vec::new();
+        dictionary.append_entries(&column, &mut out);
+        let mut cursor = Cursor::new(&out);
+        let entries = Entries::read(column.kinds, &mut cursor, &mut Budget::new(1 << 20)).unwrap();
+        assert!(cursor.is_empty());
+        for (cell, code) in cells.iter().zip(&dictionary.codes) {
+            let code = *code as usize;
+            let (from, to) = entries.spans[code];
+            match cell {
+                Cell::Bytes(bytes) => assert_eq!(&entries.text[from as usize..to as usize], *bytes),
+                Cell::Null => assert_eq!(entries.values[code], Value::Null),
+                Cell::Bool(bool) => assert_eq!(entries.values[code], Value::Bool(*bool)),
+                Cell::Int(int) => assert_eq!(entries.values[code], Value::Int(*int)),
+                Cell::Float(float) => assert_eq!(entries.values[code], Value::Float(*float)),
+            }
+        }
+        assert!(cells.len() < 5 || entries.len() < cells.len());
+        out.len()
+    }
+
+    #[test]
+    fn every_kind_comes_back() {
+        let long = b"a string of more than seven bytes";
+        let cells = [
+            Cell::Bytes(long),
+            Cell::Int(7),
+            Cell::Null,
+            Cell::Bytes(b"JFK"),
+            Cell::Bytes(long),
+            Cell::Bool(true),
+            Cell::Int(-7),
+            Cell::Float(1.5),
+            Cell::Bytes(b"\xff\0"),
+            Cell::Bool(false),
+            Cell::Int(i64::MIN),
+            Cell::Int(i64::MAX),
+            Cell::Bytes(b""),
+        ];
+        round_trip(&cells);
+        round_trip(&[Cell::Null, Cell::Int(3), Cell::Null, Cell::Int(5), Cell::Bool(true), Cell::Int(3)]);
+        round_trip(&[Cell::Int(i64::MAX)]);
+        assert!(round_trip(&[Cell::Null; 9]) == 0);
+    }
+
+    #[test]
+    fn names_that_begin_alike_are_stored_once() {
+        let names: Vec<alloc::string::String> = (0..1000).map(|n| alloc::format!("sensor/{n:05}")).collect();
+        let cells: Vec<Cell<'_>> = names.iter().chain(&names).map(|name| Cell::Bytes(name.as_bytes())).collect();
+        assert!(round_trip(&cells) < 2500);
+    }
+
+    #[test]
+    fn too_many_entries_are_none() {
+        let mut column = Column::new(0);
+        (0..10_000_i64).for_each(|n| column.push_int(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64)));
+        assert!(Dictionary::of(&mut column).is_none());
+    }
+}

@@ -1,0 +1,479 @@
+//! Columns of integers: what they have in common taken out, then differences, then packed bits.
+//!
+//! A plan holds for a whole column of an object: a transform, a base and a scale. Each number n is
+//! first (n - base) / scale; the transform makes differences of these; they are packed in blocks,
+//! each with its own least number and its own width, so that a few outliers (M. Zukowski et al.,
+//! *Super-Scalar RAM-CPU Cache Compression*, ICDE 2006: frame of reference with patches) do not
+//! widen all others.
+//!
+//! Arithmetic wraps: any numbers of 64 bits read back.
+
+use alloc::vec::Vec;
+
+use super::super::{Cursor, Malformed, append_varint};
+use super::bits::{bit_width, pack, packed_bytes, unpack};
+
+/// What is packed of the scaled numbers; the order of the variants is the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Transform {
+    /// The numbers.
+    Plain,
+    /// The first, then the differences.
+    Delta,
+    /// The first, the first difference, then the differences of differences.
+    DeltaDelta,
+    /// Each number that differs from the one before, and how often it stands there.
+    Runs,
+}
+
+/// How the integers of a column are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct IntPlan {
+    transform: Transform,
+    /// Numbers of a block, as a power of two.
+    block_bits: u8,
+    base: i64,
+    scale: u64,
+}
+
+/// Numbers of a short block: where neighbours are more alike than the column.
+const SHORT_BLOCK_BITS: u8 = 7;
+/// Numbers of a long block: where all are alike.
+const LONG_BLOCK_BITS: u8 = 10;
+const SAMPLE_WINDOWS: usize = 4;
+const SAMPLE_NUMBERS: usize = 1 << LONG_BLOCK_BITS;
+
+impl IntPlan {
+    /// The plan that changes nothing, for numbers that nobody has looked at.
+    pub(super) const PLAIN: IntPlan =
+        IntPlan { transform: Transform::Plain, block_bits: SHORT_BLOCK_BITS, base: 0, scale: 1 };
+
+    /// The cheapest plan for a column, judged by a sample of it, and its cost for the whole column in bits.
+    pub(super) fn choose(numbers: &[i64]) -> (IntPlan, u64) {
+        let (base, scale) = common(numbers);
+        if numbers.is_empty() {
+            return (IntPlan::PLAIN, 0);
+        }
+        let (mut scaled, mut differences) = (Vec::new(), Vec::new());
+        // Of the sample: what each transform has in bits without outliers, and how often numbers change.
+        let (mut widths, mut runs, mut sampled) = ([0_u64; 3], 0_u64, 0_u64);
+        let windows = numbers.len().div_ceil(SAMPLE_NUMBERS).min(SAMPLE_WINDOWS);
+        let sample = |window: usize| {
+            // Spread evenly; the last one ends with the column.
+            let room = numbers.len() - SAMPLE_NUMBERS.min(numbers.len());
+            let from = if windows == 1 { 0 } else { room * window / (windows - 1) };
+            &numbers[from..numbers.len().min(from + SAMPLE_NUMBERS)]
+        };
+        for window in 0..windows {
+            scaled.clear();
+            scaled.extend(sample(window).iter().map(|number| scale_down(*number, base, scale)));
+            sampled += scaled.len() as u64;
+            runs += 1 + scaled.windows(2).filter(|pair| pair[0] != pair[1]).count() as u64;
+            for (order, bits) in widths.iter_mut().enumerate() {
+                if order > 0 {
+                    to_differences(&mut scaled);
+                }
+                *bits += blocks_width(&scaled) + 32 * order as u64;
+            }
+        }
+        let order = if widths[1] < widths[0].min(widths[2]) {
+            1
+        } else if widths[2] < widths[0] {
+            2
+        } else {
+            0
+        };
+        // Of the best one: in short and in long blocks, with patches.
+        let mut costs = [0_u64; 2];
+        for window in 0..windows {
+            differences.clear();
+            differences.extend(sample(window).iter().map(|number| scale_down(*number, base, scale)));
+            (0..order).for_each(|_| to_differences(&mut differences));
+            costs[0] += blocks_cost(&differences, SHORT_BLOCK_BITS) + 32 * order as u64;
+            costs[1] += blocks_cost(&differences, LONG_BLOCK_BITS) + 32 * order as u64;
+        }
+        let transform = [Transform::Plain, Transform::Delta, Transform::DeltaDelta][order];
+        let (block_bits, mut cost) =
+            if costs[0] < costs[1] { (SHORT_BLOCK_BITS, costs[0]) } else { (LONG_BLOCK_BITS, costs[1]) };
+        let mut plan = IntPlan { transform, block_bits, base, scale };
+        let runs_cost = runs * (widths[0].div_ceil(sampled) + 8) + 16 * windows as u64;
+        if runs_cost < cost {
+            (plan, cost) = (IntPlan { transform: Transform::Runs, block_bits: SHORT_BLOCK_BITS, ..plan }, runs_cost);
+        }
+        (plan, cost * numbers.len() as u64 / sampled)
+    }
+
+    pub(super) fn append(&self, out: &mut Vec<u8>) {
+        out.push(self.transform as u8 | self.block_bits << 2);
+        append_varint(out, zigzag(self.base));
+        append_varint(out, self.scale);
+    }
+
+    pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
+        let byte = cursor.byte()?;
+        let transform = match byte & 3 {
+            0 => Transform::Plain,
+            1 => Transform::Delta,
+            2 => Transform::DeltaDelta,
+            _ => Transform::Runs,
+        };
+        let block_bits = byte >> 2;
+        if block_bits > 16 {
+            return Err(Malformed::new("blocks of a column are too long"));
+        }
+        Ok(IntPlan { transform, block_bits, base: unzigzag(cursor.varint()?), scale: cursor.varint()? })
+    }
+
+    /// Appends the numbers of one section.
+    pub(super) fn append_numbers(&self, out: &mut Vec<u8>, numbers: &[i64]) {
+        if numbers.is_empty() {
+            return;
+        }
+        let mut scaled: Vec<i64> = numbers.iter().map(|number| scale_down(*number, self.base, self.scale)).collect();
+        match self.transform {
+            Transform::Plain => append_blocks(out, &scaled, self.block_bits),
+            Transform::Delta | Transform::DeltaDelta => {
+                let orders = if self.transform == Transform::Delta { 1 } else { 2 };
+                for _ in 0..orders {
+                    let Some(first) = scaled.first().copied() else { break };
+                    append_varint(out, zigzag(first));
+                    to_differences(&mut scaled);
+                }
+                append_blocks(out, &scaled, self.block_bits);
+            }
+            Transform::Runs => {
+                let mut lengths: Vec<i64> = Vec::new();
+                let mut before = None;
+                scaled.retain(|number| {
+                    let goes_on = before == Some(*number);
+                    before = Some(*number);
+                    match lengths.last_mut().filter(|_| goes_on) {
+                        Some(length) => *length += 1,
+                        None => lengths.push(1),
+                    }
+                    !goes_on
+                });
+                append_varint(out, scaled.len() as u64);
+                append_blocks(out, &scaled, self.block_bits);
+                append_blocks(out, &lengths, self.block_bits);
+            }
+        }
+    }
+
+    /// Reads `count` numbers of one section; the caller has made sure that there can be as many.
+    pub(super) fn read_numbers(&self, cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<i64>, Malformed> {
+        let mut numbers = Vec::new();
+        if count == 0 {
+            return Ok(numbers);
+        }
+        numbers.try_reserve_exact(count).map_err(|_| Malformed::new("a column does not fit in memory"))?;
+        match self.transform {
+            Transform::Plain => read_blocks(cursor, count, self.block_bits, &mut numbers)?,
+            Transform::Delta => {
+                numbers.push(unzigzag(cursor.varint()?));
+                read_blocks(cursor, count - 1, self.block_bits, &mut numbers)?;
+                sum_up(&mut numbers);
+            }
+            Transform::DeltaDelta => {
+                numbers.push(unzigzag(cursor.varint()?));
+                if count > 1 {
+                    numbers.push(unzigzag(cursor.varint()?));
+                    read_blocks(cursor, count - 2, self.block_bits, &mut numbers)?;
+                    sum_up(&mut numbers[1..]);
+                    sum_up(&mut numbers);
+                }
+            }
+            Transform::Runs => self.read_runs(cursor, count, &mut numbers)?,
+        }
+        let (base, scale) = (self.base, self.scale as i64);
+        if (base, scale) != (0, 1) {
+            numbers.iter_mut().for_each(|number| *number = number.wrapping_mul(scale).wrapping_add(base));
+        }
+        Ok(numbers)
+    }
+
+    fn read_runs(&self, cursor: &mut Cursor<'_>, count: usize, numbers: &mut Vec<i64>) -> Result<(), Malformed> {
+        let disagree = || Malformed::new("runs of a column do not add up");
+        let runs = usize::try_from(cursor.varint()?).ok().filter(|runs| *runs <= count).ok_or_else(disagree)?;
+        let (mut values, mut lengths) = (Vec::with_capacity(runs), Vec::with_capacity(runs));
+        read_blocks(cursor, runs, self.block_bits, &mut values)?;
+        read_blocks(cursor, runs, self.block_bits, &mut lengths)?;
+        for (value, length) in values.into_iter().zip(lengths) {
+            let length = usize::try_from(length).map_err(|_| disagree())?;
+            if length > count - numbers.len() {
+                return Err(disagree());
+            }
+            numbers.resize(numbers.len() + length, value);
+        }
+        if numbers.len() == count { Ok(()) } else { Err(disagree()) }
+    }
+}
+
+/// Least number and greatest common divisor of the distances to it; 0 and 1 if they go too far apart.
+fn common(numbers: &[i64]) -> (i64, u64) {
+    let least = numbers.iter().copied().min().unwrap_or(0);
+    let greatest = numbers.iter().copied().max().unwrap_or(0);
+    if greatest.checked_sub(least).is_none() {
+        return (0, 1);
+    }
+    let mut scale = 0_u64;
+    for number in numbers {
+        let distance = number.wrapping_sub(least) as u64;
+        // Mostly it is a multiple, or there is nothing in common after the first few.
+        if scale == 0 || distance % scale != 0 {
+            scale = divisor(distance, scale);
+        }
+        if scale == 1 {
+            break;
+        }
+    }
+    (least, scale.max(1))
+}
+
+fn divisor(mut a: u64, mut b: u64) -> u64 {
+    while b != 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+#[inline]
+fn scale_down(number: i64, base: i64, scale: u64) -> i64 {
+    let distance = number.wrapping_sub(base);
+    if scale == 1 { distance } else { (distance as u64 / scale) as i64 }
+}
+
+fn sum_up(numbers: &mut [i64]) {
+    let mut sum = 0_i64;
+    for number in numbers {
+        sum = sum.wrapping_add(*number);
+        *number = sum;
+    }
+}
+
+/// Numbers to the differences between them, one less.
+fn to_differences(numbers: &mut Vec<i64>) {
+    for at in 1..numbers.len() {
+        numbers[at - 1] = numbers[at].wrapping_sub(numbers[at - 1]);
+    }
+    numbers.pop();
+}
+
+/// Bits of numbers in short blocks, if each were as wide as it is.
+fn blocks_width(numbers: &[i64]) -> u64 {
+    let of_block = |block: &[i64]| {
+        let least = block.iter().copied().min().unwrap_or(0);
+        block.iter().map(|number| u64::from(bit_width(number.wrapping_sub(least) as u64))).sum::<u64>()
+    };
+    numbers.chunks(1 << SHORT_BLOCK_BITS).map(of_block).sum()
+}
+
+/// Least number of a block, and the width at which it is shortest with its patches.
+struct Frame {
+    least: i64,
+    width: u32,
+    patches: usize,
+    /// Its length without the least number, in bits.
+    bits: u64,
+}
+
+impl Frame {
+    fn of(block: &[i64]) -> Frame {
+        let least = block.iter().copied().min().unwrap_or(0);
+        let greatest = block.iter().copied().max().unwrap_or(0);
+        let widest = bit_width(greatest.wrapping_sub(least) as u64);
+        let all = Frame { least, width: widest, patches: 0, bits: 8 * packed_bytes(block.len(), widest) + 8 };
+        // Few bits, or few numbers: patches would cost more than they save.
+        if widest < 3 || block.len() < 16 {
+            return all;
+        }
+        let mut of_width = [0_u32; 65];
+        for number in block {
+            of_width[bit_width(number.wrapping_sub(least) as u64) as usize] += 1;
+        }
+        let (mut best, mut patches) = (all, 0_usize);
+        for width in (0..widest).rev() {
+            patches += of_width[width as usize + 1] as usize;
+            // A patch is a distance of mostly one byte, and what is cut off.
+            let patch_bits = 8 + 8 * u64::from((widest - width).div_ceil(7));
+            let bits = 8 * packed_bytes(block.len(), width) + 16 + patches as u64 * patch_bits;
+            if bits < best.bits {
+                best = Frame { least, width, patches, bits };
+            }
+            if patches > block.len() / 4 {
+                break;
+            }
+        }
+        best
+    }
+}
+
+fn blocks_cost(numbers: &[i64], block_bits: u8) -> u64 {
+    let blocks = numbers.chunks(1 << block_bits);
+    blocks
+        .map(|block| {
+            let frame = Frame::of(block);
+            frame.bits + 8 * crate::value::varint_len(zigzag(frame.least)) as u64
+        })
+        .sum()
+}
+
+/// Appends blocks: least number (zigzag varint), width with a flag (1 byte), with the flag the
+/// patches, and the packed low bits.
+fn append_blocks(out: &mut Vec<u8>, numbers: &[i64], block_bits: u8) {
+    let mut packed = Vec::with_capacity(numbers.len().min(1 << block_bits));
+    for block in numbers.chunks(1 << block_bits) {
+        let Frame { least, width, patches, .. } = Frame::of(block);
+        append_varint(out, zigzag(least));
+        out.push((width as u8) << 1 | u8::from(patches > 0));
+        packed.clear();
+        packed.extend(block.iter().map(|number| number.wrapping_sub(least) as u64));
+        if patches > 0 {
+            append_varint(out, patches as u64);
+            let mut next = 0;
+            for (at, number) in packed.iter_mut().enumerate() {
+                if bit_width(*number) > width {
+                    append_varint(out, (at - next) as u64);
+                    append_varint(out, *number >> width);
+                    *number &= (1 << width) - 1;
+                    next = at + 1;
+                }
+            }
+        }
+        pack(out, &packed, width);
+    }
+}
+
+fn read_blocks(
+    cursor: &mut Cursor<'_>,
+    mut count: usize,
+    block_bits: u8,
+    numbers: &mut Vec<i64>,
+) -> Result<(), Malformed> {
+    let mut patches = Vec::new();
+    while count > 0 {
+        let len = count.min(1 << block_bits);
+        let least = unzigzag(cursor.varint()?);
+        let byte = cursor.byte()?;
+        let width = u32::from(byte >> 1);
+        if width > 64 {
+            return Err(Malformed::new("numbers of a column are wider than 64 bits"));
+        }
+        patches.clear();
+        if byte & 1 == 1 {
+            let mut next = 0_u64;
+            for _ in 0..cursor.varint()? {
+                let at = next.checked_add(cursor.varint()?).filter(|at| *at < len as u64 && width < 64);
+                let at = at.ok_or_else(|| Malformed::new("a patch of a column is out of its block"))?;
+                patches.push((at as usize, cursor.varint()? << width));
+                next = at + 1;
+            }
+        }
+        let bytes = cursor.take(packed_bytes(len, width))?;
+        let from = numbers.len();
+        unpack(bytes, len, width, |number| numbers.push(least.wrapping_add(number as i64)));
+        for (at, high) in &patches {
+            let number = &mut numbers[from + at];
+            *number = number.wrapping_add(*high as i64);
+        }
+        count -= len;
+    }
+    Ok(())
+}
+
+#[inline]
+pub(super) fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
+}
+
+#[inline]
+pub(super) fn unzigzag(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Bytes of a plan with its numbers, after they were read back.
+    fn round_trip(numbers: &[i64]) -> (IntPlan, usize) {
+        let (plan, _) = IntPlan::choose(numbers);
+        let mut out = Vec::new();
+        plan.append(&mut out);
+        plan.append_numbers(&mut out, numbers);
+        let mut cursor = Cursor::new(&out);
+        let read = IntPlan::read(&mut cursor).unwrap();
+        assert_eq!(read, plan);
+        assert_eq!(read.read_numbers(&mut cursor, numbers.len()).unwrap(), numbers);
+        assert!(cursor.is_empty());
+        (plan, out.len())
+    }
+
+    #[test]
+    fn what_is_regular_is_short() {
+        let hours: Vec<i64> = (0..10_000).map(|hour| 1_357_000_000_000 + hour / 20 * 3_600_000).collect();
+        let (plan, bytes) = round_trip(&hours);
+        assert_eq!(plan.scale, 3_600_000);
+        assert!(bytes < 600, "{bytes}");
+        let (plan, bytes) = round_trip(&(0..10_000).map(|n| n * n).collect::<Vec<_>>());
+        assert_eq!(plan.transform, Transform::DeltaDelta);
+        assert!(bytes < 100, "{bytes}");
+        let (plan, bytes) = round_trip(&(0..10_000).map(|n| n / 1000 * 7919 % 31).collect::<Vec<_>>());
+        assert_eq!(plan.transform, Transform::Runs);
+        assert!(bytes < 50, "{bytes}");
+        assert!(round_trip(&[5; 100_000]).1 < 500);
+    }
+
+    #[test]
+    fn outliers_do_not_widen_the_others() {
+        let numbers: Vec<i64> = (0..4096).map(|n| if n % 100 == 7 { n << 40 } else { n * 37 % 16 }).collect();
+        let (_, bytes) = round_trip(&numbers);
+        assert!(bytes < 4096 / 2 + 41 * 9 + 200, "{bytes}");
+    }
+
+    #[test]
+    fn the_farthest_numbers_read_back() {
+        round_trip(&[]);
+        round_trip(&[i64::MIN]);
+        round_trip(&[i64::MIN, i64::MAX, 0, -1, 1, i64::MAX, i64::MIN]);
+        round_trip(&[i64::MIN, -1]);
+        let wide: Vec<i64> = (0..300_i64).map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64)).collect();
+        round_trip(&wide);
+    }
+
+    #[test]
+    fn claims_beyond_the_bytes_are_malformed() {
+        let plan = IntPlan { transform: Transform::Runs, block_bits: 7, base: 0, scale: 1 };
+        let mut out = Vec::new();
+        plan.append_numbers(&mut out, &[3; 10]);
+        assert!(plan.read_numbers(&mut Cursor::new(&out), 10).is_ok());
+        assert!(plan.read_numbers(&mut Cursor::new(&out), 9).is_err());
+        assert!(plan.read_numbers(&mut Cursor::new(&out), 11).is_err());
+        for bytes in [&[0, 130][..], &[0, 16], &[0, 1, 1, 200, 1, 1]] {
+            assert!(IntPlan::PLAIN.read_numbers(&mut Cursor::new(bytes), 5).is_err());
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_numbers_read_back(
+            numbers in prop::collection::vec(prop_oneof![any::<i64>(), -9_i64..9, Just(0)], 0..600),
+            scale in 1_i64..1_000_000,
+        ) {
+            round_trip(&numbers);
+            round_trip(&numbers.iter().map(|number| number.wrapping_mul(scale)).collect::<Vec<_>>());
+            let mut sorted = numbers;
+            sorted.sort_unstable();
+            round_trip(&sorted);
+        }
+
+        #[test]
+        fn any_bytes_are_an_error_at_most(bytes in prop::collection::vec(any::<u8>(), 0..60), count in 0_usize..300) {
+            let mut cursor = Cursor::new(&bytes);
+            if let Ok(plan) = IntPlan::read(&mut cursor) {
+                let _ = plan.read_numbers(&mut cursor, count);
+            }
+        }
+    }
+}

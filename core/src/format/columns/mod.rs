@@ -1,0 +1,83 @@
+//! Sections as columns: what is alike in many rows lies together, and takes few bits.
+//!
+//! Rows of a state are taken apart into tables ([`tables`]): one row a key, a window, an event, and
+//! so on, with a column for each thing that is said of it, across all keys and all sections of an
+//! object. A plan says of each column how it is written: by itself ([`ints`], [`floats`]), by a
+//! [`dictionary`], or as what follows from another column ([`dependent`]). The plan with the
+//! dictionaries is written once, the cells section by section.
+//!
+//! Which coding a column gets is decided by estimates over samples of it: same cells, same choice.
+
+mod bits;
+mod cell;
+mod column;
+mod dependent;
+mod dictionary;
+mod floats;
+mod ints;
+mod section;
+mod shred;
+mod source;
+mod table;
+
+pub(crate) use cell::Cell;
+pub(crate) use section::{ColumnRow, EncodedColumns, Plan, encode, read_section};
+
+use super::Malformed;
+
+/// Numbers of the tables; part of the format.
+pub(crate) mod tables {
+    /// Key groups of a section: number, rows.
+    pub(crate) const GROUPS: u16 = 0;
+    /// Rows: form.
+    pub(crate) const ROWS: u16 = 1;
+    /// Their keys: as bytes, as words, or as values.
+    pub(crate) const KEYS: u16 = 2;
+    /// What a payload begins with: counts; of plain values, all there is.
+    pub(crate) const PAYLOAD: u16 = 3;
+    /// Closed windows.
+    pub(crate) const CLOSED: u16 = 4;
+    /// Windows.
+    pub(crate) const WINDOWS: u16 = 5;
+    /// Events that windows buffer, or that wait.
+    pub(crate) const EVENTS: u16 = 6;
+    /// Waiting events that were taken.
+    pub(crate) const TAKEN: u16 = 7;
+    /// Partial matches that are gone.
+    pub(crate) const DROPPED: u16 = 8;
+    /// Partial matches.
+    pub(crate) const PARTIALS: u16 = 9;
+    /// Their events.
+    pub(crate) const MATCHED: u16 = 10;
+    /// The first accumulator of each list; after it the values it holds, then the second, and so on.
+    pub(crate) const ACCUMULATORS: u16 = 16;
+    /// Above every table.
+    pub(crate) const END: u16 = ACCUMULATORS + 2 * 4096;
+}
+
+/// What a section may still ask for: as rows it would have had a byte at least for each cell.
+#[derive(Debug)]
+pub(crate) struct Budget(u64);
+
+impl Budget {
+    pub(crate) fn new(bytes: u64) -> Self {
+        Budget(bytes)
+    }
+
+    #[inline]
+    pub(crate) fn take(&mut self, bytes: u64) -> Result<(), Malformed> {
+        match self.0.checked_sub(bytes) {
+            Some(rest) => {
+                self.0 = rest;
+                Ok(())
+            }
+            None => Err(Malformed::new("columns hold more than the length of the section says")),
+        }
+    }
+}
+
+/// A number of cells, if there can be as many.
+fn cells_that_fit(count: u64, budget: &mut Budget) -> Result<usize, Malformed> {
+    budget.take(count)?;
+    usize::try_from(count).map_err(|_| Malformed::new("a column does not fit in memory"))
+}

@@ -1,0 +1,309 @@
+//! Rows of several sections to a plan and columns, and back.
+//!
+//! A plan: how keys and plain values are taken apart, then the tables with the plans of their
+//! columns. A section: the tables in the same order, each its number of rows and its cells.
+
+use alloc::vec::Vec;
+
+use super::super::manifest::StateKind;
+use super::super::payload::{At, Sink, Source, cell_of};
+use super::super::rows::{Form, RowBlock};
+use super::super::{Cursor, Malformed, accumulator, append_varint, key, pattern, window};
+use super::cell::Cell;
+use super::shred::Shredder;
+use super::source::{ColumnSource, SourceColumn};
+use super::table::{PlannedTable, TablePlan};
+use super::{Budget, tables};
+
+const GROUP: At = At { table: tables::GROUPS, column: 0 };
+const GROUP_ROWS: At = At { table: tables::GROUPS, column: 1 };
+const FORM: At = At { table: tables::ROWS, column: 0 };
+const KEY: At = At { table: tables::KEYS, column: 0 };
+const VALUE: At = At { table: tables::PAYLOAD, column: 0 };
+/// Longest key or plain value that is taken apart into words.
+const WORDS_BYTES_MAX: u64 = 64;
+/// Most values of a key that are columns of their own.
+const KEY_VALUES_MAX: u64 = 64;
+/// How much a plan may hold for each of its bytes.
+const PLAN_RATIO_MAX: u64 = 256;
+
+/// How keys, or plain values, are taken apart; the order of the variants is the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// Not at all: one column of byte strings.
+    Bytes,
+    /// All have this length: integers of eight bytes, and the rest.
+    Words(u64),
+    /// Keys of operators, of so many values each.
+    Values(u64),
+}
+
+impl Shape {
+    fn append(self, out: &mut Vec<u8>) {
+        let (number, count) = match self {
+            Shape::Bytes => (0, 0),
+            Shape::Words(len) => (1, len),
+            Shape::Values(count) => (2, count),
+        };
+        out.push(number);
+        append_varint(out, count);
+    }
+
+    fn read(cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
+        match (cursor.byte()?, cursor.varint()?) {
+            (0, 0) => Ok(Shape::Bytes),
+            (1, len) if len <= WORDS_BYTES_MAX => Ok(Shape::Words(len)),
+            (2, count) if count <= KEY_VALUES_MAX => Ok(Shape::Values(count)),
+            _ => Err(Malformed::new("unknown shape of keys or values")),
+        }
+    }
+
+    /// The shape of byte strings that all have one length, if it is short.
+    fn of_length(mut all: impl Iterator<Item = usize>) -> Shape {
+        let Some(first) = all.next().filter(|len| *len as u64 <= WORDS_BYTES_MAX) else { return Shape::Bytes };
+        if all.all(|len| len == first) { Shape::Words(first as u64) } else { Shape::Bytes }
+    }
+}
+
+/// A plan and the sections that share it.
+#[derive(Debug)]
+pub(crate) struct EncodedColumns {
+    pub(crate) plan: Vec<u8>,
+    tables: Vec<(u16, PlannedTable)>,
+}
+
+/// Takes the rows of sections apart: for each section its key groups, their rows sorted by key.
+///
+/// `None` if they have more columns than can be told apart.
+pub(crate) fn encode(kind: StateKind, sections: &[&[(u16, RowBlock)]]) -> Option<EncodedColumns> {
+    let blocks = || sections.iter().flat_map(|section| section.iter().map(|(_, rows)| rows));
+    let key_shape = shape_of_keys(blocks);
+    let value_shape = match kind {
+        StateKind::Values => Shape::of_length(
+            blocks()
+                .flat_map(RowBlock::iter)
+                .filter_map(|row| (row.form != Form::Removed).then_some(row.payload.len())),
+        ),
+        _ => Shape::Bytes,
+    };
+    let mut shredder = Shredder::default();
+    for section in sections {
+        for (group, rows) in *section {
+            shredder.uint(GROUP, u64::from(*group));
+            shredder.uint(GROUP_ROWS, rows.len() as u64);
+            for row in rows.iter() {
+                shredder.uint(FORM, row.form as u64);
+                shred_key(&mut shredder, key_shape, row.key)?;
+                if row.form != Form::Removed {
+                    shred_payload(&mut shredder, kind, value_shape, row.payload)?;
+                }
+            }
+        }
+        shredder.end_section();
+    }
+    let mut plan = Vec::new();
+    key_shape.append(&mut plan);
+    value_shape.append(&mut plan);
+    let tables = shredder.plan();
+    append_varint(&mut plan, tables.len() as u64);
+    for (number, table) in &tables {
+        append_varint(&mut plan, u64::from(*number));
+        table.append_plan(&mut plan);
+    }
+    Some(EncodedColumns { plan, tables })
+}
+
+impl EncodedColumns {
+    /// Appends the cells of one section.
+    pub(crate) fn append_section(&self, section: usize, out: &mut Vec<u8>) {
+        self.tables.iter().for_each(|(_, table)| table.append_cells(section, out));
+    }
+}
+
+fn shape_of_keys<'a, B: Iterator<Item = &'a RowBlock>>(blocks: impl Fn() -> B) -> Shape {
+    let rows = || blocks().flat_map(RowBlock::iter);
+    let mut count = None;
+    let mut bytes = Vec::new();
+    let is_tuple = |key: &[u8]| {
+        bytes.clear();
+        let mut values = 0;
+        let read = key::for_each_value(key, |value| {
+            values += 1;
+            key::append_value(&mut bytes, &value);
+        });
+        // Another encoding of the same values would not come back.
+        read.is_ok() && bytes == key && *count.get_or_insert(values) == values && values <= KEY_VALUES_MAX
+    };
+    let mut all = rows().map(|row| row.key);
+    if all.all(is_tuple) {
+        return Shape::Values(count.unwrap_or(0));
+    }
+    Shape::of_length(rows().map(|row| row.key.len()))
+}
+
+fn shred_key(shredder: &mut Shredder, shape: Shape, key: &[u8]) -> Option<()> {
+    match shape {
+        Shape::Bytes => shredder.cell(KEY, Cell::Bytes(key)),
+        Shape::Words(_) => shredder.words(KEY.table, key, true),
+        Shape::Values(_) => {
+            let mut column = 0;
+            key::for_each_value(key, |value| {
+                shredder.cell(At { column, ..KEY }, cell_of(&value));
+                column += 1;
+            })
+            .ok()?;
+        }
+    }
+    Some(())
+}
+
+fn shred_payload(shredder: &mut Shredder, kind: StateKind, shape: Shape, payload: &[u8]) -> Option<()> {
+    let mut cursor = Cursor::new(payload);
+    match kind {
+        StateKind::Values => match shape {
+            Shape::Words(_) => shredder.words(VALUE.table, payload, false),
+            _ => shredder.cell(VALUE, Cell::Bytes(payload)),
+        },
+        StateKind::Windows => window::copy(&mut cursor, shredder).ok()?,
+        StateKind::Patterns => pattern::copy(&mut cursor, shredder).ok()?,
+        StateKind::Aggregations => accumulator::GROUP.copy(&mut cursor, shredder).ok()?,
+    }
+    Some(())
+}
+
+/// A plan as it was read.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    key_shape: Shape,
+    value_shape: Shape,
+    tables: Vec<(u16, TablePlan)>,
+}
+
+impl Plan {
+    /// Reads a plan from the beginning of bytes.
+    pub(crate) fn read(cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
+        let mut budget = Budget::new((cursor.rest().len() as u64 + 16).saturating_mul(PLAN_RATIO_MAX));
+        let (key_shape, value_shape) = (Shape::read(cursor)?, Shape::read(cursor)?);
+        if matches!(value_shape, Shape::Values(_)) {
+            return Err(Malformed::new("unknown shape of keys or values"));
+        }
+        let mut tables = Vec::new();
+        let mut before = None;
+        for _ in 0..cursor.varint()? {
+            let number = u16::try_from(cursor.varint()?).ok().filter(|number| *number < tables::END);
+            let number = number.filter(|number| before.is_none_or(|before| before < *number));
+            let number = number.ok_or_else(|| Malformed::new("tables of a plan are out of order"))?;
+            before = Some(number);
+            tables.push((number, TablePlan::read(cursor, &mut budget)?));
+        }
+        Ok(Plan { key_shape, value_shape, tables })
+    }
+
+    /// The columns of one section; `raw` is its length in rows.
+    fn source<'a>(&'a self, bytes: &'a [u8], raw: u64) -> Result<ColumnSource<'a>, Malformed> {
+        let mut cursor = Cursor::new(bytes);
+        let mut budget = Budget::new(raw);
+        let mut tables = Vec::with_capacity(self.tables.len());
+        for (number, plan) in &self.tables {
+            let cells = plan.read_cells(&mut cursor, &mut budget)?;
+            let columns = cells.into_iter().zip(&plan.columns);
+            let columns = columns.map(|(cells, plan)| SourceColumn::new(cells, &plan.entries));
+            tables.push((*number, columns.collect()));
+        }
+        cursor.finish()?;
+        Ok(ColumnSource::new(tables, Budget::new(raw)))
+    }
+}
+
+/// A row as columns give it: its payload is the next thing in `source`.
+pub struct ColumnRow<'r, 's> {
+    pub(crate) group: u16,
+    pub(crate) key: &'r [u8],
+    pub(crate) form: Form,
+    pub(crate) source: &'r mut ColumnSource<'s>,
+    pub(crate) plain: &'r mut Vec<u8>,
+    shape: Shape,
+}
+
+impl ColumnRow<'_, '_> {
+    /// The bytes of a plain value.
+    pub(crate) fn plain_value(&mut self) -> Result<&[u8], Malformed> {
+        match self.shape {
+            Shape::Words(len) => self.source.words(VALUE.table, len as usize, false, self.plain)?,
+            _ => read_bytes(self.source, VALUE, self.plain)?,
+        }
+        Ok(self.plain)
+    }
+
+    /// Passes over the payload.
+    pub(crate) fn skip(&mut self, kind: StateKind) -> Result<(), Malformed> {
+        let nothing = &mut Nothing;
+        match kind {
+            StateKind::Values => self.plain_value().map(|_| ()),
+            StateKind::Windows => window::copy(self.source, nothing),
+            StateKind::Patterns => pattern::copy(self.source, nothing),
+            StateKind::Aggregations => accumulator::GROUP.copy(self.source, nothing),
+        }
+    }
+}
+
+/// Where a payload goes that nobody wants.
+struct Nothing;
+
+impl Sink for Nothing {
+    fn uint(&mut self, _: At, _: u64) {}
+    fn int(&mut self, _: At, _: i64, _: i64) {}
+    fn int128(&mut self, _: At, _: At, _: i128) {}
+    fn float(&mut self, _: At, _: f64) {}
+    fn cell(&mut self, _: At, _: Cell<'_>) {}
+}
+
+/// Reads the rows of a section one by one; keys rise within a group, groups rise in the section.
+/// `each` has to take the payload of every row that is not removed.
+pub(crate) fn read_section(
+    plan: &Plan,
+    bytes: &[u8],
+    raw: u64,
+    mut each: impl FnMut(ColumnRow<'_, '_>) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
+    let mut source = plan.source(bytes, raw)?;
+    let (mut key, mut before, mut plain) = (Vec::new(), Vec::new(), Vec::new());
+    let mut group_before = None;
+    while source.room_for(GROUP, 1) > 0 {
+        let group = u16::try_from(source.uint(GROUP)?).map_err(|_| Malformed::new("key group out of range"))?;
+        if group_before.is_some_and(|before| before >= group) {
+            return Err(Malformed::new("key groups out of order"));
+        }
+        group_before = Some(group);
+        let rows = source.uint(GROUP_ROWS)?;
+        for row in 0..rows {
+            let form = Form::from_number(source.uint(FORM)?)?;
+            core::mem::swap(&mut key, &mut before);
+            match plan.key_shape {
+                Shape::Bytes => read_bytes(&mut source, KEY, &mut key)?,
+                Shape::Words(len) => source.words(KEY.table, len as usize, true, &mut key)?,
+                Shape::Values(count) => {
+                    key.clear();
+                    for column in 0..count as u16 {
+                        key::append_value(&mut key, &source.value(At { column, ..KEY })?);
+                    }
+                }
+            }
+            if row > 0 && before >= key {
+                return Err(Malformed::new("keys out of order"));
+            }
+            let shape = plan.value_shape;
+            each(ColumnRow { group, key: &key, form, source: &mut source, plain: &mut plain, shape })?;
+        }
+    }
+    source.finish()
+}
+
+fn read_bytes(source: &mut ColumnSource<'_>, at: At, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    out.clear();
+    match source.cell(at)? {
+        Cell::Bytes(bytes) => out.extend_from_slice(bytes),
+        _ => return Err(Malformed::new("a cell of another kind than expected")),
+    }
+    Ok(())
+}

@@ -1,0 +1,90 @@
+//! Taking rows apart: a sink that puts each part into its column.
+
+use alloc::vec::Vec;
+
+use super::super::Malformed;
+use super::super::payload::{At, Sink, Source};
+use super::cell::Cell;
+use super::table::{PlannedTable, Table};
+use super::tables;
+
+/// Tables under construction.
+#[derive(Debug, Default)]
+pub(super) struct Shredder {
+    /// By their numbers; those that nothing was put into are empty.
+    tables: Vec<Option<Table>>,
+    sections: usize,
+}
+
+impl Shredder {
+    #[inline]
+    fn table(&mut self, number: u16) -> &mut Table {
+        let number = usize::from(number);
+        if number >= self.tables.len() {
+            self.tables.resize_with(number + 1, || None);
+        }
+        let sections = self.sections;
+        self.tables[number].get_or_insert_with(|| Table::new(sections))
+    }
+
+    /// Takes a key or value of fixed length apart into integers of eight bytes, and what is left.
+    pub(super) fn words(&mut self, table: u16, bytes: &[u8], big_endian: bool) {
+        let table = self.table(table);
+        for (column, chunk) in bytes.chunks(8).enumerate() {
+            let fold = |word: u64, byte: &u8| word << 8 | u64::from(*byte);
+            let word = if big_endian { chunk.iter().fold(0, fold) } else { chunk.iter().rev().fold(0, fold) };
+            table.push_int(column, word as i64);
+        }
+    }
+
+    pub(super) fn end_section(&mut self) {
+        self.sections += 1;
+        self.tables.iter_mut().flatten().for_each(Table::end_section);
+    }
+
+    /// Plans all tables, with their numbers.
+    pub(super) fn plan(self) -> Vec<(u16, PlannedTable)> {
+        let tables = self.tables.into_iter().zip(0..);
+        tables.filter_map(|(table, number)| Some((number, table?.plan()))).collect()
+    }
+}
+
+impl Sink for Shredder {
+    #[inline]
+    fn uint(&mut self, at: At, number: u64) {
+        self.table(at.table).push_int(usize::from(at.column), number as i64);
+    }
+
+    #[inline]
+    fn int(&mut self, at: At, number: i64, from: i64) {
+        self.table(at.table).push_int(usize::from(at.column), number.wrapping_sub(from));
+    }
+
+    fn int128(&mut self, at: At, high: At, number: i128) {
+        let low = number as i64;
+        self.int(at, low, 0);
+        // Nothing, as long as the number fits into 64 bits.
+        self.int(high, ((number >> 64) as i64).wrapping_sub(low >> 63), 0);
+    }
+
+    fn float(&mut self, at: At, number: f64) {
+        self.cell(at, Cell::Float(crate::value::canonical(number)));
+    }
+
+    #[inline]
+    fn cell(&mut self, at: At, cell: Cell<'_>) {
+        self.table(at.table).push_cell(usize::from(at.column), cell);
+    }
+
+    fn copy_cells<S: Source>(&mut self, at: At, count: u64, source: &mut S) -> Result<(), Malformed> {
+        let columns = self.table(at.table).columns(usize::from(at.column), count as usize);
+        let mut at = at;
+        for column in columns {
+            column.push_cell(source.cell(at)?);
+            at.column += 1;
+        }
+        Ok(())
+    }
+}
+
+const _: () = assert!(tables::END < u16::MAX);

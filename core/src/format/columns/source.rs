@@ -1,0 +1,273 @@
+//! Putting rows together again: a source that takes each part from its column.
+
+use alloc::vec::Vec;
+
+use super::super::Malformed;
+use super::super::payload::{At, Source, cell_of, value_of};
+use super::Budget;
+use super::cell::{Cell, FALSE, FLOAT, INT, NULL, TRUE};
+use super::column::Cells;
+use super::dictionary::{Entries, NO_BYTES};
+use crate::bytes::INLINE_BYTES;
+use crate::value::Value;
+
+/// The columns of one section, each read from its beginning to its end.
+#[derive(Debug)]
+pub(crate) struct ColumnSource<'a> {
+    tables: Vec<Vec<SourceColumn<'a>>>,
+    /// Place in `tables` by the number of a table.
+    places: Vec<usize>,
+    budget: Budget,
+}
+
+#[derive(Debug)]
+pub(super) struct SourceColumn<'a> {
+    cells: Cells<'a>,
+    entries: &'a Entries,
+    next: usize,
+    next_int: usize,
+    next_float: usize,
+    next_length: usize,
+    next_byte: usize,
+}
+
+fn at_end() -> Malformed {
+    Malformed::new("a column ends early")
+}
+
+fn another_kind() -> Malformed {
+    Malformed::new("a cell of another kind than expected")
+}
+
+impl<'a> SourceColumn<'a> {
+    pub(super) fn new(cells: Cells<'a>, entries: &'a Entries) -> Self {
+        SourceColumn { cells, entries, next: 0, next_int: 0, next_float: 0, next_length: 0, next_byte: 0 }
+    }
+
+    /// Cells that have not been taken.
+    fn left(&self) -> usize {
+        let count = match &self.cells {
+            Cells::Codes(codes) => codes.len(),
+            Cells::Same(count) | Cells::Direct { count, .. } => *count,
+        };
+        count - self.next
+    }
+
+    /// The next entry of a coded column.
+    #[inline]
+    fn entry(&mut self) -> Result<Option<usize>, Malformed> {
+        let entry = match &self.cells {
+            Cells::Codes(codes) => *codes.get(self.next).ok_or_else(at_end)? as usize,
+            Cells::Same(count) if self.next < *count => 0,
+            Cells::Same(_) => return Err(at_end()),
+            Cells::Direct { .. } => return Ok(None),
+        };
+        self.next += 1;
+        Ok(Some(entry))
+    }
+
+    #[inline]
+    fn int(&mut self) -> Result<i64, Malformed> {
+        if let Cells::Direct { tags, ints, .. } = &self.cells
+            && tags.is_empty()
+        {
+            // All cells are integers, or none is.
+            let int = *ints.get(self.next).ok_or_else(at_end)?;
+            self.next += 1;
+            return Ok(int);
+        }
+        match self.entry()? {
+            Some(entry) => match self.entries.values.get(entry) {
+                Some(Value::Int(int)) => Ok(*int),
+                _ => Err(another_kind()),
+            },
+            None => match self.cell()? {
+                Cell::Int(int) => Ok(int),
+                _ => Err(another_kind()),
+            },
+        }
+    }
+
+    /// The next cell as a value of an event.
+    #[inline]
+    fn value(&mut self, budget: &mut Budget) -> Result<Value, Malformed> {
+        let entry = match &self.cells {
+            Cells::Codes(codes) => *codes.get(self.next).ok_or_else(at_end)? as usize,
+            Cells::Same(count) if self.next < *count => 0,
+            Cells::Direct { tags, ints, .. } if tags.is_empty() && self.next < ints.len() => {
+                self.next += 1;
+                return Ok(Value::Int(ints[self.next - 1]));
+            }
+            Cells::Direct { .. } => return value_of(self.cell()?),
+            Cells::Same(_) => return Err(at_end()),
+        };
+        self.next += 1;
+        let value = self.entries.values.get(entry).ok_or_else(at_end)?;
+        match value {
+            // A short code must not ask for long texts without end.
+            Value::Str(text) if text.as_bytes().len() > INLINE_BYTES => budget.take(text.as_bytes().len() as u64)?,
+            Value::Null if self.entries.has_bytes && self.entries.spans[entry] != NO_BYTES => {
+                return Err(Malformed::new("text is not UTF-8"));
+            }
+            _ => {}
+        }
+        Ok(value.clone())
+    }
+
+    #[inline]
+    fn cell(&mut self) -> Result<Cell<'_>, Malformed> {
+        if let Some(entry) = self.entry()? {
+            let span = *self.entries.spans.get(entry).ok_or_else(at_end)?;
+            if span != NO_BYTES {
+                return Ok(Cell::Bytes(&self.entries.text[span.0 as usize..span.1 as usize]));
+            }
+            return Ok(cell_of(&self.entries.values[entry]));
+        }
+        let Cells::Direct { count, tags, kind, ints, floats, lengths, text } = &self.cells else {
+            return Err(at_end());
+        };
+        if self.next >= *count {
+            return Err(at_end());
+        }
+        let only = tags.is_empty();
+        let kind = if only { *kind } else { *tags.get(self.next).ok_or_else(at_end)? };
+        self.next += 1;
+        match kind {
+            NULL => Ok(Cell::Null),
+            FALSE => Ok(Cell::Bool(false)),
+            TRUE => Ok(Cell::Bool(true)),
+            INT if only => Ok(Cell::Int(*ints.get(self.next - 1).ok_or_else(at_end)?)),
+            INT => {
+                self.next_int += 1;
+                Ok(Cell::Int(*ints.get(self.next_int - 1).ok_or_else(at_end)?))
+            }
+            FLOAT => {
+                self.next_float += 1;
+                Ok(Cell::Float(*floats.get(self.next_float - 1).ok_or_else(at_end)?))
+            }
+            _ => {
+                let length = *lengths.get(self.next_length).ok_or_else(at_end)? as usize;
+                self.next_length += 1;
+                let from = self.next_byte;
+                self.next_byte += length;
+                Ok(Cell::Bytes(text.get(from..from + length).ok_or_else(at_end)?))
+            }
+        }
+    }
+}
+
+impl<'a> ColumnSource<'a> {
+    pub(super) fn new(tables: Vec<(u16, Vec<SourceColumn<'a>>)>, budget: Budget) -> Self {
+        let mut places = Vec::new();
+        let mut columns = Vec::with_capacity(tables.len());
+        for (number, table) in tables {
+            places.resize(places.len().max(usize::from(number) + 1), usize::MAX);
+            places[usize::from(number)] = columns.len();
+            columns.push(table);
+        }
+        ColumnSource { tables: columns, places, budget }
+    }
+
+    #[inline]
+    fn column(&mut self, at: At) -> Result<&mut SourceColumn<'a>, Malformed> {
+        let table = self.places.get(usize::from(at.table)).and_then(|place| self.tables.get_mut(*place));
+        table.and_then(|table| table.get_mut(usize::from(at.column))).ok_or_else(at_end)
+    }
+
+    /// Takes a key or value of fixed length out of its words, into `out`.
+    pub(super) fn words(
+        &mut self,
+        table: u16,
+        len: usize,
+        big_endian: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Malformed> {
+        out.clear();
+        for column in 0..len.div_ceil(8) {
+            let word = self.column(At { table, column: column as u16 })?.int()?;
+            let bytes = (len - 8 * column).min(8);
+            if big_endian {
+                out.extend_from_slice(&word.to_be_bytes()[8 - bytes..]);
+            } else {
+                out.extend_from_slice(&word.to_le_bytes()[..bytes]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether every cell was taken: more of them would be lost.
+    pub(super) fn finish(&self) -> Result<(), Malformed> {
+        let is_left = |column: &SourceColumn<'_>| column.left() > 0;
+        if self.tables.iter().flatten().any(is_left) {
+            return Err(Malformed::new("cells left over at the end of a section"));
+        }
+        Ok(())
+    }
+}
+
+impl Source for ColumnSource<'_> {
+    #[inline]
+    fn uint(&mut self, at: At) -> Result<u64, Malformed> {
+        Ok(self.column(at)?.int()? as u64)
+    }
+
+    #[inline]
+    fn int(&mut self, at: At, from: i64) -> Result<i64, Malformed> {
+        Ok(self.column(at)?.int()?.wrapping_add(from))
+    }
+
+    fn int128(&mut self, at: At, high: At) -> Result<i128, Malformed> {
+        let low = self.int(at, 0)?;
+        let high = self.int(high, 0)?.wrapping_add(low >> 63);
+        Ok(i128::from(high) << 64 | i128::from(low as u64))
+    }
+
+    fn float(&mut self, at: At) -> Result<f64, Malformed> {
+        match self.column(at)?.cell()? {
+            Cell::Float(float) => Ok(float),
+            _ => Err(another_kind()),
+        }
+    }
+
+    fn cell(&mut self, at: At) -> Result<Cell<'_>, Malformed> {
+        let table = self.places.get(usize::from(at.table)).and_then(|place| self.tables.get_mut(*place));
+        let column = table.and_then(|table| table.get_mut(usize::from(at.column))).ok_or_else(at_end)?;
+        let is_coded = !matches!(column.cells, Cells::Direct { .. });
+        let cell = column.cell()?;
+        if let Cell::Bytes(bytes) = cell
+            && is_coded
+            && bytes.len() > INLINE_BYTES
+        {
+            self.budget.take(bytes.len() as u64)?;
+        }
+        Ok(cell)
+    }
+
+    #[inline]
+    fn value(&mut self, at: At) -> Result<Value, Malformed> {
+        let table = self.places.get(usize::from(at.table)).and_then(|place| self.tables.get_mut(*place));
+        let column = table.and_then(|table| table.get_mut(usize::from(at.column))).ok_or_else(at_end)?;
+        column.value(&mut self.budget)
+    }
+
+    fn values(&mut self, at: At, count: u64) -> Result<Vec<Value>, Malformed> {
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        let table = self.places.get(usize::from(at.table)).and_then(|place| self.tables.get_mut(*place));
+        let from = usize::from(at.column);
+        let to = usize::try_from(count).ok().and_then(|count| from.checked_add(count));
+        let columns = table.zip(to).and_then(|(table, to)| table.get_mut(from..to)).ok_or_else(at_end)?;
+        let mut values = Vec::with_capacity(columns.len());
+        for column in columns {
+            values.push(column.value(&mut self.budget)?);
+        }
+        Ok(values)
+    }
+
+    fn room_for(&self, at: At, count: u64) -> usize {
+        let table = self.places.get(usize::from(at.table)).and_then(|place| self.tables.get(*place));
+        let left = table.and_then(|table| table.get(usize::from(at.column))).map_or(0, SourceColumn::left);
+        usize::try_from(count).unwrap_or(usize::MAX).min(left)
+    }
+}

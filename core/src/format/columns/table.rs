@@ -1,0 +1,205 @@
+//! Tables of columns: collected over the sections of an object, planned, written, read.
+
+use alloc::vec::Vec;
+
+use super::super::{Cursor, Malformed, append_varint};
+use super::cell::{Cell, Column};
+use super::column::{Cells, ColumnPlan, PlannedColumn};
+use super::dependent::{ByParent, Sample};
+use super::{Budget, cells_that_fit};
+
+/// Columns of which pairs are tried.
+const RELATED_COLUMNS_MAX: usize = 48;
+/// Fewer rows than this are not worth looking for relations.
+const RELATED_ROWS_MIN: usize = 64;
+
+/// Columns with a row for each thing of one sort.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    columns: Vec<Column>,
+    sections: usize,
+}
+
+impl Table {
+    pub(super) fn new(sections: usize) -> Self {
+        Table { columns: Vec::new(), sections }
+    }
+
+    #[inline]
+    pub(super) fn push_int(&mut self, column: usize, number: i64) {
+        self.column(column).push_int(number);
+    }
+
+    #[inline]
+    pub(super) fn push_cell(&mut self, column: usize, cell: Cell<'_>) {
+        self.column(column).push_cell(cell);
+    }
+
+    #[inline]
+    fn column(&mut self, column: usize) -> &mut Column {
+        if column >= self.columns.len() {
+            self.columns.resize_with(column + 1, || Column::new(self.sections));
+        }
+        &mut self.columns[column]
+    }
+
+    /// So many columns from one on.
+    #[inline]
+    pub(super) fn columns(&mut self, from: usize, count: usize) -> &mut [Column] {
+        if from + count > self.columns.len() {
+            self.columns.resize_with(from + count, || Column::new(self.sections));
+        }
+        &mut self.columns[from..from + count]
+    }
+
+    pub(super) fn end_section(&mut self) {
+        self.sections += 1;
+        self.columns.iter_mut().for_each(|column| column.cuts.push(column.len()));
+    }
+
+    pub(super) fn plan(self) -> PlannedTable {
+        // The first column has a cell in each row.
+        let rows = self.columns.first().map(|column| column.cuts.clone()).unwrap_or_default();
+        let columns: Vec<PlannedColumn> =
+            self.columns.into_iter().map(|column| PlannedColumn::new(column, &rows)).collect();
+        let mut planned = PlannedTable { rows, order: (0..columns.len()).collect(), columns };
+        if planned.rows.last().is_some_and(|rows| *rows >= RELATED_ROWS_MIN) {
+            planned.relate();
+        }
+        planned
+    }
+}
+
+/// A table with the plans of its columns.
+#[derive(Debug)]
+pub(super) struct PlannedTable {
+    rows: Vec<usize>,
+    columns: Vec<PlannedColumn>,
+    /// Columns in the order in which they are written: parents before their children.
+    order: Vec<usize>,
+}
+
+impl PlannedTable {
+    /// Finds columns that follow from others.
+    fn relate(&mut self) {
+        let total = self.rows.last().copied().unwrap_or(0) as u64;
+        let coded = (0..self.columns.len()).filter_map(|at| Some((at, self.columns[at].coded()?)));
+        // A column that is all the same is no parent, and no child.
+        let coded = coded.filter(|(_, coded)| coded.entries > 1).take(RELATED_COLUMNS_MAX);
+        let samples: Vec<(usize, Sample)> = coded.map(|(at, coded)| (at, Sample::of(coded))).collect();
+        let mut place = Vec::new();
+        let mut gains: Vec<(u64, usize, usize)> = Vec::new();
+        for (parent, sample) in &samples {
+            let sampled = sample.as_parent();
+            for (child, sample) in &samples {
+                let column = &self.columns[*child];
+                // Less than half a bit a row is not worth a look.
+                if child == parent || column.cost() < total / 2 {
+                    continue;
+                }
+                let cost = sampled.estimate(sample, &mut place) + column.entries_cost();
+                if cost < column.cost() {
+                    gains.push((column.cost() - cost, *parent, *child));
+                }
+            }
+        }
+        gains.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
+        let mut by_parent: Vec<Option<ByParent>> = (0..self.columns.len()).map(|_| None).collect();
+        for (gain, parent, child) in gains {
+            let is_worth_it = gain > self.columns[parent].cost_as_parent();
+            if self.columns[child].parent().is_some() || self.descends(parent, child) || !is_worth_it {
+                continue;
+            }
+            if by_parent[parent].is_none() {
+                by_parent[parent] = self.columns[parent].coded().map(|coded| ByParent::new(coded.codes, coded.entries));
+            }
+            if let Some(by_parent) = &by_parent[parent]
+                && self.columns[child].put_under(parent, by_parent)
+            {
+                self.columns[parent].use_codes();
+            }
+        }
+        self.sort();
+    }
+
+    /// Whether a column is, or is under, another one.
+    fn descends(&self, mut column: usize, ancestor: usize) -> bool {
+        while column != ancestor {
+            match self.columns[column].parent() {
+                Some(parent) => column = parent,
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn depth(&self, mut column: usize) -> usize {
+        let mut depth = 0;
+        while let Some(parent) = self.columns[column].parent() {
+            (column, depth) = (parent, depth + 1);
+        }
+        depth
+    }
+
+    fn sort(&mut self) {
+        let mut order = core::mem::take(&mut self.order);
+        order.sort_by_key(|column| self.depth(*column));
+        self.order = order;
+    }
+
+    pub(super) fn append_plan(&self, out: &mut Vec<u8>) {
+        append_varint(out, self.columns.len() as u64);
+        for column in &self.order {
+            append_varint(out, *column as u64);
+            self.columns[*column].append_plan(out);
+        }
+    }
+
+    pub(super) fn append_cells(&self, section: usize, out: &mut Vec<u8>) {
+        let from = if section == 0 { 0 } else { self.rows[section - 1] };
+        append_varint(out, (self.rows[section] - from) as u64);
+        for column in &self.order {
+            self.columns[*column].append_cells(section, &self.columns, out);
+        }
+    }
+}
+
+/// A table's plan as it was read.
+#[derive(Debug)]
+pub(super) struct TablePlan {
+    /// By their numbers.
+    pub(super) columns: Vec<ColumnPlan>,
+    order: Vec<usize>,
+}
+
+impl TablePlan {
+    pub(super) fn read(cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<Self, Malformed> {
+        let count = cells_that_fit(cursor.varint()?, budget)?;
+        let mut columns: Vec<Option<ColumnPlan>> = (0..count).map(|_| None).collect();
+        let mut order = Vec::with_capacity(count);
+        for _ in 0..count {
+            let number = usize::try_from(cursor.varint()?)
+                .ok()
+                .filter(|number| columns.get(*number).is_some_and(Option::is_none));
+            let number = number.ok_or_else(|| Malformed::new("a table has not each column once"))?;
+            let entries_of = |parent: usize| columns.get(parent)?.as_ref()?.entries_as_parent();
+            columns[number] = Some(ColumnPlan::read(cursor, entries_of, budget)?);
+            order.push(number);
+        }
+        Ok(TablePlan { columns: columns.into_iter().flatten().collect(), order })
+    }
+
+    /// The cells of one section, by column number.
+    pub(super) fn read_cells<'a>(
+        &self,
+        cursor: &mut Cursor<'a>,
+        budget: &mut Budget,
+    ) -> Result<Vec<Cells<'a>>, Malformed> {
+        let rows = cells_that_fit(cursor.varint()?, budget)?;
+        let mut cells: Vec<Option<Cells<'a>>> = (0..self.columns.len()).map(|_| None).collect();
+        for number in &self.order {
+            cells[*number] = Some(self.columns[*number].read_cells(rows, &cells, cursor, budget)?);
+        }
+        Ok(cells.into_iter().flatten().collect())
+    }
+}

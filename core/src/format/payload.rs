@@ -1,0 +1,259 @@
+//! What a payload is made of, whatever it is written as: rows in postcard's encoding, or columns.
+//!
+//! Windows, patterns and accumulators say once what they write, read and copy, in terms of
+//! [`Sink`] and [`Source`]. The bytes of rows are postcard's: see `core/FORMAT.md`.
+
+use alloc::vec::Vec;
+
+use super::columns::Cell;
+use super::{Cursor, Malformed, append_varint};
+use crate::value::{BufferedEvent, Event, Text, Value, canonical};
+
+/// Where something goes among the columns of a section. Rows have it where it comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct At {
+    pub(crate) table: u16,
+    pub(crate) column: u16,
+}
+
+impl At {
+    /// A later column. Beyond [`VALUES_MAX`] it says nothing, which rows do not mind.
+    #[inline]
+    fn plus(self, columns: u64) -> At {
+        At { table: self.table, column: self.column.wrapping_add(columns as u16) }
+    }
+}
+
+/// Takes the parts of a payload, in order.
+pub(crate) trait Sink {
+    /// A count, a number of a variant, an id, or 0 and 1.
+    fn uint(&mut self, at: At, number: u64);
+    /// An integer that is mostly near `from`.
+    fn int(&mut self, at: At, number: i64, from: i64);
+    fn int128(&mut self, at: At, high: At, number: i128);
+    fn float(&mut self, at: At, number: f64);
+    fn cell(&mut self, at: At, cell: Cell<'_>);
+    /// Copies `count` cells, each from and to a column of its own, from `at` on.
+    fn copy_cells<S: Source>(&mut self, at: At, count: u64, source: &mut S) -> Result<(), Malformed> {
+        for place in 0..count {
+            let at = at.plus(place);
+            self.cell(at, source.cell(at)?);
+        }
+        Ok(())
+    }
+}
+
+/// Gives the parts of a payload, in order.
+pub(crate) trait Source {
+    fn uint(&mut self, at: At) -> Result<u64, Malformed>;
+    fn int(&mut self, at: At, from: i64) -> Result<i64, Malformed>;
+    fn int128(&mut self, at: At, high: At) -> Result<i128, Malformed>;
+    fn float(&mut self, at: At) -> Result<f64, Malformed>;
+    fn cell(&mut self, at: At) -> Result<Cell<'_>, Malformed>;
+    /// A cell as a value of an event.
+    fn value(&mut self, at: At) -> Result<Value, Malformed>;
+    /// `count` values, each from a column of its own, from `at` on.
+    fn values(&mut self, at: At, count: u64) -> Result<Vec<Value>, Malformed> {
+        let mut values = Vec::with_capacity(self.room_for(at, count));
+        for place in 0..count {
+            values.push(self.value(at.plus(place))?);
+        }
+        Ok(values)
+    }
+    /// How many things there can be of what is counted at most: no more need room at once.
+    fn room_for(&self, at: At, count: u64) -> usize;
+}
+
+impl Sink for Vec<u8> {
+    #[inline]
+    fn uint(&mut self, _: At, number: u64) {
+        append_varint(self, number);
+    }
+
+    #[inline]
+    fn int(&mut self, _: At, number: i64, _: i64) {
+        append_varint(self, ((number << 1) ^ (number >> 63)) as u64);
+    }
+
+    fn int128(&mut self, _: At, _: At, number: i128) {
+        let mut rest = ((number << 1) ^ (number >> 127)) as u128;
+        while rest >= 0x80 {
+            self.push(rest as u8 | 0x80);
+            rest >>= 7;
+        }
+        self.push(rest as u8);
+    }
+
+    fn float(&mut self, _: At, number: f64) {
+        self.extend_from_slice(&canonical(number).to_le_bytes());
+    }
+
+    #[inline]
+    fn cell(&mut self, at: At, cell: Cell<'_>) {
+        match cell {
+            Cell::Null => self.push(0),
+            Cell::Bool(bool) => self.extend_from_slice(&[1, u8::from(bool)]),
+            Cell::Int(int) => {
+                self.push(2);
+                self.int(at, int, 0);
+            }
+            Cell::Float(float) => {
+                self.push(3);
+                self.float(at, float);
+            }
+            Cell::Bytes(bytes) => {
+                self.push(4);
+                append_varint(self, bytes.len() as u64);
+                self.extend_from_slice(bytes);
+            }
+        }
+    }
+}
+
+impl Source for Cursor<'_> {
+    #[inline]
+    fn uint(&mut self, _: At) -> Result<u64, Malformed> {
+        self.varint()
+    }
+
+    #[inline]
+    fn int(&mut self, _: At, _: i64) -> Result<i64, Malformed> {
+        let number = self.varint()?;
+        Ok((number >> 1) as i64 ^ -((number & 1) as i64))
+    }
+
+    fn int128(&mut self, _: At, _: At) -> Result<i128, Malformed> {
+        let mut number = 0_u128;
+        for shift in (0..128).step_by(7) {
+            let byte = self.byte()?;
+            let bits = u128::from(byte & 0x7f);
+            if shift == 126 && bits > 3 {
+                break;
+            }
+            number |= bits << shift;
+            if byte & 0x80 == 0 {
+                return Ok((number >> 1) as i128 ^ -((number & 1) as i128));
+            }
+        }
+        Err(Malformed::new("a number is longer than 128 bits"))
+    }
+
+    fn float(&mut self, _: At) -> Result<f64, Malformed> {
+        let bytes = self.take(8)?.first_chunk::<8>().copied().unwrap_or_default();
+        Ok(f64::from_le_bytes(bytes))
+    }
+
+    #[inline]
+    fn cell(&mut self, at: At) -> Result<Cell<'_>, Malformed> {
+        Ok(match self.byte()? {
+            0 => Cell::Null,
+            1 => match self.byte()? {
+                0 => Cell::Bool(false),
+                1 => Cell::Bool(true),
+                _ => return Err(Malformed::new("a boolean is neither true nor false")),
+            },
+            2 => Cell::Int(self.int(at, 0)?),
+            3 => Cell::Float(self.float(at)?),
+            4 => {
+                let len = self.varint()?;
+                Cell::Bytes(self.take(len)?)
+            }
+            _ => return Err(Malformed::new("unknown kind of value")),
+        })
+    }
+
+    #[inline]
+    fn value(&mut self, at: At) -> Result<Value, Malformed> {
+        value_of(self.cell(at)?)
+    }
+
+    fn room_for(&self, _: At, count: u64) -> usize {
+        // Each takes a byte at least.
+        usize::try_from(count).unwrap_or(usize::MAX).min(self.rest().len())
+    }
+}
+
+/// A cell as a value of an event.
+pub(crate) fn value_of(cell: Cell<'_>) -> Result<Value, Malformed> {
+    Ok(match cell {
+        Cell::Null => Value::Null,
+        Cell::Bool(bool) => Value::Bool(bool),
+        Cell::Int(int) => Value::Int(int),
+        Cell::Float(float) => Value::Float(float),
+        Cell::Bytes(bytes) => {
+            let text = core::str::from_utf8(bytes).map_err(|_| Malformed::new("text is not UTF-8"))?;
+            Value::Str(Text::new(text))
+        }
+    })
+}
+
+/// A value of an event as a cell: one NaN, one zero.
+#[inline]
+pub(crate) fn cell_of(value: &Value) -> Cell<'_> {
+    match value {
+        Value::Null => Cell::Null,
+        Value::Bool(bool) => Cell::Bool(*bool),
+        Value::Int(int) => Cell::Int(*int),
+        Value::Float(float) => Cell::Float(canonical(*float)),
+        Value::Str(text) => Cell::Bytes(text.as_bytes()),
+    }
+}
+
+/// Most values of an event that columns tell apart.
+const VALUES_MAX: u64 = crate::limits::FIELDS_MAX as u64;
+
+/// Where buffered events and events of a partial match are: columns of a table.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EventTable(pub(crate) u16);
+
+impl EventTable {
+    fn at(self, column: u16) -> At {
+        At { table: self.0, column }
+    }
+
+    /// An event; its time is mostly near `from`.
+    pub(crate) fn write(self, sink: &mut impl Sink, event: &Event, from: i64) {
+        sink.int(self.at(1), event.timestamp, from);
+        sink.uint(self.at(2), event.values.len() as u64);
+        for (value, place) in event.values.iter().zip(0..) {
+            sink.cell(self.at(3).plus(place), cell_of(value));
+        }
+    }
+
+    pub(crate) fn write_buffered(self, sink: &mut impl Sink, event: &BufferedEvent, from: i64) {
+        sink.uint(self.at(0), event.sequence);
+        self.write(sink, &event.event, from);
+    }
+
+    pub(crate) fn read<S: Source>(self, source: &mut S, from: i64) -> Result<Event, Malformed> {
+        let timestamp = source.int(self.at(1), from)?;
+        let count = source.uint(self.at(2))?;
+        let values = source.values(self.at(3), count)?;
+        Ok(Event { timestamp, values })
+    }
+
+    pub(crate) fn read_buffered<S: Source>(self, source: &mut S, from: i64) -> Result<BufferedEvent, Malformed> {
+        let sequence = source.uint(self.at(0))?;
+        Ok(BufferedEvent { sequence, event: self.read(source, from)? })
+    }
+
+    pub(crate) fn copy<S: Source, K: Sink>(self, source: &mut S, sink: &mut K, from: i64) -> Result<(), Malformed> {
+        sink.int(self.at(1), source.int(self.at(1), from)?, from);
+        let count = source.uint(self.at(2))?;
+        sink.uint(self.at(2), count);
+        if count > VALUES_MAX {
+            return Err(Malformed::new("an event has more values than columns can be told apart"));
+        }
+        sink.copy_cells(self.at(3), count, source)
+    }
+
+    pub(crate) fn copy_buffered<S: Source, K: Sink>(
+        self,
+        source: &mut S,
+        sink: &mut K,
+        from: i64,
+    ) -> Result<(), Malformed> {
+        sink.uint(self.at(0), source.uint(self.at(0))?);
+        self.copy(source, sink, from)
+    }
+}
