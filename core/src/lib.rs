@@ -15,6 +15,7 @@ mod error;
 mod format;
 pub mod limits;
 mod operator;
+mod schema;
 mod state;
 mod tracked;
 mod value;

@@ -7,6 +7,7 @@ mod contents;
 mod example;
 mod object;
 mod rows;
+mod schema;
 #[path = "../common/storages.rs"]
 mod storages;
 
