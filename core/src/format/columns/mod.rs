@@ -81,3 +81,6 @@ fn cells_that_fit(count: u64, budget: &mut Budget) -> Result<usize, Malformed> {
     budget.take(count)?;
     usize::try_from(count).map_err(|_| Malformed::new("a column does not fit in memory"))
 }
+
+#[cfg(test)]
+mod tests;
