@@ -42,6 +42,11 @@ impl Shredder {
         self.tables.iter_mut().flatten().for_each(Table::end_section);
     }
 
+    /// Makes room for all, once a part of so many bytes has been taken apart: most columns go on as they begin.
+    pub(super) fn reserve_rest(&mut self, part: u64, all: u64) {
+        self.tables.iter_mut().flatten().for_each(|table| table.reserve_rest(part, all));
+    }
+
     /// Plans all tables, with their numbers.
     pub(super) fn plan(self) -> Vec<(u16, PlannedTable)> {
         let tables = self.tables.into_iter().zip(0..);
@@ -77,13 +82,7 @@ impl Sink for Shredder {
     }
 
     fn copy_cells<S: Source>(&mut self, at: At, count: u64, source: &mut S) -> Result<(), Malformed> {
-        let columns = self.table(at.table).columns(usize::from(at.column), count as usize);
-        let mut at = at;
-        for column in columns {
-            column.push_cell(source.cell(at)?);
-            at.column += 1;
-        }
-        Ok(())
+        source.fill(at, self.table(at.table).columns(usize::from(at.column), count as usize))
     }
 }
 

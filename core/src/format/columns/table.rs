@@ -57,6 +57,10 @@ impl Table {
         self.columns.iter_mut().for_each(|column| column.cuts.push(column.len()));
     }
 
+    pub(super) fn reserve_rest(&mut self, part: u64, all: u64) {
+        self.columns.iter_mut().for_each(|column| column.reserve_rest(part, all));
+    }
+
     pub(super) fn plan(self) -> PlannedTable {
         // The first column has a cell in each row.
         let rows = self.columns.first().map(|column| column.cuts.clone()).unwrap_or_default();
