@@ -33,6 +33,8 @@ pub(crate) trait Sink {
     fn int128(&mut self, at: At, high: At, number: i128);
     fn float(&mut self, at: At, number: f64);
     fn cell(&mut self, at: At, cell: Cell<'_>);
+    /// So many rows of a table come next.
+    fn expect(&mut self, _table: u16, _rows: u64) {}
     /// Copies `count` cells, each from and to a column of its own, from `at` on.
     fn copy_cells<S: Source>(&mut self, at: At, count: u64, source: &mut S) -> Result<(), Malformed> {
         for place in 0..count {

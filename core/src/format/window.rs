@@ -93,6 +93,7 @@ pub(crate) fn copy<S: Source, K: Sink>(source: &mut S, sink: &mut K) -> Result<(
         sink.uint(POPPED, source.uint(POPPED)?);
         let appended = source.uint(APPENDED)?;
         sink.uint(APPENDED, appended);
+        sink.expect(tables::EVENTS, source.room_for(APPENDED, appended) as u64);
         for _ in 0..appended {
             EVENTS.copy_buffered(source, sink, start)?;
         }

@@ -45,9 +45,9 @@ pub(crate) struct Column {
 }
 
 impl Column {
-    /// A column that begins in the section after `sections` others.
-    pub(super) fn new(sections: usize) -> Self {
-        Column { cuts: alloc::vec![0; sections], ..Column::default() }
+    /// A column that begins in the section after `sections` others, with room for so many cells.
+    pub(super) fn new(sections: usize, expected: usize) -> Self {
+        Column { cuts: alloc::vec![0; sections], words: Vec::with_capacity(expected), ..Column::default() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -178,7 +178,7 @@ mod tests {
 
     #[test]
     fn bytes_of_every_length_come_back_and_short_ones_sort() {
-        let mut column = Column::new(0);
+        let mut column = Column::new(0, 0);
         let strings: Vec<Vec<u8>> = (0..20).map(|len| alloc::vec![b'x'; len]).collect();
         strings.iter().for_each(|bytes| column.push_cell(Cell::Bytes(bytes)));
         let mut short = [0; 8];
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn kinds_are_told_apart_once_they_mix() {
-        let mut column = Column::new(0);
+        let mut column = Column::new(0, 0);
         column.push_cell(Cell::Int(0xff));
         column.push_cell(Cell::Int(2));
         assert!(column.tags.is_empty());

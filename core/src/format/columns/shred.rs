@@ -8,6 +8,9 @@ use super::cell::Cell;
 use super::table::{PlannedTable, Table};
 use super::tables;
 
+/// Room for fewer rows than this is found as they come.
+const EXPECTED_ROWS_MIN: u64 = 4096;
+
 /// Tables under construction.
 #[derive(Debug, Default)]
 pub(super) struct Shredder {
@@ -79,6 +82,12 @@ impl Sink for Shredder {
     #[inline]
     fn cell(&mut self, at: At, cell: Cell<'_>) {
         self.table(at.table).push_cell(usize::from(at.column), cell);
+    }
+
+    fn expect(&mut self, table: u16, rows: u64) {
+        if rows >= EXPECTED_ROWS_MIN {
+            self.table(table).expect(rows as usize);
+        }
     }
 
     fn copy_cells<S: Source>(&mut self, at: At, count: u64, source: &mut S) -> Result<(), Malformed> {
