@@ -10,7 +10,9 @@ use super::dependent::{Coded, Lists, RowCounts};
 use super::dictionary::{Dictionary, Entries};
 use super::floats::FloatPlan;
 use super::ints::IntPlan;
+use super::quotients::Quotients;
 use super::{Budget, cells_that_fit};
+use crate::value::Value;
 
 /// How a column is written; the order of the variants is the format.
 #[derive(Debug)]
@@ -21,11 +23,14 @@ enum Coding {
     Codes(IntPlan),
     /// Numbers in the lists of another column of the table.
     Under { parent: usize, lists: Lists, ranks: Vec<u32> },
+    /// Doubles that are integers over those of another column of the table, and how far off they are.
+    Quotient { divisor: usize, quotients: Quotients, numerators: IntPlan, errors: IntPlan },
 }
 
 const DIRECT: u8 = 0;
 const CODES: u8 = 1;
 const UNDER: u8 = 2;
+const QUOTIENT: u8 = 3;
 /// Flag beside the kinds: as many cells as the table has rows, in every section.
 const ALIGNED: u8 = 1 << 7;
 
@@ -135,6 +140,32 @@ impl PlannedColumn {
         true
     }
 
+    /// Whether it is all doubles, and long.
+    pub(super) fn is_undivided(&self) -> bool {
+        let is_scaled = matches!(self.coding, Coding::Direct { floats: FloatPlan::Scaled(..), .. });
+        // Few different ones are as short as can be.
+        let is_long = self.cost > 16 * self.column.len() as u64;
+        self.aligned && self.column.kinds == 1 << FLOAT && !is_scaled && is_long
+    }
+
+    /// Writes doubles as integers over another column's, if that is shorter; whether it is.
+    pub(super) fn divide_by(&mut self, divisor: usize, of_divisor: &PlannedColumn) -> bool {
+        if !of_divisor.aligned || of_divisor.column.kinds != 1 << INT {
+            return false;
+        }
+        let Some(quotients) = Quotients::of(&self.column.words, &of_divisor.column.words) else { return false };
+        let (numerators, cost) = IntPlan::choose(&quotients.numerators);
+        let (errors, cost_of_errors) = IntPlan::choose(&quotients.errors);
+        if cost + cost_of_errors >= self.cost {
+            return false;
+        }
+        self.cost = cost + cost_of_errors;
+        self.coding = Coding::Quotient { divisor, quotients, numerators, errors };
+        // It has no codes now that another column could be under.
+        self.dictionary = None;
+        true
+    }
+
     /// Appends what all sections share.
     pub(super) fn append_plan(&self, out: &mut Vec<u8>) {
         out.push(self.column.kinds | if self.aligned { ALIGNED } else { 0 });
@@ -165,6 +196,12 @@ impl PlannedColumn {
                 append_varint(out, *parent as u64);
                 lists.append(out);
             }
+            Coding::Quotient { divisor, numerators, errors, .. } => {
+                out.push(QUOTIENT);
+                append_varint(out, *divisor as u64);
+                numerators.append(out);
+                errors.append(out);
+            }
         }
     }
 
@@ -186,6 +223,10 @@ impl PlannedColumn {
                     lists.append_ranks(out, &parent.codes[range.clone()], &ranks[range]);
                 }
             }
+            (Coding::Quotient { quotients, numerators, errors, .. }, _) => {
+                numerators.append_numbers(out, &quotients.numerators[range.clone()]);
+                errors.append_numbers(out, &quotients.errors[range]);
+            }
             (Coding::Direct { tags, ints, floats, lengths }, _) => {
                 if !self.column.tags.is_empty() {
                     tags.append_numbers(out, &tags_of(&self.column, range.clone()));
@@ -201,10 +242,10 @@ impl PlannedColumn {
         }
     }
 
-    /// Whether it is written under the column at a place.
+    /// The column that must be read before it, if there is one.
     pub(super) fn parent(&self) -> Option<usize> {
         match &self.coding {
-            Coding::Under { parent, .. } => Some(*parent),
+            Coding::Under { parent, .. } | Coding::Quotient { divisor: parent, .. } => Some(*parent),
             _ => None,
         }
     }
@@ -262,11 +303,26 @@ pub(super) enum Cells<'a> {
     },
 }
 
+impl Cells<'_> {
+    /// All of them, if they are integers.
+    pub(super) fn to_ints(&self, entries: &Entries) -> Option<Vec<i64>> {
+        let int_of = |entry: usize| match entries.values.get(entry) {
+            Some(Value::Int(int)) => Some(*int),
+            _ => None,
+        };
+        match self {
+            Cells::Codes(codes) => codes.iter().map(|code| int_of(*code as usize)).collect(),
+            Cells::Same(count) => Some(alloc::vec![int_of(0)?; *count]),
+            Cells::Direct { count, tags, ints, .. } => (tags.is_empty() && ints.len() == *count).then(|| ints.clone()),
+        }
+    }
+}
+
 impl ColumnPlan {
-    /// Reads a plan; `entries_of` tells the number of entries of a column read before it, if that has codes.
+    /// Reads a plan; `entries_of` tells of a column read before it the number of entries, if it has codes.
     pub(super) fn read(
         cursor: &mut Cursor<'_>,
-        entries_of: impl Fn(usize) -> Option<usize>,
+        entries_of: impl Fn(usize) -> Option<Option<usize>>,
         budget: &mut Budget,
     ) -> Result<Self, Malformed> {
         let byte = cursor.byte()?;
@@ -291,10 +347,17 @@ impl ColumnPlan {
                 entries = Entries::read(kinds, cursor, budget)?;
                 let parent = usize::try_from(cursor.varint()?).unwrap_or(usize::MAX);
                 let parents = entries_of(parent)
+                    .flatten()
                     .filter(|_| aligned)
                     .ok_or_else(|| Malformed::new("a column depends on one that is not before it"))?;
                 let lists = Lists::read(cursor, parents, entries.len(), budget)?;
                 Coding::Under { parent, lists, ranks: Vec::new() }
+            }
+            QUOTIENT if kinds == 1 << FLOAT && aligned => {
+                let divisor = usize::try_from(cursor.varint()?).unwrap_or(usize::MAX);
+                entries_of(divisor).ok_or_else(|| Malformed::new("a column depends on one that is not before it"))?;
+                let (numerators, errors) = (IntPlan::read(cursor)?, IntPlan::read(cursor)?);
+                Coding::Quotient { divisor, quotients: Quotients::default(), numerators, errors }
             }
             _ => return Err(Malformed::new("unknown coding of a column")),
         };
@@ -303,14 +366,17 @@ impl ColumnPlan {
 
     /// Number of entries, if other columns may depend on it.
     pub(super) fn entries_as_parent(&self) -> Option<usize> {
-        (self.aligned && !matches!(self.coding, Coding::Direct { .. })).then(|| self.entries.len())
+        let has_codes = matches!(self.coding, Coding::Codes(_) | Coding::Under { .. });
+        (self.aligned && has_codes).then(|| self.entries.len())
     }
 
-    /// Reads the cells of one section; `before` are those of the columns read before it.
+    /// Reads the cells of one section; `before` are those of the columns read before it, `ints_of` gives
+    /// them as integers.
     pub(super) fn read_cells<'a>(
         &self,
         rows: usize,
         before: &[Option<Cells<'a>>],
+        ints_of: impl Fn(usize) -> Option<Vec<i64>>,
         cursor: &mut Cursor<'a>,
         budget: &mut Budget,
     ) -> Result<Cells<'a>, Malformed> {
@@ -329,6 +395,15 @@ impl ColumnPlan {
                 Some(Some(Cells::Codes(parent))) => Ok(Cells::Codes(lists.read_codes(cursor, parent)?)),
                 _ => Err(Malformed::new("a column depends on one without codes")),
             },
+            Coding::Quotient { divisor, numerators, errors, .. } => {
+                let numerators = numerators.read_numbers(cursor, count)?;
+                let errors = errors.read_numbers(cursor, count)?;
+                let divisors = ints_of(*divisor).filter(|divisors| divisors.len() == count);
+                let divisors = divisors.ok_or_else(|| Malformed::new("a column is divided by one without integers"))?;
+                let floats = Quotients { numerators, errors }.to_floats(&divisors);
+                let (tags, ints, lengths) = (Vec::new(), Vec::new(), Vec::new());
+                Ok(Cells::Direct { count, tags, kind: FLOAT, ints, floats, lengths, text: &[] })
+            }
             Coding::Direct { tags, ints, floats, lengths } => {
                 self.read_direct(count, [tags, ints, lengths], floats, cursor, budget)
             }

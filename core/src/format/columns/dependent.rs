@@ -221,7 +221,7 @@ impl Pairs {
                 let rank = new();
                 self.slots[at] = pair << 16 | u64::from(rank);
                 self.len += 1;
-                if 2 * self.len > self.slots.len() {
+                if 3 * self.len > 2 * self.slots.len() {
                     self.grow();
                 }
                 return rank;
@@ -237,7 +237,7 @@ impl Pairs {
 
     #[cold]
     fn grow(&mut self) {
-        let slots = alloc::vec![0; 4 * self.slots.len()];
+        let slots = alloc::vec![0; 2 * self.slots.len()];
         for slot in core::mem::replace(&mut self.slots, slots) {
             if slot != 0 {
                 let mut at = self.place(slot >> 16);

@@ -15,6 +15,8 @@ use crate::value::{Text, Value};
 
 /// Most entries of a dictionary.
 const ENTRIES_MAX: usize = 1 << 16;
+/// Entries that are never too many: how many there will be shows late.
+const ENTRIES_SPARE: usize = 8192;
 /// Integers within this range are looked up in a table instead of by their hash.
 const TABLE_RANGE: u64 = 1 << 16;
 /// How much longer the entries may be than their encoding.
@@ -168,7 +170,7 @@ impl Dictionary {
 
 /// Too many entries for this many cells: more than a quarter of them, with some to spare.
 fn is_too_many(entries: usize, cells: usize) -> bool {
-    entries > 1024 + cells / 4
+    entries > ENTRIES_SPARE + cells / 4
 }
 
 #[inline]
@@ -370,7 +372,7 @@ mod tests {
     #[test]
     fn too_many_entries_are_none() {
         let mut column = Column::new(0, 0);
-        (0..10_000_i64).for_each(|n| column.push_int(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64)));
+        (0..20_000_i64).for_each(|n| column.push_int(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64)));
         assert!(Dictionary::of(&mut column).is_none());
     }
 }

@@ -15,6 +15,7 @@ mod dependent;
 mod dictionary;
 mod floats;
 mod ints;
+mod quotients;
 mod section;
 mod shred;
 mod source;

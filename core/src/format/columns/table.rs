@@ -70,12 +70,14 @@ impl Table {
     }
 
     pub(super) fn plan(self) -> PlannedTable {
-        // The first column has a cell in each row.
-        let rows = self.columns.first().map(|column| column.cuts.clone()).unwrap_or_default();
+        // A column that is always there has a cell in each row; not every table uses its first ones.
+        let longest = self.columns.iter().rev().max_by_key(|column| column.len());
+        let rows = longest.map(|column| column.cuts.clone()).unwrap_or_default();
         let columns: Vec<PlannedColumn> =
             self.columns.into_iter().map(|column| PlannedColumn::new(column, &rows)).collect();
         let mut planned = PlannedTable { rows, order: (0..columns.len()).collect(), columns };
         if planned.rows.last().is_some_and(|rows| *rows >= RELATED_ROWS_MIN) {
+            planned.divide();
             planned.relate();
         }
         planned
@@ -92,6 +94,21 @@ pub(super) struct PlannedTable {
 }
 
 impl PlannedTable {
+    /// Finds doubles that are integers divided by those of another column, as means are by counts.
+    fn divide(&mut self) {
+        for at in 0..self.columns.len() {
+            if !self.columns[at].is_undivided() {
+                continue;
+            }
+            for divisor in 0..self.columns.len() {
+                let Ok([column, of_divisor]) = self.columns.get_disjoint_mut([at, divisor]) else { continue };
+                if column.divide_by(divisor, of_divisor) {
+                    break;
+                }
+            }
+        }
+    }
+
     /// Finds columns that follow from others.
     fn relate(&mut self) {
         let total = self.rows.last().copied().unwrap_or(0) as u64;
@@ -196,7 +213,7 @@ impl TablePlan {
                 .ok()
                 .filter(|number| columns.get(*number).is_some_and(Option::is_none));
             let number = number.ok_or_else(|| Malformed::new("a table has not each column once"))?;
-            let entries_of = |parent: usize| columns.get(parent)?.as_ref()?.entries_as_parent();
+            let entries_of = |parent: usize| Some(columns.get(parent)?.as_ref()?.entries_as_parent());
             columns[number] = Some(ColumnPlan::read(cursor, entries_of, budget)?);
             order.push(number);
         }
@@ -213,7 +230,11 @@ impl TablePlan {
         let rows = cells_that_fit(cursor.varint()?, &mut budget.clone())?;
         let mut cells: Vec<Option<Cells<'a>>> = (0..self.columns.len()).map(|_| None).collect();
         for number in &self.order {
-            cells[*number] = Some(self.columns[*number].read_cells(rows, &cells, cursor, budget)?);
+            let ints_of = |divisor: usize| {
+                let cells = cells.get(divisor)?.as_ref()?;
+                cells.to_ints(&self.columns[divisor].entries)
+            };
+            cells[*number] = Some(self.columns[*number].read_cells(rows, &cells, ints_of, cursor, budget)?);
         }
         Ok(cells.into_iter().flatten().collect())
     }
