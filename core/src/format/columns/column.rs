@@ -309,12 +309,12 @@ impl ColumnPlan {
     /// Reads the cells of one section; `before` are those of the columns read before it.
     pub(super) fn read_cells<'a>(
         &self,
-        rows: usize,
+        rows: u64,
         before: &[Option<Cells<'a>>],
         cursor: &mut Cursor<'a>,
         budget: &mut Budget,
     ) -> Result<Cells<'a>, Malformed> {
-        let count = if self.aligned { rows as u64 } else { cursor.varint()? };
+        let count = if self.aligned { rows } else { cursor.varint()? };
         let count = cells_that_fit(count, budget)?;
         match &self.coding {
             Coding::Codes(_) if self.entries.len() == 1 => Ok(Cells::Same(count)),

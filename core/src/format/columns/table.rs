@@ -57,6 +57,11 @@ impl Table {
         self.columns.iter_mut().for_each(|column| column.cuts.push(column.len()));
     }
 
+    /// Whether it has no columns.
+    pub(super) fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
     pub(super) fn plan(self) -> PlannedTable {
         // The first column has a cell in each row.
         let rows = self.columns.first().map(|column| column.cuts.clone()).unwrap_or_default();
@@ -195,7 +200,8 @@ impl TablePlan {
         cursor: &mut Cursor<'a>,
         budget: &mut Budget,
     ) -> Result<Vec<Cells<'a>>, Malformed> {
-        let rows = cells_that_fit(cursor.varint()?, budget)?;
+        // Each column accounts for its own cells: rows would have had a byte for each of them, and no more.
+        let rows = cursor.varint()?;
         let mut cells: Vec<Option<Cells<'a>>> = (0..self.columns.len()).map(|_| None).collect();
         for number in &self.order {
             cells[*number] = Some(self.columns[*number].read_cells(rows, &cells, cursor, budget)?);
