@@ -2,6 +2,7 @@
 
 use eventflux::{CheckpointManager, Compression, ManagerConfig, MemoryBackend, Retention, StateHolder, verify};
 use eventflux_core::{Accumulator, AggregationState, Function, StateDescriptor, StateKind, contents};
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Takes a checkpoint of the holder as it is, restores it, and compares.
 #[track_caller]
@@ -48,6 +49,23 @@ fn accumulators_of_two_bytes() {
         };
         for key in 0..3000_u16 {
             groups.update(&key.to_be_bytes(), create, |group| group.update(|held| held[1].add_event())).unwrap();
+        }
+        assert_restores(&mut manager, &mut holder, empty());
+    }
+}
+
+#[test]
+fn a_dictionary_that_is_much_longer_than_its_bytes() {
+    for compression in [Compression::None, Compression::Lz4] {
+        let mut manager = manager(compression);
+        let empty = || StateHolder::builder("codes").key_groups(2).build().unwrap();
+        let mut holder = empty();
+        // In the order in which they are written: of each group, by key.
+        let mut keys: Vec<[u8; 8]> = (0..1_u64 << 18).map(u64::to_be_bytes).collect();
+        keys.sort_by_key(|key| (xxh3_64(key) >> 32 & 1, *key));
+        for (key, rank) in keys.iter().zip(0_u64..) {
+            // Two ranges far apart, in turn: a number takes 40 bits, its code 16. All 65,536 codes are in 200 bytes.
+            holder.set_encoded(key, &(rank / 8 + (rank % 2 << 40)).to_le_bytes()).unwrap();
         }
         assert_restores(&mut manager, &mut holder, empty());
     }

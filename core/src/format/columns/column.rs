@@ -36,6 +36,8 @@ pub(super) struct PlannedColumn {
     coding: Coding,
     dictionary: Option<Dictionary>,
     entries: Vec<u8>,
+    /// What the entries take of a reader's budget.
+    entries_cells: u64,
     /// Estimated cost of the cells in bits, entries included.
     cost: u64,
     /// Plan and cost with codes of the dictionary.
@@ -54,11 +56,12 @@ impl PlannedColumn {
             coding,
             dictionary,
             entries: Vec::new(),
+            entries_cells: 0,
             cost: direct_cost,
             by_codes: (IntPlan::PLAIN, u64::MAX),
         };
         if let Some(dictionary) = &planned.dictionary {
-            dictionary.append_entries(&planned.column, &mut planned.entries);
+            planned.entries_cells = dictionary.append_entries(&planned.column, &mut planned.entries);
             let codes: Vec<i64> = dictionary.codes.iter().map(|code| i64::from(*code)).collect();
             let (plan, cost) = IntPlan::choose(&codes);
             planned.by_codes = (plan, cost + 8 * planned.entries.len() as u64);
@@ -165,6 +168,15 @@ impl PlannedColumn {
                 append_varint(out, *parent as u64);
                 lists.append(out);
             }
+        }
+    }
+
+    /// What the plan takes of a reader's budget.
+    pub(super) fn plan_cells(&self) -> u64 {
+        match &self.coding {
+            Coding::Direct { .. } => 1,
+            Coding::Codes(_) => 1 + self.entries_cells,
+            Coding::Under { lists, .. } => 1 + self.entries_cells + lists.cells(),
         }
     }
 

@@ -160,6 +160,11 @@ impl PlannedTable {
         }
     }
 
+    /// What the plan takes of a reader's budget.
+    pub(super) fn plan_cells(&self) -> u64 {
+        self.columns.iter().map(PlannedColumn::plan_cells).sum()
+    }
+
     pub(super) fn append_cells(&self, section: usize, out: &mut Vec<u8>) {
         let from = if section == 0 { 0 } else { self.rows[section - 1] };
         append_varint(out, (self.rows[section] - from) as u64);
@@ -180,6 +185,10 @@ pub(super) struct TablePlan {
 impl TablePlan {
     pub(super) fn read(cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<Self, Malformed> {
         let count = cells_that_fit(cursor.varint()?, budget)?;
+        // Each takes a few bytes.
+        if count > cursor.rest().len() {
+            return Err(Malformed::new("a table has not each column once"));
+        }
         let mut columns: Vec<Option<ColumnPlan>> = (0..count).map(|_| None).collect();
         let mut order = Vec::with_capacity(count);
         for _ in 0..count {
