@@ -1,4 +1,4 @@
-# Sourced by tests/run and tests/no-std: installs what is missing, or says what to do.
+# Sourced by tests/run, tests/no-std and tests/wasm32: installs what is missing, or says what to do.
 
 give_up() {
   printf 'tests: %s\n' "$*" >&2
@@ -29,4 +29,30 @@ install_component() {
   else
     install_packages "$1" "$2"
   fi
+}
+
+# Whether the compiler has the libraries of a target.
+has_target() {
+  [ -d "$(rustc --print target-libdir --target "$1" 2>/dev/null || echo /nowhere)" ]
+}
+
+# Picks how to build for a target: pick_cargo TARGET LIBRARIES. Sets the lists `cargo`, the command, and `build_std`,
+# what goes behind its arguments: libraries that are to be built along, if they are not there.
+pick_cargo() {
+  local target=$1 libraries=$2
+  cargo=(cargo) build_std=()
+  # The first way: the target's libraries from rustup.
+  if ! has_target "$target" && command -v rustup >/dev/null; then
+    timeout 300 rustup target add "$target" >/dev/null 2>&1 ||
+      echo "rustup cannot add $target here; building its libraries from Debian's sources of Rust"
+  fi
+  if has_target "$target"; then
+    return
+  fi
+  # The second: the distribution's compiler, which has the sources of the libraries.
+  if ! [ -x /usr/bin/rustc ] || ! [ -x /usr/bin/cargo ] || ! dpkg -s rust-web-src >/dev/null 2>&1; then
+    install_packages "a compiler for $target" rustc-web cargo-web rust-web-src
+  fi
+  cargo=(env -u RUSTUP_TOOLCHAIN RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo)
+  build_std=("-Zbuild-std=$libraries")
 }

@@ -50,8 +50,9 @@ use crate::error::Result;
 /// # Ok::<(), eventflux_core::Error>(())
 /// ```
 pub trait Backend {
-    /// Writes an object. When it returns, the object is durable, whole, under its name; if it
-    /// fails, the name has what it had before, or the object. Names are written once.
+    /// Writes an object. When it returns, the object is durable, whole, under its name. Until then
+    /// readers see all of it or nothing, and after a failure too; only a power failure may leave a
+    /// part of it. Names are written once.
     ///
     /// # Errors
     /// [`Error::Storage`](crate::Error::Storage).
@@ -65,7 +66,7 @@ pub trait Backend {
     fn read(&mut self, object: &str, range: ByteRange) -> Result<Option<Vec<u8>>>;
 
     /// Every object, with its length, in no particular order. An object that was put durably
-    /// before the call is in it; one that is only half written never is.
+    /// before the call is in it; one that is being written is not in it with a part of its length.
     ///
     /// # Errors
     /// [`Error::Storage`](crate::Error::Storage).

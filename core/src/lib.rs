@@ -15,6 +15,7 @@ mod error;
 mod format;
 pub mod limits;
 mod operator;
+mod schema;
 mod state;
 mod tracked;
 mod value;
@@ -33,9 +34,9 @@ pub use crate::engine::{Engine, MatchedStep, Output};
 
 pub use crate::backend::{Backend, MemoryBackend, drive};
 pub use crate::checkpoint::{
-    ByteRange, Capture, EncodedCheckpoint, Finding, KeyDifference, ObjectInfo, OpenWriter, Procedure, Prune, Publish,
-    Published, ReadHead, ReadManifest, Republish, Request, Response, Restore, RestoredCheckpoint, Retention, Selector,
-    StateContents, Step, Verify, VerifyReport, Writer, contents, difference, retain,
+    ByteRange, Capture, EncodedCheckpoint, Executor, Finding, KeyDifference, ObjectInfo, OpenWriter, Procedure, Prune,
+    Publish, Published, ReadHead, ReadManifest, Republish, Request, Response, Restore, RestoredCheckpoint, Retention,
+    Selector, StateContents, Step, Task, Verify, VerifyReport, Writer, contents, difference, retain,
 };
 pub use crate::format::head::{CatalogEntry, Head};
 pub use crate::format::manifest::{

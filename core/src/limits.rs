@@ -63,8 +63,26 @@ pub const INLINE_DELTAS_MAX: usize = 48;
 /// Deltas that one page names.
 pub const PAGE_DELTAS: usize = 32;
 
+/// A restore of less than this, in bytes of rows, is not divided.
+pub const PARALLEL_RESTORE_BYTES: u64 = 512 * 1024;
+/// Most parts a restore is divided into.
+pub const SHARDS_MAX: usize = 64;
+/// Sections that a divided restore reads ahead, in bytes of rows.
+pub const RESTORE_WAITING_BYTES: u64 = 256 * 1024 * 1024;
+
 /// What capturing one row costs of a step's budget, beside its bytes.
 pub const STEP_ROW_BYTES: usize = 64;
+
+/// How deeply a plain value nests that is shown as JSON, and a type that is described.
+pub const SCHEMA_DEPTH_MAX: usize = 128;
+/// Most values, parts of others included, that a plain value shown as JSON holds: so many for each of its bytes …
+pub const SCHEMA_VALUES_PER_BYTE: u64 = 16;
+/// … and so many more.
+pub const SCHEMA_VALUES_EXTRA: u64 = 1024;
+/// Most parts of a tuple or an array that is described.
+pub const SCHEMA_PARTS_MAX: usize = 65_536;
+/// Most parts looked at to describe a type.
+pub const SCHEMA_STEPS_MAX: usize = 1 << 20;
 
 const _: () = assert!(LZ4_BLOCK_BYTES < u16::MAX as usize);
 const _: () = assert!(KEY_GROUPS_DEFAULT <= KEY_GROUPS_MAX && KEY_GROUPS_DEFAULT.is_power_of_two());
@@ -72,4 +90,5 @@ const _: () = assert!(100 + 100 * 100 / COMPACTION_SHARE_PERCENT <= RESTORE_READ
 const _: () = assert!(RESTORE_READ_PERCENT_HIGH < 250 && COMPACTION_SHARE_PERCENT < 100);
 const _: () = assert!(PAGE_DELTAS < INLINE_DELTAS_MAX);
 const _: () = assert!(BASE_SECTION_BYTES < DELTA_SECTION_BYTES && DELTA_SECTION_BYTES < SECTION_RAW_BYTES_MAX);
+const _: () = assert!(SCHEMA_PARTS_MAX < SCHEMA_STEPS_MAX);
 const _: () = assert!(DELTA_SECTION_BYTES < PLAN_ROWS_BYTES && SMALL_SECTION_BYTES < BASE_SECTION_BYTES);

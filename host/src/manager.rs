@@ -1,10 +1,14 @@
 //! Checkpoints of a [`StateHolder`] in a storage, for programs that embed the state without the
 //! engine.
 
+use std::num::NonZero;
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+
 use eventflux_core::{
-    Backend, Capture, CatalogEntry, CheckpointRequest, Compression, EncodedCheckpoint, Engine, Head, Manifest,
-    ObjectId, OpenWriter, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Restore, RestoreOptions,
-    RestoredCheckpoint, Retention, Selector, StateHolder, Verify, VerifyReport, Writer, drive,
+    Backend, Capture, CatalogEntry, CheckpointRequest, Compression, EncodedCheckpoint, Engine, Executor, Head,
+    Manifest, ObjectId, OpenWriter, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Restore,
+    RestoreOptions, RestoredCheckpoint, Retention, Selector, StateHolder, Task, Verify, VerifyReport, Writer, drive,
 };
 
 use crate::clock::now_ms;
@@ -329,7 +333,37 @@ pub fn restore(
     selector: Selector,
     options: RestoreOptions<'_>,
 ) -> Result<RestoredCheckpoint> {
-    Ok(drive(Restore::new(holder, selector, options), backend)?)
+    Ok(drive(Restore::new(holder, selector, options).with_executor(&Threads), backend)?)
+}
+
+/// As many threads as the machine has cores.
+struct Threads;
+
+impl Executor for Threads {
+    fn parallelism(&self) -> usize {
+        thread::available_parallelism().map_or(1, NonZero::get)
+    }
+
+    fn run(&self, tasks: Vec<Task<'_>>) {
+        let others = tasks.len().saturating_sub(1);
+        let tasks = Mutex::new(tasks);
+        let work = || {
+            while let Some(task) = take_task(&tasks) {
+                task();
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..others {
+                // A thread that cannot be had leaves its work to the others.
+                let _ = thread::Builder::new().spawn_scoped(scope, work);
+            }
+            work();
+        });
+    }
+}
+
+fn take_task<'a>(tasks: &Mutex<Vec<Task<'a>>>) -> Option<Task<'a>> {
+    tasks.lock().unwrap_or_else(PoisonError::into_inner).pop()
 }
 
 /// Reads and checks everything the published checkpoints need.

@@ -61,3 +61,40 @@ fn what_is_half_written_is_not_there() {
     assert!(!directory.path().join("head.1.tmp").exists());
     assert_eq!(fs::read_dir(directory.path().join("objects")).unwrap().count(), 0);
 }
+
+/// A file that can be written and not synced, in the place of the first attempts.
+#[cfg(unix)]
+fn fail_syncs(directory: &std::path::Path, name: &str, attempts: u32) {
+    for attempt in 0..attempts {
+        std::os::unix::fs::symlink("/dev/null", directory.join(format!("{name}.{attempt}.tmp"))).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn after_a_failed_sync_it_is_written_anew() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut storage = FileBackend::open(directory.path(), Access::Write).unwrap();
+    let objects = directory.path().join("objects");
+    let files = |at: &std::path::Path| fs::read_dir(at).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
+    fail_syncs(&objects, "once", 1);
+    storage.put("once", b"bytes").unwrap();
+    assert!(objects.join("once").symlink_metadata().unwrap().is_file());
+    assert_eq!(storage.read("once", ByteRange::All).unwrap().unwrap(), b"bytes");
+    fail_syncs(&objects, "never", 2);
+    assert!(matches!(storage.put("never", b"bytes"), Err(Error::Storage { .. })));
+    assert_eq!(files(&objects), [objects.join("once")], "what may be damaged is gone");
+    storage.put("never", b"bytes").unwrap();
+    assert_eq!(storage.read("never", ByteRange::All).unwrap().unwrap(), b"bytes");
+
+    // Of the head there is always one.
+    assert!(storage.swap_head(None, b"first").unwrap());
+    fail_syncs(directory.path(), "head", 1);
+    assert!(storage.swap_head(Some(b"first"), b"second").unwrap());
+    fail_syncs(directory.path(), "head", 2);
+    assert!(matches!(storage.swap_head(Some(b"second"), b"third"), Err(Error::Storage { .. })));
+    assert!(directory.path().join("head").symlink_metadata().unwrap().is_file());
+    assert_eq!(storage.read_head().unwrap().unwrap(), b"second");
+    assert!(storage.swap_head(Some(b"second"), b"third").unwrap());
+    assert!(files(directory.path()).iter().all(|file| file.extension().is_none_or(|extension| extension != "tmp")));
+}

@@ -7,9 +7,13 @@ mod states;
 mod storage;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use eventflux::storage::{Access, FileBackend};
-use eventflux::{Backend, CheckpointManager, ManagerConfig, Result, Retention, Selector, StateHolder, verify};
+use eventflux::{
+    Backend, CheckpointManager, ManagerConfig, Result, Retention, Selector, StateHolder, read_head, verify,
+};
+use eventflux_core::ObjectId;
 use states::{Contents, contents, holder, write};
 use storage::{Fault, Faulty, Shared};
 
@@ -100,6 +104,44 @@ impl<B: Backend> Program<B> {
         watcher.latest = self.manager.latest().map(|entry| entry.object.id);
         Ok(())
     }
+}
+
+/// What a power failure leaves of objects that were being put: their names, and any part of them.
+fn tear_what_no_head_names(directory: &Path) {
+    let head = read_head(&mut FileBackend::open(directory, Access::Read).unwrap()).unwrap();
+    let whole = head.entries.last().map(|entry| entry.object.name());
+    let whole = whole.map_or_else(Vec::new, |name| std::fs::read(directory.join("objects").join(name)).unwrap());
+    for (id, part) in [(0, 0), (1, whole.len() / 2), (70, 1), (71, whole.len().saturating_sub(1))] {
+        let object = ObjectId { id: head.next_id + id, generation: head.generation };
+        std::fs::write(directory.join("objects").join(object.name()), &whole[..part.min(whole.len())]).unwrap();
+    }
+}
+
+#[test]
+fn power_fails_while_an_object_is_put() {
+    let directory = tempfile::tempdir().unwrap();
+    let open = |name: &str| FileBackend::open(directory.path().join(name), Access::Write).unwrap();
+    let (_, operations) = live_until_death(open("all"), &SHORT, None);
+    // Opening is three operations; before it there is no head, and no object is put.
+    for at in 3..operations {
+        let path = directory.path().join(at.to_string());
+        let (watcher, _) = live_until_death(open(&at.to_string()), &SHORT, Some((at, Fault::DiesAfter)));
+        tear_what_no_head_names(&path);
+        let report = verify(&mut FileBackend::open(&path, Access::Read).unwrap()).unwrap();
+        assert_eq!(report.findings, []);
+        assert!(report.unneeded.len() >= 4, "{:?}", report.unneeded);
+        check_after_death(open(&at.to_string()), &watcher);
+    }
+}
+
+#[test]
+fn a_torn_object_is_no_new_storage() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut storage = FileBackend::open(directory.path(), Access::Write).unwrap();
+    let object = ObjectId { id: 0, generation: 1 };
+    storage.put(&object.name(), b"").unwrap();
+    assert!(read_head(&mut storage).is_err(), "the head was lost");
+    assert!(CheckpointManager::open(storage, config()).is_err());
 }
 
 /// Opens the storage after a death and checks all that must hold.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use eventflux_core::{
     Accumulator, AggregationState, BufferedEvent, CheckpointRequest, Compression, Event, Function, MemoryBackend,
-    OpenWriter, PatternState, Publish, Restore, RestoreOptions, Retention, Selector, StateDescriptor, StateHolder,
-    StateKind, StepProgress, WindowState, Writer, drive,
+    ObjectId, OpenWriter, PatternState, Publish, Restore, RestoreOptions, Retention, Selector, StateDescriptor,
+    StateHolder, StateKind, StepProgress, WindowState, Writer, drive,
 };
 use proptest::prelude::*;
 
@@ -265,4 +265,49 @@ proptest! {
         run.commit(compression);
         run.check_all(key_groups);
     }
+}
+
+/// A checkpoint without a storage; how many steps of so many bytes it took.
+fn checkpoint(holder: &mut StateHolder, id: u64, budget: usize) -> usize {
+    holder.begin(CheckpointRequest::default()).unwrap();
+    let mut steps = 1;
+    while holder.step(budget).unwrap() == StepProgress::More {
+        steps += 1;
+    }
+    let capture = holder.take_capture().unwrap();
+    holder.commit(&capture.into_object(ObjectId { id, generation: 1 }, Compression::None).unwrap()).unwrap();
+    steps
+}
+
+#[test]
+fn removed_keys_are_given_back_within_the_budget() {
+    const KEYS: u32 = 20_000;
+    let mut holder = StateHolder::builder("removed").key_groups(1).build().unwrap();
+    (0..KEYS).for_each(|key| holder.set(key.to_le_bytes(), &key).unwrap());
+    checkpoint(&mut holder, 0, usize::MAX);
+    (0..KEYS).for_each(|key| assert!(holder.remove(key.to_le_bytes()).unwrap()));
+    checkpoint(&mut holder, 1, usize::MAX);
+    // Some come back before their places were given back.
+    for key in (0..KEYS).step_by(5) {
+        holder.set(key.to_le_bytes(), &(key + 1)).unwrap();
+    }
+    let steps = checkpoint(&mut holder, 2, 1024);
+    assert!(steps > 40, "{steps} steps for all pages");
+    for key in 0..KEYS {
+        let expected = (key % 5 == 0).then_some(key + 1);
+        assert_eq!(holder.get::<u32>(key.to_le_bytes()).unwrap(), expected);
+    }
+    assert_eq!(holder.values().len(), KEYS as usize / 5);
+}
+
+/// Without coming back: nothing but what is given back.
+#[test]
+fn a_step_that_only_gives_back_ends_too() {
+    let mut holder = StateHolder::builder("removed").key_groups(1).build().unwrap();
+    (0..20_000_u32).for_each(|key| holder.set(key.to_le_bytes(), &key).unwrap());
+    checkpoint(&mut holder, 0, usize::MAX);
+    (0..20_000_u32).for_each(|key| assert!(holder.remove(key.to_le_bytes()).unwrap()));
+    checkpoint(&mut holder, 1, usize::MAX);
+    let steps = checkpoint(&mut holder, 2, 1024);
+    assert!(steps > 40, "{steps} steps for all pages");
 }

@@ -9,7 +9,7 @@ use serde_json::Value as Json;
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, StateDescriptor};
 use crate::state::StateHolder;
-use crate::state::describe::{key_to_json, value_to_json};
+use crate::state::describe::Describer;
 
 /// One state of a checkpoint, as JSON.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,8 +60,9 @@ pub fn contents(holder: &StateHolder) -> Result<Vec<StateContents>> {
     for (descriptor, map) in holder.states().iter().zip(holder.maps()) {
         let mut rows = Vec::with_capacity(map.any().len());
         let mut failed = None;
-        map.any().for_each_whole(&mut |key, whole| match value_to_json(descriptor.kind, whole) {
-            Ok(value) => rows.push((key_to_json(descriptor.kind, key), value)),
+        let describer = Describer::new(descriptor);
+        map.any().for_each_whole(&mut |key, whole| match describer.value(whole) {
+            Ok(value) => rows.push((describer.key(key), value)),
             Err(malformed) => failed = Some(malformed),
         });
         if let Some(malformed) = failed {
@@ -78,14 +79,17 @@ pub fn contents(holder: &StateHolder) -> Result<Vec<StateContents>> {
 /// As [`contents`].
 pub fn difference(before: &StateHolder, after: &StateHolder) -> Result<Vec<KeyDifference>> {
     type Rows = BTreeMap<Vec<u8>, (Option<Vec<u8>>, Option<Vec<u8>>)>;
-    let mut states: Vec<(StateDescriptor, Rows)> = Vec::new();
+    /// A state, and what shows its rows in the first and in the second: its schema may have changed in between.
+    type Both = (String, Option<Describer>, Option<Describer>, Rows);
+    let mut states: Vec<Both> = Vec::new();
     for (holder, second) in [(before, false), (after, true)] {
         for (descriptor, map) in holder.states().iter().zip(holder.maps()) {
-            let at = states.iter().position(|(other, _)| other.name == descriptor.name).unwrap_or_else(|| {
-                states.push((descriptor.clone(), Rows::new()));
+            let at = states.iter().position(|(name, ..)| *name == descriptor.name).unwrap_or_else(|| {
+                states.push((descriptor.name.clone(), None, None, Rows::new()));
                 states.len() - 1
             });
-            let rows = &mut states[at].1;
+            let (_, of_first, of_second, rows) = &mut states[at];
+            *(if second { of_second } else { of_first }) = Some(Describer::new(descriptor));
             map.any().for_each_whole(&mut |key, whole| {
                 let row = rows.entry(key.to_vec()).or_default();
                 *(if second { &mut row.1 } else { &mut row.0 }) = Some(whole.to_vec());
@@ -93,19 +97,20 @@ pub fn difference(before: &StateHolder, after: &StateHolder) -> Result<Vec<KeyDi
         }
     }
     let mut differences = Vec::new();
-    for (descriptor, rows) in states {
-        let to_json = |whole: Option<Vec<u8>>| {
-            let json = whole.map(|whole| value_to_json(descriptor.kind, &whole)).transpose();
-            json.map_err(|malformed| Error::damaged("checkpoint", descriptor.name.clone(), malformed.0))
+    for (state, of_first, of_second, rows) in states {
+        let to_json = |describer: &Option<Describer>, whole: Option<Vec<u8>>| {
+            let json = describer.as_ref().zip(whole).map(|(describer, whole)| describer.value(&whole)).transpose();
+            json.map_err(|malformed| Error::damaged("checkpoint", state.clone(), malformed.0))
         };
         for (key, (old, new)) in rows {
             if old != new {
-                let key = key_to_json(descriptor.kind, &key);
+                let Some(describer) = of_first.as_ref().or(of_second.as_ref()) else { continue };
+                let key = describer.key(&key);
                 differences.push(KeyDifference {
-                    state: descriptor.name.clone(),
+                    state: state.clone(),
                     key,
-                    before: to_json(old)?,
-                    after: to_json(new)?,
+                    before: to_json(&of_first, old)?,
+                    after: to_json(&of_second, new)?,
                 });
             }
         }

@@ -12,6 +12,7 @@ mod procedure;
 mod publish;
 mod restore;
 mod retention;
+mod sections;
 mod verify;
 
 pub(crate) use capture::CapturedState;
@@ -23,4 +24,5 @@ pub use procedure::{ByteRange, ObjectInfo, Procedure, Request, Response, Step};
 pub use publish::{Publish, Published, Republish};
 pub use restore::{Restore, RestoredCheckpoint, Selector};
 pub use retention::{Prune, Retention, retain};
+pub use sections::{Executor, Task};
 pub use verify::{Finding, Verify, VerifyReport};

@@ -6,20 +6,18 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::ops::Range;
 
 use serde_json::Value as Json;
 
 use super::open::{ReadHead, ReadManifest};
 use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
+use super::sections::{Executor, Reading, Shard, Task, Wanted};
 use crate::error::{Error, Result};
-use crate::format::columns::{self, ColumnRow, Plan};
+use crate::format::Malformed;
 use crate::format::head::Head;
-use crate::format::manifest::{Base, Delta, Manifest, ObjectId, StateDescriptor};
-use crate::format::rows::{Form, Row, read_rows};
-use crate::format::section::{SectionRef, read_section};
-use crate::format::{Cursor, Malformed};
-use crate::state::{RestoreOptions, StateHolder, StateMap};
+use crate::format::manifest::{Base, Manifest, ObjectId, StateDescriptor};
+use crate::limits::{PARALLEL_RESTORE_BYTES, RESTORE_WAITING_BYTES, SHARDS_MAX};
+use crate::state::{RestoreOptions, StateHolder};
 
 /// Which checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -94,6 +92,7 @@ pub struct Restore<'h> {
     holder: Option<&'h mut StateHolder>,
     options: RestoreOptions<'h>,
     selector: Selector,
+    executor: Option<&'h dyn Executor>,
     state: RestoreState,
 }
 
@@ -105,41 +104,34 @@ enum RestoreState {
 
 /// States being filled from sections.
 struct Sections {
-    /// The manifest as read.
-    manifest: Manifest,
-    /// Place in the holder of each state of the manifest; `None` drops it.
-    places: Vec<Option<usize>>,
-    maps: Vec<StateMap>,
-    /// Plans that were read, by their places in the manifest.
-    plans: Vec<Option<Plan>>,
+    reading: Reading,
+    shards: Vec<Shard>,
     /// Number of the next section: bases, then deltas.
     next: usize,
-}
-
-/// A section to read.
-struct Wanted<'a> {
-    state: u16,
-    /// Key groups it covers.
-    groups: Range<u16>,
-    /// Checkpoint of a delta; `None` is a base.
-    delta: Option<u64>,
-    section: &'a SectionRef,
-    /// Place of its plan in the manifest, if it shares one.
-    plan: Option<u32>,
+    /// Sections that were read and wait to be taken in by all shards, with their numbers.
+    waiting: Vec<(usize, Vec<u8>)>,
+    waiting_bytes: u64,
 }
 
 impl<'h> Restore<'h> {
     /// Begins to restore.
     #[must_use]
     pub fn new(holder: &'h mut StateHolder, selector: Selector, options: RestoreOptions<'h>) -> Self {
-        Restore { holder: Some(holder), options, selector, state: RestoreState::Head(ReadHead::new()) }
+        Restore { holder: Some(holder), options, selector, executor: None, state: RestoreState::Head(ReadHead::new()) }
     }
 
     /// Begins to restore a checkpoint whose object is known already.
     #[must_use]
     pub fn object(holder: &'h mut StateHolder, object: ObjectId, options: RestoreOptions<'h>) -> Self {
         let state = RestoreState::Manifest(ReadManifest::new(object));
-        Restore { holder: Some(holder), options, selector: Selector::Id(object.id), state }
+        Restore { holder: Some(holder), options, selector: Selector::Id(object.id), executor: None, state }
+    }
+
+    /// Divides the work of a large restore among the threads of an executor, by key groups.
+    #[must_use]
+    pub fn with_executor(mut self, executor: &'h dyn Executor) -> Self {
+        self.executor = Some(executor);
+        self
     }
 }
 
@@ -160,7 +152,12 @@ impl Procedure for Restore<'_> {
                     Step::Request(request) => return Ok(Step::Request(request)),
                     Step::Done(manifest) => {
                         let holder = self.holder.as_deref().ok_or_else(|| unexpected("restore", ""))?;
-                        self.state = RestoreState::Sections(Box::new(Sections::new(holder, manifest, &self.options)?));
+                        self.state = RestoreState::Sections(Box::new(Sections::new(
+                            holder,
+                            manifest,
+                            &self.options,
+                            self.executor,
+                        )?));
                     }
                 },
                 RestoreState::Sections(sections) => {
@@ -168,6 +165,7 @@ impl Procedure for Restore<'_> {
                         return Ok(Step::Request(request));
                     }
                     let holder = self.holder.take().ok_or_else(|| unexpected("restore", ""))?;
+                    sections.apply_waiting(self.executor)?;
                     return sections.finish(holder, &self.options).map(Step::Done);
                 }
             }
@@ -178,29 +176,38 @@ impl Procedure for Restore<'_> {
         match &mut self.state {
             RestoreState::Head(read) => read.handle_response(response),
             RestoreState::Manifest(read) => read.handle_response(response),
-            RestoreState::Sections(sections) => sections.handle_response(response),
+            RestoreState::Sections(sections) => sections.handle_response(response, self.executor),
         }
     }
 }
 
 impl Sections {
-    fn new(holder: &StateHolder, manifest: Manifest, options: &RestoreOptions<'_>) -> Result<Self> {
+    fn new(
+        holder: &StateHolder,
+        manifest: Manifest,
+        options: &RestoreOptions<'_>,
+        executor: Option<&dyn Executor>,
+    ) -> Result<Self> {
         options.check(holder, &manifest)?;
         let declared = holder.states();
         let places = places_of(declared, &manifest, options)?;
-        let maps = declared.iter().map(|state| StateMap::new(state.kind, manifest.key_groups)).collect();
         let plans = manifest.plans.iter().map(|_| None).collect();
-        Ok(Sections { manifest, places, maps, plans, next: 0 })
+        let is_large = manifest.sizes.restore_raw >= PARALLEL_RESTORE_BYTES;
+        let shards = executor.filter(|_| is_large).map_or(1, |executor| executor.parallelism().clamp(1, SHARDS_MAX));
+        let reading = Reading { manifest, places, plans };
+        let shards = Shard::divide(declared, &reading, shards);
+        Ok(Sections { reading, shards, next: 0, waiting: Vec::new(), waiting_bytes: 0 })
     }
 
     fn poll_request(&mut self) -> Option<Request> {
-        let count = self.manifest.bases.len() + self.manifest.deltas.len();
-        while self.next < count {
-            if let Some(Wanted { state, section, plan, .. }) = wanted(&self.manifest, self.next)
-                && self.places[usize::from(state)].is_some()
+        let manifest = &self.reading.manifest;
+        while self.next < manifest.bases.len() + manifest.deltas.len() {
+            if let Some(wanted) = Wanted::of(manifest, self.next)
+                && self.reading.places[usize::from(wanted.state)].is_some()
             {
-                let section = unread_plan(&self.manifest, &self.plans, plan).unwrap_or(section);
-                let object = self.manifest.objects[section.object as usize].name();
+                let plan = self.reading.unread_plan(wanted.plan);
+                let section = plan.map_or(wanted.section, |(_, section)| section);
+                let object = manifest.objects[section.object as usize].name();
                 let range = ByteRange::At { offset: section.offset, len: section.stored };
                 return Some(Request::Read { object, range });
             }
@@ -209,51 +216,57 @@ impl Sections {
         None
     }
 
-    fn handle_response(&mut self, response: Response) -> Result<()> {
-        let Some(wanted) = wanted(&self.manifest, self.next) else { return Err(unexpected("restore", "")) };
-        let unread_plan = unread_plan(&self.manifest, &self.plans, wanted.plan);
-        let section = unread_plan.unwrap_or(wanted.section);
-        let object = self.manifest.objects[section.object as usize].name();
+    fn handle_response(&mut self, response: Response, executor: Option<&dyn Executor>) -> Result<()> {
+        let manifest = &self.reading.manifest;
+        let Some(wanted) = Wanted::of(manifest, self.next) else { return Err(unexpected("restore", "")) };
+        let plan = self.reading.unread_plan(wanted.plan);
+        let section = plan.map_or(wanted.section, |(_, section)| section);
+        let object = || manifest.objects[section.object as usize].name();
         let stored = match response {
             Response::Bytes(Some(bytes)) => bytes,
-            Response::Bytes(None) => return Err(Error::ObjectMissing { object }),
+            Response::Bytes(None) => return Err(Error::ObjectMissing { object: object() }),
             Response::Failed(error) => return Err(error),
-            _ => return Err(unexpected("read", &object)),
+            _ => return Err(unexpected("read", &object())),
         };
-        let name = &self.manifest.states[usize::from(wanted.state)].name;
-        let damaged = |malformed: Malformed| Error::damaged(&object, format!("section of state `{name}`"), malformed.0);
-        let unpacked = read_section(section, &stored).map_err(damaged)?;
-        if unread_plan.is_some() {
-            let plan = read_plan(section, &unpacked).map_err(damaged)?;
-            if let Some(place) = wanted.plan {
-                self.plans[place as usize] = Some(plan);
-            }
-            return Ok(());
+        if let Some((place, _)) = plan {
+            return self.reading.take_plan(place, &stored);
         }
-        let bases = bases_of(&self.manifest.bases, wanted.state);
-        let plan = wanted.plan.and_then(|plan| self.plans[plan as usize].as_ref());
-        let kind = self.manifest.states[usize::from(wanted.state)].kind;
-        let filter = RowFilter { groups: wanted.groups, delta: wanted.delta, bases };
-        let Some(map) = self.places[usize::from(wanted.state)].and_then(|place| self.maps.get_mut(place)) else {
-            return Err(unexpected("restore", &object));
-        };
-        let map = map.any_mut();
-        read_any(section, plan, &unpacked, |row| match (filter.is_wanted(row.group(), row.form())?, row) {
-            (true, AnyRow::Row(row)) => map.restore_row(row),
-            (true, AnyRow::Columns(row)) => map.restore_columns(row),
-            (false, AnyRow::Columns(mut row)) if row.form != Form::Removed => row.skip(kind),
-            (false, _) => Ok(()),
-        })
-        .map_err(damaged)?;
+        self.waiting_bytes += section.raw;
+        self.waiting.push((self.next, stored));
         self.next += 1;
+        // One shard takes them as they come; of several each waits until all have something to do.
+        if self.shards.len() == 1 || self.waiting_bytes >= RESTORE_WAITING_BYTES {
+            self.apply_waiting(executor)?;
+        }
         Ok(())
     }
 
+    /// Lets every shard take in what waits.
+    fn apply_waiting(&mut self, executor: Option<&dyn Executor>) -> Result<()> {
+        let waiting = core::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
+        let reading = &self.reading;
+        let apply =
+            |shard: &mut Shard| waiting.iter().try_for_each(|(number, stored)| shard.apply(reading, *number, stored));
+        match executor {
+            Some(executor) if self.shards.len() > 1 => {
+                let mut results: Vec<Result<()>> = self.shards.iter().map(|_| Ok(())).collect();
+                let pairs = self.shards.iter_mut().zip(&mut results);
+                let apply = &apply;
+                let task = |(shard, result)| -> Task<'_> { work(apply, shard, result) };
+                executor.run(pairs.map(task).collect());
+                results.into_iter().collect()
+            }
+            _ => self.shards.iter_mut().try_for_each(apply),
+        }
+    }
+
     fn finish(&mut self, holder: &mut StateHolder, options: &RestoreOptions<'_>) -> Result<RestoredCheckpoint> {
-        let mut maps = core::mem::take(&mut self.maps);
+        let mut maps = Shard::unite(core::mem::take(&mut self.shards));
+        let Reading { manifest, places, .. } = &self.reading;
         let mut migrated = alloc::vec![false; maps.len()];
         if let Some(migrate) = options.migrate {
-            for (found, place) in self.manifest.states.iter().zip(&self.places) {
+            for (found, place) in manifest.states.iter().zip(places) {
                 let Some(place) = *place else { continue };
                 if !same_schema(found, &holder.states()[place]) {
                     migrated[place] = true;
@@ -265,108 +278,11 @@ impl Sections {
                 }
             }
         }
-        let restored = Arc::new(self.manifest.clone());
-        let lineage = lineage_manifest(&self.manifest, &self.places, &migrated, holder.states());
+        let restored = Arc::new(manifest.clone());
+        let lineage = lineage_manifest(manifest, places, &migrated, holder.states());
         holder.install(maps, Arc::new(lineage));
         Ok(RestoredCheckpoint { manifest: restored })
     }
-}
-
-/// The section of a number: bases, then deltas. `None` is a base without rows.
-fn wanted(manifest: &Manifest, number: usize) -> Option<Wanted<'_>> {
-    let bases = &manifest.bases;
-    Some(match bases.get(number) {
-        Some(base) => {
-            let section = base.section.as_ref()?;
-            Wanted { state: base.state, groups: base.low..base.high, delta: None, section, plan: base.plan }
-        }
-        None => {
-            let Delta { state, low, high, checkpoint, section, .. } = manifest.deltas.get(number - bases.len())?;
-            Wanted { state: *state, groups: *low..*high, delta: Some(*checkpoint), section, plan: None }
-        }
-    })
-}
-
-/// The section of a plan that was not read yet.
-fn unread_plan<'m>(manifest: &'m Manifest, plans: &[Option<Plan>], plan: Option<u32>) -> Option<&'m SectionRef> {
-    let plan = plan? as usize;
-    if plans[plan].is_none() { manifest.plans.get(plan) } else { None }
-}
-
-/// Which rows of a section count.
-struct RowFilter<'a> {
-    groups: Range<u16>,
-    delta: Option<u64>,
-    bases: &'a [Base],
-}
-
-impl RowFilter<'_> {
-    fn is_wanted(&self, group: u16, form: Form) -> Result<bool, Malformed> {
-        match self.delta {
-            _ if !self.groups.contains(&group) => {
-                Err(Malformed::new("a row of a key group the section does not cover"))
-            }
-            None if form == Form::Whole => Ok(true),
-            None => Err(Malformed::new("a base with a row that is not whole")),
-            // A newer base has this change already.
-            Some(checkpoint) => Ok(base_of(self.bases, group).is_none_or(|base| base.checkpoint < checkpoint)),
-        }
-    }
-}
-
-/// A row of a section of either form.
-pub(super) enum AnyRow<'r, 's> {
-    Row(Row<'r>),
-    Columns(ColumnRow<'r, 's>),
-}
-
-impl AnyRow<'_, '_> {
-    fn group(&self) -> u16 {
-        match self {
-            AnyRow::Row(row) => row.group,
-            AnyRow::Columns(row) => row.group,
-        }
-    }
-
-    fn form(&self) -> Form {
-        match self {
-            AnyRow::Row(row) => row.form,
-            AnyRow::Columns(row) => row.form,
-        }
-    }
-}
-
-/// Reads a plan that stands for itself.
-pub(super) fn read_plan(section: &SectionRef, unpacked: &[u8]) -> Result<Plan, Malformed> {
-    if !section.codec.is_columns() {
-        return Err(Malformed::new("a plan that is none"));
-    }
-    let mut cursor = Cursor::new(unpacked);
-    let plan = Plan::read(&mut cursor, section.stored)?;
-    cursor.finish()?;
-    Ok(plan)
-}
-
-/// Reads the rows of an unpacked section, of either form.
-pub(super) fn read_any(
-    section: &SectionRef,
-    plan: Option<&Plan>,
-    unpacked: &[u8],
-    mut each: impl FnMut(AnyRow<'_, '_>) -> Result<(), Malformed>,
-) -> Result<(), Malformed> {
-    if !section.codec.is_columns() {
-        return read_rows(unpacked, |row| each(AnyRow::Row(row)));
-    }
-    let mut cursor = Cursor::new(unpacked);
-    let own;
-    let plan = match plan {
-        Some(plan) => plan,
-        None => {
-            own = Plan::read(&mut cursor, section.stored)?;
-            &own
-        }
-    };
-    columns::read_section(plan, cursor.rest(), section.raw, |row| each(AnyRow::Columns(row)))
 }
 
 impl RestoreOptions<'_> {
@@ -380,6 +296,14 @@ impl RestoreOptions<'_> {
         }
         places_of(holder.states(), manifest, self).map(|_| ())
     }
+}
+
+fn work<'a>(
+    apply: &'a (impl Fn(&mut Shard) -> Result<()> + Sync),
+    shard: &'a mut Shard,
+    result: &'a mut Result<()>,
+) -> Task<'a> {
+    Box::new(move || *result = apply(shard))
 }
 
 /// For each state of the checkpoint its place in the holder; `None` if it is to be dropped.
@@ -486,16 +410,6 @@ fn collect_changes(path: &str, found: &Json, declared: &Json, members: &mut Vec<
             _ => format!("`{path}` was {found} and is now {declared}"),
         }),
     }
-}
-
-fn bases_of(bases: &[Base], state: u16) -> &[Base] {
-    let from = bases.partition_point(|base| base.state < state);
-    let to = bases.partition_point(|base| base.state <= state);
-    bases.get(from..to).unwrap_or_default()
-}
-
-fn base_of(bases: &[Base], group: u16) -> Option<&Base> {
-    bases.get(bases.partition_point(|base| base.high <= group))
 }
 
 #[cfg(test)]

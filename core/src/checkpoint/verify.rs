@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use super::open::{ReadHead, ReadManifest, ensure_new};
 use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
-use super::restore::{AnyRow, read_any, read_plan};
+use super::sections::{AnyRow, read_any, read_plan};
 use crate::error::{Error, Result};
 use crate::format::Malformed;
 use crate::format::columns::Plan;

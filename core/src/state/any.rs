@@ -130,6 +130,17 @@ impl StateMap {
         }
     }
 
+    /// Takes over the key groups of another map of this kind, which has no others.
+    pub(crate) fn absorb(&mut self, other: StateMap, groups: core::ops::Range<u16>) {
+        match (self, other) {
+            (StateMap::Values(map), StateMap::Values(other)) => map.absorb(other, groups),
+            (StateMap::Windows(map), StateMap::Windows(other)) => map.absorb(other, groups),
+            (StateMap::Patterns(map), StateMap::Patterns(other)) => map.absorb(other, groups),
+            (StateMap::Aggregations(map), StateMap::Aggregations(other)) => map.absorb(other, groups),
+            (map, other) => debug_assert!(false, "{map:?} is of another kind than {other:?}"),
+        }
+    }
+
     pub(crate) fn any(&self) -> &dyn AnyMap {
         match self {
             StateMap::Values(map) => map,

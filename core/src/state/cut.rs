@@ -10,7 +10,7 @@ use crate::checkpoint::{Capture, CapturedState, EncodedCheckpoint, Lineage, plan
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, Progress};
 use crate::limits::LABEL_BYTES_MAX;
-use crate::tracked::{Clock, NO_CUT};
+use crate::tracked::Clock;
 
 /// What is recorded with a checkpoint.
 #[derive(Debug, Clone, Default)]
@@ -34,7 +34,6 @@ pub enum StepProgress {
 
 #[derive(Debug)]
 pub(super) struct UnderWay {
-    cut: u32,
     request: CheckpointRequest,
     rebase: Vec<(u16, core::ops::Range<u16>)>,
     shrunk: u64,
@@ -78,14 +77,14 @@ impl StateHolder {
         }
         let maps = &self.maps;
         let rebase = plan_rebase(&self.lineage, self.key_groups, maps.iter().map(|map| map.any().live_bytes()));
-        self.clock = Clock { epoch: cut + 1, under_way: cut, ..self.clock };
+        self.clock = self.clock.begin();
         let mut shrunk = 0;
         for (state, map) in self.maps.iter_mut().enumerate() {
             let mut ranges = rebase.iter().filter(|(of, _)| usize::from(*of) == state).map(|(_, range)| range.clone());
             shrunk += map.any_mut().take_shrunk();
             map.any_mut().begin(self.clock, &mut ranges);
         }
-        self.under_way = Some(UnderWay { cut, request, rebase, shrunk, state: 0, taken: false });
+        self.under_way = Some(UnderWay { request, rebase, shrunk, state: 0, taken: false });
         Ok(())
     }
 
@@ -137,9 +136,8 @@ impl StateHolder {
         if !under_way.taken {
             return Err(Error::CallOrder("the checkpoint under way was not captured; it cannot be durable yet"));
         }
-        let cut = under_way.cut;
         self.under_way = None;
-        self.clock = Clock { under_way: NO_CUT, committed: cut, ..self.clock };
+        self.clock = self.clock.commit();
         self.maps.iter_mut().for_each(|map| map.any_mut().end(self.clock));
         self.lineage = checkpoint.lineage.clone();
         Ok(())
@@ -151,7 +149,7 @@ impl StateHolder {
     /// [`Error::NoCheckpointUnderWay`].
     pub fn abort(&mut self) -> Result<()> {
         self.under_way.take().ok_or(Error::NoCheckpointUnderWay)?;
-        self.clock = Clock { under_way: NO_CUT, ..self.clock };
+        self.clock = self.clock.abort();
         self.maps.iter_mut().for_each(|map| map.any_mut().end(self.clock));
         Ok(())
     }

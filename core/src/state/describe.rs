@@ -7,8 +7,9 @@ use alloc::vec::Vec;
 use serde_json::{Value as Json, json};
 
 use super::{AggregationState, PatternState, Window, WindowState};
-use crate::format::manifest::StateKind;
+use crate::format::manifest::{StateDescriptor, StateKind};
 use crate::format::{Malformed, key};
+use crate::schema::Schema;
 use crate::tracked::sealed::Sealed;
 use crate::value::Event;
 
@@ -24,8 +25,7 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// A key as JSON: the values of an operator's key, text, or `{"hex": …}`.
-pub(crate) fn key_to_json(kind: StateKind, bytes: &[u8]) -> Json {
+fn key_to_json(kind: StateKind, bytes: &[u8]) -> Json {
     let plain = || match core::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(char::is_control) => Json::from(text),
         _ => json!({ "hex": hex(bytes) }),
@@ -37,14 +37,42 @@ pub(crate) fn key_to_json(kind: StateKind, bytes: &[u8]) -> Json {
     }
 }
 
-/// A whole value as JSON. Plain values, whose type only their program knows, as hex.
-pub(crate) fn value_to_json(kind: StateKind, whole: &[u8]) -> Result<Json, Malformed> {
-    Ok(match kind {
-        StateKind::Values => json!({ "hex": hex(whole) }),
-        StateKind::Windows => WindowState::read_whole(whole)?.windows().iter().map(window_to_json).collect(),
-        StateKind::Patterns => pattern_to_json(&PatternState::read_whole(whole)?),
-        StateKind::Aggregations => accumulators_to_json(AggregationState::read_whole(whole)?.accumulators()),
-    })
+/// Shows the rows of a state.
+pub(crate) struct Describer {
+    kind: StateKind,
+    /// Of plain values, if the checkpoint carries it; or why it is not understood.
+    schema: Option<Result<Schema, String>>,
+}
+
+impl Describer {
+    pub(crate) fn new(descriptor: &StateDescriptor) -> Self {
+        let kind = descriptor.kind;
+        let schema = if kind == StateKind::Values { Schema::from_text(&descriptor.description) } else { None };
+        Describer { kind, schema }
+    }
+
+    /// A key as JSON: the values of an operator's key, text, or `{"hex": …}`.
+    pub(crate) fn key(&self, bytes: &[u8]) -> Json {
+        key_to_json(self.kind, bytes)
+    }
+
+    /// A whole value as JSON. Plain values by their schema, else `{"hex": …}`; with a note if there is one but does not fit.
+    pub(crate) fn value(&self, whole: &[u8]) -> Result<Json, Malformed> {
+        Ok(match self.kind {
+            StateKind::Values => match &self.schema {
+                None => json!({ "hex": hex(whole) }),
+                Some(Err(reason)) => {
+                    json!({ "hex": hex(whole), "note": format!("this release does not understand the schema: {reason}") })
+                }
+                Some(Ok(schema)) => schema.decode(whole).unwrap_or_else(
+                    |reason| json!({ "hex": hex(whole), "note": format!("does not fit the schema: {reason}") }),
+                ),
+            },
+            StateKind::Windows => WindowState::read_whole(whole)?.windows().iter().map(window_to_json).collect(),
+            StateKind::Patterns => pattern_to_json(&PatternState::read_whole(whole)?),
+            StateKind::Aggregations => accumulators_to_json(AggregationState::read_whole(whole)?.accumulators()),
+        })
+    }
 }
 
 fn window_to_json(window: &Window) -> Json {

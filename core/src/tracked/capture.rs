@@ -17,6 +17,9 @@ use crate::value::Footprint;
 /// What visiting a page or group costs of a step's budget, in bytes.
 const STEP_VISIT_BYTES: usize = 16;
 
+/// Pages whose entries a step fetches into the cache at once.
+const FETCHED_PAGES: usize = 16;
+
 /// Rows captured of one key group.
 #[derive(Debug)]
 pub(crate) struct GroupRows {
@@ -56,16 +59,14 @@ impl<V: Sealed> TrackedMap<V> {
         while self.cursor.0 < self.groups.len() {
             let (group, mut at) = self.cursor;
             self.groups[group].sync(self.clock);
-            if at == 0 {
-                self.release(group, budget);
+            if at == 0 && !self.release(group, budget) {
+                return false;
             }
             let rebasing = self.rebasing[group];
-            loop {
-                let held = &self.groups[group];
-                // Pages that are split off meanwhile come at the end of either.
-                let page =
-                    if rebasing { (at < held.pages.len()).then_some(at as u32) } else { held.frozen.get(at).copied() };
-                let Some(page) = page else { break };
+            while let Some(page) = self.groups[group].page_of_cut(rebasing, at) {
+                if at.is_multiple_of(FETCHED_PAGES) {
+                    self.groups[group].fetch(self.clock, rebasing, at..at + FETCHED_PAGES);
+                }
                 if !self.step_page(group, page, budget) {
                     self.cursor = (group, at);
                     return false;
@@ -101,12 +102,17 @@ impl<V: Sealed> TrackedMap<V> {
         }
     }
 
-    /// Gives back the slots of durably removed keys.
-    fn release(&mut self, group: usize, budget: &mut usize) {
-        while let Some(page) = self.groups[group].releasable.pop() {
+    /// Gives back the slots of durably removed keys; whether of all.
+    fn release(&mut self, group: usize, budget: &mut usize) -> bool {
+        while let Some(page) = self.groups[group].releasable.last().copied() {
+            if *budget == 0 {
+                return false;
+            }
+            self.groups[group].releasable.pop();
             self.sync_page(group, page);
             *budget = budget.saturating_sub(STEP_ROW_BYTES);
         }
+        true
     }
 
     /// The captured rows, once all are: of each group that has any or is rebased.

@@ -6,10 +6,13 @@
 //! are found or where entries lie.
 
 use alloc::vec::Vec;
+use core::hint::black_box;
+use core::ops::Range;
 
 use super::clock::{Clock, NO_CUT};
 use super::key::MapKey;
 use super::page::{GROWTH_SLOTS, Marks, NONE, Page, Slot};
+use super::sealed::Sealed;
 use crate::error::{Error, Result};
 use crate::format::key_hash;
 use crate::format::rows::RowBlock;
@@ -76,28 +79,39 @@ impl<V> Group<V> {
         }
     }
 
-    /// The value of a key, which may change at once: the page is up to date, and no checkpoint needs
-    /// the value as it is. It counts as dirty from now on. `None`: find out in smaller steps.
+    /// The value of a key, which may change at once: no checkpoint needs the value as it is. It counts
+    /// as dirty from now on. `None`: find out in smaller steps.
     #[inline]
     pub(super) fn find_to_write(&mut self, clock: Clock, key: &MapKey<'_>) -> Option<&mut V> {
         self.sync(clock);
         let number = *self.directory.get(self.directory_index(key.hash()))?;
         let page = self.pages.get_mut(number as usize)?;
-        if !page.is_synced(clock) {
+        if !page.is_settled(clock) {
             return None;
         }
         let at = page.find(tag_of(key.hash()), key)?;
-        let bit = 1 << at;
-        if page.dirty & bit == 0 {
-            if self.marks[number as usize].frozen & bit != 0 {
-                return None;
-            }
-            if page.dirty == 0 {
-                self.dirty.push(number);
-            }
-            page.dirty |= bit;
+        if page.dirty & 1 << at == 0 {
+            return self.first_change(clock, number, at);
         }
-        page.value_mut(at)
+        self.pages.get_mut(number as usize)?.value_mut(at)
+    }
+
+    /// The value of an entry that has not changed since the newest cut.
+    ///
+    /// Not inline: it would take registers from every change that is not the first.
+    #[inline(never)]
+    fn first_change(&mut self, clock: Clock, number: u32, at: usize) -> Option<&mut V> {
+        let (page, bit) = (&mut self.pages[number as usize], 1 << at);
+        if clock.under_way != NO_CUT && self.marks[number as usize].frozen & bit != 0 {
+            return None;
+        }
+        let is_first = page.dirty == 0;
+        let (value, dirty) = page.value_and_dirty(at)?;
+        *dirty |= bit;
+        if is_first {
+            self.dirty.push(number);
+        }
+        Some(value)
     }
 
     #[inline]
@@ -245,6 +259,27 @@ impl<V> Group<V> {
             core::mem::swap(&mut self.frozen, &mut self.dirty);
         }
         self.frozen_at = clock.under_way;
+    }
+
+    /// Where the pages of the cut under way are, one after the other. Pages that are split off
+    /// meanwhile come at the end.
+    #[inline]
+    pub(super) fn page_of_cut(&self, rebasing: bool, at: usize) -> Option<u32> {
+        if rebasing { (at < self.pages.len()).then_some(at as u32) } else { self.frozen.get(at).copied() }
+    }
+
+    /// Reads something of all entries of the cut in some pages, so that they come into the cache all
+    /// at once: one after the other, as they are captured, each would be waited for.
+    #[inline(never)]
+    pub(super) fn fetch(&self, clock: Clock, rebasing: bool, range: Range<usize>)
+    where
+        V: Sealed,
+    {
+        let pages = || range.clone().map_while(|at| self.page_of_cut(rebasing, at)).map(|page| page as usize);
+        let marks = pages().map(|page| self.marks[page].frozen ^ self.pages[page].dirty);
+        black_box(marks.fold(0, |all, mask| all ^ mask));
+        let entries = pages().map(|page| self.pages[page].fetch(&self.marks[page], clock, rebasing));
+        black_box(entries.fold(0, |all, read| all ^ read));
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Slot<V>> {

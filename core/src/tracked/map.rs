@@ -13,7 +13,7 @@
 
 use alloc::vec::Vec;
 
-use super::clock::Clock;
+use super::clock::{Clock, NO_CUT};
 use super::group::{Group, Place};
 use super::key::MapKey;
 use super::page::Slot;
@@ -76,6 +76,17 @@ impl<V: Sealed> TrackedMap<V> {
             cursor: (0, 0),
             overflow: false,
         }
+    }
+
+    /// Takes over key groups of a map that has been restored beside this one and has no others.
+    pub(crate) fn absorb(&mut self, mut other: Self, groups: core::ops::Range<u16>) {
+        for group in groups.map(usize::from) {
+            core::mem::swap(&mut self.groups[group], &mut other.groups[group]);
+            self.live[group] = other.live[group];
+        }
+        self.keys += other.keys;
+        self.heap += other.heap;
+        self.tables += other.tables - other.groups.len() * size_of::<Group<V>>();
     }
 
     /// The value of a key.
@@ -305,13 +316,15 @@ impl<V: Sealed> TrackedMap<V> {
         self.shrunk += before.encoded.saturating_sub(after.encoded);
     }
 
-    /// Where a key is, with its group and page up to date: what was durably removed is gone.
+    /// Where a key is, with its group and page as far up to date as a write needs: what was durably
+    /// removed is gone.
     #[inline]
     fn locate(&mut self, group: usize, key: &MapKey<'_>) -> Option<Place> {
         let held = &mut self.groups[group];
         held.sync(self.clock);
         let place = held.find(key)?;
-        if held.pages[place.0 as usize].is_synced(self.clock) {
+        let page = &held.pages[place.0 as usize];
+        if page.is_synced(self.clock) || page.is_settled(self.clock) && page.slot(place.1).value.is_some() {
             return Some(place);
         }
         self.sync_page(group, place.0);
@@ -336,7 +349,7 @@ impl<V: Sealed> TrackedMap<V> {
         let held = &mut self.groups[group];
         let page_held = &mut held.pages[page as usize];
         if page_held.dirty & bit == 0 {
-            let frozen = held.marks[page as usize].frozen & bit != 0;
+            let frozen = self.clock.under_way != NO_CUT && held.marks[page as usize].frozen & bit != 0;
             if page_held.dirty == 0 {
                 held.dirty.push(page);
             }

@@ -10,7 +10,7 @@ mod page;
 mod tags;
 
 pub(crate) use capture::{CapturedRows, GroupRows};
-pub(crate) use clock::{Clock, NO_CUT};
+pub(crate) use clock::Clock;
 pub use deque::TrackedDeque;
 pub(crate) use key::MapKey;
 pub use map::TrackedMap;

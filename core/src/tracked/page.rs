@@ -11,7 +11,8 @@
 //!   once this checkpoint is durable.
 //!
 //! A page learns of a cut, a commit or an abort when it is next touched ([`Page::sync`]): a few
-//! words for 32 entries, so that none of the three has to visit the entries.
+//! words for 32 entries, so that none of the three has to visit the entries. Of a commit not even
+//! then, unless the write needs it ([`Page::is_settled`]): the next step is early enough.
 //!
 //! What a lookup and a write need is one cache line ([`Page`]); the rest lies elsewhere ([`Marks`]).
 
@@ -19,6 +20,7 @@ use alloc::vec::Vec;
 
 use super::clock::{Clock, NO_CUT};
 use super::key::MapKey;
+use super::sealed::Sealed;
 use super::tags::Tags;
 use crate::bytes::SmallBytes;
 use crate::error::{Error, Result};
@@ -132,6 +134,11 @@ impl<V> Page<V> {
         self.slots.get_mut(at)?.value.as_mut()
     }
 
+    /// A value, and what is dirty.
+    pub(super) fn value_and_dirty(&mut self, at: usize) -> Option<(&mut V, &mut Mask)> {
+        Some((self.slots.get_mut(at)?.value.as_mut()?, &mut self.dirty))
+    }
+
     /// Adds an entry to a page that is not full; its place. The masks know nothing of it yet.
     pub(super) fn push(&mut self, tag: u8, slot: Slot<V>) -> Result<usize> {
         if self.slots.len() == self.slots.capacity() && self.slots.try_reserve_exact(GROWTH_SLOTS).is_err() {
@@ -184,6 +191,16 @@ impl<V> Page<V> {
         self.frozen_at == clock.under_way
     }
 
+    /// Whether a value may change without [`Page::sync`]. If no cut is under way and the one that the
+    /// marks are about became durable, then all of that was captured; what is left to be done for it
+    /// does not depend on what a write marks, which is about the next cut.
+    ///
+    /// So a write leaves the marks alone, which most likely are in no cache.
+    #[inline]
+    pub(super) fn is_settled(&self, clock: Clock) -> bool {
+        clock.is_settled(self.frozen_at)
+    }
+
     /// Brings the page up to date with the cuts, commits and aborts since it was last touched.
     /// Calls `released` for each durably removed key.
     pub(super) fn sync(&mut self, marks: &mut Marks, clock: Clock, rebasing: bool, released: impl FnMut(SmallBytes)) {
@@ -208,8 +225,30 @@ impl<V> Page<V> {
         self.frozen_at = clock.under_way;
     }
 
+    /// Reads something of each entry that is frozen, or will be once this is synced.
+    #[inline]
+    pub(super) fn fetch(&self, marks: &Marks, clock: Clock, rebasing: bool) -> u64
+    where
+        V: Sealed,
+    {
+        let mut frozen = match (self.is_synced(clock), rebasing) {
+            (true, _) => marks.frozen,
+            (false, true) => Mask::MAX,
+            (false, false) => self.dirty,
+        };
+        let mut read = 0;
+        while frozen != 0 {
+            let Some(slot) = self.slots.get(frozen.trailing_zeros() as usize) else { break };
+            read ^= slot.key.heap_bytes() as u64;
+            read ^= slot.value.as_ref().map_or(0, |value| value.footprint().encoded);
+            frozen &= frozen - 1;
+        }
+        read
+    }
+
     fn release(&mut self, marks: &mut Marks, mut released: impl FnMut(SmallBytes)) {
-        let mut removed = marks.sent & !self.dirty;
+        // Not all that was sent: to look whether it has a value would fetch each of these slots.
+        let mut removed = marks.absent & !self.dirty;
         // From the last to the first: what takes a freed place has been looked at.
         while removed != 0 {
             let at = removed.ilog2() as usize;

@@ -11,7 +11,7 @@ use super::names::{Names, key_to_text, state_name};
 use super::selector::{find, parse};
 use super::storage::Storage;
 use super::table::{Align, Table, cut, number, width};
-use super::text::{changes, value_to_text};
+use super::text::Teller;
 
 /// Differences shown of each state, unless told otherwise.
 const SHOWN: usize = 20;
@@ -38,6 +38,7 @@ pub(super) struct Arguments {
 struct StateDifference {
     name: String,
     names: Names,
+    teller: Teller,
     keys: Vec<KeyDifference>,
     /// In both checkpoints, in the first or in the second only.
     presence: &'static str,
@@ -92,6 +93,7 @@ fn by_state(first: &Manifest, second: &Manifest, differences: Vec<KeyDifference>
         states.push(StateDifference {
             name: state_name(&descriptor.name).into(),
             names: Names::of(descriptor),
+            teller: Teller::of(descriptor.kind),
             keys,
             presence: match (has(first, &descriptor.name), has(second, &descriptor.name)) {
                 (true, false) => "before",
@@ -140,9 +142,9 @@ impl StateDifference {
         for key in self.keys.iter().take(limit) {
             let name = cut(&key_to_text(&key.key), width() - 4);
             let (sign, lines) = match (self.value(&key.before), self.value(&key.after)) {
-                (Some(before), Some(after)) => ('~', changes(&before, &after)),
-                (Some(gone), None) => ('-', vec![(' ', value_to_text(&gone))]),
-                (None, new) => ('+', vec![(' ', value_to_text(&new.unwrap_or_default()))]),
+                (Some(before), Some(after)) => ('~', self.teller.changes(&before, &after)),
+                (Some(gone), None) => ('-', vec![(' ', self.teller.value_to_text(&gone))]),
+                (None, new) => ('+', vec![(' ', self.teller.value_to_text(&new.unwrap_or_default()))]),
             };
             text.push_str(&format!("  {sign} {name}\n"));
             for (sign, line) in lines.iter().take(LINES_SHOWN) {

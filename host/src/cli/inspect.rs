@@ -2,8 +2,8 @@
 
 use clap::Args;
 use eventflux_core::{
-    CatalogEntry, Head, Manifest, RestoreOptions, Selector, StateContents, StateDescriptor, StateHolder, contents,
-    drive,
+    CatalogEntry, Head, Manifest, RestoreOptions, Selector, StateContents, StateDescriptor, StateHolder, StateKind,
+    contents, drive,
 };
 use serde_json::{Map, Value as Json, json};
 use unicode_width::UnicodeWidthStr;
@@ -14,7 +14,7 @@ use super::names::{Names, key_to_text, state_name};
 use super::selector::{find, parse};
 use super::storage::{Storage, entry_to_json, raw_bytes};
 use super::table::{Align, Table, count, cut, number, ratio, size, width};
-use super::text::value_to_text;
+use super::text::Teller;
 use crate::clock::to_rfc3339;
 use crate::storage::AnyBackend;
 
@@ -213,8 +213,12 @@ fn state_to_json(state: &StateContents, limit: Option<usize>) -> Json {
         .map(|(key, value)| json!({ "key": names.key_to_json(key), "value": names.value_to_json(value.clone()) }))
         .collect();
     let descriptor = &state.descriptor;
-    let description = serde_json::from_str::<Map<String, Json>>(&descriptor.description)
-        .map_or_else(|_| Json::from(descriptor.description.as_str()), Json::from);
+    // The schema of plain values as it is written: in an object its members would lose their order, which counts.
+    let description = match descriptor.kind {
+        StateKind::Values => None,
+        _ => serde_json::from_str::<Map<String, Json>>(&descriptor.description).ok(),
+    };
+    let description = description.map_or_else(|| Json::from(descriptor.description.as_str()), Json::from);
     json!({
         "name": state_name(&descriptor.name), "kind": descriptor.kind.as_str(), "version": descriptor.version,
         "description": description, "keys": state.rows.len(), "rows": rows,
@@ -222,13 +226,13 @@ fn state_to_json(state: &StateContents, limit: Option<usize>) -> Json {
 }
 
 fn state_to_text(state: &StateContents, limit: usize) -> String {
-    let names = Names::of(&state.descriptor);
+    let (names, teller) = (Names::of(&state.descriptor), Teller::of(state.descriptor.kind));
     let mut text = format!("{}\n", state_name(&state.descriptor.name));
     let keys = state.rows.iter().take(limit).map(|(key, _)| cut(&key_to_text(key), KEY_WIDTH));
     let mut table = Table::facts();
     let widest = keys.clone().map(|key| key.width()).max().unwrap_or(0);
     for (key, (_, value)) in keys.zip(&state.rows) {
-        let value = value_to_text(&names.value_to_json(value.clone()));
+        let value = teller.value_to_text(&names.value_to_json(value.clone()));
         table.row([key, cut(&value, width() - widest - 4)]);
     }
     text.push_str(&table.to_text("  "));

@@ -4,8 +4,14 @@
 //! the process that writes, for as long as it lives; `head.lock`, held while the head is replaced.
 //!
 //! Invariants:
-//! - A file gets its name only once its content is durable: temporary file, fsync, rename, fsync of
-//!   the directory. Names ending in `.tmp` are never read, and are removed by the next writer.
+//! - A file gets its name only once it is written whole, so that readers beside the writer see all
+//!   of it or nothing. Names ending in `.tmp` are never read, and are removed by the next writer.
+//! - The head gets its name only once it is durable: temporary file, fsync, rename, fsync of the
+//!   directory. Whatever a power failure leaves, `head` is one that was written whole.
+//! - An object is renamed first and synced then, file before directory: a journal makes both durable
+//!   in one transaction, where syncing first takes two. A power failure on the way may leave a name
+//!   with a part of the object, which no head names yet and whose name no other writer takes: the
+//!   next prune deletes it, and no procedure reads what no head names.
 //! - After a failed fsync the file is abandoned and written anew under another temporary name: what
 //!   the page cache says of the old one means nothing any more.
 //! - The head is compared and replaced under `head.lock`, so that of two writers one is refused,
@@ -113,7 +119,7 @@ impl FileBackend {
 impl Backend for FileBackend {
     fn put(&mut self, object: &str, bytes: &[u8]) -> Result<(), CoreError> {
         let path = self.object_path(object)?;
-        write_durably(&path, bytes).map_err(|error| storage_error("put", &path, &error))
+        write_durably(&path, bytes, Rename::First).map_err(|error| storage_error("put", &path, &error))
     }
 
     fn read(&mut self, object: &str, range: ByteRange) -> Result<Option<Vec<u8>>, CoreError> {
@@ -167,38 +173,55 @@ impl Backend for FileBackend {
             if found(fs::read(&path))?.as_deref() != expected {
                 return Ok(false);
             }
-            write_durably(&path, new)?;
+            write_durably(&path, new, Rename::Last)?;
             Ok(true)
         };
         swap().map_err(|error| storage_error("write", &path, &error))
     }
 }
 
-/// Writes a file so that its name has all of `bytes`, durably, or what it had before.
-fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+/// When a file that is written whole gets its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rename {
+    /// Before it is durable: where nobody needs what the name had, and nobody looks for the file yet.
+    First,
+    /// Once it is durable.
+    Last,
+}
+
+/// Writes a file so that its name has all of `bytes`, durably. If that fails, the name has what it
+/// had before or all of `bytes`; with [`Rename::First`] perhaps nothing.
+fn write_durably(path: &Path, bytes: &[u8], rename: Rename) -> io::Result<()> {
     let mut outcome = Ok(());
     for attempt in 0..WRITE_ATTEMPTS {
         let mut name = OsString::from(path);
         name.push(format!(".{attempt}.{TEMPORARY}"));
-        let temporary = PathBuf::from(name);
-        outcome = write_synced(&temporary, bytes).and_then(|()| fs::rename(&temporary, path));
+        outcome = write_once(&PathBuf::from(name), path, bytes, rename);
         match &outcome {
             Ok(()) => return sync_directory(path.parent().unwrap_or(Path::new("."))),
-            Err(error) => {
-                let _ = fs::remove_file(&temporary);
-                if error.kind() == ErrorKind::StorageFull {
-                    break;
-                }
-            }
+            Err(error) if error.kind() == ErrorKind::StorageFull => break,
+            Err(_) => {}
         }
     }
     outcome
 }
 
-fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(bytes)?;
-    file.sync_all()
+/// One attempt; of one that fails nothing stays.
+fn write_once(temporary: &Path, path: &Path, bytes: &[u8], rename: Rename) -> io::Result<()> {
+    let write = || -> io::Result<File> {
+        let mut file = File::create(temporary)?;
+        file.write_all(bytes)?;
+        if rename == Rename::Last {
+            file.sync_all()?;
+        }
+        fs::rename(temporary, path)?;
+        Ok(file)
+    };
+    let file = write().inspect_err(|_| drop(fs::remove_file(temporary)))?;
+    match rename {
+        Rename::First => file.sync_all().inspect_err(|_| drop(fs::remove_file(path))),
+        Rename::Last => Ok(()),
+    }
 }
 
 /// Makes the names in a directory durable.

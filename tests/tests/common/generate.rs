@@ -44,6 +44,8 @@ impl fmt::Debug for Events {
 /// How many cases to run: so many, and many more in a long campaign (`EVENTFLUX_LONG=1`, or `PROPTEST_CASES`).
 pub fn cases(normal: u32) -> ProptestConfig {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(0_u32);
+    // `tests/wasm32` looks for what is different there; the others are found here.
+    let normal = if cfg!(target_family = "wasm") { normal / 10 } else { normal };
     let long = if number("EVENTFLUX_LONG") > 0 { 20 * normal } else { normal };
     let cases = long.max(number("PROPTEST_CASES"));
     ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 20_000, ..ProptestConfig::default() }

@@ -2,8 +2,7 @@
 
 #![allow(dead_code, reason = "each test file uses a part of it")]
 
-use eventflux::config;
-use eventflux_core::definition::ApplicationDefinition;
+use eventflux_core::definition::{ApplicationDefinition, Document};
 use eventflux_core::{Engine, Error, Event, Value};
 
 /// Fields of the worked examples: a key, a number, and a text.
@@ -69,7 +68,7 @@ pub fn application(watermark_delay_ms: i64, operators: &str) -> ApplicationDefin
     let text = format!(
         "name = \"example\"\n[source]\nfile = \"-\"\ntimestamp = \"at\"\nwatermark_delay = {watermark_delay_ms}\n{operators}"
     );
-    config::parse(&text, "example.toml").unwrap()
+    ApplicationDefinition::from_document(&toml::from_str::<Document>(&text).unwrap()).unwrap()
 }
 
 /// One value of a worked example, as JSON would have it.

@@ -13,6 +13,7 @@ mod golden_file;
 mod numbers;
 mod object;
 mod rows;
+mod schema;
 mod seen;
 #[path = "../common/storages.rs"]
 mod storages;

@@ -24,7 +24,7 @@ pub(super) const KINDS: u8 = 6;
 /// Longest byte string that lies in a word itself.
 const SHORT_BYTES: usize = 7;
 /// Low byte of a word that says where a longer one lies.
-const LONG: u64 = 0xff;
+const LONG: i64 = 0xff;
 
 /// The cells of one column, over all sections of an object that share its plan.
 ///
@@ -36,7 +36,7 @@ pub(super) struct Column {
     pub(super) kinds: u8,
     /// Kinds of the cells, once there is more than one; until then empty.
     pub(super) tags: Vec<u8>,
-    pub(super) words: Vec<u64>,
+    pub(super) words: Vec<i64>,
     text: Vec<u8>,
     /// Ends in `text`, of the long byte strings in order.
     ends: Vec<usize>,
@@ -56,7 +56,7 @@ impl Column {
 
     #[inline]
     pub(super) fn push_int(&mut self, number: i64) {
-        self.push(INT, number as u64);
+        self.push(INT, number);
     }
 
     #[inline]
@@ -65,8 +65,8 @@ impl Column {
             Cell::Null => self.push(NULL, 0),
             Cell::Bool(false) => self.push(FALSE, 0),
             Cell::Bool(true) => self.push(TRUE, 0),
-            Cell::Int(number) => self.push(INT, number as u64),
-            Cell::Float(number) => self.push(FLOAT, number.to_bits()),
+            Cell::Int(number) => self.push(INT, number),
+            Cell::Float(number) => self.push(FLOAT, number.to_bits() as i64),
             Cell::Bytes(bytes) => {
                 let word = self.word_of(bytes);
                 self.push(BYTES, word);
@@ -75,9 +75,8 @@ impl Column {
     }
 
     #[inline]
-    fn push(&mut self, kind: u8, word: u64) {
-        let bit = 1 << kind;
-        if self.kinds != bit {
+    fn push(&mut self, kind: u8, word: i64) {
+        if self.kinds != 1 << kind {
             self.mix(kind);
         }
         self.words.push(word);
@@ -97,15 +96,15 @@ impl Column {
     }
 
     #[inline]
-    fn word_of(&mut self, bytes: &[u8]) -> u64 {
+    fn word_of(&mut self, bytes: &[u8]) -> i64 {
         if bytes.len() <= SHORT_BYTES {
             let mut word = [0; 8];
             word[..bytes.len()].copy_from_slice(bytes);
-            return u64::from_be_bytes(word) | bytes.len() as u64;
+            return i64::from_be_bytes(word) | bytes.len() as i64;
         }
         self.text.extend_from_slice(bytes);
         self.ends.push(self.text.len());
-        (self.ends.len() as u64 - 1) << 8 | LONG
+        (self.ends.len() as i64 - 1) << 8 | LONG
     }
 
     #[inline]
@@ -115,7 +114,7 @@ impl Column {
 
     /// The bytes behind a word of a byte string; short ones are put into `short`.
     #[inline]
-    pub(super) fn bytes<'a>(&'a self, word: u64, short: &'a mut [u8; 8]) -> &'a [u8] {
+    pub(super) fn bytes<'a>(&'a self, word: i64, short: &'a mut [u8; 8]) -> &'a [u8] {
         if word & 0xff == LONG {
             let number = (word >> 8) as usize;
             let start = if number == 0 { 0 } else { self.ends[number - 1] };
@@ -146,7 +145,7 @@ impl Column {
         let only_bytes = self.kinds == 1 << BYTES;
         for (at, word) in self.words.iter_mut().enumerate() {
             if *word & 0xff == LONG && (only_bytes || tags.get(at) == Some(&BYTES)) {
-                *word = u64::from(first_of[(*word >> 8) as usize]) << 8 | LONG;
+                *word = i64::from(first_of[(*word >> 8) as usize]) << 8 | LONG;
             }
         }
     }
@@ -175,7 +174,7 @@ mod tests {
         for (word, bytes) in column.words.iter().zip(&strings) {
             assert_eq!(column.bytes(*word, &mut short), bytes);
         }
-        assert!(column.words[..=SHORT_BYTES].is_sorted());
+        assert!(column.words[..=SHORT_BYTES].is_sorted_by_key(|word| *word as u64));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! One column: which coding it gets, what of it is shared by all sections, and its cells in one.
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::super::{Cursor, Malformed, append_varint};
 use super::cell::{BYTES, Column, FLOAT, INT, KINDS};
-use super::dependent::{ByParent, Coded, Lists};
+use super::dependent::{Coded, Lists, RowCounts};
 use super::dictionary::{Dictionary, Entries};
 use super::floats::FloatPlan;
 use super::ints::IntPlan;
@@ -62,8 +63,7 @@ impl PlannedColumn {
         };
         if let Some(dictionary) = &planned.dictionary {
             planned.entries_cells = dictionary.append_entries(&planned.column, &mut planned.entries);
-            let codes: Vec<i64> = dictionary.codes.iter().map(|code| i64::from(*code)).collect();
-            let (plan, cost) = IntPlan::choose(&codes);
+            let (plan, cost) = IntPlan::choose(&dictionary.codes);
             planned.by_codes = (plan, cost + 8 * planned.entries.len() as u64);
             if planned.by_codes.1 < direct_cost {
                 planned.use_codes();
@@ -96,7 +96,7 @@ impl PlannedColumn {
 
     /// Codes and number of entries, if other columns may be related to it.
     pub(super) fn coded(&self) -> Option<Coded<'_>> {
-        let dictionary = self.dictionary.as_ref().filter(|_| self.aligned)?;
+        let dictionary = self.dictionary.as_ref().filter(|dictionary| self.aligned && dictionary.entries.len() > 1)?;
         Some(Coded { codes: &dictionary.codes, entries: dictionary.entries.len() })
     }
 
@@ -125,9 +125,9 @@ impl PlannedColumn {
     }
 
     /// Puts it under a parent if that is really shorter; whether it is.
-    pub(super) fn put_under(&mut self, parent: usize, by_parent: &ByParent) -> bool {
+    pub(super) fn put_under(&mut self, parent: usize, coded: Coded<'_>, rows: &RowCounts) -> bool {
         let Some(child) = self.coded() else { return false };
-        let (lists, ranks, bits) = Lists::build(by_parent, child);
+        let (lists, ranks, bits) = Lists::build(coded, rows, child);
         let mut bytes = Vec::new();
         lists.append(&mut bytes);
         let cost = bits + 8 * bytes.len() as u64 + self.entries_cost();
@@ -190,8 +190,7 @@ impl PlannedColumn {
         match (&self.coding, &self.dictionary) {
             (Coding::Codes(plan), Some(dictionary)) => {
                 if dictionary.entries.len() > 1 {
-                    let codes: Vec<i64> = dictionary.codes[range].iter().map(|code| i64::from(*code)).collect();
-                    plan.append_numbers(out, &codes);
+                    plan.append_numbers(out, &dictionary.codes[range]);
                 }
             }
             (Coding::Under { parent, lists, ranks }, _) => {
@@ -223,7 +222,7 @@ impl PlannedColumn {
     }
 }
 
-fn words_of(column: &Column, range: Range<usize>, kind: u8) -> impl Iterator<Item = u64> {
+fn words_of(column: &Column, range: Range<usize>, kind: u8) -> impl Iterator<Item = i64> {
     let only = column.kinds == 1 << kind;
     let none = column.kinds & 1 << kind == 0;
     let range = if none { 0..0 } else { range };
@@ -234,12 +233,13 @@ fn tags_of(column: &Column, range: Range<usize>) -> Vec<i64> {
     column.tags[range].iter().map(|tag| i64::from(*tag)).collect()
 }
 
-fn ints_of(column: &Column, range: Range<usize>) -> Vec<i64> {
-    words_of(column, range, INT).map(|word| word as i64).collect()
+fn ints_of(column: &Column, range: Range<usize>) -> Cow<'_, [i64]> {
+    // Mostly there are no others.
+    if column.kinds == 1 << INT { Cow::Borrowed(&column.words[range]) } else { words_of(column, range, INT).collect() }
 }
 
 fn floats_of(column: &Column, range: Range<usize>) -> Vec<u64> {
-    words_of(column, range, FLOAT).collect()
+    words_of(column, range, FLOAT).map(|word| word as u64).collect()
 }
 
 fn lengths_of(column: &Column, range: Range<usize>) -> Vec<i64> {
@@ -321,12 +321,12 @@ impl ColumnPlan {
     /// Reads the cells of one section; `before` are those of the columns read before it.
     pub(super) fn read_cells<'a>(
         &self,
-        rows: u64,
+        rows: usize,
         before: &[Option<Cells<'a>>],
         cursor: &mut Cursor<'a>,
         budget: &mut Budget,
     ) -> Result<Cells<'a>, Malformed> {
-        let count = if self.aligned { rows } else { cursor.varint()? };
+        let count = if self.aligned { rows as u64 } else { cursor.varint()? };
         let count = cells_that_fit(count, budget)?;
         match &self.coding {
             Coding::Codes(_) if self.entries.len() == 1 => Ok(Cells::Same(count)),

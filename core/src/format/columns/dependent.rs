@@ -25,14 +25,14 @@ pub(super) struct Lists {
 
 /// Rows in the order of their parent codes, to go through each list in one piece.
 #[derive(Debug)]
-pub(super) struct ByParent {
+struct ByParent {
     /// Rows, grouped by parent code; within a group as they came.
     rows: Vec<u32>,
     ends: Vec<u32>,
 }
 
 impl ByParent {
-    pub(super) fn new(codes: &[u32], entries: usize) -> Self {
+    fn new(codes: &[u32], entries: usize) -> Self {
         let mut ends = alloc::vec![0_u32; entries + 1];
         codes.iter().for_each(|code| ends[*code as usize + 1] += 1);
         for code in 0..entries {
@@ -66,34 +66,48 @@ pub(super) struct Coded<'a> {
     pub(super) entries: usize,
 }
 
+/// How many rows have each code of a column.
+#[derive(Debug)]
+pub(super) struct RowCounts(Vec<u32>);
+
+impl RowCounts {
+    pub(super) fn new(column: Coded<'_>) -> Self {
+        let mut counts = alloc::vec![0; column.entries];
+        column.codes.iter().for_each(|code| counts[*code as usize] += 1);
+        RowCounts(counts)
+    }
+}
+
 impl Lists {
     /// The lists of a child under a parent, the number of each row in its list, and the bits that these take.
-    pub(super) fn build(parent: &ByParent, child: Coded<'_>) -> (Lists, Vec<u32>, u64) {
-        let mut lists = Lists { ends: Vec::with_capacity(parent.ends.len()), children: Vec::new() };
-        let mut ranks = alloc::vec![0_u32; child.codes.len()];
-        // Where each child code is in the list under way, if it is.
-        let mut place = alloc::vec![u32::MAX; child.entries];
-        let mut bits = 0;
-        parent.for_each(|rows| {
-            let from = lists.children.len();
-            for row in rows {
-                let code = child.codes[*row as usize];
-                let at = place[code as usize] as usize;
-                // Of a list before, or of none.
-                let rank = if at < from || at >= lists.children.len() || lists.children[at] != code {
-                    place[code as usize] = lists.children.len() as u32;
-                    lists.children.push(code);
-                    lists.children.len() - 1 - from
-                } else {
-                    at - from
-                };
-                ranks[*row as usize] = rank as u32;
-            }
-            let len = lists.children.len() - from;
-            bits += u64::from(rank_width(len)) * rows.len() as u64;
-            lists.ends.push(lists.children.len() as u32);
-        });
-        (lists, ranks, bits)
+    pub(super) fn build(parent: Coded<'_>, rows: &RowCounts, child: Coded<'_>) -> (Lists, Vec<u32>, u64) {
+        let mut pairs = Pairs::new();
+        let mut lens = alloc::vec![0_u32; parent.entries];
+        // Each pair once: parent, child. Its number in the parent's list follows from the order.
+        let mut seen: Vec<(u32, u32)> = Vec::new();
+        let mut ranks = Vec::with_capacity(child.codes.len());
+        for (parent, child) in parent.codes.iter().zip(child.codes) {
+            ranks.push(pairs.rank_of(*parent, *child, || {
+                seen.push((*parent, *child));
+                let len = &mut lens[*parent as usize];
+                *len += 1;
+                *len - 1
+            }));
+        }
+        let (mut ends, mut end, mut bits) = (Vec::with_capacity(lens.len()), 0, 0);
+        for (len, rows) in lens.iter().zip(&rows.0) {
+            bits += u64::from(rank_width(*len as usize)) * u64::from(*rows);
+            ends.push(end);
+            end += len;
+        }
+        let mut children = alloc::vec![0; seen.len()];
+        for (parent, child) in seen {
+            // Begins are moved to ends.
+            let place = &mut ends[parent as usize];
+            children[*place as usize] = child;
+            *place += 1;
+        }
+        (Lists { ends, children }, ranks, bits)
     }
 
     pub(super) fn append(&self, out: &mut Vec<u8>) {
@@ -188,6 +202,60 @@ impl Lists {
     }
 }
 
+/// A table of pairs of codes, each below 2^16, with the number of the child in its parent's list.
+struct Pairs {
+    /// Pair plus one in the upper bits, number in the lower 16; 0 is free.
+    slots: Vec<u64>,
+    len: usize,
+}
+
+impl Pairs {
+    fn new() -> Self {
+        Pairs { slots: alloc::vec![0; 1024], len: 0 }
+    }
+
+    #[inline]
+    fn rank_of(&mut self, parent: u32, child: u32, new: impl FnOnce() -> u32) -> u32 {
+        let pair = (u64::from(parent) << 16 | u64::from(child)) + 1;
+        let mut at = self.place(pair);
+        loop {
+            let slot = self.slots[at];
+            if slot >> 16 == pair {
+                return slot as u32 & 0xffff;
+            }
+            if slot == 0 {
+                let rank = new();
+                self.slots[at] = pair << 16 | u64::from(rank);
+                self.len += 1;
+                if 2 * self.len > self.slots.len() {
+                    self.grow();
+                }
+                return rank;
+            }
+            at = (at + 1) & (self.slots.len() - 1);
+        }
+    }
+
+    #[inline]
+    fn place(&self, pair: u64) -> usize {
+        (pair.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32) as usize & (self.slots.len() - 1)
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let slots = alloc::vec![0; 4 * self.slots.len()];
+        for slot in core::mem::replace(&mut self.slots, slots) {
+            if slot != 0 {
+                let mut at = self.place(slot >> 16);
+                while self.slots[at] != 0 {
+                    at = (at + 1) & (self.slots.len() - 1);
+                }
+                self.slots[at] = slot;
+            }
+        }
+    }
+}
+
 /// Bits of a place in a list.
 #[inline]
 fn rank_width(len: usize) -> u32 {
@@ -245,8 +313,8 @@ impl SampledParent {
             let part = if child.rows - at < at { (child.rows - at) as f64 / at as f64 } else { 1.0 };
             pairs *= 1.0 + growth * part;
             bits_a_row += widening * part;
-            growth *= 0.75;
-            widening *= 0.85;
+            growth *= 0.9;
+            widening *= 0.97;
             at *= 2;
         }
         let entry_bits = f64::from(bit_width(child.entries as u64));
@@ -282,9 +350,9 @@ mod tests {
     fn what_follows_from_another_column_takes_few_bits() {
         let parent: Vec<u32> = (0..5000).map(|n| n * 7919 % 97).collect();
         let child: Vec<u32> = parent.iter().zip(0..).map(|(code, n)| code / 5 + u32::from(n % 100 == 0)).collect();
-        let by_parent = ByParent::new(&parent, 97);
         let coded = Coded { codes: &child, entries: 21 };
-        let (lists, ranks, bits) = Lists::build(&by_parent, coded);
+        let of_parent = Coded { codes: &parent, entries: 97 };
+        let (lists, ranks, bits) = Lists::build(of_parent, &RowCounts::new(of_parent), coded);
         assert!(bits <= 5000, "{bits}");
         let (mut plan, mut out) = (Vec::new(), Vec::new());
         lists.append(&mut plan);
@@ -297,7 +365,7 @@ mod tests {
         assert!(cursor.is_empty());
         assert!(Lists::read(&mut Cursor::new(&plan), 97, 19, &mut Budget::new(1000)).is_err());
         assert!(read.read_codes(&mut Cursor::new(&out[..10]), &parent).is_err());
-        let parent = Sample::of(Coded { codes: &parent, entries: 97 }).as_parent();
+        let parent = Sample::of(of_parent).as_parent();
         let estimated = parent.estimate(&Sample::of(coded), &mut Vec::new());
         assert!(estimated < 10_000, "{estimated}");
     }

@@ -9,7 +9,7 @@ use hashbrown::HashTable;
 
 use super::super::{Cursor, Malformed, append_varint};
 use super::cell::{BYTES, Column, FALSE, FLOAT, INT, KINDS, NULL, TRUE};
-use super::ints::IntPlan;
+use super::ints::{IntPlan, range};
 use super::{Budget, cells_that_fit};
 use crate::value::{Text, Value};
 
@@ -23,7 +23,7 @@ const SHARED_PREFIX_RATIO: u64 = 64;
 /// A column as codes. Entries are sorted by kind, then value.
 #[derive(Debug)]
 pub(super) struct Dictionary {
-    pub(super) entries: Vec<(u8, u64)>,
+    pub(super) entries: Vec<(u8, i64)>,
     pub(super) codes: Vec<u32>,
 }
 
@@ -44,31 +44,32 @@ impl Dictionary {
 
     /// The inner `None`: too many entries. The outer: the integers are too far apart for a table.
     fn by_table(column: &Column) -> Option<Option<Dictionary>> {
+        let only_ints = column.kinds == 1 << INT;
         let (mut least, mut greatest) = (i64::MAX, i64::MIN);
-        if column.tags.is_empty() {
-            if column.kinds == 1 << INT {
-                for word in &column.words {
-                    (least, greatest) = (least.min(*word as i64), greatest.max(*word as i64));
-                }
+        if only_ints {
+            (least, greatest) = range(&column.words);
+            if least == greatest {
+                // Nobody asks for codes that are all the same.
+                return Some(Some(Dictionary { entries: alloc::vec![(INT, least)], codes: Vec::new() }));
             }
-        } else {
+        } else if column.kinds & 1 << INT != 0 {
             for (tag, word) in column.tags.iter().zip(&column.words) {
                 if *tag == INT {
-                    (least, greatest) = (least.min(*word as i64), greatest.max(*word as i64));
+                    (least, greatest) = (least.min(*word), greatest.max(*word));
                 }
             }
         }
-        let range = if least > greatest { 0 } else { greatest.checked_sub(least)?.unsigned_abs() + 1 };
-        if range > TABLE_RANGE || range > 64 + 16 * column.len() as u64 {
+        let places = if least > greatest { 0 } else { greatest.checked_sub(least)?.unsigned_abs() + 1 };
+        if places > TABLE_RANGE || places > 64 + 16 * column.len() as u64 {
             return None;
         }
         // Null, false and true have the first three places.
-        let mut table = alloc::vec![0_u32; range as usize + 3];
-        let place = |tag: u8, word: u64| match tag {
-            INT => (word as i64).wrapping_sub(least) as usize + 3,
+        let mut table = alloc::vec![0_u32; places as usize + 3];
+        let place = |tag: u8, word: i64| match tag {
+            INT => word.wrapping_sub(least) as usize + 3,
             scalar => usize::from(scalar),
         };
-        if column.tags.is_empty() && column.kinds == 1 << INT {
+        if only_ints {
             column.words.iter().for_each(|word| table[place(INT, *word)] = 1);
         } else {
             (0..column.len()).for_each(|at| table[place(column.tag(at), column.words[at])] = 1);
@@ -79,14 +80,14 @@ impl Dictionary {
                 *code = entries.len() as u32;
                 entries.push(match at {
                     0..3 => (at as u8, 0),
-                    _ => (INT, least.wrapping_add(at as i64 - 3) as u64),
+                    _ => (INT, least.wrapping_add(at as i64 - 3)),
                 });
             }
         }
         if entries.len() > ENTRIES_MAX || is_too_many(entries.len(), column.len()) {
             return Some(None);
         }
-        let codes = if column.tags.is_empty() && column.kinds == 1 << INT {
+        let codes = if only_ints {
             column.words.iter().map(|word| table[place(INT, *word)]).collect()
         } else {
             (0..column.len()).map(|at| table[place(column.tag(at), column.words[at])]).collect()
@@ -95,8 +96,8 @@ impl Dictionary {
     }
 
     fn by_hash(column: &Column) -> Option<Dictionary> {
-        let mut seen = HashTable::<(u64, u8, u32)>::with_capacity(256);
-        let mut entries: Vec<(u8, u64)> = Vec::new();
+        let mut seen = HashTable::<(i64, u8, u32)>::with_capacity(256);
+        let mut entries: Vec<(u8, i64)> = Vec::new();
         let mut codes = Vec::with_capacity(column.len());
         let mut before = None;
         for (at, word) in column.words.iter().enumerate() {
@@ -147,7 +148,7 @@ impl Dictionary {
             let to = self.entries.partition_point(|(tag, _)| *tag <= kind);
             &self.entries[from..to]
         };
-        let ints: Vec<i64> = of(INT).iter().map(|(_, word)| *word as i64).collect();
+        let ints: Vec<i64> = of(INT).iter().map(|(_, word)| *word).collect();
         if !ints.is_empty() {
             append_varint(out, ints.len() as u64);
             let (plan, _) = IntPlan::choose(&ints);
@@ -170,25 +171,25 @@ fn is_too_many(entries: usize, cells: usize) -> bool {
 }
 
 #[inline]
-fn hash(tag: u8, word: u64) -> u64 {
-    let mixed = (word ^ u64::from(tag) << 60).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+fn hash(tag: u8, word: i64) -> u64 {
+    let mixed = (word as u64 ^ u64::from(tag) << 60).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     mixed ^ mixed >> 32
 }
 
-fn compare(column: &Column, a: (u8, u64), b: (u8, u64)) -> core::cmp::Ordering {
+fn compare(column: &Column, a: (u8, i64), b: (u8, i64)) -> core::cmp::Ordering {
     a.0.cmp(&b.0).then_with(|| match a.0 {
-        INT => (a.1 as i64).cmp(&(b.1 as i64)),
+        INT => a.1.cmp(&b.1),
         BYTES => {
             let (mut short_a, mut short_b) = ([0; 8], [0; 8]);
             column.bytes(a.1, &mut short_a).cmp(column.bytes(b.1, &mut short_b))
         }
-        _ => a.1.cmp(&b.1),
+        _ => (a.1 as u64).cmp(&(b.1 as u64)),
     })
 }
 
 /// Byte strings in order: how many bytes each shares with the one before, how many follow, and those.
 /// Returns how many bytes they share.
-fn append_strings(column: &Column, entries: &[(u8, u64)], out: &mut Vec<u8>) -> u64 {
+fn append_strings(column: &Column, entries: &[(u8, i64)], out: &mut Vec<u8>) -> u64 {
     let (mut shared, mut lengths, mut rest) = (Vec::new(), Vec::new(), Vec::new());
     let mut before = Vec::new();
     let mut total = 0_u64;
@@ -321,8 +322,8 @@ mod tests {
         let mut cursor = Cursor::new(&out);
         let entries = Entries::read(column.kinds, &mut cursor, &mut Budget::new(1 << 20)).unwrap();
         assert!(cursor.is_empty());
-        for (cell, code) in cells.iter().zip(&dictionary.codes) {
-            let code = *code as usize;
+        for (at, cell) in cells.iter().enumerate() {
+            let code = dictionary.codes.get(at).map_or(0, |code| *code as usize);
             let (from, to) = entries.spans[code];
             match cell {
                 Cell::Bytes(bytes) => assert_eq!(&entries.text[from as usize..to as usize], *bytes),

@@ -49,11 +49,11 @@ impl IntPlan {
         IntPlan { transform: Transform::Plain, block_bits: SHORT_BLOCK_BITS, base: 0, scale: 1 };
 
     /// The cheapest plan for a column, judged by a sample of it, and its cost for the whole column in bits.
-    pub(super) fn choose(numbers: &[i64]) -> (IntPlan, u64) {
-        let (base, scale) = common(numbers);
+    pub(super) fn choose<N: Copy + Into<i64>>(numbers: &[N]) -> (IntPlan, u64) {
         if numbers.is_empty() {
             return (IntPlan::PLAIN, 0);
         }
+        let (base, scale) = common(numbers);
         let (mut scaled, mut differences) = (Vec::new(), Vec::new());
         // Of the sample: what each transform has in bits without outliers, and how often numbers change.
         let (mut widths, mut runs, mut sampled) = ([0_u64; 3], 0_u64, 0_u64);
@@ -66,7 +66,7 @@ impl IntPlan {
         };
         for window in 0..windows {
             scaled.clear();
-            scaled.extend(sample(window).iter().map(|number| scale_down(*number, base, scale)));
+            scaled.extend(sample(window).iter().map(|number| scale_down((*number).into(), base, scale)));
             sampled += scaled.len() as u64;
             runs += 1 + scaled.windows(2).filter(|pair| pair[0] != pair[1]).count() as u64;
             for (order, bits) in widths.iter_mut().enumerate() {
@@ -87,7 +87,7 @@ impl IntPlan {
         let mut costs = [0_u64; 2];
         for window in 0..windows {
             differences.clear();
-            differences.extend(sample(window).iter().map(|number| scale_down(*number, base, scale)));
+            differences.extend(sample(window).iter().map(|number| scale_down((*number).into(), base, scale)));
             (0..order).for_each(|_| to_differences(&mut differences));
             costs[0] += blocks_cost(&differences, SHORT_BLOCK_BITS) + 32 * order as u64;
             costs[1] += blocks_cost(&differences, LONG_BLOCK_BITS) + 32 * order as u64;
@@ -125,11 +125,12 @@ impl IntPlan {
     }
 
     /// Appends the numbers of one section.
-    pub(super) fn append_numbers(&self, out: &mut Vec<u8>, numbers: &[i64]) {
+    pub(super) fn append_numbers<N: Copy + Into<i64>>(&self, out: &mut Vec<u8>, numbers: &[N]) {
         if numbers.is_empty() {
             return;
         }
-        let mut scaled: Vec<i64> = numbers.iter().map(|number| scale_down(*number, self.base, self.scale)).collect();
+        let mut scaled: Vec<i64> =
+            numbers.iter().map(|number| scale_down((*number).into(), self.base, self.scale)).collect();
         match self.transform {
             Transform::Plain => append_blocks(out, &scaled, self.block_bits),
             Transform::Delta | Transform::DeltaDelta => {
@@ -210,15 +211,14 @@ impl IntPlan {
 }
 
 /// Least number and greatest common divisor of the distances to it; 0 and 1 if they go too far apart.
-fn common(numbers: &[i64]) -> (i64, u64) {
-    let least = numbers.iter().copied().min().unwrap_or(0);
-    let greatest = numbers.iter().copied().max().unwrap_or(0);
+fn common<N: Copy + Into<i64>>(numbers: &[N]) -> (i64, u64) {
+    let (least, greatest) = range(numbers);
     if greatest.checked_sub(least).is_none() {
         return (0, 1);
     }
     let mut scale = 0_u64;
     for number in numbers {
-        let distance = number.wrapping_sub(least) as u64;
+        let distance = (*number).into().wrapping_sub(least) as u64;
         // Mostly it is a multiple, or there is nothing in common after the first few.
         if scale == 0 || distance % scale != 0 {
             scale = divisor(distance, scale);
@@ -228,6 +228,13 @@ fn common(numbers: &[i64]) -> (i64, u64) {
         }
     }
     (least, scale.max(1))
+}
+
+/// Least and greatest number.
+pub(super) fn range<N: Copy + Into<i64>>(numbers: &[N]) -> (i64, i64) {
+    let both =
+        |(least, greatest): (i64, i64), number: &N| (least.min((*number).into()), greatest.max((*number).into()));
+    numbers.iter().fold((i64::MAX, i64::MIN), both)
 }
 
 fn divisor(mut a: u64, mut b: u64) -> u64 {
@@ -279,8 +286,7 @@ struct Frame {
 
 impl Frame {
     fn of(block: &[i64]) -> Frame {
-        let least = block.iter().copied().min().unwrap_or(0);
-        let greatest = block.iter().copied().max().unwrap_or(0);
+        let (least, greatest) = range(block);
         let widest = bit_width(greatest.wrapping_sub(least) as u64);
         let all = Frame { least, width: widest, patches: 0, bits: 8 * packed_bytes(block.len(), widest) + 8 };
         // Few bits, or few numbers: patches would cost more than they save.

@@ -57,7 +57,7 @@ pub(crate) mod tables {
 
 /// What columns may still ask for. As rows they would have had a byte at least for each cell; a plan
 /// may hold [`COLUMNS_RATIO_MAX`](crate::limits::COLUMNS_RATIO_MAX) cells for each stored byte.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Budget(u64);
 
 impl Budget {
@@ -82,3 +82,6 @@ fn cells_that_fit(count: u64, budget: &mut Budget) -> Result<usize, Malformed> {
     budget.take(count)?;
     usize::try_from(count).map_err(|_| Malformed::new("a column does not fit in memory"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,30 +88,53 @@ impl<'a> SourceColumn<'a> {
         }
     }
 
-    /// The next cell as a value of an event.
+    /// Pushes the next cell as a value of an event. It is made where it stays: one that is handed back
+    /// would be written in parts and read as a whole, which waits for the parts.
     #[inline]
-    fn value(&mut self, budget: &mut Budget) -> Result<Value, Malformed> {
+    fn push_value(&mut self, out: &mut Vec<Value>, budget: &mut Budget) -> Result<(), Malformed> {
         let entry = match &self.cells {
             Cells::Codes(codes) => *codes.get(self.next).ok_or_else(at_end)? as usize,
             Cells::Same(count) if self.next < *count => 0,
             Cells::Direct { tags, ints, .. } if tags.is_empty() && self.next < ints.len() => {
+                out.push(Value::Int(ints[self.next]));
                 self.next += 1;
-                return Ok(Value::Int(ints[self.next - 1]));
+                return Ok(());
             }
-            Cells::Direct { .. } => return value_of(self.cell()?),
+            Cells::Direct { tags, .. } if tags.get(self.next) == Some(&NULL) => {
+                out.push(Value::Null);
+                self.next += 1;
+                return Ok(());
+            }
+            Cells::Direct { tags, ints, .. } if tags.get(self.next) == Some(&INT) => {
+                out.push(Value::Int(*ints.get(self.next_int).ok_or_else(at_end)?));
+                self.next_int += 1;
+                self.next += 1;
+                return Ok(());
+            }
+            Cells::Direct { .. } => {
+                out.push(value_of(self.cell()?)?);
+                return Ok(());
+            }
             Cells::Same(_) => return Err(at_end()),
         };
         self.next += 1;
-        let value = self.entries.values.get(entry).ok_or_else(at_end)?;
-        match value {
-            // A short code must not ask for long texts without end.
-            Value::Str(text) if text.as_bytes().len() > INLINE_BYTES => budget.take(text.as_bytes().len() as u64)?,
-            Value::Null if self.entries.has_bytes && self.entries.spans[entry] != NO_BYTES => {
-                return Err(Malformed::new("text is not UTF-8"));
+        match self.entries.values.get(entry).ok_or_else(at_end)? {
+            Value::Int(int) => out.push(Value::Int(*int)),
+            value => {
+                match value {
+                    // A short code must not ask for long texts without end.
+                    Value::Str(text) if text.as_bytes().len() > INLINE_BYTES => {
+                        budget.take(text.as_bytes().len() as u64)?;
+                    }
+                    Value::Null if self.entries.has_bytes && self.entries.spans[entry] != NO_BYTES => {
+                        return Err(Malformed::new("text is not UTF-8"));
+                    }
+                    _ => {}
+                }
+                out.extend_from_slice(core::slice::from_ref(value));
             }
-            _ => {}
         }
-        Ok(value.clone())
+        Ok(())
     }
 
     #[inline]
@@ -247,7 +270,9 @@ impl Source for ColumnSource<'_> {
     fn value(&mut self, at: At) -> Result<Value, Malformed> {
         let table = self.places.get(usize::from(at.table)).and_then(|place| self.tables.get_mut(*place));
         let column = table.and_then(|table| table.get_mut(usize::from(at.column))).ok_or_else(at_end)?;
-        column.value(&mut self.budget)
+        let mut value = Vec::with_capacity(1);
+        column.push_value(&mut value, &mut self.budget)?;
+        value.pop().ok_or_else(at_end)
     }
 
     fn values(&mut self, at: At, count: u64) -> Result<Vec<Value>, Malformed> {
@@ -260,7 +285,7 @@ impl Source for ColumnSource<'_> {
         let columns = table.zip(to).and_then(|(table, to)| table.get_mut(from..to)).ok_or_else(at_end)?;
         let mut values = Vec::with_capacity(columns.len());
         for column in columns {
-            values.push(column.value(&mut self.budget)?);
+            column.push_value(&mut values, &mut self.budget)?;
         }
         Ok(values)
     }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::super::{Cursor, Malformed, append_varint};
 use super::cell::{Cell, Column};
 use super::column::{Cells, ColumnPlan, PlannedColumn};
-use super::dependent::{ByParent, Sample};
+use super::dependent::{RowCounts, Sample};
 use super::{Budget, cells_that_fit};
 
 /// Columns of which pairs are tried.
@@ -88,9 +88,9 @@ impl PlannedTable {
     /// Finds columns that follow from others.
     fn relate(&mut self) {
         let total = self.rows.last().copied().unwrap_or(0) as u64;
+        // A column that is all the same has no codes: it is no parent, and no child.
         let coded = (0..self.columns.len()).filter_map(|at| Some((at, self.columns[at].coded()?)));
-        // A column that is all the same is no parent, and no child.
-        let coded = coded.filter(|(_, coded)| coded.entries > 1).take(RELATED_COLUMNS_MAX);
+        let coded = coded.take(RELATED_COLUMNS_MAX);
         let samples: Vec<(usize, Sample)> = coded.map(|(at, coded)| (at, Sample::of(coded))).collect();
         let mut place = Vec::new();
         let mut gains: Vec<(u64, usize, usize)> = Vec::new();
@@ -103,25 +103,27 @@ impl PlannedTable {
                     continue;
                 }
                 let cost = sampled.estimate(sample, &mut place) + column.entries_cost();
-                if cost < column.cost() {
+                // Estimates are rough, and to try costs time: an eighth has to be in it.
+                if cost < column.cost() - column.cost() / 8 {
                     gains.push((column.cost() - cost, *parent, *child));
                 }
             }
         }
         gains.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
-        let mut by_parent: Vec<Option<ByParent>> = (0..self.columns.len()).map(|_| None).collect();
+        let mut counts: Vec<Option<RowCounts>> = (0..self.columns.len()).map(|_| None).collect();
         for (gain, parent, child) in gains {
             let is_worth_it = gain > self.columns[parent].cost_as_parent();
             if self.columns[child].parent().is_some() || self.descends(parent, child) || !is_worth_it {
                 continue;
             }
-            if by_parent[parent].is_none() {
-                by_parent[parent] = self.columns[parent].coded().map(|coded| ByParent::new(coded.codes, coded.entries));
-            }
-            if let Some(by_parent) = &by_parent[parent]
-                && self.columns[child].put_under(parent, by_parent)
-            {
-                self.columns[parent].use_codes();
+            let [parent_column, child_column] = match self.columns.get_disjoint_mut([parent, child]) {
+                Ok(both) => both,
+                Err(_) => continue,
+            };
+            let Some(coded) = parent_column.coded() else { continue };
+            let rows = counts[parent].get_or_insert_with(|| RowCounts::new(coded));
+            if child_column.put_under(parent, coded, rows) {
+                parent_column.use_codes();
             }
         }
         self.sort();
@@ -209,8 +211,8 @@ impl TablePlan {
         cursor: &mut Cursor<'a>,
         budget: &mut Budget,
     ) -> Result<Vec<Cells<'a>>, Malformed> {
-        // Each column accounts for its own cells: rows would have had a byte for each of them, and no more.
-        let rows = cursor.varint()?;
+        // Paid for by the cells of each column.
+        let rows = cells_that_fit(cursor.varint()?, &mut budget.clone())?;
         let mut cells: Vec<Option<Cells<'a>>> = (0..self.columns.len()).map(|_| None).collect();
         for number in &self.order {
             cells[*number] = Some(self.columns[*number].read_cells(rows, &cells, cursor, budget)?);

@@ -1,0 +1,272 @@
+//! Filling states from sections: all of them by one, or key groups divided among several.
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::vec::Vec;
+use core::ops::Range;
+
+use crate::error::{Error, Result};
+use crate::format::columns::{self, ColumnRow, Plan};
+use crate::format::manifest::{Base, Delta, Manifest, StateDescriptor};
+use crate::format::rows::{Form, Row, read_rows};
+use crate::format::section::{SectionRef, read_section};
+use crate::format::{Cursor, Malformed};
+use crate::state::StateMap;
+
+/// A piece of work that needs nothing of the others.
+pub type Task<'a> = Box<dyn FnOnce() + Send + 'a>;
+
+/// Runs independent tasks, for callers that have threads: the core has none.
+///
+/// ```
+/// use eventflux_core::{Executor, Task};
+///
+/// struct Threads(usize);
+///
+/// impl Executor for Threads {
+///     fn parallelism(&self) -> usize {
+///         self.0
+///     }
+///     fn run(&self, tasks: Vec<Task<'_>>) {
+///         std::thread::scope(|scope| {
+///             for task in tasks {
+///                 scope.spawn(task);
+///             }
+///         });
+///     }
+/// }
+/// ```
+pub trait Executor {
+    /// How many tasks can go on at once.
+    fn parallelism(&self) -> usize;
+
+    /// Runs all tasks, in any order or at once; returns when all are done.
+    fn run(&self, tasks: Vec<Task<'_>>);
+}
+
+/// A section that a restore reads.
+pub(super) struct Wanted<'a> {
+    pub(super) state: u16,
+    /// Key groups it covers.
+    groups: Range<u16>,
+    /// Checkpoint of a delta; `None` is a base.
+    delta: Option<u64>,
+    pub(super) section: &'a SectionRef,
+    /// Place of its plan in the manifest, if it shares one.
+    pub(super) plan: Option<u32>,
+}
+
+impl<'a> Wanted<'a> {
+    /// The section of a number: bases, then deltas. `None` is a base without rows.
+    pub(super) fn of(manifest: &'a Manifest, number: usize) -> Option<Self> {
+        let bases = &manifest.bases;
+        Some(match bases.get(number) {
+            Some(base) => {
+                let section = base.section.as_ref()?;
+                Wanted { state: base.state, groups: base.low..base.high, delta: None, section, plan: base.plan }
+            }
+            None => {
+                let Delta { state, low, high, checkpoint, section, .. } = manifest.deltas.get(number - bases.len())?;
+                Wanted { state: *state, groups: *low..*high, delta: Some(*checkpoint), section, plan: None }
+            }
+        })
+    }
+}
+
+/// A manifest with what is needed to read its sections.
+pub(super) struct Reading {
+    pub(super) manifest: Manifest,
+    /// Place in the holder of each state of the manifest; `None` drops it.
+    pub(super) places: Vec<Option<usize>>,
+    /// Plans that were read, by their places in the manifest.
+    pub(super) plans: Vec<Option<Plan>>,
+}
+
+impl Reading {
+    /// Takes a plan.
+    pub(super) fn take_plan(&mut self, place: u32, stored: &[u8]) -> Result<()> {
+        let Some(section) = self.manifest.plans.get(place as usize) else { return Ok(()) };
+        let plan = read_section(section, stored).and_then(|unpacked| read_plan(section, &unpacked));
+        let object = self.manifest.objects[section.object as usize].name();
+        let plan = plan.map_err(|malformed| Error::damaged(&object, "plan", malformed.0))?;
+        self.plans[place as usize] = Some(plan);
+        Ok(())
+    }
+
+    /// The section of a plan that was not read yet.
+    pub(super) fn unread_plan(&self, plan: Option<u32>) -> Option<(u32, &SectionRef)> {
+        let plan = plan.filter(|plan| self.plans[*plan as usize].is_none())?;
+        Some((plan, self.manifest.plans.get(plan as usize)?))
+    }
+}
+
+/// States being filled, with the key groups of each that are filled here.
+pub(super) struct Shard {
+    pub(super) maps: Vec<StateMap>,
+    groups: Vec<Range<u16>>,
+}
+
+impl Shard {
+    /// Divides the key groups of all states among so many, by the bytes of their bases.
+    pub(super) fn divide(declared: &[StateDescriptor], reading: &Reading, shards: usize) -> Vec<Shard> {
+        let manifest = &reading.manifest;
+        let whole = || 0..manifest.key_groups;
+        let mut divided: Vec<Vec<Range<u16>>> = alloc::vec![declared.iter().map(|_| whole()).collect(); shards];
+        for (state, place) in reading.places.iter().enumerate() {
+            let Some(place) = *place else { continue };
+            let bases = bases_of(&manifest.bases, state as u16);
+            let raw = |base: &Base| base.section.as_ref().map_or(0, |section| section.raw);
+            let total: u64 = bases.iter().map(raw).sum();
+            let (mut sum, mut low, mut next) = (0, 0, bases.iter());
+            for (shard, ranges) in divided.iter_mut().enumerate() {
+                let share = total * (shard as u64 + 1) / shards as u64;
+                let mut high = low;
+                if shard + 1 == shards {
+                    high = manifest.key_groups;
+                }
+                while sum < share
+                    && let Some(base) = next.next()
+                {
+                    sum += raw(base);
+                    high = high.max(base.high);
+                }
+                ranges[place] = low..high;
+                low = high;
+            }
+        }
+        let maps = || declared.iter().map(|state| StateMap::new(state.kind, manifest.key_groups)).collect();
+        divided.into_iter().map(|groups| Shard { maps: maps(), groups }).collect()
+    }
+
+    /// Takes the rows of a section that are of its key groups.
+    pub(super) fn apply(&mut self, reading: &Reading, number: usize, stored: &[u8]) -> Result<()> {
+        let manifest = &reading.manifest;
+        let Some(Wanted { state, groups, delta, section, plan }) = Wanted::of(manifest, number) else {
+            return Ok(());
+        };
+        let Some(place) = reading.places[usize::from(state)] else { return Ok(()) };
+        let own = &self.groups[place];
+        if groups.start >= own.end || own.start >= groups.end {
+            return Ok(());
+        }
+        let object = manifest.objects[section.object as usize].name();
+        let descriptor = &manifest.states[usize::from(state)];
+        let damaged = |malformed: Malformed| {
+            Error::damaged(&object, format!("section of state `{}`", descriptor.name), malformed.0)
+        };
+        let unpacked = read_section(section, stored).map_err(damaged)?;
+        let plan = plan.and_then(|plan| reading.plans[plan as usize].as_ref());
+        let filter = RowFilter { groups, own, delta, bases: bases_of(&manifest.bases, state) };
+        let map = self.maps[place].any_mut();
+        read_any(section, plan, &unpacked, |row| match (filter.is_wanted(row.group(), row.form())?, row) {
+            (true, AnyRow::Row(row)) => map.restore_row(row),
+            (true, AnyRow::Columns(row)) => map.restore_columns(row),
+            (false, AnyRow::Columns(mut row)) if row.form != Form::Removed => row.skip(descriptor.kind),
+            (false, _) => Ok(()),
+        })
+        .map_err(damaged)
+    }
+
+    /// Puts the shards together.
+    pub(super) fn unite(shards: Vec<Shard>) -> Vec<StateMap> {
+        let mut shards = shards.into_iter();
+        let mut maps = shards.next().map(|shard| shard.maps).unwrap_or_default();
+        for shard in shards {
+            for ((map, of_shard), groups) in maps.iter_mut().zip(shard.maps).zip(shard.groups) {
+                map.absorb(of_shard, groups);
+            }
+        }
+        maps
+    }
+}
+
+/// Which rows of a section count.
+struct RowFilter<'a> {
+    groups: Range<u16>,
+    /// Those that are filled here.
+    own: &'a Range<u16>,
+    delta: Option<u64>,
+    bases: &'a [Base],
+}
+
+impl RowFilter<'_> {
+    fn is_wanted(&self, group: u16, form: Form) -> core::result::Result<bool, Malformed> {
+        let is_own = self.own.contains(&group);
+        match self.delta {
+            _ if !self.groups.contains(&group) => {
+                Err(Malformed::new("a row of a key group the section does not cover"))
+            }
+            None if form == Form::Whole => Ok(is_own),
+            None => Err(Malformed::new("a base with a row that is not whole")),
+            // A newer base has this change already.
+            Some(checkpoint) => {
+                Ok(is_own && base_of(self.bases, group).is_none_or(|base| base.checkpoint < checkpoint))
+            }
+        }
+    }
+}
+
+/// A row of a section of either form.
+pub(super) enum AnyRow<'r, 's> {
+    Row(Row<'r>),
+    Columns(ColumnRow<'r, 's>),
+}
+
+impl AnyRow<'_, '_> {
+    fn group(&self) -> u16 {
+        match self {
+            AnyRow::Row(row) => row.group,
+            AnyRow::Columns(row) => row.group,
+        }
+    }
+
+    fn form(&self) -> Form {
+        match self {
+            AnyRow::Row(row) => row.form,
+            AnyRow::Columns(row) => row.form,
+        }
+    }
+}
+
+/// Reads a plan that stands for itself.
+pub(super) fn read_plan(section: &SectionRef, unpacked: &[u8]) -> core::result::Result<Plan, Malformed> {
+    if !section.codec.is_columns() {
+        return Err(Malformed::new("a plan that is none"));
+    }
+    let mut cursor = Cursor::new(unpacked);
+    let plan = Plan::read(&mut cursor, section.stored)?;
+    cursor.finish()?;
+    Ok(plan)
+}
+
+/// Reads the rows of an unpacked section, of either form.
+pub(super) fn read_any(
+    section: &SectionRef,
+    plan: Option<&Plan>,
+    unpacked: &[u8],
+    mut each: impl FnMut(AnyRow<'_, '_>) -> core::result::Result<(), Malformed>,
+) -> core::result::Result<(), Malformed> {
+    if !section.codec.is_columns() {
+        return read_rows(unpacked, |row| each(AnyRow::Row(row)));
+    }
+    let mut cursor = Cursor::new(unpacked);
+    let own;
+    let plan = match plan {
+        Some(plan) => plan,
+        None => {
+            own = Plan::read(&mut cursor, section.stored)?;
+            &own
+        }
+    };
+    columns::read_section(plan, cursor.rest(), section.raw, |row| each(AnyRow::Columns(row)))
+}
+
+fn bases_of(bases: &[Base], state: u16) -> &[Base] {
+    let from = bases.partition_point(|base| base.state < state);
+    let to = bases.partition_point(|base| base.state <= state);
+    bases.get(from..to).unwrap_or_default()
+}
+
+fn base_of(bases: &[Base], group: u16) -> Option<&Base> {
+    bases.get(bases.partition_point(|base| base.high <= group))
+}

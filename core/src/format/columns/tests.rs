@@ -1,0 +1,213 @@
+//! Rows of every kind, taken apart and put together again.
+
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::super::manifest::StateKind;
+use super::super::rows::{Form, RowBlock};
+use super::super::{Cursor, accumulator, key, pattern, window};
+use super::*;
+use crate::definition::Function;
+use crate::limits::COLUMNS_RATIO_MAX;
+use crate::state::{Accumulator, AggregationState, PatternState, PlainValue, WindowState};
+use crate::tracked::sealed::Sealed;
+use crate::value::{BufferedEvent, Event, Value};
+
+type Rows = Vec<(u16, Vec<(Vec<u8>, Form, Vec<u8>)>)>;
+
+/// Encodes sections with one plan and reads them back: the same rows, from exactly the bytes there are.
+fn round_trip(kind: StateKind, sections: &[Rows]) {
+    let to_block = |rows: &Vec<(Vec<u8>, Form, Vec<u8>)>| {
+        let mut block = RowBlock::default();
+        for (key, form, payload) in rows {
+            block.push(key, |out| {
+                out.extend_from_slice(payload);
+                *form
+            });
+        }
+        block.sort();
+        block
+    };
+    let blocks: Vec<Vec<(u16, RowBlock)>> =
+        sections.iter().map(|rows| rows.iter().map(|(group, rows)| (*group, to_block(rows))).collect()).collect();
+    let slices: Vec<&[(u16, RowBlock)]> = blocks.iter().map(Vec::as_slice).collect();
+    let encoded = encode(kind, &slices).unwrap();
+    let mut cursor = Cursor::new(&encoded.plan);
+    // A reader grants as much as the writer says that there is.
+    let plan = Plan::read(&mut cursor, encoded.plan_cells.div_ceil(COLUMNS_RATIO_MAX)).unwrap();
+    assert!(cursor.is_empty());
+    for (at, blocks) in blocks.iter().enumerate() {
+        let mut bytes = Vec::new();
+        encoded.append_section(at, &mut bytes);
+        let raw = blocks.iter().map(|(group, rows)| rows.raw_bytes(*group)).sum();
+        let mut seen = Vec::new();
+        let read = |bytes: &[u8], raw, seen: &mut Vec<_>| {
+            read_section(&plan, bytes, raw, |mut row| {
+                let mut payload = Vec::new();
+                if row.form != Form::Removed {
+                    match kind {
+                        StateKind::Values => payload.extend_from_slice(row.plain_value()?),
+                        StateKind::Windows => window::copy(row.source, &mut payload)?,
+                        StateKind::Patterns => pattern::copy(row.source, &mut payload)?,
+                        StateKind::Aggregations => accumulator::GROUP.copy(row.source, &mut payload)?,
+                    }
+                }
+                seen.push((row.group, row.key.to_vec(), row.form, payload));
+                Ok(())
+            })
+        };
+        read(&bytes, raw, &mut seen).unwrap();
+        let wanted: Vec<_> = blocks
+            .iter()
+            .flat_map(|(group, rows)| rows.iter().map(|row| (*group, row.key.to_vec(), row.form, row.payload.to_vec())))
+            .collect();
+        assert_eq!(seen, wanted);
+        // One byte less, or less than there is as rows, is noticed.
+        if let Some((_, shorter)) = bytes.split_last() {
+            assert!(read(shorter, raw, &mut Vec::new()).is_err());
+        }
+        bytes.push(0);
+        assert!(read(&bytes, raw, &mut Vec::new()).is_err());
+    }
+}
+
+fn any_value() -> impl Strategy<Value = Value> {
+    prop_oneof![
+        2 => Just(Value::Null),
+        1 => any::<bool>().prop_map(Value::from),
+        1 => any::<i64>().prop_map(Value::from),
+        4 => (-20_i64..20).prop_map(Value::from),
+        1 => any::<f64>().prop_map(Value::from),
+        2 => (-9_i32..9).prop_map(|number| Value::from(f64::from(number) / 4.0)),
+        2 => "[ab]{0,2}".prop_map(|text| Value::from(text.as_str())),
+        1 => "[ab]{0,40}".prop_map(|text| Value::from(text.as_str())),
+    ]
+}
+
+fn any_event() -> impl Strategy<Value = BufferedEvent> {
+    let values = prop_oneof![9 => prop::collection::vec(any_value(), 3), 1 => prop::collection::vec(any_value(), 0..5)];
+    (any::<u16>(), -1000_i64..1000, values).prop_map(|(sequence, time, values)| BufferedEvent {
+        sequence: u64::from(sequence),
+        event: Event::new(time, values),
+    })
+}
+
+fn any_accumulators() -> impl Strategy<Value = Vec<Accumulator>> {
+    let functions = prop_oneof![
+        3 => Just(alloc::vec![Function::Count, Function::Sum, Function::First, Function::Distinct, Function::Median]),
+        1 => Just(alloc::vec![Function::Min, Function::Max, Function::Avg, Function::Stddev, Function::Last]),
+        1 => Just(Vec::new()),
+    ];
+    (functions, prop::collection::vec(any_value(), 0..6)).prop_map(|(functions, values)| {
+        let mut accumulators: Vec<Accumulator> = functions.into_iter().map(Accumulator::new).collect();
+        for (value, time) in values.iter().zip(0..) {
+            // What one of them cannot take is none of theirs.
+            accumulators.iter_mut().for_each(|accumulator| drop(accumulator.add(time, value)));
+        }
+        accumulators
+    })
+}
+
+fn any_windows() -> impl Strategy<Value = WindowState> {
+    let window = (-5_i64..5, prop::collection::vec(any_event(), 0..6), any_accumulators());
+    prop::collection::vec(window, 0..4).prop_map(|windows| {
+        let mut state = WindowState::new();
+        for (start, events, accumulators) in windows {
+            state.update(start * 100, |window| {
+                window.set_end(if start == 0 { i64::MAX } else { start * 100 + 100 });
+                events.into_iter().for_each(|event| window.push_back(event));
+                *window.accumulators_mut() = accumulators;
+            });
+        }
+        state
+    })
+}
+
+fn any_pattern() -> impl Strategy<Value = PatternState> {
+    (prop::collection::vec(any_event(), 0..5), prop::collection::vec(any_event(), 0..5)).prop_map(|(waiting, first)| {
+        let mut state = PatternState::new();
+        waiting.into_iter().for_each(|event| state.wait(event));
+        for (event, at) in first.into_iter().zip(0..) {
+            let next = event.event.clone();
+            state.start(event);
+            if at % 2 == 0 {
+                state.advance(at, next);
+            }
+        }
+        state
+    })
+}
+
+/// Rows of several sections: keys of one of the three shapes, a whole or a change of each value.
+fn any_rows<V: Sealed + core::fmt::Debug>(value: impl Strategy<Value = V>) -> impl Strategy<Value = Vec<Rows>> {
+    let row = (any::<u16>(), any_value(), 0..4_u8, value);
+    (0..3_u8, prop::collection::vec(row, 1..120), 1..4_usize).prop_map(|(shape, rows, sections)| {
+        let mut made: Vec<Rows> = (0..sections).map(|_| Rows::new()).collect();
+        for (number, (key, of_key, form, value)) in rows.into_iter().enumerate() {
+            let mut bytes = Vec::new();
+            match shape {
+                0 => key::append_value(&mut bytes, &of_key),
+                1 => bytes.extend_from_slice(&u64::from(key).to_le_bytes()),
+                _ => bytes.extend_from_slice(&alloc::vec![b'k'; usize::from(key % 30)]),
+            }
+            let mut payload = Vec::new();
+            let form = match form {
+                0 => Form::Removed,
+                1 => value.write_change(&mut payload),
+                _ => {
+                    value.write_whole(&mut payload);
+                    Form::Whole
+                }
+            };
+            let groups = &mut made[number % sections];
+            let group = key % 5;
+            let at = match groups.binary_search_by_key(&group, |(group, _)| *group) {
+                Ok(at) => at,
+                Err(at) => {
+                    groups.insert(at, (group, Vec::new()));
+                    at
+                }
+            };
+            if groups[at].1.iter().all(|(other, ..)| *other != bytes) {
+                groups[at].1.push((bytes, form, payload));
+            }
+        }
+        made
+    })
+}
+
+proptest! {
+    #[test]
+    fn windows_read_back(rows in any_rows(any_windows())) {
+        round_trip(StateKind::Windows, &rows);
+    }
+
+    #[test]
+    fn patterns_read_back(rows in any_rows(any_pattern())) {
+        round_trip(StateKind::Patterns, &rows);
+    }
+
+    #[test]
+    fn aggregations_read_back(rows in any_rows(any_accumulators().prop_map(AggregationState::new))) {
+        round_trip(StateKind::Aggregations, &rows);
+    }
+
+    #[test]
+    fn plain_values_read_back(
+        short in any_rows(prop::collection::vec(any::<u8>(), 0..40).prop_map(|bytes| PlainValue::new(&bytes))),
+        equal in any_rows((any::<u64>(), any::<u32>()).prop_map(|(a, b)| {
+            PlainValue::new(&[&a.to_le_bytes()[..], &b.to_le_bytes()].concat())
+        })),
+    ) {
+        round_trip(StateKind::Values, &short);
+        round_trip(StateKind::Values, &equal);
+    }
+
+    #[test]
+    fn any_bytes_are_an_error_at_most(plan in prop::collection::vec(any::<u8>(), 0..80), cells in prop::collection::vec(0_u8..4, 0..40)) {
+        if let Ok(plan) = Plan::read(&mut Cursor::new(&plan), plan.len() as u64) {
+            let _ = read_section(&plan, &cells, 100, |_| Ok(()));
+        }
+    }
+}
