@@ -27,17 +27,22 @@ const FUNCTIONS: [Function; 10] = [
 
 /// Three checkpoints with LZ4, then a second writer that goes back to the second and does not compress.
 pub fn of_bulk(backend: &mut dyn Backend) -> Points {
+    of_bulk_divided(backend, 1)
+}
+
+/// As [`of_bulk`], with so many times less in it.
+pub fn of_bulk_divided(backend: &mut dyn Backend, divisor: u64) -> Points {
     let mut recorder = Recorder::open(backend, Compression::Lz4, Points::new());
     let mut holder = holder();
     for step in 0..3 {
-        change(&mut holder, step);
+        change(&mut holder, step, divisor);
         recorder.checkpoint(&mut holder, None);
     }
     let mut recorder = recorder.next_writer(Compression::None);
     let mut holder = self::holder();
     recorder.restore(&mut holder, 1);
     for step in 8..10 {
-        change(&mut holder, step);
+        change(&mut holder, step, divisor);
         recorder.checkpoint(&mut holder, None);
     }
     recorder.points
@@ -57,12 +62,16 @@ fn holder() -> StateHolder {
 }
 
 /// All of it in step 0, later a part.
-fn change(holder: &mut StateHolder, step: u64) {
+fn change(holder: &mut StateHolder, step: u64, divisor: u64) {
     let is_changed = |number: u64| step == 0 || number % 5 == step % 5;
-    (0..VALUES).filter(|number| is_changed(*number)).for_each(|number| change_value(holder, step, number));
-    (0..WINDOW_KEYS).filter(|number| is_changed(*number)).for_each(|number| change_windows(holder, step, number));
-    (0..PATTERN_KEYS).filter(|number| is_changed(*number)).for_each(|number| change_patterns(holder, step, number));
-    for number in (0..GROUPS).filter(|number| is_changed(*number)) {
+    (0..VALUES / divisor).filter(|number| is_changed(*number)).for_each(|number| change_value(holder, step, number));
+    (0..WINDOW_KEYS / divisor)
+        .filter(|number| is_changed(*number))
+        .for_each(|number| change_windows(holder, step, number));
+    (0..PATTERN_KEYS / divisor)
+        .filter(|number| is_changed(*number))
+        .for_each(|number| change_patterns(holder, step, number));
+    for number in (0..GROUPS / divisor).filter(|number| is_changed(*number)) {
         let create = || AggregationState::new(FUNCTIONS.map(Accumulator::new).to_vec());
         let change = |group: &mut AggregationState| group.update(|held| add(held, step, number));
         // A number and a text.

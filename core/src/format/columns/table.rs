@@ -191,18 +191,22 @@ impl TablePlan {
         if count > cursor.rest().len() {
             return Err(Malformed::new("a table has not each column once"));
         }
-        let mut columns: Vec<Option<ColumnPlan>> = (0..count).map(|_| None).collect();
-        let mut order = Vec::with_capacity(count);
+        // Plans take room as they come, not as they are claimed.
+        let (mut read, mut order) = (Vec::new(), Vec::new());
+        let mut places = alloc::vec![u32::MAX; count];
         for _ in 0..count {
-            let number = usize::try_from(cursor.varint()?)
-                .ok()
-                .filter(|number| columns.get(*number).is_some_and(Option::is_none));
+            let number = usize::try_from(cursor.varint()?).ok().filter(|number| places.get(*number) == Some(&u32::MAX));
             let number = number.ok_or_else(|| Malformed::new("a table has not each column once"))?;
-            let entries_of = |parent: usize| columns.get(parent)?.as_ref()?.entries_as_parent();
-            columns[number] = Some(ColumnPlan::read(cursor, entries_of, budget)?);
+            let entries_of =
+                |parent: usize| read.get(*places.get(parent)? as usize).and_then(ColumnPlan::entries_as_parent);
+            let column = ColumnPlan::read(cursor, entries_of, budget)?;
+            places[number] = order.len() as u32;
+            read.push(column);
             order.push(number);
         }
-        Ok(TablePlan { columns: columns.into_iter().flatten().collect(), order })
+        let mut columns: Vec<(usize, ColumnPlan)> = order.iter().copied().zip(read).collect();
+        columns.sort_unstable_by_key(|(number, _)| *number);
+        Ok(TablePlan { columns: columns.into_iter().map(|(_, column)| column).collect(), order })
     }
 
     /// The cells of one section, by column number.
