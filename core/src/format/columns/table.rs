@@ -63,8 +63,9 @@ impl Table {
     }
 
     pub(super) fn plan(self) -> PlannedTable {
-        // The first column has a cell in each row.
-        let rows = self.columns.first().map(|column| column.cuts.clone()).unwrap_or_default();
+        // A column that says something of every row; mostly the first one.
+        let longest = self.columns.iter().rev().max_by_key(|column| column.len());
+        let rows = longest.map(|column| column.cuts.clone()).unwrap_or_default();
         let columns: Vec<PlannedColumn> =
             self.columns.into_iter().map(|column| PlannedColumn::new(column, &rows)).collect();
         let mut planned = PlannedTable { rows, order: (0..columns.len()).collect(), columns };
