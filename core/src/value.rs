@@ -230,11 +230,17 @@ impl Event {
     }
 
     pub(crate) fn footprint(&self) -> Footprint {
-        let mut total =
-            Footprint { memory: heap_chunk_bytes(self.values.len() * size_of::<Value>()) as u64, encoded: 8 };
+        let mut of_values = Footprint::default();
         for value in &self.values {
-            total += value.footprint();
+            of_values += value.footprint();
         }
+        self.footprint_with(of_values)
+    }
+
+    /// As [`Event::footprint`], when that of the values is known.
+    #[inline]
+    fn footprint_with(&self, mut total: Footprint) -> Footprint {
+        total += Footprint { memory: heap_chunk_bytes(self.values.len() * size_of::<Value>()) as u64, encoded: 8 };
         total
     }
 }
@@ -242,6 +248,13 @@ impl Event {
 impl BufferedEvent {
     pub(crate) fn footprint(&self) -> Footprint {
         let event = self.event.footprint();
+        Footprint { memory: event.memory, encoded: event.encoded + varint_len(self.sequence) as u64 }
+    }
+
+    /// As [`BufferedEvent::footprint`], when that of the values is known.
+    #[inline]
+    pub(crate) fn footprint_with(&self, of_values: Footprint) -> Footprint {
+        let event = self.event.footprint_with(of_values);
         Footprint { memory: event.memory, encoded: event.encoded + varint_len(self.sequence) as u64 }
     }
 }

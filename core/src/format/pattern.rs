@@ -51,7 +51,7 @@ pub(crate) fn apply<S: Source>(source: &mut S, state: &mut PatternState) -> Resu
         }
     }
     for _ in 0..source.uint(WAITING_COUNT)? {
-        state.wait(WAITING.read_buffered(source, 0)?);
+        state.wait(WAITING.read_buffered(source, 0)?.0);
     }
     let mut dropped = Vec::new();
     for _ in 0..source.uint(DROPPED_COUNT)? {

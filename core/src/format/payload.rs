@@ -5,9 +5,9 @@
 
 use alloc::vec::Vec;
 
-use super::columns::Cell;
+use super::columns::{Cell, Column};
 use super::{Cursor, Malformed, append_varint};
-use crate::value::{BufferedEvent, Event, Text, Value, canonical};
+use crate::value::{BufferedEvent, Event, Footprint, Text, Value, canonical};
 
 /// Where something goes among the columns of a section. Rows have it where it comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub(crate) trait Sink {
     fn int128(&mut self, at: At, high: At, number: i128);
     fn float(&mut self, at: At, number: f64);
     fn cell(&mut self, at: At, cell: Cell<'_>);
+    /// So many rows of a table come next.
+    fn expect(&mut self, _table: u16, _rows: u64) {}
     /// Copies `count` cells, each from and to a column of its own, from `at` on.
     fn copy_cells<S: Source>(&mut self, at: At, count: u64, source: &mut S) -> Result<(), Malformed> {
         for place in 0..count {
@@ -52,13 +54,23 @@ pub(crate) trait Source {
     fn cell(&mut self, at: At) -> Result<Cell<'_>, Malformed>;
     /// A cell as a value of an event.
     fn value(&mut self, at: At) -> Result<Value, Malformed>;
-    /// `count` values, each from a column of its own, from `at` on.
-    fn values(&mut self, at: At, count: u64) -> Result<Vec<Value>, Malformed> {
+    /// `count` values, each from a column of its own, from `at` on, and what they take together.
+    fn values(&mut self, at: At, count: u64) -> Result<(Vec<Value>, Footprint), Malformed> {
         let mut values = Vec::with_capacity(self.room_for(at, count));
+        let mut footprint = Footprint::default();
         for place in 0..count {
-            values.push(self.value(at.plus(place))?);
+            let value = self.value(at.plus(place))?;
+            footprint += value.footprint();
+            values.push(value);
         }
-        Ok(values)
+        Ok((values, footprint))
+    }
+    /// Puts cells into columns, one into each.
+    fn fill(&mut self, at: At, columns: &mut [Column]) -> Result<(), Malformed> {
+        for (column, place) in columns.iter_mut().zip(0..) {
+            column.push_cell(self.cell(at.plus(place))?);
+        }
+        Ok(())
     }
     /// How many things there can be of what is counted at most: no more need room at once.
     fn room_for(&self, at: At, count: u64) -> usize;
@@ -93,10 +105,15 @@ impl Sink for Vec<u8> {
         match cell {
             Cell::Null => self.push(0),
             Cell::Bool(bool) => self.extend_from_slice(&[1, u8::from(bool)]),
-            Cell::Int(int) => {
-                self.push(2);
-                self.int(at, int, 0);
-            }
+            Cell::Int(int) => match ((int << 1) ^ (int >> 63)) as u64 {
+                // Most are short, and are written at once.
+                short @ ..0x80 => self.extend_from_slice(&[2, short as u8]),
+                middle @ ..0x4000 => self.extend_from_slice(&[2, middle as u8 | 0x80, (middle >> 7) as u8]),
+                long => {
+                    self.push(2);
+                    append_varint(self, long);
+                }
+            },
             Cell::Float(float) => {
                 self.push(3);
                 self.float(at, float);
@@ -107,6 +124,28 @@ impl Sink for Vec<u8> {
                 self.extend_from_slice(bytes);
             }
         }
+    }
+}
+
+impl Cursor<'_> {
+    /// The cell behind the number of its kind.
+    #[inline]
+    fn cell_of_kind(&mut self, at: At, kind: u8) -> Result<Cell<'_>, Malformed> {
+        Ok(match kind {
+            0 => Cell::Null,
+            1 => match self.byte()? {
+                0 => Cell::Bool(false),
+                1 => Cell::Bool(true),
+                _ => return Err(Malformed::new("a boolean is neither true nor false")),
+            },
+            2 => Cell::Int(self.int(at, 0)?),
+            3 => Cell::Float(self.float(at)?),
+            4 => {
+                let len = self.varint()?;
+                Cell::Bytes(self.take(len)?)
+            }
+            _ => return Err(Malformed::new("unknown kind of value")),
+        })
     }
 }
 
@@ -145,26 +184,32 @@ impl Source for Cursor<'_> {
 
     #[inline]
     fn cell(&mut self, at: At) -> Result<Cell<'_>, Malformed> {
-        Ok(match self.byte()? {
-            0 => Cell::Null,
-            1 => match self.byte()? {
-                0 => Cell::Bool(false),
-                1 => Cell::Bool(true),
-                _ => return Err(Malformed::new("a boolean is neither true nor false")),
-            },
-            2 => Cell::Int(self.int(at, 0)?),
-            3 => Cell::Float(self.float(at)?),
-            4 => {
-                let len = self.varint()?;
-                Cell::Bytes(self.take(len)?)
-            }
-            _ => return Err(Malformed::new("unknown kind of value")),
-        })
+        let kind = self.byte()?;
+        self.cell_of_kind(at, kind)
     }
 
     #[inline]
     fn value(&mut self, at: At) -> Result<Value, Malformed> {
         value_of(self.cell(at)?)
+    }
+
+    fn fill(&mut self, at: At, columns: &mut [Column]) -> Result<(), Malformed> {
+        for column in columns {
+            // Without a cell in between, which would be written in parts and read as a whole.
+            match self.byte()? {
+                0 => column.push_cell(Cell::Null),
+                2 => column.push_int(self.int(at, 0)?),
+                4 => {
+                    let len = self.varint()?;
+                    column.push_bytes(self.take(len)?);
+                }
+                other => {
+                    let cell = self.cell_of_kind(at, other)?;
+                    column.push_cell(cell);
+                }
+            }
+        }
+        Ok(())
     }
 
     fn room_for(&self, _: At, count: u64) -> usize {
@@ -226,15 +271,28 @@ impl EventTable {
     }
 
     pub(crate) fn read<S: Source>(self, source: &mut S, from: i64) -> Result<Event, Malformed> {
-        let timestamp = source.int(self.at(1), from)?;
-        let count = source.uint(self.at(2))?;
-        let values = source.values(self.at(3), count)?;
-        Ok(Event { timestamp, values })
+        Ok(self.read_measured(source, from)?.0)
     }
 
-    pub(crate) fn read_buffered<S: Source>(self, source: &mut S, from: i64) -> Result<BufferedEvent, Malformed> {
+    /// An event with what its values take together.
+    fn read_measured<S: Source>(self, source: &mut S, from: i64) -> Result<(Event, Footprint), Malformed> {
+        let timestamp = source.int(self.at(1), from)?;
+        let count = source.uint(self.at(2))?;
+        let (values, footprint) = source.values(self.at(3), count)?;
+        Ok((Event { timestamp, values }, footprint))
+    }
+
+    /// A buffered event with its own footprint.
+    pub(crate) fn read_buffered<S: Source>(
+        self,
+        source: &mut S,
+        from: i64,
+    ) -> Result<(BufferedEvent, Footprint), Malformed> {
         let sequence = source.uint(self.at(0))?;
-        Ok(BufferedEvent { sequence, event: self.read(source, from)? })
+        let (event, of_values) = self.read_measured(source, from)?;
+        let event = BufferedEvent { sequence, event };
+        let footprint = event.footprint_with(of_values);
+        Ok((event, footprint))
     }
 
     pub(crate) fn copy<S: Source, K: Sink>(self, source: &mut S, sink: &mut K, from: i64) -> Result<(), Malformed> {

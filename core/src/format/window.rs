@@ -71,7 +71,8 @@ fn read_window<S: Source>(source: &mut S, window: &mut Window) -> Result<(), Mal
     let appended = source.uint(APPENDED)?;
     window.buffer.reserve(source.room_for(At { table: tables::EVENTS, column: 0 }, appended));
     for _ in 0..appended {
-        window.push_back(EVENTS.read_buffered(source, window.start)?);
+        let (event, footprint) = EVENTS.read_buffered(source, window.start)?;
+        window.push_measured(event, footprint);
     }
     accumulator::apply(&ACCUMULATORS, source, window.accumulators_mut())
 }
@@ -92,6 +93,7 @@ pub(crate) fn copy<S: Source, K: Sink>(source: &mut S, sink: &mut K) -> Result<(
         sink.uint(POPPED, source.uint(POPPED)?);
         let appended = source.uint(APPENDED)?;
         sink.uint(APPENDED, appended);
+        sink.expect(tables::EVENTS, source.room_for(APPENDED, appended) as u64);
         for _ in 0..appended {
             EVENTS.copy_buffered(source, sink, start)?;
         }

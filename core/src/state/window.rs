@@ -131,7 +131,14 @@ impl Window {
 
     /// Buffers an event.
     pub fn push_back(&mut self, event: BufferedEvent) {
-        self.buffered += event.footprint();
+        let footprint = event.footprint();
+        self.push_measured(event, footprint);
+    }
+
+    /// Buffers an event whose footprint is known.
+    pub(crate) fn push_measured(&mut self, event: BufferedEvent, footprint: Footprint) {
+        debug_assert_eq!(event.footprint(), footprint);
+        self.buffered += footprint;
         self.buffer.push_back(event);
     }
 

@@ -243,6 +243,7 @@ impl<V: Sealed> TrackedMap<V> {
             Some(value) => {
                 let written = held.captured.push(slot.key.as_slice(), |out| {
                     if whole || rebasing {
+                        out.reserve(value.footprint().encoded as usize);
                         value.write_whole(out);
                         Form::Whole
                     } else {

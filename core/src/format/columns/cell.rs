@@ -31,7 +31,7 @@ const LONG: i64 = 0xff;
 /// A cell is a kind and a word: an integer, the bits of a double, up to seven bytes with their
 /// number, or the place of more bytes.
 #[derive(Debug, Default)]
-pub(super) struct Column {
+pub(crate) struct Column {
     /// Which kinds occur, as bits.
     pub(super) kinds: u8,
     /// Kinds of the cells, once there is more than one; until then empty.
@@ -45,9 +45,9 @@ pub(super) struct Column {
 }
 
 impl Column {
-    /// A column that begins in the section after `sections` others.
-    pub(super) fn new(sections: usize) -> Self {
-        Column { cuts: alloc::vec![0; sections], ..Column::default() }
+    /// A column that begins in the section after `sections` others, with room for so many cells.
+    pub(super) fn new(sections: usize, expected: usize) -> Self {
+        Column { cuts: alloc::vec![0; sections], words: Vec::with_capacity(expected), ..Column::default() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -55,23 +55,26 @@ impl Column {
     }
 
     #[inline]
-    pub(super) fn push_int(&mut self, number: i64) {
+    pub(crate) fn push_int(&mut self, number: i64) {
         self.push(INT, number);
     }
 
     #[inline]
-    pub(super) fn push_cell(&mut self, cell: Cell<'_>) {
+    pub(crate) fn push_cell(&mut self, cell: Cell<'_>) {
         match cell {
             Cell::Null => self.push(NULL, 0),
             Cell::Bool(false) => self.push(FALSE, 0),
             Cell::Bool(true) => self.push(TRUE, 0),
             Cell::Int(number) => self.push(INT, number),
             Cell::Float(number) => self.push(FLOAT, number.to_bits() as i64),
-            Cell::Bytes(bytes) => {
-                let word = self.word_of(bytes);
-                self.push(BYTES, word);
-            }
+            Cell::Bytes(bytes) => self.push_bytes(bytes),
         }
+    }
+
+    #[inline]
+    pub(crate) fn push_bytes(&mut self, bytes: &[u8]) {
+        let word = self.word_of(bytes);
+        self.push(BYTES, word);
     }
 
     #[inline]
@@ -98,9 +101,9 @@ impl Column {
     #[inline]
     fn word_of(&mut self, bytes: &[u8]) -> i64 {
         if bytes.len() <= SHORT_BYTES {
-            let mut word = [0; 8];
-            word[..bytes.len()].copy_from_slice(bytes);
-            return i64::from_be_bytes(word) | bytes.len() as i64;
+            // Shifted together: bytes put side by side in memory would have to be waited for.
+            let word = bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+            return (word << (8 * (8 - bytes.len() as u32)).min(63) | bytes.len() as u64) as i64;
         }
         self.text.extend_from_slice(bytes);
         self.ends.push(self.text.len());
@@ -150,6 +153,14 @@ impl Column {
         }
     }
 
+    /// Makes room for the rest, once a part of so many of all bytes has been collected.
+    pub(super) fn reserve_rest(&mut self, part: u64, all: u64) {
+        let rest = |len: usize| (len as u64 * (all - part) / part) as usize;
+        self.words.reserve_exact(rest(self.words.len()));
+        self.tags.reserve_exact(rest(self.tags.len()));
+        self.text.reserve_exact(rest(self.text.len()));
+    }
+
     /// Number of long byte strings.
     pub(super) fn long_count(&self) -> usize {
         self.ends.len()
@@ -167,7 +178,7 @@ mod tests {
 
     #[test]
     fn bytes_of_every_length_come_back_and_short_ones_sort() {
-        let mut column = Column::new(0);
+        let mut column = Column::new(0, 0);
         let strings: Vec<Vec<u8>> = (0..20).map(|len| alloc::vec![b'x'; len]).collect();
         strings.iter().for_each(|bytes| column.push_cell(Cell::Bytes(bytes)));
         let mut short = [0; 8];
@@ -179,7 +190,7 @@ mod tests {
 
     #[test]
     fn kinds_are_told_apart_once_they_mix() {
-        let mut column = Column::new(0);
+        let mut column = Column::new(0, 0);
         column.push_cell(Cell::Int(0xff));
         column.push_cell(Cell::Int(2));
         assert!(column.tags.is_empty());

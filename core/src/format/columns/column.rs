@@ -63,7 +63,7 @@ impl PlannedColumn {
         };
         if let Some(dictionary) = &planned.dictionary {
             planned.entries_cells = dictionary.append_entries(&planned.column, &mut planned.entries);
-            let (plan, cost) = IntPlan::choose(&dictionary.codes);
+            let (plan, cost) = IntPlan::choose_codes(&dictionary.codes);
             planned.by_codes = (plan, cost + 8 * planned.entries.len() as u64);
             if planned.by_codes.1 < direct_cost {
                 planned.use_codes();

@@ -309,7 +309,7 @@ mod tests {
     use super::*;
 
     fn column(cells: &[Cell<'_>]) -> Column {
-        let mut column = Column::new(0);
+        let mut column = Column::new(0, 0);
         cells.iter().for_each(|cell| column.push_cell(*cell));
         column
     }
@@ -370,7 +370,7 @@ mod tests {
 
     #[test]
     fn too_many_entries_are_none() {
-        let mut column = Column::new(0);
+        let mut column = Column::new(0, 0);
         (0..10_000_i64).for_each(|n| column.push_int(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64)));
         assert!(Dictionary::of(&mut column).is_none());
     }

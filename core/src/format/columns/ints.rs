@@ -50,10 +50,19 @@ impl IntPlan {
 
     /// The cheapest plan for a column, judged by a sample of it, and its cost for the whole column in bits.
     pub(super) fn choose<N: Copy + Into<i64>>(numbers: &[N]) -> (IntPlan, u64) {
+        let (base, scale) = common(numbers);
+        Self::choose_scaled(numbers, base, scale)
+    }
+
+    /// As [`IntPlan::choose`], for codes: all numbers from 0 on occur.
+    pub(super) fn choose_codes(codes: &[u32]) -> (IntPlan, u64) {
+        Self::choose_scaled(codes, 0, 1)
+    }
+
+    fn choose_scaled<N: Copy + Into<i64>>(numbers: &[N], base: i64, scale: u64) -> (IntPlan, u64) {
         if numbers.is_empty() {
             return (IntPlan::PLAIN, 0);
         }
-        let (base, scale) = common(numbers);
         let (mut scaled, mut differences) = (Vec::new(), Vec::new());
         // Of the sample: what each transform has in bits without outliers, and how often numbers change.
         let (mut widths, mut runs, mut sampled) = ([0_u64; 3], 0_u64, 0_u64);
@@ -126,39 +135,60 @@ impl IntPlan {
 
     /// Appends the numbers of one section.
     pub(super) fn append_numbers<N: Copy + Into<i64>>(&self, out: &mut Vec<u8>, numbers: &[N]) {
+        let scaled = |number: &N| scale_down((*number).into(), self.base, self.scale);
+        let mut block = Vec::with_capacity(numbers.len().min(1 << self.block_bits));
+        let orders = match self.transform {
+            Transform::Plain => 0,
+            Transform::Delta => 1,
+            Transform::DeltaDelta => 2,
+            Transform::Runs => return self.append_runs(out, numbers),
+        };
+        // The last number, and the last difference; each begins with the first one.
+        let mut last = [0_i64; 2];
+        let begin = numbers.len().min(orders);
+        for (at, number) in numbers[..begin].iter().map(scaled).enumerate() {
+            let first = if at == 0 { number } else { number.wrapping_sub(last[0]) };
+            append_varint(out, zigzag(first));
+            last = [number, first];
+        }
+        for part in numbers[begin..].chunks(1 << self.block_bits) {
+            block.clear();
+            match orders {
+                0 => block.extend(part.iter().map(scaled)),
+                1 => block.extend(part.iter().map(scaled).map(|number| {
+                    let difference = number.wrapping_sub(last[0]);
+                    last[0] = number;
+                    difference
+                })),
+                _ => block.extend(part.iter().map(scaled).map(|number| {
+                    let difference = number.wrapping_sub(last[0]);
+                    let of_differences = difference.wrapping_sub(last[1]);
+                    last = [number, difference];
+                    of_differences
+                })),
+            }
+            append_blocks(out, &block, self.block_bits);
+        }
+    }
+
+    fn append_runs<N: Copy + Into<i64>>(&self, out: &mut Vec<u8>, numbers: &[N]) {
         if numbers.is_empty() {
             return;
         }
-        let mut scaled: Vec<i64> =
-            numbers.iter().map(|number| scale_down((*number).into(), self.base, self.scale)).collect();
-        match self.transform {
-            Transform::Plain => append_blocks(out, &scaled, self.block_bits),
-            Transform::Delta | Transform::DeltaDelta => {
-                let orders = if self.transform == Transform::Delta { 1 } else { 2 };
-                for _ in 0..orders {
-                    let Some(first) = scaled.first().copied() else { break };
-                    append_varint(out, zigzag(first));
-                    to_differences(&mut scaled);
+        let (mut values, mut lengths) = (Vec::new(), Vec::<i64>::new());
+        for number in numbers {
+            let number = scale_down((*number).into(), self.base, self.scale);
+            match lengths.last_mut().filter(|_| values.last() == Some(&number)) {
+                Some(length) => *length += 1,
+                None => {
+                    values.push(number);
+                    lengths.push(1);
                 }
-                append_blocks(out, &scaled, self.block_bits);
-            }
-            Transform::Runs => {
-                let mut lengths: Vec<i64> = Vec::new();
-                let mut before = None;
-                scaled.retain(|number| {
-                    let goes_on = before == Some(*number);
-                    before = Some(*number);
-                    match lengths.last_mut().filter(|_| goes_on) {
-                        Some(length) => *length += 1,
-                        None => lengths.push(1),
-                    }
-                    !goes_on
-                });
-                append_varint(out, scaled.len() as u64);
-                append_blocks(out, &scaled, self.block_bits);
-                append_blocks(out, &lengths, self.block_bits);
             }
         }
+        append_varint(out, values.len() as u64);
+        append_blocks(out, &values, self.block_bits);
+        append_blocks(out, &lengths, self.block_bits);
     }
 
     /// Reads `count` numbers of one section; the caller has made sure that there can be as many.

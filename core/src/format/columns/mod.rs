@@ -20,7 +20,7 @@ mod shred;
 mod source;
 mod table;
 
-pub(crate) use cell::Cell;
+pub(crate) use cell::{Cell, Column};
 pub(crate) use section::{ColumnRow, EncodedColumns, Plan, encode, read_section};
 
 use super::Malformed;

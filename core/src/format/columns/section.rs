@@ -25,6 +25,8 @@ const VALUE: At = At { table: tables::PAYLOAD, column: 0 };
 const WORDS_BYTES_MAX: u64 = 64;
 /// Most values of a key that are columns of their own.
 const KEY_VALUES_MAX: u64 = 64;
+/// A section of this many bytes tells how large the columns of all will be.
+const FORECAST_BYTES: u64 = 16 * 1024;
 
 /// How keys, or plain values, are taken apart; the order of the variants is the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,6 +89,8 @@ pub(crate) fn encode(kind: StateKind, sections: &[&[(u16, RowBlock)]]) -> Option
         ),
         _ => Shape::Bytes,
     };
+    let all: u64 = blocks().map(RowBlock::section_bytes).sum();
+    let mut part = 0;
     let mut shredder = Shredder::default();
     for section in sections {
         for (group, rows) in *section {
@@ -101,6 +105,11 @@ pub(crate) fn encode(kind: StateKind, sections: &[&[(u16, RowBlock)]]) -> Option
             }
         }
         shredder.end_section();
+        let bytes: u64 = section.iter().map(|(_, rows)| rows.section_bytes()).sum();
+        if part == 0 && bytes >= FORECAST_BYTES {
+            part = bytes;
+            shredder.reserve_rest(part, all);
+        }
     }
     let mut plan = Vec::new();
     key_shape.append(&mut plan);

@@ -8,6 +8,9 @@ use super::cell::Cell;
 use super::table::{PlannedTable, Table};
 use super::tables;
 
+/// Room for fewer rows than this is found as they come.
+const EXPECTED_ROWS_MIN: u64 = 4096;
+
 /// Tables under construction.
 #[derive(Debug, Default)]
 pub(super) struct Shredder {
@@ -40,6 +43,11 @@ impl Shredder {
     pub(super) fn end_section(&mut self) {
         self.sections += 1;
         self.tables.iter_mut().flatten().for_each(Table::end_section);
+    }
+
+    /// Makes room for all, once a part of so many bytes has been taken apart: most columns go on as they begin.
+    pub(super) fn reserve_rest(&mut self, part: u64, all: u64) {
+        self.tables.iter_mut().flatten().for_each(|table| table.reserve_rest(part, all));
     }
 
     /// Plans all tables, with their numbers.
@@ -77,14 +85,14 @@ impl Sink for Shredder {
         self.table(at.table).push_cell(usize::from(at.column), cell);
     }
 
-    fn copy_cells<S: Source>(&mut self, at: At, count: u64, source: &mut S) -> Result<(), Malformed> {
-        let columns = self.table(at.table).columns(usize::from(at.column), count as usize);
-        let mut at = at;
-        for column in columns {
-            column.push_cell(source.cell(at)?);
-            at.column += 1;
+    fn expect(&mut self, table: u16, rows: u64) {
+        if rows >= EXPECTED_ROWS_MIN {
+            self.table(table).expect(rows as usize);
         }
-        Ok(())
+    }
+
+    fn copy_cells<S: Source>(&mut self, at: At, count: u64, source: &mut S) -> Result<(), Malformed> {
+        source.fill(at, self.table(at.table).columns(usize::from(at.column), count as usize))
     }
 }
 

@@ -8,8 +8,9 @@ use super::Budget;
 use super::cell::{Cell, FALSE, FLOAT, INT, NULL, TRUE};
 use super::column::Cells;
 use super::dictionary::{Entries, NO_BYTES};
+use super::ints::zigzag;
 use crate::bytes::INLINE_BYTES;
-use crate::value::Value;
+use crate::value::{Footprint, Value, varint_len};
 
 /// The columns of one section, each read from its beginning to its end.
 #[derive(Debug)]
@@ -91,39 +92,55 @@ impl<'a> SourceColumn<'a> {
     /// Pushes the next cell as a value of an event. It is made where it stays: one that is handed back
     /// would be written in parts and read as a whole, which waits for the parts.
     #[inline]
-    fn push_value(&mut self, out: &mut Vec<Value>, budget: &mut Budget) -> Result<(), Malformed> {
+    fn push_value(
+        &mut self,
+        out: &mut Vec<Value>,
+        footprint: &mut Footprint,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        let mut push_int = |int: i64| {
+            out.push(Value::Int(int));
+            footprint.encoded += 1 + varint_len(zigzag(int)) as u64;
+        };
         let entry = match &self.cells {
             Cells::Codes(codes) => *codes.get(self.next).ok_or_else(at_end)? as usize,
             Cells::Same(count) if self.next < *count => 0,
             Cells::Direct { tags, ints, .. } if tags.is_empty() && self.next < ints.len() => {
-                out.push(Value::Int(ints[self.next]));
+                push_int(ints[self.next]);
                 self.next += 1;
                 return Ok(());
             }
             Cells::Direct { tags, .. } if tags.get(self.next) == Some(&NULL) => {
                 out.push(Value::Null);
+                footprint.encoded += 1;
                 self.next += 1;
                 return Ok(());
             }
             Cells::Direct { tags, ints, .. } if tags.get(self.next) == Some(&INT) => {
-                out.push(Value::Int(*ints.get(self.next_int).ok_or_else(at_end)?));
+                push_int(*ints.get(self.next_int).ok_or_else(at_end)?);
                 self.next_int += 1;
                 self.next += 1;
                 return Ok(());
             }
             Cells::Direct { .. } => {
-                out.push(value_of(self.cell()?)?);
+                let value = value_of(self.cell()?)?;
+                *footprint += value.footprint();
+                out.push(value);
                 return Ok(());
             }
             Cells::Same(_) => return Err(at_end()),
         };
         self.next += 1;
         match self.entries.values.get(entry).ok_or_else(at_end)? {
-            Value::Int(int) => out.push(Value::Int(*int)),
+            Value::Int(int) => push_int(*int),
+            Value::Str(text) if text.as_bytes().len() <= INLINE_BYTES => {
+                footprint.encoded += 2 + text.as_bytes().len() as u64;
+                out.push(Value::Str(text.clone()));
+            }
             value => {
                 match value {
                     // A short code must not ask for long texts without end.
-                    Value::Str(text) if text.as_bytes().len() > INLINE_BYTES => {
+                    Value::Str(text) => {
                         budget.take(text.as_bytes().len() as u64)?;
                     }
                     Value::Null if self.entries.has_bytes && self.entries.spans[entry] != NO_BYTES => {
@@ -131,7 +148,8 @@ impl<'a> SourceColumn<'a> {
                     }
                     _ => {}
                 }
-                out.extend_from_slice(core::slice::from_ref(value));
+                *footprint += value.footprint();
+                out.push(value.clone());
             }
         }
         Ok(())
@@ -271,13 +289,14 @@ impl Source for ColumnSource<'_> {
         let table = self.places.get(usize::from(at.table)).and_then(|place| self.tables.get_mut(*place));
         let column = table.and_then(|table| table.get_mut(usize::from(at.column))).ok_or_else(at_end)?;
         let mut value = Vec::with_capacity(1);
-        column.push_value(&mut value, &mut self.budget)?;
+        column.push_value(&mut value, &mut Footprint::default(), &mut self.budget)?;
         value.pop().ok_or_else(at_end)
     }
 
-    fn values(&mut self, at: At, count: u64) -> Result<Vec<Value>, Malformed> {
+    fn values(&mut self, at: At, count: u64) -> Result<(Vec<Value>, Footprint), Malformed> {
+        let mut footprint = Footprint::default();
         if count == 0 {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), footprint));
         }
         let table = self.places.get(usize::from(at.table)).and_then(|place| self.tables.get_mut(*place));
         let from = usize::from(at.column);
@@ -285,9 +304,9 @@ impl Source for ColumnSource<'_> {
         let columns = table.zip(to).and_then(|(table, to)| table.get_mut(from..to)).ok_or_else(at_end)?;
         let mut values = Vec::with_capacity(columns.len());
         for column in columns {
-            column.push_value(&mut values, &mut self.budget)?;
+            column.push_value(&mut values, &mut footprint, &mut self.budget)?;
         }
-        Ok(values)
+        Ok((values, footprint))
     }
 
     fn room_for(&self, at: At, count: u64) -> usize {

@@ -18,11 +18,19 @@ const RELATED_ROWS_MIN: usize = 64;
 pub(super) struct Table {
     columns: Vec<Column>,
     sections: usize,
+    /// Rows that come next, if it is known.
+    expected: usize,
 }
 
 impl Table {
     pub(super) fn new(sections: usize) -> Self {
-        Table { columns: Vec::new(), sections }
+        Table { columns: Vec::new(), sections, expected: 0 }
+    }
+
+    /// So many rows come next.
+    pub(super) fn expect(&mut self, rows: usize) {
+        self.expected = rows;
+        self.columns.iter_mut().for_each(|column| column.words.reserve(rows));
     }
 
     #[inline]
@@ -38,7 +46,7 @@ impl Table {
     #[inline]
     fn column(&mut self, column: usize) -> &mut Column {
         if column >= self.columns.len() {
-            self.columns.resize_with(column + 1, || Column::new(self.sections));
+            self.columns.resize_with(column + 1, || Column::new(self.sections, self.expected));
         }
         &mut self.columns[column]
     }
@@ -47,7 +55,7 @@ impl Table {
     #[inline]
     pub(super) fn columns(&mut self, from: usize, count: usize) -> &mut [Column] {
         if from + count > self.columns.len() {
-            self.columns.resize_with(from + count, || Column::new(self.sections));
+            self.columns.resize_with(from + count, || Column::new(self.sections, self.expected));
         }
         &mut self.columns[from..from + count]
     }
@@ -60,6 +68,10 @@ impl Table {
     /// Whether it has no columns.
     pub(super) fn is_empty(&self) -> bool {
         self.columns.is_empty()
+    }
+
+    pub(super) fn reserve_rest(&mut self, part: u64, all: u64) {
+        self.columns.iter_mut().for_each(|column| column.reserve_rest(part, all));
     }
 
     pub(super) fn plan(self) -> PlannedTable {
