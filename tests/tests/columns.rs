@@ -65,7 +65,7 @@ fn a_dictionary_that_is_much_longer_than_its_bytes() {
         keys.sort_by_key(|key| (xxh3_64(key) >> 32 & 1, *key));
         for (key, rank) in keys.iter().zip(0_u64..) {
             // Two ranges far apart, in turn: a number takes 40 bits, its code 16. All 65,536 codes are in 200 bytes.
-            holder.set_encoded(key, &(rank / 8 + (rank % 2 << 40)).to_le_bytes()).unwrap();
+            holder.set_encoded(key, &(rank / 8 + ((rank % 2) << 40)).to_le_bytes()).unwrap();
         }
         assert_restores(&mut manager, &mut holder, empty());
     }

@@ -206,7 +206,7 @@ fn an_adversary_writes_anything_into_columns() {
     for number in [0, 3, 4] {
         let mut sample = Sample::new(|backend| drop(of_bulk_divided(backend, 16)), number);
         let columns = sample.columns();
-        for round in 0..rounds(700) {
+        for round in 0..rounds(250) {
             let (number, _) = &columns[random.below(columns.len())];
             let scribble = |stored: &mut [u8]| {
                 for _ in 0..=random.below(4) {
@@ -230,7 +230,7 @@ fn an_adversary_changes_shared_plans() {
     let plans = unpacked_plans(&mut sample);
     let mut random = Random(7);
     let mut restored = 0;
-    for round in 0..rounds(400) {
+    for round in 0..rounds(150) {
         let number = plans[random.below(plans.len())];
         let scribble = |stored: &mut [u8]| {
             let at = random.below(stored.len());

@@ -120,7 +120,7 @@ fn change_value(holder: &mut StateHolder, step: u64, number: u64) {
         mix(number + step) % 30 + outlier,
         kind * 1_000_003,
         // It follows from the kind, with exceptions.
-        mix(kind) % 20 + (number % 50 == 0) as u64,
+        mix(kind) % 20 + u64::from(number.is_multiple_of(50)),
         1_700_000_000_000 + 60_000 * number,
     ];
     holder.set_encoded(&key, words.map(u64::to_le_bytes).as_flattened()).unwrap();
@@ -140,7 +140,7 @@ fn event(step: u64, number: u64) -> Event {
         Value::Int(mix(place) as i64 % 30),
         Value::Float((mix(number) % 5000) as f64 / 100.0),
         Value::Float((number as f64 + 2.0).sqrt()),
-        if number % 9 == 0 { Value::Null } else { Value::Bool(place % 3 == 0) },
+        if number.is_multiple_of(9) { Value::Null } else { Value::Bool(place.is_multiple_of(3)) },
         mixed,
     ];
     Event::new((step * 1000 + number * number) as i64, values)
@@ -167,7 +167,7 @@ fn change_windows(holder: &mut StateHolder, step: u64, number: u64) {
                 add(window.accumulators_mut(), step, number);
             });
         }
-        if step == 8 && number % 2 == 0 {
+        if step == 8 && number.is_multiple_of(2) {
             held.close(held.windows()[0].start()).unwrap();
         }
     };
