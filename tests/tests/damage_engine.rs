@@ -101,7 +101,7 @@ fn a_changed_state_is_refused_or_worked_with() {
                 let (mut object, mut changed) = (whole.clone(), manifest.clone());
                 let stored = section.stored_mut(&mut object);
                 stored[at] = if change == 0xff { 0xff } else { stored[at] ^ change };
-                changed.own_sections()[number].fix(stored, true);
+                changed.own_sections()[number].fix(stored);
                 let object = with_manifest(&object, &postcard::to_allocvec(&changed).unwrap());
                 storage.objects_mut().insert(name.clone(), object);
                 tried += 1;

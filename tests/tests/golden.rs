@@ -1,37 +1,39 @@
 //! Golden files: storages that a release wrote, which every later one opens.
 //!
-//! `tests/golden/v1/` was written by format version 1; `contents.json` says what each checkpoint
-//! holds. Golden files are never changed. After a change of the format, which takes a new number in
+//! `tests/golden/v1/` was written by format version 1, and so on; `contents.json` says what each
+//! checkpoint holds. Golden files are never changed. After a change of the format, which takes a new number in
 //! `FORMAT_VERSION`, the ones of the new version are made by
 //!
 //! ```sh
-//! EVENTFLUX_GOLDEN=v2 cargo test -p eventflux-tests --test golden
+//! EVENTFLUX_GOLDEN=v3 cargo test -p eventflux-tests --test golden
 //! ```
 //!
 //! which refuses to write over what is there, and listed in `VERSIONS`.
 
 mod common {
+    pub mod bulk;
     pub mod contents;
+    pub mod golden_file;
     pub mod storages;
 }
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 
+use common::bulk::of_bulk;
 use common::contents::{contents, manifest_to_json, point};
+use common::golden_file::{FILE, brief, expected, to_text};
 use common::storages::{Points, of_engine, of_holder, of_holder_restored};
 use eventflux::storage::{Access, FileBackend};
 use eventflux::{MemoryBackend, RestoreOptions, Selector, StateHolder, read_head, restore, verify};
 use eventflux_core::{Backend, FORMAT_VERSION};
-use serde_json::{Map, Value as Json, json};
 
 /// Versions with golden files, oldest first; the last is the one this release writes.
-const VERSIONS: [&str; 1] = ["v1"];
+const VERSIONS: [&str; 2] = ["v1", "v2"];
 type Make = fn(&mut dyn Backend) -> Points;
-/// The storages of each version, and what makes them.
-const STORAGES: [(&str, Make); 2] = [("holder", of_holder), ("engine", of_engine)];
+/// The storages of the newest version, and what makes them. Versions before 2 have no `bulk`.
+const STORAGES: [(&str, Make); 3] = [("holder", of_holder), ("engine", of_engine), ("bulk", of_bulk)];
 
 /// Directory of the golden files of a version.
 fn golden(version: &str) -> PathBuf {
@@ -57,61 +59,16 @@ fn make(all: &Path, version: &str) {
         for lock in ["writer.lock", "head.lock"] {
             fs::remove_file(path.join(lock)).unwrap();
         }
-        fs::write(path.join("contents.json"), to_text(&points)).unwrap();
+        fs::write(path.join(FILE), to_text(&points)).unwrap();
     }
     fs::rename(temporary.keep(), directory).unwrap();
-}
-
-/// A line a checkpoint; of the states, the keys that hold another thing than in the line before.
-fn to_text(points: &Points) -> String {
-    let mut before = json!({});
-    let mut lines = Vec::new();
-    for (id, point) in points {
-        let states = &point["states"];
-        lines.push(format!(
-            "\"{id}\": {}",
-            json!({ "manifest": point["manifest"], "changes": changes(&before, states) })
-        ));
-        before = states.clone();
-    }
-    format!("{{\n{}\n}}\n", lines.join(",\n"))
-}
-
-fn expected(path: &Path) -> Points {
-    let text = fs::read_to_string(path.join("contents.json")).unwrap();
-    let lines: BTreeMap<u64, Json> = serde_json::from_str(&text).unwrap();
-    let mut states = json!({});
-    let whole = lines.into_iter().map(|(id, mut line)| {
-        for (state, rows) in line["changes"].as_object().unwrap() {
-            let held = states.as_object_mut().unwrap().entry(state).or_insert_with(|| json!({}));
-            let held = held.as_object_mut().unwrap();
-            held.extend(rows.as_object().unwrap().clone());
-            held.retain(|_, held| !held.is_null());
-        }
-        (id, point(line["manifest"].take(), states.clone()))
-    });
-    whole.collect()
-}
-
-/// By state, the keys that hold another thing; null for those that are gone.
-fn changes(before: &Json, after: &Json) -> Json {
-    let empty = Map::new();
-    let rows = |states: &Json, state: &str| states[state].as_object().unwrap_or(&empty).clone();
-    let of_state = |state: &String| {
-        let (before, after) = (rows(before, state), rows(after, state));
-        let gone = before.keys().filter(|key| !after.contains_key(*key)).map(|key| (key.clone(), Json::Null));
-        let new = after.iter().filter(|(key, held)| before.get(*key) != Some(held));
-        (state.clone(), new.map(|(key, held)| (key.clone(), held.clone())).chain(gone).collect::<Map<_, _>>().into())
-    };
-    after.as_object().unwrap().keys().map(of_state).collect::<Map<_, _>>().into()
 }
 
 #[test]
 fn this_release_reads_what_all_before_it_wrote() {
     for version in VERSIONS {
-        let directory = golden(version);
-        for (name, _) in STORAGES {
-            let path = directory.join(name);
+        for storage in fs::read_dir(golden(version)).unwrap() {
+            let path = storage.unwrap().path();
             let mut storage = FileBackend::open(&path, Access::Read).unwrap();
             let head = read_head(&mut storage).unwrap();
             let expected = expected(&path);
@@ -121,8 +78,9 @@ fn this_release_reads_what_all_before_it_wrote() {
                 let mut holder = StateHolder::for_manifest(&manifest).unwrap();
                 let selector = Selector::Id(entry.object.id);
                 let restored = restore(&mut storage, &mut holder, selector, RestoreOptions::default()).unwrap();
-                let found = point(manifest_to_json(&restored.manifest), contents(&holder));
-                assert_eq!(found, expected[&entry.object.id], "{name} of {version}, checkpoint {}", entry.object.id);
+                let found = brief(&point(manifest_to_json(&restored.manifest), contents(&holder)));
+                let id = entry.object.id;
+                assert_eq!(found, expected[&id], "{}, checkpoint {id}", path.display());
             }
             let report = verify(&mut storage).unwrap();
             assert_eq!((report.findings, report.unneeded), (Vec::new(), Vec::new()));
@@ -141,7 +99,7 @@ fn the_same_inputs_give_the_same_bytes() {
         let points = make(&mut storage);
         let expected = expected(&path);
         for (id, point) in &points {
-            let same = expected.get(id) == Some(point);
+            let same = expected.get(id) == Some(&brief(point));
             assert!(same, "{name}, checkpoint {id}: what the program holds is another thing; it is now {point}");
         }
         assert_eq!(points.len(), expected.len(), "{name}");

@@ -302,7 +302,7 @@ impl Assembly {
         }
         let start = self.object.len();
         let plan_bytes = columns.plan.len() as u64;
-        let plan = append_columns(&mut self.object, &columns.plan, plan_bytes, self.compression);
+        let plan = append_columns(&mut self.object, &columns.plan, plan_bytes, columns.plan_cells, self.compression);
         let Some(plan) = plan else { return Ok(self.pack_rows(sections)) };
         let number = self.plans.len() as u32;
         let mut packed = Vec::with_capacity(sections.len());
@@ -310,7 +310,7 @@ impl Assembly {
         for (at, section) in sections.iter().enumerate() {
             out.clear();
             columns.append_section(at, &mut out);
-            match append_columns(&mut self.object, &out, section.raw, self.compression) {
+            match append_columns(&mut self.object, &out, section.raw, 0, self.compression) {
                 Some(reference) => packed.push((reference, Some(number))),
                 None => packed.push((append_section(&mut self.object, &section.to_bytes(), self.compression), None)),
             }
@@ -329,7 +329,7 @@ impl Assembly {
         let mut out = columns.plan.clone();
         columns.append_section(0, &mut out);
         let start = self.object.len();
-        let packed = append_columns(&mut self.object, &out, section.raw, self.compression);
+        let packed = append_columns(&mut self.object, &out, section.raw, columns.plan_cells, self.compression);
         if let Some(packed) = packed.as_ref().filter(|_| section.raw > SMALL_SECTION_BYTES) {
             return packed.clone();
         }

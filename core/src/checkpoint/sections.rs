@@ -234,7 +234,7 @@ pub(super) fn read_plan(section: &SectionRef, unpacked: &[u8]) -> core::result::
         return Err(Malformed::new("a plan that is none"));
     }
     let mut cursor = Cursor::new(unpacked);
-    let plan = Plan::read(&mut cursor)?;
+    let plan = Plan::read(&mut cursor, section.stored)?;
     cursor.finish()?;
     Ok(plan)
 }
@@ -254,7 +254,7 @@ pub(super) fn read_any(
     let plan = match plan {
         Some(plan) => plan,
         None => {
-            own = Plan::read(&mut cursor)?;
+            own = Plan::read(&mut cursor, section.stored)?;
             &own
         }
     };

@@ -15,6 +15,10 @@ use crate::value::Value;
 /// Most accumulators of one list that columns tell apart.
 const PLACES_MAX: u64 = 4096;
 
+/// Most values that an accumulator counts, and what they add up to at most.
+const COUNT_MAX: u64 = i64::MAX as u64;
+const WIDE_SUM_MAX: u128 = (COUNT_MAX as u128) << 63;
+
 /// Numbers of the variants; part of the format.
 const COUNT: u64 = 0;
 const SUM: u64 = 1;
@@ -152,22 +156,22 @@ impl Place {
     /// Reads what replaces an accumulator, or adds to the one that is there.
     fn read<S: Source>(self, source: &mut S, held: Option<&mut Accumulator>) -> Result<Option<Accumulator>, Malformed> {
         Ok(Some(match source.uint(self.variant())? {
-            COUNT => Accumulator::Count(source.uint(self.field(1))?),
+            COUNT => Accumulator::Count(count(source, self.field(1))?),
             SUM => Accumulator::Sum {
-                ints: source.uint(self.field(1))?,
+                ints: count(source, self.field(1))?,
                 int_sum: source.int(self.field(2), 0)?,
-                floats: source.uint(self.field(3))?,
+                floats: count(source, self.field(3))?,
                 float_sum: source.float(self.field(4))?,
             },
             MIN => Accumulator::Min(self.read_option(source)?),
             MAX => Accumulator::Max(self.read_option(source)?),
             AVG => Accumulator::Avg {
-                count: source.uint(self.field(1))?,
-                int_sum: source.int128(self.field(2), self.high())?,
+                count: count(source, self.field(1))?,
+                int_sum: wide_sum(source.int128(self.field(2), self.high())?)?,
                 float_sum: source.float(self.field(3))?,
             },
             STDDEV => Accumulator::Stddev {
-                count: source.uint(self.field(1))?,
+                count: count(source, self.field(1))?,
                 mean: source.float(self.field(2))?,
                 m2: source.float(self.field(3))?,
             },
@@ -269,6 +273,17 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// A number of values: none goes so far that it could not be counted on.
+fn count<S: Source>(source: &mut S, at: At) -> Result<u64, Malformed> {
+    let count = source.uint(at)?;
+    if count > COUNT_MAX { Err(Malformed::new("more values than can be counted")) } else { Ok(count) }
+}
+
+/// A sum of as many integers.
+fn wide_sum(sum: i128) -> Result<i128, Malformed> {
+    if sum.unsigned_abs() > WIDE_SUM_MAX { Err(Malformed::new("a sum is out of range")) } else { Ok(sum) }
 }
 
 fn is_there<S: Source>(source: &mut S, at: At) -> Result<bool, Malformed> {

@@ -305,7 +305,11 @@ impl Manifest {
 
     /// As [`Manifest::from_bytes`], of version 1 of the format.
     pub(crate) fn from_bytes_v1(bytes: &[u8]) -> Result<Self, Malformed> {
-        read_all::<ManifestV1>(bytes)?.into_manifest().checked()
+        let manifest = read_all::<ManifestV1>(bytes)?.into_manifest().checked()?;
+        if manifest.sections().iter().any(|section| section.codec.is_columns()) {
+            return Err(Malformed::new("version 1 has no columns"));
+        }
+        Ok(manifest)
     }
 
     fn checked(self) -> Result<Self, Malformed> {
@@ -320,9 +324,14 @@ impl Manifest {
         if bases.chain(deltas).any(is_wrong) {
             return Err(Malformed::new("a section names a state or key group that is not there"));
         }
-        let plan_is_there = |base: &Base| base.plan.is_none_or(|plan| (plan as usize) < manifest.plans.len());
+        let has_columns = |base: &Base| base.section.as_ref().is_some_and(|section| section.codec.is_columns());
+        let plan_is_there =
+            |base: &Base| base.plan.is_none_or(|plan| (plan as usize) < manifest.plans.len() && has_columns(base));
         if !manifest.bases.iter().all(plan_is_there) {
             return Err(Malformed::new("a base names a plan that is not there"));
+        }
+        if manifest.pages.iter().any(|page| page.section.codec.is_columns()) {
+            return Err(Malformed::new("a page has no columns"));
         }
         for section in manifest.sections().into_iter().chain(manifest.side_sections()) {
             if section.object as usize >= manifest.objects.len() {
@@ -491,7 +500,7 @@ impl<'a> ObjectTable<'a> {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use super::super::section::{Compression, append_section};
+    use super::super::section::{Codec, Compression, append_section};
     use super::*;
 
     /// A manifest of one state without rows.
@@ -524,13 +533,25 @@ pub(crate) mod tests {
     #[test]
     fn indices_ranges_and_orders_are_checked() {
         type Change = fn(&mut Manifest);
-        let changes: [(Change, &str); 9] = [
+        let changes: [(Change, &str); 12] = [
             (|manifest| manifest.key_groups = 0, "out of range"),
             (|manifest| manifest.key_groups = 5, "cover each key group"),
             (|manifest| manifest.bases.clear(), "cover each key group"),
             (|manifest| manifest.bases.push(manifest.bases[0].clone()), "cover each key group"),
             (|manifest| manifest.bases[0].state = 1, "not there"),
             (|manifest| manifest.bases[0].checkpoint = 8, "newer"),
+            (|manifest| manifest.bases[0].plan = Some(0), "plan"),
+            (
+                |manifest| (manifest.bases[0].plan, manifest.plans) = (Some(0), alloc::vec![delta(0, 1, 6).section]),
+                "plan",
+            ),
+            (
+                |manifest| {
+                    let section = SectionRef { codec: Codec::Columns, ..delta(0, 1, 6).section };
+                    manifest.pages.push(Page { section });
+                },
+                "no columns",
+            ),
             (|manifest| manifest.deltas.push(delta(0, 5, 6)), "not there"),
             (|manifest| manifest.deltas.push(delta(2, 2, 6)), "not there"),
             (|manifest| manifest.deltas.extend([delta(0, 1, 6), delta(0, 1, 5)]), "out of order"),

@@ -87,21 +87,24 @@ pub(crate) fn append_section(object: &mut Vec<u8>, raw: &[u8], compression: Comp
     section_ref(object, offset, raw, raw.len() as u64, codec)
 }
 
-/// Packs columns that stand for `raw` bytes of rows onto the end of `object`.
+/// Packs columns that stand for `raw` bytes of rows onto the end of `object`; the plan among them, if
+/// there is one, holds `plan_cells`.
 ///
 /// `None`, and nothing appended, if they are shorter than a reader would believe.
 pub(crate) fn append_columns(
     object: &mut Vec<u8>,
     columns: &[u8],
     raw: u64,
+    plan_cells: u64,
     compression: Compression,
 ) -> Option<SectionRef> {
     let offset = object.len();
+    let stored_min = raw.max(plan_cells).div_ceil(COLUMNS_RATIO_MAX) as usize;
     let mut codec = Codec::Columns;
     if compression == Compression::Lz4 {
         append_varint(object, columns.len() as u64);
         append_lz4(object, columns);
-        if object.len() - offset < columns.len() {
+        if (stored_min..columns.len()).contains(&(object.len() - offset)) {
             codec = Codec::ColumnsLz4;
         } else {
             object.truncate(offset);
@@ -110,7 +113,7 @@ pub(crate) fn append_columns(
     if codec == Codec::Columns {
         object.extend_from_slice(columns);
     }
-    if raw > ((object.len() - offset) as u64).saturating_mul(COLUMNS_RATIO_MAX) {
+    if object.len() - offset < stored_min {
         object.truncate(offset);
         return None;
     }

@@ -23,6 +23,7 @@ pub struct Manifest {
     pub sizes: CheckpointSizes,
     pub objects: Vec<ObjectId>,
     pub bases: Vec<Base>,
+    pub plans: Vec<Section>,
     pub pages: Vec<Section>,
     pub deltas: Vec<Delta>,
     pub credit: i64,
@@ -36,6 +37,7 @@ pub struct Base {
     pub high: u16,
     pub checkpoint: u64,
     pub section: Option<Section>,
+    pub plan: Option<u32>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,7 +55,7 @@ pub struct Section {
     pub offset: u64,
     pub stored: u64,
     pub raw: u64,
-    /// 0: as it is, 1: LZ4.
+    /// 0: rows, 1: in LZ4, 2: columns, 3: in LZ4.
     pub codec: u32,
     pub hash: [u8; 8],
     pub check: [u8; 4],
@@ -65,11 +67,12 @@ impl Manifest {
         postcard::from_bytes(manifest_bytes(object)).unwrap()
     }
 
-    /// Sections in the object that the manifest is in.
+    /// Sections in the object that the manifest is in, plans and pages among them.
     pub fn own_sections(&mut self) -> Vec<&mut Section> {
         let own = self.objects.iter().position(|object| *object == self.object).unwrap() as u32;
         let bases = self.bases.iter_mut().filter_map(|base| base.section.as_mut());
-        let sections = bases.chain(self.deltas.iter_mut().map(|delta| &mut delta.section)).chain(&mut self.pages);
+        let sections = bases.chain(self.deltas.iter_mut().map(|delta| &mut delta.section)).chain(&mut self.plans);
+        let sections = sections.chain(&mut self.pages);
         sections.filter(|section| section.object == own).collect()
     }
 }
@@ -80,13 +83,33 @@ impl Section {
         &mut object[self.offset as usize..(self.offset + self.stored) as usize]
     }
 
-    /// Makes the hashes those of the stored bytes; `raw_too` where these are the raw bytes.
-    pub fn fix(&mut self, stored: &[u8], raw_too: bool) {
+    /// Whether LZ4 has packed it.
+    pub fn is_packed(&self) -> bool {
+        matches!(self.codec, 1 | 3)
+    }
+
+    /// Makes the hashes those of the stored bytes; where these are packed, only the one over them.
+    pub fn fix(&mut self, stored: &[u8]) {
         self.check = (xxh3_64(stored) as u32).to_le_bytes();
-        if raw_too {
+        if !self.is_packed() {
             self.hash = xxh3_64(stored).to_le_bytes();
         }
     }
+}
+
+/// Puts a section in front of the manifest of an object that has none yet.
+pub fn append_section(object: &mut Vec<u8>, unpacked: &[u8], stored: &[u8], codec: u32, raw: u64) -> Section {
+    let section = Section {
+        object: 0,
+        offset: object.len() as u64,
+        stored: stored.len() as u64,
+        raw,
+        codec,
+        hash: xxh3_64(unpacked).to_le_bytes(),
+        check: (xxh3_64(stored) as u32).to_le_bytes(),
+    };
+    object.extend_from_slice(stored);
+    section
 }
 
 /// The bytes of the manifest in an object.

@@ -56,24 +56,29 @@ const APPLICATION: &str = r#"{
     ] }"#;
 
 /// A storage under construction, with what its checkpoints hold.
-struct Recorder<'b> {
+pub struct Recorder<'b> {
     backend: &'b mut dyn Backend,
     writer: Writer,
     compression: Compression,
-    points: Points,
+    pub points: Points,
 }
 
 impl<'b> Recorder<'b> {
-    fn open(backend: &'b mut dyn Backend, compression: Compression, points: Points) -> Self {
+    pub fn open(backend: &'b mut dyn Backend, compression: Compression, points: Points) -> Self {
         let writer = drive(OpenWriter::new(), backend).unwrap();
         Recorder { backend, writer, compression, points }
+    }
+
+    /// A writer after this one.
+    pub fn next_writer(self, compression: Compression) -> Self {
+        Self::open(self.backend, compression, self.points)
     }
 
     fn created_ms(&self) -> i64 {
         1_700_000_000_000 + 1000 * self.writer.next_object().id as i64
     }
 
-    fn checkpoint(&mut self, holder: &mut StateHolder, label: Option<&str>) {
+    pub fn checkpoint(&mut self, holder: &mut StateHolder, label: Option<&str>) {
         let id = self.writer.next_object().id;
         let progress = Progress {
             positions: vec![("source.line".into(), id), ("source.offset".into(), id << 40)],
@@ -117,7 +122,7 @@ impl<'b> Recorder<'b> {
         drive(Publish::new(&mut self.writer, &mut encoded, retention).unwrap(), self.backend).unwrap();
     }
 
-    fn restore(&mut self, holder: &mut StateHolder, id: u64) -> RestoredCheckpoint {
+    pub fn restore(&mut self, holder: &mut StateHolder, id: u64) -> RestoredCheckpoint {
         drive(Restore::new(holder, Selector::Id(id), RestoreOptions::default()), self.backend).unwrap()
     }
 }
@@ -142,8 +147,7 @@ pub fn of_holder_restored(backend: &mut dyn Backend, each: bool) -> Points {
         }
     }
     recorder.savepoint(9, "größe ☃");
-    let points = recorder.points;
-    let mut recorder = Recorder::open(recorder.backend, Compression::None, points);
+    let mut recorder = recorder.next_writer(Compression::None);
     let mut holder = self::holder();
     recorder.restore(&mut holder, 12);
     for step in 30..34 {

@@ -1,21 +1,33 @@
 //! `core/FORMAT.md` says all there is to know of the bytes: a reader written from it alone, with no
 //! code of the project, finds in every checkpoint what the program put there.
 
+#[path = "../common/bulk.rs"]
+mod bulk;
 mod bytes;
+mod columns;
 #[path = "../common/contents.rs"]
 mod contents;
 mod example;
+#[path = "../common/golden_file.rs"]
+mod golden_file;
+mod numbers;
 mod object;
 mod rows;
 mod schema;
+mod seen;
 #[path = "../common/storages.rs"]
 mod storages;
+mod tables;
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
 use eventflux_core::{Backend, MemoryBackend, Value};
 use serde_json::{Map, Value as Json, json};
 
+use self::bulk::of_bulk;
+use self::columns::Plan;
 use self::object::{Base, Manifest, ObjectId, Storage};
 use self::rows::Rows;
 use self::storages::{Points, keys, of_engine, of_holder};
@@ -35,7 +47,8 @@ fn read(storage: &Storage, object: ObjectId) -> (Manifest, Vec<Rows>) {
     let mut manifest = object::manifest(object, &storage.objects[&object::name(object)]);
     let mut deltas = Vec::new();
     for page in &manifest.pages {
-        let named = object::page(&object::raw(storage, page));
+        assert!(page.codec < 2);
+        let named = object::page(&object::unpacked(storage, page));
         deltas.extend(named.into_iter().filter(|delta| {
             let groups = delta.low..delta.high;
             groups.into_iter().any(|group| base_of(&manifest.bases, delta.state, group).checkpoint < delta.checkpoint)
@@ -43,10 +56,13 @@ fn read(storage: &Storage, object: ObjectId) -> (Manifest, Vec<Rows>) {
     }
     deltas.append(&mut manifest.deltas);
     manifest.deltas = deltas;
+    assert!(manifest.version > 1 || manifest.sections().all(|section| section.codec < 2));
+    let plans: Vec<Plan> = manifest.plans.iter().map(|plan| object::plan(storage, plan)).collect();
     let mut states: Vec<Rows> = manifest.states.iter().map(|_| Rows::new()).collect();
     for base in &manifest.bases {
         let Some(section) = &base.section else { continue };
-        let (state, raw) = (base.state as usize, object::raw(storage, section));
+        let (state, plan) = (base.state as usize, base.plan.map(|plan| &plans[plan as usize]));
+        let raw = object::rows(storage, section, plan, manifest.states[state].kind);
         let covered = |group| assert!((base.low..base.high).contains(&group));
         let skip = |group| {
             covered(group);
@@ -55,7 +71,8 @@ fn read(storage: &Storage, object: ObjectId) -> (Manifest, Vec<Rows>) {
         rows::apply(&raw, manifest.states[state].kind, manifest.key_groups, &mut states[state], skip);
     }
     for delta in &manifest.deltas {
-        let (state, raw) = (delta.state as usize, object::raw(storage, &delta.section));
+        let state = delta.state as usize;
+        let raw = object::rows(storage, &delta.section, None, manifest.states[state].kind);
         let skip = |group| {
             assert!((delta.low..delta.high).contains(&group));
             base_of(&manifest.bases, delta.state, group).checkpoint >= delta.checkpoint
@@ -99,7 +116,7 @@ fn states_to_json(manifest: &Manifest, states: &[Rows]) -> Json {
 
 #[test]
 fn a_reader_made_from_the_document_finds_what_the_program_put_there() {
-    for make in [of_holder as fn(&mut dyn Backend) -> Points, of_engine] {
+    for make in [of_holder as fn(&mut dyn Backend) -> Points, of_engine, of_bulk] {
         let (storage, points) = written(make);
         let head = object::head(&storage.head);
         assert_eq!(head.latest, points.keys().last().copied());
@@ -118,16 +135,82 @@ fn a_reader_made_from_the_document_finds_what_the_program_put_there() {
     }
 }
 
+#[test]
+fn it_reads_the_golden_files_of_every_version() {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    let mut versions = BTreeMap::new();
+    for version in fs::read_dir(golden).unwrap() {
+        for directory in fs::read_dir(version.unwrap().path()).unwrap() {
+            let directory = directory.unwrap().path();
+            let files = fs::read_dir(directory.join("objects")).unwrap().map(Result::unwrap);
+            let named = files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap()));
+            let storage = Storage { head: fs::read(directory.join("head")).unwrap(), objects: named.collect() };
+            let expected = golden_file::expected(&directory);
+            let head = object::head(&storage.head);
+            assert_eq!(head.entries.len(), expected.len());
+            for entry in &head.entries {
+                let (manifest, states) = read(&storage, entry.object);
+                let found = contents::point(manifest_to_json(&manifest), states_to_json(&manifest, &states));
+                let id = entry.object.0;
+                assert_eq!(golden_file::brief(&found), expected[&id], "{}, checkpoint {id}", directory.display());
+                check_entry(&storage, entry, &manifest);
+                *versions.entry(manifest.version).or_insert(0) += 1;
+            }
+        }
+    }
+    assert!(versions.len() > 1, "{versions:?}");
+}
+
+#[test]
+fn columns_of_every_form_are_among_what_is_read() {
+    let (storage, _) = written(of_bulk);
+    let head = object::head(&storage.head);
+    for entry in &head.entries {
+        read(&storage, entry.object);
+    }
+    let seen = seen::seen();
+    let kinds =
+        (0..4).flat_map(|kind| ["columns", "shared plan", "own plan"].map(|what| format!("{what} of kind {kind}")));
+    let functions = (0..10).map(|function| format!("columns of accumulator {function}"));
+    let codecs = (1..4).map(|codec| format!("codec {codec}"));
+    for what in kinds.chain(functions).chain(codecs).chain(EVERYTHING.map(String::from)) {
+        assert!(seen.contains_key(&what), "{what} is not among it: {seen:#?}");
+    }
+}
+
+/// What a plan can say.
+const EVERYTHING: [&str; 21] = [
+    "plain",
+    "delta",
+    "delta of delta",
+    "runs",
+    "scale",
+    "patches",
+    "scaled doubles",
+    "shuffled doubles",
+    "direct",
+    "codes",
+    "under",
+    "aligned",
+    "not aligned",
+    "direct, kinds",
+    "dictionary, kinds",
+    "dictionary of integers",
+    "dictionary of doubles",
+    "dictionary of byte strings",
+    "shape bytes",
+    "shape words",
+    "shape values",
+];
+
 /// What the head says of a checkpoint is what its object says.
 fn check_entry(storage: &Storage, entry: &object::Entry, manifest: &Manifest) {
     assert_eq!(entry.object_bytes, storage.objects[&object::name(entry.object)].len() as u64);
     assert_eq!((entry.parent, entry.created_ms, &entry.label), (manifest.parent, manifest.created_ms, &manifest.label));
     assert_eq!(entry.sizes, manifest.sizes);
-    let bases = manifest.bases.iter().filter_map(|base| base.section.as_ref());
-    let deltas = manifest.deltas.iter().map(|delta| &delta.section);
-    let sections: Vec<_> = bases.chain(deltas).collect();
-    assert_eq!(manifest.sizes[6], sections.iter().map(|section| section.raw as u64).sum::<u64>());
-    let mut needed: Vec<ObjectId> = sections.into_iter().chain(&manifest.pages).map(|section| section.object).collect();
+    assert_eq!(manifest.sizes[6], manifest.sections().map(|section| section.raw as u64).sum::<u64>());
+    let all = manifest.sections().chain(&manifest.plans).chain(&manifest.pages);
+    let mut needed: Vec<ObjectId> = all.map(|section| section.object).collect();
     needed.push(manifest.object);
     needed.sort_unstable();
     needed.dedup();
@@ -148,11 +231,11 @@ fn the_storages_have_one_of_everything() {
         let (manifest, _) = read(&storage, entry.object);
         pages += manifest.pages.len();
         empty += manifest.bases.iter().filter(|base| base.section.is_none()).count();
-        let bases = manifest.bases.iter().filter_map(|base| base.section.as_ref());
-        let deltas = manifest.deltas.iter().map(|delta| &delta.section);
-        for section in bases.chain(deltas).filter(|section| own(section.object)) {
+        for (state, section, plan) in manifest.sections_with_states().filter(|(_, section, _)| own(section.object)) {
             *codecs.entry((entry.object.1, section.codec)).or_insert(0) += 1;
-            rows::forms(&object::raw(&storage, section), &mut forms);
+            let plan = plan.map(|plan| object::plan(&storage, &manifest.plans[plan as usize]));
+            let kind = manifest.states[state as usize].kind;
+            rows::forms(&object::rows(&storage, section, plan.as_ref(), kind), &mut forms);
         }
         renewed += usize::from(manifest.bases.iter().any(|base| base.checkpoint == entry.object.0));
     }

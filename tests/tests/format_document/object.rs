@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::bytes::Bytes;
+use super::columns::Plan;
+use super::seen::see;
+use super::tables;
 
 /// Number and generation.
 pub type ObjectId = (u64, u64);
@@ -50,6 +53,8 @@ pub struct Base {
     pub high: u64,
     pub checkpoint: u64,
     pub section: Option<Section>,
+    /// Place among the plans.
+    pub plan: Option<u64>,
 }
 
 pub struct Delta {
@@ -77,6 +82,7 @@ pub struct Engine {
 }
 
 pub struct Manifest {
+    pub version: u16,
     pub object: ObjectId,
     pub parent: Option<u64>,
     pub created_ms: i64,
@@ -90,10 +96,23 @@ pub struct Manifest {
     pub engine: Option<Engine>,
     pub sizes: [u64; 7],
     pub bases: Vec<Base>,
+    pub plans: Vec<Section>,
     pub pages: Vec<Section>,
     pub deltas: Vec<Delta>,
     pub credit: i64,
     pub reserve: i64,
+}
+
+impl Manifest {
+    /// Bases and deltas: place of the state, section, plan.
+    pub fn sections_with_states(&self) -> impl Iterator<Item = (u64, &Section, Option<u64>)> {
+        let bases = self.bases.iter().filter_map(|base| Some((base.state, base.section.as_ref()?, base.plan)));
+        bases.chain(self.deltas.iter().map(|delta| (delta.state, &delta.section, None)))
+    }
+
+    pub fn sections(&self) -> impl Iterator<Item = &Section> {
+        self.sections_with_states().map(|(_, section, _)| section)
+    }
 }
 
 pub fn name((id, generation): ObjectId) -> String {
@@ -105,7 +124,7 @@ pub fn head(bytes: &[u8]) -> Head {
     assert_eq!(xxh3_64(covered).to_le_bytes(), hash);
     let mut bytes = Bytes(covered);
     assert_eq!(bytes.take(4), b"EFXH");
-    assert_eq!((bytes.le16(), bytes.le16()), (1, 0));
+    assert!((1..=2).contains(&bytes.le16()) && bytes.le16() == 0);
     let head = Head {
         generation: bytes.uint(),
         next_id: bytes.uint(),
@@ -135,14 +154,15 @@ pub fn manifest(object: ObjectId, bytes: &[u8]) -> Manifest {
     assert_eq!(xxh3_64(&[header, manifest, &trailer[..8]].concat()), hash);
     let mut fields = Bytes(header);
     assert_eq!(fields.take(4), b"EFXC");
-    assert_eq!((fields.le16(), fields.le16()), (1, 0));
+    let version = fields.le16();
+    assert!((1..=2).contains(&version) && fields.le16() == 0);
     assert_eq!((fields.le64(), fields.le64()), object);
-    let manifest = manifest_record(Bytes(manifest));
+    let manifest = manifest_record(version, Bytes(manifest));
     assert_eq!(manifest.object, object);
     manifest
 }
 
-fn manifest_record(mut bytes: Bytes<'_>) -> Manifest {
+fn manifest_record(version: u16, mut bytes: Bytes<'_>) -> Manifest {
     let object = object_id(&mut bytes);
     let (parent, created_ms, label) = (bytes.option(Bytes::uint), bytes.int(), bytes.option(Bytes::text));
     let (holder, key_groups) = (bytes.text(), bytes.uint());
@@ -171,12 +191,15 @@ fn manifest_record(mut bytes: Bytes<'_>) -> Manifest {
         high: bytes.uint(),
         checkpoint: bytes.uint(),
         section: bytes.option(|bytes| section(bytes, &objects)),
+        plan: if version == 1 { None } else { bytes.option(Bytes::uint) },
     });
+    let plans = if version == 1 { Vec::new() } else { bytes.list(|bytes| section(bytes, &objects)) };
     let pages = bytes.list(|bytes| section(bytes, &objects));
     let deltas = bytes.list(|bytes| delta(bytes, &objects));
     let (credit, reserve) = (bytes.int(), bytes.int());
     bytes.end();
     Manifest {
+        version,
         object,
         parent,
         created_ms,
@@ -190,6 +213,7 @@ fn manifest_record(mut bytes: Bytes<'_>) -> Manifest {
         engine,
         sizes,
         bases,
+        plans,
         pages,
         deltas,
         credit,
@@ -208,22 +232,65 @@ pub fn page(raw: &[u8]) -> Vec<Delta> {
     deltas
 }
 
-/// The raw bytes of a section, every check made.
-pub fn raw(storage: &Storage, section: &Section) -> Vec<u8> {
-    let stored = &storage.objects[&name(section.object)][section.offset..][..section.stored];
-    assert_eq!(xxh3_64(stored).to_le_bytes()[..4], section.check);
-    let raw = match section.codec {
-        0 => stored.to_vec(),
-        1 => lz4(stored, section.raw),
-        codec => panic!("codec {codec}"),
-    };
-    assert_eq!(raw.len(), section.raw);
-    assert_eq!(xxh3_64(&raw).to_le_bytes(), section.hash);
-    raw
+/// A plan that stands for itself.
+pub fn plan(storage: &Storage, section: &Section) -> Plan {
+    assert!(section.codec >= 2);
+    let unpacked = unpacked(storage, section);
+    assert_eq!(unpacked.len(), section.raw);
+    let mut bytes = Bytes(&unpacked);
+    let plan = Plan::read(&mut bytes);
+    bytes.end();
+    assert!(plan.cells <= 1024 * section.stored as u64);
+    plan
 }
 
-fn lz4(stored: &[u8], raw_len: usize) -> Vec<u8> {
-    let mut bytes = Bytes(stored);
+/// The bytes of a section as rows, of a state of this kind; with the plan that it shares.
+pub fn rows(storage: &Storage, section: &Section, plan: Option<&Plan>, kind: u64) -> Vec<u8> {
+    let unpacked = unpacked(storage, section);
+    if section.codec < 2 {
+        assert!(plan.is_none());
+        return unpacked;
+    }
+    let mut bytes = Bytes(&unpacked);
+    let own;
+    let plan = match plan {
+        Some(plan) => {
+            see(format!("shared plan of kind {kind}"));
+            plan
+        }
+        None => {
+            see(format!("own plan of kind {kind}"));
+            own = Plan::read(&mut bytes);
+            assert!(own.cells <= 1024 * section.stored as u64);
+            &own
+        }
+    };
+    let rows = tables::to_rows(bytes, plan, kind);
+    assert!(rows.len() == section.raw && section.raw <= 1024 * section.stored);
+    rows
+}
+
+/// The bytes of a section once unpacked, every check made.
+pub fn unpacked(storage: &Storage, section: &Section) -> Vec<u8> {
+    let stored = &storage.objects[&name(section.object)][section.offset..][..section.stored];
+    assert_eq!(xxh3_64(stored).to_le_bytes()[..4], section.check);
+    see(format!("codec {}", section.codec));
+    let unpacked = match section.codec {
+        0 | 2 => stored.to_vec(),
+        1 => lz4(Bytes(stored), section.raw),
+        3 => {
+            let mut bytes = Bytes(stored);
+            let len = bytes.uint() as usize;
+            lz4(bytes, len)
+        }
+        codec => panic!("codec {codec}"),
+    };
+    assert!(section.codec >= 2 || unpacked.len() == section.raw);
+    assert_eq!(xxh3_64(&unpacked).to_le_bytes(), section.hash);
+    unpacked
+}
+
+fn lz4(mut bytes: Bytes<'_>, raw_len: usize) -> Vec<u8> {
     let mut raw = Vec::new();
     while raw.len() < raw_len {
         let block_len = (raw_len - raw.len()).min(65_280);

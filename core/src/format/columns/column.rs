@@ -42,6 +42,8 @@ pub(super) struct PlannedColumn {
     coding: Coding,
     dictionary: Option<Dictionary>,
     entries: Vec<u8>,
+    /// What the entries take of a reader's budget.
+    entries_cells: u64,
     /// Estimated cost of the cells in bits, entries included.
     cost: u64,
     /// Plan and cost with codes of the dictionary.
@@ -60,11 +62,12 @@ impl PlannedColumn {
             coding,
             dictionary,
             entries: Vec::new(),
+            entries_cells: 0,
             cost: direct_cost,
             by_codes: (IntPlan::PLAIN, u64::MAX),
         };
         if let Some(dictionary) = &planned.dictionary {
-            dictionary.append_entries(&planned.column, &mut planned.entries);
+            planned.entries_cells = dictionary.append_entries(&planned.column, &mut planned.entries);
             let (plan, cost) = IntPlan::choose_codes(&dictionary.codes);
             planned.by_codes = (plan, cost + 8 * planned.entries.len() as u64);
             if planned.by_codes.1 < direct_cost {
@@ -202,6 +205,15 @@ impl PlannedColumn {
                 numerators.append(out);
                 errors.append(out);
             }
+        }
+    }
+
+    /// What the plan takes of a reader's budget.
+    pub(super) fn plan_cells(&self) -> u64 {
+        match &self.coding {
+            Coding::Direct { .. } => 1,
+            Coding::Codes(_) => 1 + self.entries_cells,
+            Coding::Under { lists, .. } => 1 + self.entries_cells + lists.cells(),
         }
     }
 

@@ -129,6 +129,11 @@ impl Lists {
         }
     }
 
+    /// What they take of a reader's budget.
+    pub(super) fn cells(&self) -> u64 {
+        (self.ends.len() + self.children.len()) as u64
+    }
+
     /// Reads the lists of a parent of so many entries.
     pub(super) fn read(
         cursor: &mut Cursor<'_>,
@@ -137,7 +142,8 @@ impl Lists {
         budget: &mut Budget,
     ) -> Result<Lists, Malformed> {
         let plan = IntPlan::read(cursor)?;
-        let lengths = plan.read_numbers(cursor, parents)?;
+        // Again for each child: many of them must not ask for the lengths of a large parent.
+        let lengths = plan.read_numbers(cursor, cells_that_fit(parents as u64, budget)?)?;
         let (mut ends, mut end) = (Vec::with_capacity(parents), 0_u32);
         for length in lengths {
             end = u32::try_from(length)

@@ -143,8 +143,8 @@ impl Dictionary {
         Some(Dictionary { entries, codes })
     }
 
-    /// Appends the entries.
-    pub(super) fn append_entries(&self, column: &Column, out: &mut Vec<u8>) {
+    /// Appends the entries; returns what they take of a reader's budget.
+    pub(super) fn append_entries(&self, column: &Column, out: &mut Vec<u8>) -> u64 {
         let of = |kind: u8| {
             let from = self.entries.partition_point(|(tag, _)| *tag < kind);
             let to = self.entries.partition_point(|(tag, _)| *tag <= kind);
@@ -162,9 +162,8 @@ impl Dictionary {
             append_varint(out, floats.len() as u64);
             floats.iter().for_each(|(_, bits)| out.extend_from_slice(&bits.to_le_bytes()));
         }
-        if !of(BYTES).is_empty() {
-            append_strings(column, of(BYTES), out);
-        }
+        let shared = if of(BYTES).is_empty() { 0 } else { append_strings(column, of(BYTES), out) };
+        (ints.len() + floats.len() + of(BYTES).len()) as u64 + shared
     }
 }
 
@@ -191,7 +190,8 @@ fn compare(column: &Column, a: (u8, i64), b: (u8, i64)) -> core::cmp::Ordering {
 }
 
 /// Byte strings in order: how many bytes each shares with the one before, how many follow, and those.
-fn append_strings(column: &Column, entries: &[(u8, i64)], out: &mut Vec<u8>) {
+/// Returns how many bytes they share.
+fn append_strings(column: &Column, entries: &[(u8, i64)], out: &mut Vec<u8>) -> u64 {
     let (mut shared, mut lengths, mut rest) = (Vec::new(), Vec::new(), Vec::new());
     let mut before = Vec::new();
     let mut total = 0_u64;
@@ -221,6 +221,7 @@ fn append_strings(column: &Column, entries: &[(u8, i64)], out: &mut Vec<u8>) {
         plan.append_numbers(out, numbers);
     }
     out.extend_from_slice(&rest);
+    shared.iter().map(|same| *same as u64).sum()
 }
 
 /// The span of an entry that is no byte string.

@@ -56,7 +56,8 @@ pub(crate) mod tables {
     pub(crate) const END: u16 = ACCUMULATORS + 2 * 4096;
 }
 
-/// What a section may still ask for: as rows it would have had a byte at least for each cell.
+/// What columns may still ask for. As rows they would have had a byte at least for each cell; a plan
+/// may hold [`COLUMNS_RATIO_MAX`](crate::limits::COLUMNS_RATIO_MAX) cells for each stored byte.
 #[derive(Debug, Clone)]
 pub(crate) struct Budget(u64);
 

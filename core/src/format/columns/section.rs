@@ -14,6 +14,7 @@ use super::shred::Shredder;
 use super::source::{ColumnSource, SourceColumn};
 use super::table::{PlannedTable, TablePlan};
 use super::{Budget, tables};
+use crate::limits::COLUMNS_RATIO_MAX;
 
 const GROUP: At = At { table: tables::GROUPS, column: 0 };
 const GROUP_ROWS: At = At { table: tables::GROUPS, column: 1 };
@@ -26,8 +27,6 @@ const WORDS_BYTES_MAX: u64 = 64;
 const KEY_VALUES_MAX: u64 = 64;
 /// A section of this many bytes tells how large the columns of all will be.
 const FORECAST_BYTES: u64 = 16 * 1024;
-/// How much a plan may hold for each of its bytes.
-const PLAN_RATIO_MAX: u64 = 256;
 
 /// How keys, or plain values, are taken apart; the order of the variants is the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,6 +70,8 @@ impl Shape {
 #[derive(Debug)]
 pub(crate) struct EncodedColumns {
     pub(crate) plan: Vec<u8>,
+    /// What the plan holds: columns, entries, what these share, lists.
+    pub(crate) plan_cells: u64,
     tables: Vec<(u16, PlannedTable)>,
 }
 
@@ -119,7 +120,8 @@ pub(crate) fn encode(kind: StateKind, sections: &[&[(u16, RowBlock)]]) -> Option
         append_varint(&mut plan, u64::from(*number));
         table.append_plan(&mut plan);
     }
-    Some(EncodedColumns { plan, tables })
+    let plan_cells = tables.iter().map(|(_, table)| table.plan_cells()).sum();
+    Some(EncodedColumns { plan, plan_cells, tables })
 }
 
 impl EncodedColumns {
@@ -189,9 +191,9 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// Reads a plan from the beginning of bytes.
-    pub(crate) fn read(cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
-        let mut budget = Budget::new((cursor.rest().len() as u64 + 16).saturating_mul(PLAN_RATIO_MAX));
+    /// Reads a plan from the beginning of what was unpacked from so many stored bytes.
+    pub(crate) fn read(cursor: &mut Cursor<'_>, stored: u64) -> Result<Self, Malformed> {
+        let mut budget = Budget::new(stored.saturating_mul(COLUMNS_RATIO_MAX));
         let (key_shape, value_shape) = (Shape::read(cursor)?, Shape::read(cursor)?);
         if matches!(value_shape, Shape::Values(_)) {
             return Err(Malformed::new("unknown shape of keys or values"));

@@ -52,8 +52,9 @@ impl Shredder {
 
     /// Plans all tables, with their numbers.
     pub(super) fn plan(self) -> Vec<(u16, PlannedTable)> {
-        let tables = self.tables.into_iter().zip(0..);
-        tables.filter_map(|(table, number)| Some((number, table?.plan()))).collect()
+        // What has no bytes has no columns: no table then.
+        let tables = self.tables.into_iter().zip(0..).filter_map(|(table, number)| Some((number, table?)));
+        tables.filter(|(_, table)| !table.is_empty()).map(|(number, table)| (number, table.plan())).collect()
     }
 }
 

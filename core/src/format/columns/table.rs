@@ -65,12 +65,17 @@ impl Table {
         self.columns.iter_mut().for_each(|column| column.cuts.push(column.len()));
     }
 
+    /// Whether it has no columns.
+    pub(super) fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
     pub(super) fn reserve_rest(&mut self, part: u64, all: u64) {
         self.columns.iter_mut().for_each(|column| column.reserve_rest(part, all));
     }
 
     pub(super) fn plan(self) -> PlannedTable {
-        // A column that is always there has a cell in each row; not every table uses its first ones.
+        // A column that says something of every row; mostly the first one.
         let longest = self.columns.iter().rev().max_by_key(|column| column.len());
         let rows = longest.map(|column| column.cuts.clone()).unwrap_or_default();
         let columns: Vec<PlannedColumn> =
@@ -186,6 +191,11 @@ impl PlannedTable {
         }
     }
 
+    /// What the plan takes of a reader's budget.
+    pub(super) fn plan_cells(&self) -> u64 {
+        self.columns.iter().map(PlannedColumn::plan_cells).sum()
+    }
+
     pub(super) fn append_cells(&self, section: usize, out: &mut Vec<u8>) {
         let from = if section == 0 { 0 } else { self.rows[section - 1] };
         append_varint(out, (self.rows[section] - from) as u64);
@@ -206,18 +216,28 @@ pub(super) struct TablePlan {
 impl TablePlan {
     pub(super) fn read(cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<Self, Malformed> {
         let count = cells_that_fit(cursor.varint()?, budget)?;
-        let mut columns: Vec<Option<ColumnPlan>> = (0..count).map(|_| None).collect();
-        let mut order = Vec::with_capacity(count);
+        // Each takes a few bytes.
+        if count > cursor.rest().len() {
+            return Err(Malformed::new("a table has not each column once"));
+        }
+        // Plans take room as they come, not as they are claimed.
+        let (mut read, mut order) = (Vec::new(), Vec::new());
+        let mut places = alloc::vec![u32::MAX; count];
         for _ in 0..count {
-            let number = usize::try_from(cursor.varint()?)
-                .ok()
-                .filter(|number| columns.get(*number).is_some_and(Option::is_none));
+            let number = usize::try_from(cursor.varint()?).ok().filter(|number| places.get(*number) == Some(&u32::MAX));
             let number = number.ok_or_else(|| Malformed::new("a table has not each column once"))?;
-            let entries_of = |parent: usize| Some(columns.get(parent)?.as_ref()?.entries_as_parent());
-            columns[number] = Some(ColumnPlan::read(cursor, entries_of, budget)?);
+            let entries_of = |before: usize| {
+                let column = read.get(*places.get(before)? as usize);
+                column.map(ColumnPlan::entries_as_parent)
+            };
+            let column = ColumnPlan::read(cursor, entries_of, budget)?;
+            places[number] = order.len() as u32;
+            read.push(column);
             order.push(number);
         }
-        Ok(TablePlan { columns: columns.into_iter().flatten().collect(), order })
+        let mut columns: Vec<(usize, ColumnPlan)> = order.iter().copied().zip(read).collect();
+        columns.sort_unstable_by_key(|(number, _)| *number);
+        Ok(TablePlan { columns: columns.into_iter().map(|(_, column)| column).collect(), order })
     }
 
     /// The cells of one section, by column number.
