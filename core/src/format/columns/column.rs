@@ -211,7 +211,7 @@ impl PlannedColumn {
     /// What the plan takes of a reader's budget.
     pub(super) fn plan_cells(&self) -> u64 {
         match &self.coding {
-            Coding::Direct { .. } => 1,
+            Coding::Direct { .. } | Coding::Quotient { .. } => 1,
             Coding::Codes(_) => 1 + self.entries_cells,
             Coding::Under { lists, .. } => 1 + self.entries_cells + lists.cells(),
         }
