@@ -179,11 +179,14 @@ fn columns_of_every_form_are_among_what_is_read() {
 }
 
 /// What a plan can say.
-const EVERYTHING: [&str; 21] = [
+const EVERYTHING: [&str; 26] = [
     "plain",
     "delta",
     "delta of delta",
     "runs",
+    "plain, own widths",
+    "delta, own widths",
+    "delta of delta, own widths",
     "scale",
     "patches",
     "scaled doubles",
@@ -191,6 +194,8 @@ const EVERYTHING: [&str; 21] = [
     "direct",
     "codes",
     "under",
+    "quotients",
+    "errors of quotients",
     "aligned",
     "not aligned",
     "direct, kinds",
