@@ -179,7 +179,7 @@ fn columns_of_every_form_are_among_what_is_read() {
 }
 
 #[test]
-fn what_an_adversary_changes_has_columns_of_every_coding() {
+fn what_an_adversary_changes_has_quotients_and_own_widths() {
     // As `damage_columns.rs` makes it: the checkpoint whose every bit is changed, and one of shared plans.
     for (divisor, number) in [(16, 3), (1, 0)] {
         let (storage, _) = written(|backend| of_bulk_divided(backend, divisor));
@@ -191,7 +191,7 @@ fn what_an_adversary_changes_has_columns_of_every_coding() {
             let plan = plan.map(|plan| object::plan(&storage, &manifest.plans[plan as usize]));
             object::rows(&storage, section, plan.as_ref(), manifest.states[state as usize].kind);
         }
-        for what in ["codes", "under", "quotients", "errors of quotients", "plain, own widths", "delta, own widths"] {
+        for what in ["codes", "quotients", "errors of quotients", "plain, own widths", "delta, own widths"] {
             assert!(seen::seen().get(what) > before.get(what), "{what} is not in checkpoint {number}");
         }
     }
