@@ -12,6 +12,8 @@ use super::bits::{BitReader, BitWriter, bit_width};
 use super::ints::IntPlan;
 use super::{Budget, cells_that_fit};
 
+/// So many possible pairs have a place each.
+const ALL_PAIRS_MAX: usize = 1 << 16;
 /// Rows of the sample on which pairs of columns are judged.
 const SAMPLE_ROWS: usize = 2048;
 
@@ -81,7 +83,7 @@ impl RowCounts {
 impl Lists {
     /// The lists of a child under a parent, the number of each row in its list, and the bits that these take.
     pub(super) fn build(parent: Coded<'_>, rows: &RowCounts, child: Coded<'_>) -> (Lists, Vec<u32>, u64) {
-        let mut pairs = Pairs::new();
+        let mut pairs = Pairs::new(parent.entries, child.entries);
         let mut lens = alloc::vec![0_u32; parent.entries];
         // Each pair once: parent, child. Its number in the parent's list follows from the order.
         let mut seen: Vec<(u32, u32)> = Vec::new();
@@ -202,16 +204,46 @@ impl Lists {
     }
 }
 
-/// A table of pairs of codes, each below 2^16, with the number of the child in its parent's list.
-struct Pairs {
-    /// Pair plus one in the upper bits, number in the lower 16; 0 is free.
+/// Pairs of codes, each below 2^16, with the number of the child in its parent's list.
+enum Pairs {
+    /// A place for each possible pair: number plus one, 0 if it was not seen.
+    All { numbers: Vec<u32>, children: usize },
+    /// Those that were seen.
+    Seen(PairTable),
+}
+
+impl Pairs {
+    fn new(parents: usize, children: usize) -> Self {
+        match parents.checked_mul(children).filter(|pairs| *pairs <= ALL_PAIRS_MAX) {
+            Some(pairs) => Pairs::All { numbers: alloc::vec![0; pairs], children },
+            None => Pairs::Seen(PairTable::new()),
+        }
+    }
+
+    #[inline]
+    fn rank_of(&mut self, parent: u32, child: u32, new: impl FnOnce() -> u32) -> u32 {
+        match self {
+            Pairs::All { numbers, children } => {
+                let number = &mut numbers[parent as usize * *children + child as usize];
+                if *number == 0 {
+                    *number = new() + 1;
+                }
+                *number - 1
+            }
+            Pairs::Seen(table) => table.rank_of(parent, child, new),
+        }
+    }
+}
+
+/// Pair plus one in the upper bits, number in the lower 16; 0 is free.
+struct PairTable {
     slots: Vec<u64>,
     len: usize,
 }
 
-impl Pairs {
+impl PairTable {
     fn new() -> Self {
-        Pairs { slots: alloc::vec![0; 1024], len: 0 }
+        PairTable { slots: alloc::vec![0; 8192], len: 0 }
     }
 
     #[inline]
