@@ -134,7 +134,7 @@ impl PlannedColumn {
     /// Puts it under a parent if that is really shorter; whether it is.
     pub(super) fn put_under(&mut self, parent: usize, coded: Coded<'_>, rows: &RowCounts) -> bool {
         let Some(child) = self.coded() else { return false };
-        let (lists, ranks, bits) = Lists::build(coded, rows, child);
+        let Some((lists, ranks, bits)) = Lists::build(coded, rows, child, self.cost) else { return false };
         let mut bytes = Vec::new();
         lists.append(&mut bytes);
         let cost = bits + 8 * bytes.len() as u64 + self.entries_cost();
