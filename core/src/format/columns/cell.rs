@@ -165,11 +165,6 @@ impl Column {
     pub(super) fn long_count(&self) -> usize {
         self.ends.len()
     }
-
-    /// Bytes of all byte strings together, about.
-    pub(super) fn text_bytes(&self) -> usize {
-        self.text.len() + self.words.len()
-    }
 }
 
 #[cfg(test)]

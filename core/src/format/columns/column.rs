@@ -93,8 +93,10 @@ impl PlannedColumn {
             (floats, cost) = (plan, cost + bits);
         }
         if column.kinds & 1 << BYTES != 0 {
-            let (plan, bits) = IntPlan::choose(&lengths_of(column, everything));
-            (lengths, cost) = (plan, cost + bits + 6 * column.text_bytes() as u64);
+            let all = lengths_of(column, everything);
+            let (plan, bits) = IntPlan::choose(&all);
+            // LZ4 takes a quarter off, about.
+            (lengths, cost) = (plan, cost + bits + 6 * all.iter().sum::<i64>() as u64);
         }
         (Coding::Direct { tags, ints, floats, lengths }, cost)
     }
@@ -132,7 +134,7 @@ impl PlannedColumn {
     /// Puts it under a parent if that is really shorter; whether it is.
     pub(super) fn put_under(&mut self, parent: usize, coded: Coded<'_>, rows: &RowCounts) -> bool {
         let Some(child) = self.coded() else { return false };
-        let (lists, ranks, bits) = Lists::build(coded, rows, child);
+        let Some((lists, ranks, bits)) = Lists::build(coded, rows, child, self.cost) else { return false };
         let mut bytes = Vec::new();
         lists.append(&mut bytes);
         let cost = bits + 8 * bytes.len() as u64 + self.entries_cost();

@@ -12,6 +12,10 @@ use super::bits::{BitReader, BitWriter, bit_width};
 use super::ints::IntPlan;
 use super::{Budget, cells_that_fit};
 
+/// After so many rows it is looked at whether to go on.
+const PART_ROWS: usize = 4096;
+/// So many possible pairs have a place each.
+const ALL_PAIRS_MAX: usize = 1 << 16;
 /// Rows of the sample on which pairs of columns are judged.
 const SAMPLE_ROWS: usize = 2048;
 
@@ -80,19 +84,35 @@ impl RowCounts {
 
 impl Lists {
     /// The lists of a child under a parent, the number of each row in its list, and the bits that these take.
-    pub(super) fn build(parent: Coded<'_>, rows: &RowCounts, child: Coded<'_>) -> (Lists, Vec<u32>, u64) {
-        let mut pairs = Pairs::new();
+    /// `None` once it shows that all of it will hardly take less than `cost` bits.
+    pub(super) fn build(
+        parent: Coded<'_>,
+        rows: &RowCounts,
+        child: Coded<'_>,
+        cost: u64,
+    ) -> Option<(Lists, Vec<u32>, u64)> {
+        let mut pairs = Pairs::new(parent.entries, child.entries);
         let mut lens = alloc::vec![0_u32; parent.entries];
         // Each pair once: parent, child. Its number in the parent's list follows from the order.
         let mut seen: Vec<(u32, u32)> = Vec::new();
         let mut ranks = Vec::with_capacity(child.codes.len());
-        for (parent, child) in parent.codes.iter().zip(child.codes) {
-            ranks.push(pairs.rank_of(*parent, *child, || {
-                seen.push((*parent, *child));
-                let len = &mut lens[*parent as usize];
-                *len += 1;
-                *len - 1
-            }));
+        let entry_bits = u64::from(bit_width(child.entries as u64));
+        let all_rows = child.codes.len() as u64;
+        let parts = parent.codes.chunks(PART_ROWS).zip(child.codes.chunks(PART_ROWS));
+        for (parents, children) in parts {
+            for (parent, child) in parents.iter().zip(children) {
+                ranks.push(pairs.rank_of(*parent, *child, || {
+                    seen.push((*parent, *child));
+                    let len = &mut lens[*parent as usize];
+                    *len += 1;
+                    *len - 1
+                }));
+            }
+            // Where there is a relation most pairs turn up early; where there is none they go on as they began.
+            let bits = seen.len() as u64 * entry_bits;
+            if bits > cost * 3 / 20 + cost * 2 / 5 * ranks.len() as u64 / all_rows {
+                return None;
+            }
         }
         let (mut ends, mut end, mut bits) = (Vec::with_capacity(lens.len()), 0, 0);
         for (len, rows) in lens.iter().zip(&rows.0) {
@@ -107,7 +127,7 @@ impl Lists {
             children[*place as usize] = child;
             *place += 1;
         }
-        (Lists { ends, children }, ranks, bits)
+        Some((Lists { ends, children }, ranks, bits))
     }
 
     pub(super) fn append(&self, out: &mut Vec<u8>) {
@@ -202,16 +222,46 @@ impl Lists {
     }
 }
 
-/// A table of pairs of codes, each below 2^16, with the number of the child in its parent's list.
-struct Pairs {
-    /// Pair plus one in the upper bits, number in the lower 16; 0 is free.
+/// Pairs of codes, each below 2^16, with the number of the child in its parent's list.
+enum Pairs {
+    /// A place for each possible pair: number plus one, 0 if it was not seen.
+    All { numbers: Vec<u32>, children: usize },
+    /// Those that were seen.
+    Seen(PairTable),
+}
+
+impl Pairs {
+    fn new(parents: usize, children: usize) -> Self {
+        match parents.checked_mul(children).filter(|pairs| *pairs <= ALL_PAIRS_MAX) {
+            Some(pairs) => Pairs::All { numbers: alloc::vec![0; pairs], children },
+            None => Pairs::Seen(PairTable::new()),
+        }
+    }
+
+    #[inline]
+    fn rank_of(&mut self, parent: u32, child: u32, new: impl FnOnce() -> u32) -> u32 {
+        match self {
+            Pairs::All { numbers, children } => {
+                let number = &mut numbers[parent as usize * *children + child as usize];
+                if *number == 0 {
+                    *number = new() + 1;
+                }
+                *number - 1
+            }
+            Pairs::Seen(table) => table.rank_of(parent, child, new),
+        }
+    }
+}
+
+/// Pair plus one in the upper bits, number in the lower 16; 0 is free.
+struct PairTable {
     slots: Vec<u64>,
     len: usize,
 }
 
-impl Pairs {
+impl PairTable {
     fn new() -> Self {
-        Pairs { slots: alloc::vec![0; 1024], len: 0 }
+        PairTable { slots: alloc::vec![0; 8192], len: 0 }
     }
 
     #[inline]
@@ -352,7 +402,7 @@ mod tests {
         let child: Vec<u32> = parent.iter().zip(0..).map(|(code, n)| code / 5 + u32::from(n % 100 == 0)).collect();
         let coded = Coded { codes: &child, entries: 21 };
         let of_parent = Coded { codes: &parent, entries: 97 };
-        let (lists, ranks, bits) = Lists::build(of_parent, &RowCounts::new(of_parent), coded);
+        let (lists, ranks, bits) = Lists::build(of_parent, &RowCounts::new(of_parent), coded, 1 << 20).unwrap();
         assert!(bits <= 5000, "{bits}");
         let (mut plan, mut out) = (Vec::new(), Vec::new());
         lists.append(&mut plan);

@@ -17,6 +17,8 @@ use crate::value::{Text, Value};
 const ENTRIES_MAX: usize = 1 << 16;
 /// Entries that are never too many: how many there will be shows late.
 const ENTRIES_SPARE: usize = 8192;
+/// Cells that are looked at before all are.
+const SAMPLE_CELLS: usize = 1024;
 /// Integers within this range are looked up in a table instead of by their hash.
 const TABLE_RANGE: u64 = 1 << 16;
 /// How much longer the entries may be than their encoding.
@@ -98,6 +100,9 @@ impl Dictionary {
     }
 
     fn by_hash(column: &Column) -> Option<Dictionary> {
+        if column.len() >= 4 * SAMPLE_CELLS && is_diverse(column) {
+            return None;
+        }
         let mut seen = HashTable::<(i64, u8, u32)>::with_capacity(256);
         let mut entries: Vec<(u8, i64)> = Vec::new();
         let mut codes = Vec::with_capacity(column.len());
@@ -170,6 +175,17 @@ impl Dictionary {
 /// Too many entries for this many cells: more than a quarter of them, with some to spare.
 fn is_too_many(entries: usize, cells: usize) -> bool {
     entries > ENTRIES_SPARE + cells / 4
+}
+
+/// Whether hardly any cell of a sample is there twice: then there are more than [`ENTRIES_MAX`], or nearly all differ.
+fn is_diverse(column: &Column) -> bool {
+    let cell = |at: usize| {
+        let at = (at as u64 * column.len() as u64 / SAMPLE_CELLS as u64) as usize;
+        (column.tag(at), column.words[at])
+    };
+    let mut sample: Vec<(u8, i64)> = (0..SAMPLE_CELLS).map(cell).collect();
+    sample.sort_unstable();
+    sample.windows(2).filter(|pair| pair[0] == pair[1]).count() < 4
 }
 
 #[inline]

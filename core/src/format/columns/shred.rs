@@ -32,11 +32,14 @@ impl Shredder {
 
     /// Takes a key or value of fixed length apart into integers of eight bytes, and what is left.
     pub(super) fn words(&mut self, table: u16, bytes: &[u8], big_endian: bool) {
-        let table = self.table(table);
-        for (column, chunk) in bytes.chunks(8).enumerate() {
-            let fold = |word: u64, byte: &u8| word << 8 | u64::from(*byte);
-            let word = if big_endian { chunk.iter().fold(0, fold) } else { chunk.iter().rev().fold(0, fold) };
-            table.push_int(column, word as i64);
+        let (words, rest) = bytes.as_chunks::<8>();
+        let columns = self.table(table).columns(0, bytes.len().div_ceil(8));
+        for (column, word) in columns.iter_mut().zip(words) {
+            column.push_int(if big_endian { i64::from_be_bytes(*word) } else { i64::from_le_bytes(*word) });
+        }
+        if let Some(column) = columns.get_mut(words.len()) {
+            let fold = |word: i64, byte: &u8| word << 8 | i64::from(*byte);
+            column.push_int(if big_endian { rest.iter().fold(0, fold) } else { rest.iter().rev().fold(0, fold) });
         }
     }
 

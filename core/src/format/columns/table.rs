@@ -132,8 +132,8 @@ impl PlannedTable {
                     continue;
                 }
                 let cost = sampled.estimate(sample, &mut place) + column.entries_cost();
-                // Estimates are rough, and to try costs time: an eighth has to be in it.
-                if cost < column.cost() - column.cost() / 8 {
+                // Estimates are rough, and to try costs time: a sixth has to be in it.
+                if cost < column.cost() - column.cost() / 6 {
                     gains.push((column.cost() - cost, *parent, *child));
                 }
             }
