@@ -191,7 +191,7 @@ fn what_an_adversary_changes_has_quotients_and_own_widths() {
             let plan = plan.map(|plan| object::plan(&storage, &manifest.plans[plan as usize]));
             object::rows(&storage, section, plan.as_ref(), manifest.states[state as usize].kind);
         }
-        for what in ["codes", "quotients", "errors of quotients", "plain, own widths", "delta, own widths"] {
+        for what in ["codes", "quotients", "errors of quotients", "plain, own widths"] {
             assert!(seen::seen().get(what) > before.get(what), "{what} is not in checkpoint {number}");
         }
     }

@@ -177,6 +177,52 @@ fn any_rows<V: Sealed + core::fmt::Debug>(value: impl Strategy<Value = V>) -> im
     })
 }
 
+/// Groups of a `stddev`, in several sections, some of them without a number.
+#[test]
+fn means_over_counts_read_back() {
+    let row = |number: u64| {
+        let mut held = [Accumulator::new(Function::Stddev)];
+        for at in 0..number * 7 % 12 {
+            held[0].add(0, &Value::Int((number * 7919 + at * 104_729) as i64 % 5003)).unwrap();
+        }
+        let (mut key, mut payload) = (Vec::new(), Vec::new());
+        key::append_value(&mut key, &Value::Int(number as i64));
+        AggregationState::new(held.to_vec()).write_whole(&mut payload);
+        (key, Form::Whole, payload)
+    };
+    let section = |from: u64| Vec::from([(0, (from..from + 150).map(row).collect::<Vec<_>>())]);
+    round_trip(StateKind::Aggregations, &[0, 150, 300].map(section));
+}
+
+/// A plan of plain values of eight bytes with one more column, and what reading one row says.
+fn read_with(column: &[u8], cells: &[u8]) -> Result<(), Malformed> {
+    let integers = [0, 1 << 3 | 1 << 7, 0, 0, 0, 1];
+    let plan = [&[0, 0, 1, 8, 1, 3, 2][..], &integers, column].concat();
+    let plan = Plan::read(&mut Cursor::new(&plan), 100)?;
+    plan.source(&[&[1, 10, 0][..], cells].concat(), 100).map(|_| ())
+}
+
+#[test]
+fn quotients_are_over_integers_before_them() {
+    let plain = [0, 0, 1, 0, 0, 1];
+    let quotients = |kinds: u8, divisor: u8| [&[1, kinds, 3, divisor][..], &plain].concat();
+    let doubles = 1 << 4 | 1 << 7;
+    assert_eq!(read_with(&quotients(doubles, 0), &[2, 0, 0, 0]), Ok(()));
+    // Cells are missing; over itself; over none; of several kinds; not aligned.
+    assert!(read_with(&quotients(doubles, 0), &[2, 0]).is_err());
+    assert!(read_with(&quotients(doubles, 1), &[2, 0, 0, 0]).is_err());
+    assert!(read_with(&quotients(doubles, 2), &[2, 0, 0, 0]).is_err());
+    assert!(read_with(&quotients(doubles | 1 << 3, 0), &[2, 0, 0, 0]).is_err());
+    assert!(read_with(&quotients(1 << 4, 0), &[1, 2, 0, 0, 0]).is_err());
+    // Integers of own widths have no runs, and none is wider than 64 bits.
+    let of_form = |form: u8| [&[1, doubles, 3, 0][..], &[form, 0, 1], &plain[3..]].concat();
+    assert_eq!(read_with(&of_form(1 << 7), &[0, 0, 0, 0]), Ok(()));
+    assert!(read_with(&of_form(1 << 7), &[65, 0, 0, 0]).is_err());
+    assert!(read_with(&of_form(1 << 7), &[64, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).is_err());
+    assert!(read_with(&of_form(1 << 7 | 3), &[0, 0, 0, 0]).is_err());
+    assert!(read_with(&of_form(17 << 2), &[0, 0, 0, 0]).is_err());
+}
+
 proptest! {
     #[test]
     fn windows_read_back(rows in any_rows(any_windows())) {
