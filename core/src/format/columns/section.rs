@@ -211,7 +211,7 @@ impl Plan {
     }
 
     /// The columns of one section; `raw` is its length in rows.
-    fn source<'a>(&'a self, bytes: &'a [u8], raw: u64) -> Result<ColumnSource<'a>, Malformed> {
+    pub(super) fn source<'a>(&'a self, bytes: &'a [u8], raw: u64) -> Result<ColumnSource<'a>, Malformed> {
         let mut cursor = Cursor::new(bytes);
         let mut budget = Budget::new(raw);
         let mut tables = Vec::with_capacity(self.tables.len());
