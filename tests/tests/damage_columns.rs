@@ -319,8 +319,13 @@ fn plan(columns: u64, of_columns: &[u8]) -> Vec<u8> {
 
 /// An aligned column of integers as codes, with a dictionary that claims so many entries, all in blocks without bits.
 fn claiming(number: u64, entries: u64) -> Vec<u8> {
+    claiming_in(number, entries, 16 << 2)
+}
+
+/// As [`claiming`], with entries in this form of integers.
+fn claiming_in(number: u64, entries: u64, form: u8) -> Vec<u8> {
     let blocks = entries.div_ceil(1 << 16).min(1 << 14) as usize;
-    [&uint(number)[..], &[1 << 3 | 1 << 7, 1], &uint(entries), &[16 << 2, 0, 1], &[0, 0].repeat(blocks), &[0, 0, 1]]
+    [&uint(number)[..], &[1 << 3 | 1 << 7, 1], &uint(entries), &[form, 0, 1], &[0, 0].repeat(blocks), &[0, 0, 1]]
         .concat()
 }
 
@@ -335,6 +340,11 @@ fn plans_that_claim_more_than_they_have() {
             [&uint(number)[..], &[1 << 3 | 1 << 7, 2, 2, 16 << 2, 0, 1, 0, 2, 2, 0], &lists].concat()
         })
         .collect();
+    // Over column 0: numerators and errors in blocks without bits.
+    let many_quotients: Vec<u8> = (1..2500)
+        .flat_map(|number| [&uint(number)[..], &[1 << 4 | 1 << 7, 3, 0, 16 << 2, 0, 1, 16 << 2, 0, 1]].concat())
+        .collect();
+    let own_widths = 1 << 7 | 16 << 2;
     let bombs = [
         ("columns", plan(1 << 40, &[])),
         ("columns", plan(1 << 20, &[0; 3000])),
@@ -344,6 +354,8 @@ fn plans_that_claim_more_than_they_have() {
         ("entries of many blocks", plan(1, &claiming(0, 1 << 30))),
         ("entries of two", plan(2, &[claiming(0, 1 << 16), claiming(1, 1 << 16)].concat())),
         ("lists", plan(5000, &[claiming(0, 1 << 16), many_children].concat())),
+        ("entries with widths of their own", plan(1, &claiming_in(0, 1 << 30, own_widths))),
+        ("quotients", plan(2500, &[claiming(0, 1 << 16), many_quotients].concat())),
         ("tables", [&[0, 0, 0, 0][..], &uint(1 << 50)].concat()),
     ];
     for (what, bomb) in bombs {

@@ -12,6 +12,9 @@ const VALUES: u64 = 4200;
 const WINDOW_KEYS: u64 = 42;
 const PATTERN_KEYS: u64 = 170;
 const GROUPS: u64 = 1700;
+const PRICE_KEYS: u64 = 1200;
+/// Of these, the ones that change in every step.
+const PRICES_CHANGED: u64 = 80;
 const FUNCTIONS: [Function; 10] = [
     Function::Count,
     Function::Sum,
@@ -57,6 +60,7 @@ fn holder() -> StateHolder {
         .state(state("patterns", StateKind::Patterns))
         .state(state("groups", StateKind::Aggregations))
         .state(state("texts", StateKind::Aggregations))
+        .state(state("prices", StateKind::Aggregations))
         .build()
         .unwrap()
 }
@@ -86,6 +90,24 @@ fn change(holder: &mut StateHolder, step: u64, divisor: u64) {
         let change = |group: &mut AggregationState| group.update(|held| held[0].add_event());
         holder.aggregations_mut("texts").unwrap().update(key.as_bytes(), create, change).unwrap();
     }
+    let is_changed = |number: &u64| step == 0 || *number < PRICES_CHANGED;
+    (0..PRICE_KEYS / divisor).filter(is_changed).for_each(|number| change_prices(holder, step, number));
+}
+
+/// Means and squared distances are integers over counts, but for what was rounded; prices have all orders of magnitude.
+fn change_prices(holder: &mut StateHolder, step: u64, number: u64) {
+    let create = || AggregationState::new([Function::Stddev, Function::Last].map(Accumulator::new).to_vec());
+    let add = |held: &mut Vec<Accumulator>| {
+        // Of some there are none yet: their counts are 0.
+        for at in 0..if number % 40 == 7 { 0 } else { 2 + number % 11 } {
+            let cents = mix(100 * number + 20 * step + at) % 5000;
+            held[0].add(0, &Value::Int(cents as i64)).unwrap();
+        }
+        let price = (1 + mix(number + step) % 9) * 10_u64.pow((mix(number) % 11) as u32) + number;
+        held[1].add(step as i64, &Value::Int(price as i64)).unwrap();
+    };
+    let change = |group: &mut AggregationState| group.update(add);
+    holder.aggregations_mut("prices").unwrap().update(&number_key(number), create, change).unwrap();
 }
 
 /// FORMAT.md, "Keys of operators".

@@ -50,6 +50,7 @@ enum Coding {
     Direct { kinds: Option<Integers>, ints: Option<Integers>, doubles: Option<Doubles>, lengths: Option<Integers> },
     Codes(Integers),
     Under { parent: u64, lists: Vec<Vec<usize>> },
+    Quotients { divisor: u64, numerators: Integers, errors: Integers },
 }
 
 impl Shape {
@@ -103,9 +104,15 @@ impl Plan {
             let mut places = BTreeMap::new();
             for column in &table.columns {
                 let count = if column.aligned { rows } else { bytes.uint() as usize };
-                let read = column.cells(&mut bytes, count, &mut places);
+                let read: VecDeque<Cell> = match &column.coding {
+                    Coding::Quotients { divisor, numerators, errors } => {
+                        let divisors = &cells[&(table.number, *divisor)];
+                        quotients(&mut bytes, divisors, numerators, errors)
+                    }
+                    _ => column.cells(&mut bytes, count, &mut places).into(),
+                };
                 assert_eq!(read.len(), count);
-                cells.insert((table.number, column.number), read.into());
+                cells.insert((table.number, column.number), read);
             }
         }
         bytes.end();
@@ -123,9 +130,9 @@ impl Column {
         let (kinds, aligned) = (byte & 0x3f, byte & 0x80 != 0);
         assert_eq!(byte & 0x40, 0);
         *plan_cells += 1;
-        see(["direct", "codes", "under"][usize::from(coding)]);
+        see(["direct", "codes", "under", "quotients"][usize::from(coding)]);
         see(if aligned { "aligned" } else { "not aligned" });
-        let entries = if coding == 0 { Vec::new() } else { dictionary(bytes, kinds, plan_cells) };
+        let entries = if matches!(coding, 1 | 2) { dictionary(bytes, kinds, plan_cells) } else { Vec::new() };
         let coding = match coding {
             0 => {
                 let mut plan = |has: bool| has.then(|| Integers::plan(bytes));
@@ -135,6 +142,11 @@ impl Column {
                 Coding::Direct { kinds: kinds_plan, ints, doubles, lengths }
             }
             1 => Coding::Codes(Integers::plan(bytes)),
+            3 => {
+                let divisor = bytes.uint();
+                assert!(aligned && kinds == 1 << 4 && before.iter().any(|column| column.number == divisor));
+                Coding::Quotients { divisor, numerators: Integers::plan(bytes), errors: Integers::plan(bytes) }
+            }
             _ => {
                 let parent = bytes.uint();
                 let of = before.iter().find(|column| column.number == parent).unwrap();
@@ -154,6 +166,7 @@ impl Column {
     fn cells(&self, bytes: &mut Bytes<'_>, count: usize, places: &mut BTreeMap<u64, Vec<usize>>) -> Vec<Cell> {
         let codes: Vec<usize> = match &self.coding {
             Coding::Direct { .. } => return self.direct(bytes, count),
+            Coding::Quotients { .. } => unreachable!("they are of two columns"),
             Coding::Codes(_) if self.entries.len() == 1 => vec![0; count],
             Coding::Codes(plan) => plan.read(bytes, count).into_iter().map(|code| code as usize).collect(),
             Coding::Under { parent, lists } => {
@@ -198,6 +211,29 @@ impl Column {
         };
         of_cells.into_iter().map(cell).collect()
     }
+}
+
+/// "Quotients".
+fn quotients(
+    bytes: &mut Bytes<'_>,
+    divisors: &VecDeque<Cell>,
+    numerators: &Integers,
+    errors: &Integers,
+) -> VecDeque<Cell> {
+    let numerators = numerators.read(bytes, divisors.len());
+    let errors = errors.read(bytes, divisors.len());
+    if errors.iter().any(|error| *error != 0) {
+        see("errors of quotients");
+    }
+    let quotient = |((divisor, numerator), error): ((&Cell, i64), i64)| match divisor {
+        Cell::Int(divisor) => {
+            let divisor = if *divisor == 0 { 1 } else { *divisor };
+            let bits = (numerator as f64 / divisor as f64).to_bits();
+            Cell::Double(f64::from_bits(bits.wrapping_add(error as u64)))
+        }
+        other => panic!("{other:?} is no divisor"),
+    };
+    divisors.iter().zip(numerators).zip(errors).map(quotient).collect()
 }
 
 /// "Dictionaries".

@@ -26,7 +26,7 @@ use std::path::Path;
 use eventflux_core::{Backend, MemoryBackend, Value};
 use serde_json::{Map, Value as Json, json};
 
-use self::bulk::of_bulk;
+use self::bulk::{of_bulk, of_bulk_divided};
 use self::columns::Plan;
 use self::object::{Base, Manifest, ObjectId, Storage};
 use self::rows::Rows;
@@ -35,7 +35,7 @@ use self::storages::{Points, keys, of_engine, of_holder};
 const KINDS: [&str; 4] = ["values", "windows", "patterns", "aggregations"];
 
 /// A storage that the program made, as its files; and what it put there.
-fn written(make: fn(&mut dyn Backend) -> Points) -> (Storage, Points) {
+fn written(make: impl Fn(&mut dyn Backend) -> Points) -> (Storage, Points) {
     let mut backend = MemoryBackend::new();
     let points = make(&mut backend);
     let head = backend.read_head().unwrap().unwrap();
@@ -178,12 +178,34 @@ fn columns_of_every_form_are_among_what_is_read() {
     }
 }
 
+#[test]
+fn what_an_adversary_changes_has_quotients_and_own_widths() {
+    // As `damage_columns.rs` makes it: the checkpoint whose every bit is changed, and one of shared plans.
+    for (divisor, number) in [(16, 3), (1, 0)] {
+        let (storage, _) = written(|backend| of_bulk_divided(backend, divisor));
+        let object = object::head(&storage.head).entries[number].object;
+        let manifest = object::manifest(object, &storage.objects[&object::name(object)]);
+        let before = seen::seen();
+        for (state, section, plan) in manifest.sections_with_states().filter(|(_, section, _)| section.object == object)
+        {
+            let plan = plan.map(|plan| object::plan(&storage, &manifest.plans[plan as usize]));
+            object::rows(&storage, section, plan.as_ref(), manifest.states[state as usize].kind);
+        }
+        for what in ["codes", "quotients", "errors of quotients", "plain, own widths", "delta, own widths"] {
+            assert!(seen::seen().get(what) > before.get(what), "{what} is not in checkpoint {number}");
+        }
+    }
+}
+
 /// What a plan can say.
-const EVERYTHING: [&str; 21] = [
+const EVERYTHING: [&str; 26] = [
     "plain",
     "delta",
     "delta of delta",
     "runs",
+    "plain, own widths",
+    "delta, own widths",
+    "delta of delta, own widths",
     "scale",
     "patches",
     "scaled doubles",
@@ -191,6 +213,8 @@ const EVERYTHING: [&str; 21] = [
     "direct",
     "codes",
     "under",
+    "quotients",
+    "errors of quotients",
     "aligned",
     "not aligned",
     "direct, kinds",

@@ -7,6 +7,8 @@ use super::seen::see;
 pub struct Integers {
     transform: u8,
     block_bits: u8,
+    /// Whether each number has a width of its own.
+    own_widths: bool,
     base: i64,
     scale: u64,
 }
@@ -14,16 +16,17 @@ pub struct Integers {
 impl Integers {
     pub fn plan(bytes: &mut Bytes<'_>) -> Self {
         let form = bytes.u8();
-        let plan = Integers { transform: form & 3, block_bits: form >> 2, base: bytes.int(), scale: bytes.uint() };
-        assert!(plan.block_bits <= 16);
-        plan
+        let (transform, block_bits, own_widths) = (form & 3, form >> 2 & 31, form >> 7 == 1);
+        assert!(block_bits <= 16 && !(own_widths && transform == 3));
+        Integers { transform, block_bits, own_widths, base: bytes.int(), scale: bytes.uint() }
     }
 
     pub fn read(&self, bytes: &mut Bytes<'_>, count: usize) -> Vec<i64> {
         if count == 0 {
             return Vec::new();
         }
-        see(["plain", "delta", "delta of delta", "runs"][usize::from(self.transform)]);
+        let transform = ["plain", "delta", "delta of delta", "runs"][usize::from(self.transform)];
+        see(if self.own_widths { format!("{transform}, own widths") } else { transform.to_owned() });
         let s = match self.transform {
             0 => self.blocks(bytes, count),
             1 => {
@@ -54,6 +57,10 @@ impl Integers {
         let mut numbers = Vec::new();
         while numbers.len() < count {
             let len = (count - numbers.len()).min(1 << self.block_bits);
+            if self.own_widths {
+                numbers.extend(self.block_of_own_widths(bytes, len));
+                continue;
+            }
             let (least, width) = (bytes.int(), bytes.u8());
             let (patched, width) = (width & 1 == 1, usize::from(width >> 1));
             assert!(width < 64 || width == 64 && !patched);
@@ -72,6 +79,25 @@ impl Integers {
             numbers.extend(low.iter().zip(high).map(|(low, high)| least.wrapping_add(low.wrapping_add(high) as i64)));
         }
         numbers
+    }
+
+    fn block_of_own_widths(&self, bytes: &mut Bytes<'_>, len: usize) -> Vec<i64> {
+        let (least, more) = (usize::from(bytes.u8()), usize::from(bytes.u8()));
+        assert!(least <= 64 && more <= 7);
+        let mut bits = Bits::new(bytes);
+        let widths: Vec<usize> = (0..len).map(|_| least + bits.take(more) as usize).collect();
+        let mut bits = Bits::new(bytes);
+        let number = |width: usize| {
+            assert!(width <= 64);
+            let number = if width == 0 { 0 } else { 1 << (width - 1) | bits.take(width - 1) };
+            match self.transform {
+                0 => number as i64,
+                // As an `int`.
+                _ if number % 2 == 1 => !((number >> 1) as i64),
+                _ => (number >> 1) as i64,
+            }
+        };
+        widths.into_iter().map(number).collect()
     }
 }
 
