@@ -3,7 +3,8 @@
 use eventflux::{Compression, MemoryBackend, Selector, StateHolder};
 use eventflux_core::{
     Accumulator, AggregationState, BufferedEvent, CheckpointRequest, Error, Event, Executor, Function, OpenWriter,
-    Publish, Restore, RestoreOptions, Retention, StateDescriptor, StateKind, Task, WindowState, Writer, contents, drive,
+    Publish, Restore, RestoreOptions, Retention, StateDescriptor, StateKind, Task, WindowState, Writer, contents,
+    drive,
 };
 
 /// Runs tasks on threads, or the last one first on this one.
