@@ -100,7 +100,15 @@ impl RowBlock {
     pub(crate) fn sort(&mut self) {
         let arena = &self.arena;
         let key = |row: &RowSpan| &arena[row.start as usize..(row.start + row.key_len) as usize];
-        self.rows.sort_unstable_by(|a, b| key(a).cmp(key(b)));
+        // The first eight bytes decide nearly always, and compare as one number.
+        let beginning = |key: &[u8]| match key.first_chunk::<8>() {
+            Some(bytes) => u64::from_be_bytes(*bytes),
+            None => key.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)) << (8 * (8 - key.len())).min(63),
+        };
+        let mut order: Vec<(u64, RowSpan)> = self.rows.iter().map(|row| (beginning(key(row)), *row)).collect();
+        order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(&a.1).cmp(key(&b.1))));
+        self.rows.clear();
+        self.rows.extend(order.into_iter().map(|(_, row)| row));
     }
 
     /// The rows, in their order.

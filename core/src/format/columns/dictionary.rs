@@ -212,10 +212,7 @@ fn append_strings(column: &Column, entries: &[(u8, i64)], out: &mut Vec<u8>) -> 
     let mut before = Vec::new();
     let mut total = 0_u64;
     let mut write = |share: bool| {
-        shared.clear();
-        lengths.clear();
-        rest.clear();
-        before.clear();
+        (shared, lengths, rest, before) = Default::default();
         total = 0;
         for (_, word) in entries {
             let mut short = [0; 8];

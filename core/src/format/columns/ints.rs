@@ -279,7 +279,7 @@ fn common<N: Copy + Into<i64>>(numbers: &[N]) -> (i64, u64) {
     for number in numbers {
         let distance = (*number).into().wrapping_sub(least) as u64;
         // Mostly it is a multiple, or there is nothing in common after the first few.
-        if scale == 0 || !distance.is_multiple_of(scale) {
+        if !distance.is_multiple_of(scale) {
             scale = divisor(distance, scale);
         }
         if scale == 1 {
