@@ -22,11 +22,13 @@ pub const FAINT: RGBColor = RGBColor(0x64, 0x74, 0x8b);
 /// Lines of a scale.
 pub const GRID: RGBColor = RGBColor(0xe2, 0xe8, 0xf0);
 
-const BAR_HEIGHT: i32 = 18;
+/// plotters divides sizes by this, to make of them what it takes for sizes of letters.
+const SIZE: f64 = 1.24;
+const BAR_HEIGHT: i32 = 19;
 /// From one bar to the next.
-const BAR_STEP: i32 = 25;
+const BAR_STEP: i32 = 27;
 /// Above the first bar.
-const HEAD: i32 = 58;
+const HEAD: i32 = 62;
 
 /// One bar.
 pub struct Bar {
@@ -64,14 +66,14 @@ pub fn picture(width: u32, height: u32, draw: impl FnOnce(&Area<'_>) -> Result<(
 
 /// Text with its anchor at a place.
 pub fn text(area: &Area<'_>, words: &str, size: u32, color: RGBColor, at: (i32, i32), side: HPos) -> Result<()> {
-    let style = TextStyle::from(("sans-serif", size)).color(&color).pos(Pos::new(side, VPos::Center));
+    let style = TextStyle::from(("sans-serif", f64::from(size) * SIZE)).color(&color).pos(Pos::new(side, VPos::Center));
     area.draw_text(words, &style, at)?;
     Ok(())
 }
 
 /// The same in bold.
 pub fn bold(area: &Area<'_>, words: &str, size: u32, at: (i32, i32), side: HPos) -> Result<()> {
-    let style = TextStyle::from(("sans-serif", f64::from(size), FontStyle::Bold).into_font()).color(&INK);
+    let style = TextStyle::from(("sans-serif", f64::from(size) * SIZE, FontStyle::Bold).into_font()).color(&INK);
     area.draw_text(words, &style.pos(Pos::new(side, VPos::Center)), at)?;
     Ok(())
 }
@@ -85,8 +87,8 @@ impl Bars {
     /// Draws them into a panel; labels get so many pixels.
     pub fn draw(&self, area: &Area<'_>, label_width: i32) -> Result<()> {
         let width = area.dim_in_pixel().0 as i32;
-        bold(area, &self.title, 16, (16, 20), HPos::Left)?;
-        text(area, &self.subtitle, 12, FAINT, (16, 40), HPos::Left)?;
+        bold(area, &self.title, 17, (16, 20), HPos::Left)?;
+        text(area, &self.subtitle, 13, FAINT, (16, 42), HPos::Left)?;
         let (left, room) = (16 + label_width, width - label_width - 16 - 76);
         let most = self.bars.iter().map(|bar| bar.value).filter(|value| value.is_finite()).fold(0.0, f64::max);
         for (at, bar) in self.bars.iter().enumerate() {

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use serde::Deserialize;
 
-use crate::markdown::{Table, bytes, figures, seconds};
+use crate::markdown::{Table, bytes, figures, percent, seconds};
 use crate::{Printed, Result, goals, plots, repository};
 
 /// Who we are in the measurements.
@@ -60,11 +60,7 @@ pub fn measure(from: Option<&Path>) -> Result<Printed> {
     if from.is_none() {
         let package = repository().join("benches/compare/Cargo.toml");
         let mut command = cargo();
-        command
-            .args(["run", "--release", "--locked", "--manifest-path"])
-            .arg(package)
-            .args(["--", "--json"])
-            .arg(&file);
+        command.args(["run", "--release", "--manifest-path"]).arg(package).args(["--", "--json"]).arg(&file);
         // Its own tables are how far it is.
         if !command.stdout(Stdio::from(std::io::stderr())).status()?.success() {
             return Err("benches/compare failed: see above".into());
@@ -139,11 +135,10 @@ struct Column<'a> {
 fn codecs(measurements: &Measurements) -> Table {
     let (workload, case, _) = STATES[0];
     let whole: Vec<&str> = measurements.of(workload, case, "bytes").map(|(who, _)| who).collect();
-    let saved = |value: f64| format!("{value:.1} %");
     let mut columns = Vec::new();
     for (workload, case, name) in STATES {
         let values = whole.iter().map(|who| measurements.get(workload, case, who, "saved")).collect();
-        columns.push(Column { head: format!("{name} saved"), values, text: &saved, more_is_better: true });
+        columns.push(Column { head: format!("{name} saved"), values, text: &percent, more_is_better: true });
     }
     for (metric, word) in [("enc MB/s", "encode"), ("res MB/s", "restore")] {
         for (workload, case, name) in &STATES[..2] {
@@ -197,7 +192,7 @@ fn comparison(name: &'static str, first: &str, whole: &[&str], columns: &[Column
             }
         }
         for (at, value) in column.values.iter().enumerate() {
-            let text = if value.is_nan() { "·".into() } else { (column.text)(*value) };
+            let text = (column.text)(*value);
             rows[at].push(if best == Some(at) { format!("**{text}**") } else { text });
         }
         if let Some(best) = best.filter(|best| whole[*best] != OURS) {

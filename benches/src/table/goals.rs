@@ -1,7 +1,7 @@
 //! What we promise against others, and whether it is so.
 
 use crate::compare::{FLOOR, Measurements, OURS};
-use crate::markdown::{Goal, figures, seconds};
+use crate::markdown::{Goal, figures, percent, seconds, times};
 
 const WINDOWS: [&str; 2] = ["flights, four months, one window", "flights, four months, a window a day"];
 const BIDS: [&str; 2] = ["bids, one window", "bids, a window an hour"];
@@ -51,7 +51,7 @@ pub fn goals(all: &Measurements) -> Vec<Goal> {
 
 fn saved(all: &Measurements, what: &str, must_reach: &'static str, least: f64, workload: &str, cases: &[&str]) -> Goal {
     let values: Vec<f64> = cases.iter().map(|case| all.get(workload, case, OURS, "saved")).collect();
-    let texts: Vec<String> = values.iter().map(|value| format!("{value:.1} %")).collect();
+    let texts: Vec<String> = values.iter().map(|value| percent(*value)).collect();
     Goal {
         what: what.into(),
         must_reach,
@@ -79,7 +79,7 @@ fn durable_part(all: &Measurements) -> Goal {
         what: "10,000 of 1 M keys changed: the durable part, over write + fsync + rename + fsync of as many bytes"
             .into(),
         must_reach: "≤ 2×",
-        measured: format!("{}× ({} over {})", figures(ours / floor), seconds(ours), seconds(floor)),
+        measured: format!("{} ({} over {})", times(ours / floor), seconds(ours), seconds(floor)),
         reached: vec![ours <= 2.0 * floor],
     }
 }
@@ -105,8 +105,8 @@ fn growth(all: &Measurements) -> Goal {
     Goal {
         what: "the durable part with 10 k, 100 k, 1 M, 10 M keys, 10,000 changed".into(),
         must_reach: "within 1.3×",
-        measured: format!("{}: within {}×", texts.join(", "), figures(most / least)),
-        reached: vec![most <= 1.3 * least],
+        measured: format!("{}: within {}", texts.join(", "), times(most / least)),
+        reached: vec![most <= 1.3 * least && !values.iter().any(|value| value.is_nan())],
     }
 }
 
@@ -134,7 +134,7 @@ fn updates(all: &Measurements) -> [Goal; 3] {
         Goal {
             what: "1 M updates over 1 M keys, durable every 100 k, over the same without checkpoints".into(),
             must_reach: "≤ 2×",
-            measured: format!("{}× ({} over {})", figures(ours / without), seconds(ours), seconds(without)),
+            measured: format!("{} ({} over {})", times(ours / without), seconds(ours), seconds(without)),
             reached: vec![ours <= 2.0 * without],
         },
         Goal {
@@ -153,5 +153,5 @@ fn updates(all: &Measurements) -> [Goal; 3] {
 }
 
 fn faster(ours: f64, rival: &str, fastest: f64) -> String {
-    format!("{}× ({}; {rival}: {})", figures(fastest / ours), seconds(ours), seconds(fastest))
+    format!("{} ({}; {rival}: {})", times(fastest / ours), seconds(ours), seconds(fastest))
 }

@@ -97,9 +97,13 @@ fn wrapped(text: &str) -> String {
     lines + "\n"
 }
 
+/// What stands for what was not measured.
+const NOTHING: &str = "·";
+
 /// Three figures at most, and none after the point that say nothing.
 pub fn figures(value: f64) -> String {
     match value {
+        value if value.is_nan() => NOTHING.into(),
         value if value >= 99.5 => with_commas(value.round() as u64),
         value if value >= 9.95 => format!("{value:.0}"),
         value if value >= 0.995 => format!("{value:.1}"),
@@ -110,11 +114,22 @@ pub fn figures(value: f64) -> String {
 /// Seconds in the unit that suits them.
 pub fn seconds(value: f64) -> String {
     match value {
+        value if value.is_nan() => NOTHING.into(),
         value if value >= 0.9995 => format!("{} s", figures(value)),
         value if value >= 0.9995e-3 => format!("{} ms", figures(value * 1e3)),
         value if value >= 0.9995e-6 => format!("{} µs", figures(value * 1e6)),
         value => format!("{:.0} ns", value * 1e9),
     }
+}
+
+/// Hundredths.
+pub fn percent(value: f64) -> String {
+    if value.is_nan() { NOTHING.into() } else { format!("{value:.1} %") }
+}
+
+/// A ratio.
+pub fn times(value: f64) -> String {
+    if value < 9.995 { format!("{value:.2}×") } else { format!("{}×", figures(value)) }
 }
 
 /// Bytes in the unit that suits them.

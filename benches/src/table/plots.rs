@@ -10,7 +10,7 @@ use crate::markdown::{figures, seconds};
 use crate::pause::Pause;
 
 const WIDTH: u32 = 960;
-const LABELS: i32 = 160;
+const LABELS: i32 = 172;
 
 /// Bytes by codec: flights, bids, patterns, aggregations.
 pub fn size(all: &Measurements) -> Result<String> {
@@ -42,7 +42,7 @@ pub fn restore(all: &Measurements) -> Result<String> {
             });
         }
         bars.sort_by(|one, other| other.value.total_cmp(&one.value));
-        let subtitle = "restore to live state, in bytes of rows of bincode 1; more is better";
+        let subtitle = "restore to live state, bytes of bincode 1 rows; more is better";
         panels.push(Bars { title: title(name), subtitle: subtitle.into(), bars });
     }
     let mut loads: Vec<Bar> = Vec::new();
@@ -56,14 +56,14 @@ pub fn restore(all: &Measurements) -> Result<String> {
     let mut plain: Vec<Bar> = Vec::new();
     for (who, pace) in all.of("plain", "", "keys/s").filter(|(who, _)| !who.starts_with(FLOOR)) {
         let label =
-            who.trim_end_matches(" → hashbrown").replace("hashbrown, from a list in memory", "no bytes: a list");
+            who.trim_end_matches(" → hashbrown").replace("hashbrown, from a list in memory", "no codec: from a list");
         plain.push(Bar { label, value: pace, text: format!("{} M/s", figures(pace)), color: color(who) });
     }
     plain.sort_by(|one, other| other.value.total_cmp(&one.value));
     let title = "1 M plain values from memory".into();
     panels.push(Bars {
         title,
-        subtitle: "keys a second, others into a hashbrown map; more is better".into(),
+        subtitle: "keys a second; others fill a hashbrown map; more is better".into(),
         bars: plain,
     });
     grid(&panels)
@@ -129,9 +129,9 @@ const DECADES: (i32, i32) = (-8, -1);
 pub fn pause(pauses: &[Pause]) -> Result<String> {
     picture(WIDTH, 460, |area| {
         let (left, _, right, bottom) = FRAME;
-        crate::chart::bold(area, "Pause of a checkpoint, all keys dirty", 16, (16, 20), HPos::Left)?;
+        crate::chart::bold(area, "Pause of a checkpoint, all keys dirty", 17, (16, 20), HPos::Left)?;
         let subtitle = "time that the program stands still, over the number of keys; both scales logarithmic";
-        text(area, subtitle, 12, FAINT, (16, 40), HPos::Left)?;
+        text(area, subtitle, 13, FAINT, (16, 42), HPos::Left)?;
         for decade in DECADES.0..=DECADES.1 {
             let y = y_of(10_f64.powi(decade));
             area.draw(&PathElement::new(vec![(left, y), (right, y)], GRID))?;
