@@ -6,7 +6,7 @@
 //!
 //! Without names all workloads run, which takes about ten minutes (`--quick`: one). `--json` writes all measurements
 //! as JSON lines too: workload, case, who, metric, unit, median, min, max, rounds, and the ratios of the median to ours
-//! and to the floor. Files are written below `benches/compare/target`, which should not be in memory.
+//! and to the floor; the last line is the machine and its load. Files are written below `benches/compare/target`, which should not be in memory.
 //!
 //! The package is a workspace of its own, which no check of the project builds: RocksDB takes many minutes. It needs a
 //! C++ compiler and libclang (Debian: `apt-get install g++ libclang-14-dev`, or any other version of it).
@@ -67,7 +67,8 @@ fn run(arguments: &Arguments) -> std::io::Result<()> {
     fs::create_dir_all(&target)?;
     let directory = tempfile::tempdir_in(&target)?;
     let report = Report::new(arguments.json.as_deref())?;
-    println!("{}; files on {}; {}", machine(), file_system(directory.path()), load());
+    let (files, before) = (file_system(directory.path()), load());
+    println!("{}; files on {files}; load {before}", machine());
     let mut context = Context { report, quick: arguments.quick, directory: directory.path().into() };
     for workload in &ALL {
         if arguments.names.is_empty() || arguments.names.iter().any(|name| name == workload.name) {
@@ -75,7 +76,9 @@ fn run(arguments: &Arguments) -> std::io::Result<()> {
             (workload.run)(&mut context);
         }
     }
-    println!("\n{} at the end", load());
+    let after = load();
+    println!("\nload {after} at the end");
+    context.report.machine(&machine(), &files, [&before, &after]);
     Ok(())
 }
 
@@ -111,7 +114,7 @@ fn machine() -> String {
 /// How many wanted a core in the last minute, us among them: with more than there are cores, times are those of a crowd.
 fn load() -> String {
     let averages = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    format!("load {}", averages.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown"))
+    averages.split(' ').next().filter(|load| !load.is_empty()).unwrap_or("unknown").into()
 }
 
 /// Kind and place of the file system that a directory is on.

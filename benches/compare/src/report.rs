@@ -176,6 +176,14 @@ impl Report {
         }
     }
 
+    /// Writes what was measured on: the machine, the file system, and the load before and after.
+    pub fn machine(&mut self, machine: &str, files: &str, [before, after]: [&str; 2]) {
+        let Some(json) = &mut self.json else { return };
+        let line = json!({ "machine": machine, "files": files, "load_before": before, "load_after": after });
+        writeln!(json, "{line}").expect("the file of measurements can be written");
+        json.flush().expect("the file of measurements can be written");
+    }
+
     fn write_json(&mut self, case: &str, row: &Row, ours: Option<&Row>, floor: Option<&Row>) {
         let Some(json) = &mut self.json else { return };
         for cell in &row.cells {
