@@ -12,6 +12,7 @@ pub(crate) mod columns;
 pub(crate) mod head;
 pub(crate) mod key;
 pub(crate) mod manifest;
+mod manifest_v1;
 pub(crate) mod object;
 pub(crate) mod pattern;
 pub(crate) mod payload;

@@ -8,8 +8,9 @@ use alloc::vec::Vec;
 use hashbrown::HashTable;
 
 use super::super::{Cursor, Malformed, append_varint};
+use super::blocks::range;
 use super::cell::{BYTES, Column, FALSE, FLOAT, INT, KINDS, NULL, TRUE};
-use super::ints::{IntPlan, range};
+use super::ints::IntPlan;
 use super::{Budget, cells_that_fit};
 use crate::value::{Text, Value};
 

@@ -12,7 +12,10 @@
 use alloc::vec::Vec;
 
 use super::super::{Cursor, Malformed, append_varint};
-use super::bits::{BitReader, BitWriter, bit_width, pack, packed_bytes, unpack};
+use super::bits::bit_width;
+use super::blocks::{append_blocks, blocks_cost, range, read_blocks};
+use super::widths::{OwnWidths, unsigned};
+use super::{unzigzag, zigzag};
 
 /// What is packed of the scaled numbers; the order of the variants is the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -289,13 +292,6 @@ fn common<N: Copy + Into<i64>>(numbers: &[N]) -> (i64, u64) {
     (least, scale.max(1))
 }
 
-/// Least and greatest number.
-pub(super) fn range<N: Copy + Into<i64>>(numbers: &[N]) -> (i64, i64) {
-    let both =
-        |(least, greatest): (i64, i64), number: &N| (least.min((*number).into()), greatest.max((*number).into()));
-    numbers.iter().fold((i64::MAX, i64::MIN), both)
-}
-
 fn divisor(mut a: u64, mut b: u64) -> u64 {
     while b != 0 {
         (a, b) = (b, a % b);
@@ -323,72 +319,6 @@ fn range_of<N: Copy + Into<i64>>(numbers: &[N], base: i64, scale: u64) -> u64 {
     scale_down(greatest, base, scale).wrapping_sub(scale_down(least, base, scale)) as u64
 }
 
-/// A number without a sign: as it is, or of differences both signs in turn.
-#[inline]
-fn unsigned(number: i64, order: usize) -> u64 {
-    if order == 0 { number as u64 } else { zigzag(number) }
-}
-
-/// A block of numbers of a width each: least width (1 byte), bits of what the others have more (1 byte),
-/// that of each number, packed; then the numbers without their top bits, which are known.
-struct OwnWidths {
-    least: u32,
-    width: u32,
-    bits: u64,
-}
-
-impl OwnWidths {
-    fn of(numbers: impl Iterator<Item = u64>) -> Self {
-        let (mut least, mut greatest, mut bits, mut count) = (64, 0, 0, 0);
-        for number in numbers {
-            let width = bit_width(number);
-            (least, greatest) = (width.min(least), width.max(greatest));
-            bits += u64::from(width.saturating_sub(1));
-            count += 1;
-        }
-        let width = bit_width(u64::from(greatest.saturating_sub(least)));
-        OwnWidths { least, width, bits: bits + 16 + 8 * packed_bytes(count, width) }
-    }
-
-    fn append(out: &mut Vec<u8>, block: &[i64], order: usize) {
-        let numbers = || block.iter().map(|number| unsigned(*number, order));
-        let OwnWidths { least, width, .. } = Self::of(numbers());
-        out.push(least as u8);
-        out.push(width as u8);
-        let mut widths = BitWriter::new(out);
-        numbers().for_each(|number| widths.push(u64::from(bit_width(number) - least), width));
-        widths.finish();
-        let mut rest = BitWriter::new(out);
-        for number in numbers() {
-            let low = bit_width(number).saturating_sub(1);
-            rest.push(number & ((1 << low) - 1), low);
-        }
-        rest.finish();
-    }
-
-    fn read(cursor: &mut Cursor<'_>, len: usize, has_signs: bool, numbers: &mut Vec<i64>) -> Result<(), Malformed> {
-        let (least, width) = (u32::from(cursor.byte()?), u32::from(cursor.byte()?));
-        if least > 64 || width > 7 {
-            return Err(Malformed::new("numbers of a column are wider than 64 bits"));
-        }
-        let packed = cursor.take(packed_bytes(len, width))?;
-        let mut rest = BitReader::new(cursor.rest());
-        let mut widest = 0;
-        unpack(packed, len, width, |more| {
-            let width = least + more as u32;
-            widest = widest.max(width);
-            let low = width.saturating_sub(1).min(63);
-            let number = rest.take(low) | if width > 0 { 1 << low } else { 0 };
-            numbers.push(if has_signs { unzigzag(number) } else { number as i64 });
-        });
-        if widest > 64 {
-            return Err(Malformed::new("numbers of a column are wider than 64 bits"));
-        }
-        let taken = rest.finish()?;
-        cursor.take(taken as u64).map(drop)
-    }
-}
-
 /// Numbers to the differences between them, one less.
 fn to_differences(numbers: &mut Vec<i64>) {
     for at in 1..numbers.len() {
@@ -404,128 +334,6 @@ fn blocks_width(numbers: &[i64]) -> u64 {
         block.iter().map(|number| u64::from(bit_width(number.wrapping_sub(least) as u64))).sum::<u64>()
     };
     numbers.chunks(1 << SHORT_BLOCK_BITS).map(of_block).sum()
-}
-
-/// Least number of a block, and the width at which it is shortest with its patches.
-struct Frame {
-    least: i64,
-    width: u32,
-    patches: usize,
-    /// Its length without the least number, in bits.
-    bits: u64,
-}
-
-impl Frame {
-    fn of(block: &[i64]) -> Frame {
-        let (least, greatest) = range(block);
-        let widest = bit_width(greatest.wrapping_sub(least) as u64);
-        let all = Frame { least, width: widest, patches: 0, bits: 8 * packed_bytes(block.len(), widest) + 8 };
-        // Few bits, or few numbers: patches would cost more than they save.
-        if widest < 3 || block.len() < 16 {
-            return all;
-        }
-        let mut of_width = [0_u32; 65];
-        for number in block {
-            of_width[bit_width(number.wrapping_sub(least) as u64) as usize] += 1;
-        }
-        let (mut best, mut patches) = (all, 0_usize);
-        for width in (0..widest).rev() {
-            patches += of_width[width as usize + 1] as usize;
-            // A patch is a distance of mostly one byte, and what is cut off.
-            let patch_bits = 8 + 8 * u64::from((widest - width).div_ceil(7));
-            let bits = 8 * packed_bytes(block.len(), width) + 16 + patches as u64 * patch_bits;
-            if bits < best.bits {
-                best = Frame { least, width, patches, bits };
-            }
-            if patches > block.len() / 4 {
-                break;
-            }
-        }
-        best
-    }
-}
-
-fn blocks_cost(numbers: &[i64], block_bits: u8) -> u64 {
-    let blocks = numbers.chunks(1 << block_bits);
-    blocks
-        .map(|block| {
-            let frame = Frame::of(block);
-            frame.bits + 8 * crate::value::varint_len(zigzag(frame.least)) as u64
-        })
-        .sum()
-}
-
-/// Appends blocks: least number (zigzag varint), width with a flag (1 byte), with the flag the
-/// patches, and the packed low bits.
-fn append_blocks(out: &mut Vec<u8>, numbers: &[i64], block_bits: u8) {
-    let mut packed = Vec::with_capacity(numbers.len().min(1 << block_bits));
-    for block in numbers.chunks(1 << block_bits) {
-        let Frame { least, width, patches, .. } = Frame::of(block);
-        append_varint(out, zigzag(least));
-        out.push((width as u8) << 1 | u8::from(patches > 0));
-        packed.clear();
-        packed.extend(block.iter().map(|number| number.wrapping_sub(least) as u64));
-        if patches > 0 {
-            append_varint(out, patches as u64);
-            let mut next = 0;
-            for (at, number) in packed.iter_mut().enumerate() {
-                if bit_width(*number) > width {
-                    append_varint(out, (at - next) as u64);
-                    append_varint(out, *number >> width);
-                    *number &= (1 << width) - 1;
-                    next = at + 1;
-                }
-            }
-        }
-        pack(out, &packed, width);
-    }
-}
-
-fn read_blocks(
-    cursor: &mut Cursor<'_>,
-    mut count: usize,
-    block_bits: u8,
-    numbers: &mut Vec<i64>,
-) -> Result<(), Malformed> {
-    let mut patches = Vec::new();
-    while count > 0 {
-        let len = count.min(1 << block_bits);
-        let least = unzigzag(cursor.varint()?);
-        let byte = cursor.byte()?;
-        let width = u32::from(byte >> 1);
-        if width > 64 {
-            return Err(Malformed::new("numbers of a column are wider than 64 bits"));
-        }
-        patches.clear();
-        if byte & 1 == 1 {
-            let mut next = 0_u64;
-            for _ in 0..cursor.varint()? {
-                let at = next.checked_add(cursor.varint()?).filter(|at| *at < len as u64 && width < 64);
-                let at = at.ok_or_else(|| Malformed::new("a patch of a column is out of its block"))?;
-                patches.push((at as usize, cursor.varint()? << width));
-                next = at + 1;
-            }
-        }
-        let bytes = cursor.take(packed_bytes(len, width))?;
-        let from = numbers.len();
-        unpack(bytes, len, width, |number| numbers.push(least.wrapping_add(number as i64)));
-        for (at, high) in &patches {
-            let number = &mut numbers[from + at];
-            *number = number.wrapping_add(*high as i64);
-        }
-        count -= len;
-    }
-    Ok(())
-}
-
-#[inline]
-pub(super) fn zigzag(number: i64) -> u64 {
-    ((number << 1) ^ (number >> 63)) as u64
-}
-
-#[inline]
-pub(super) fn unzigzag(number: u64) -> i64 {
-    (number >> 1) as i64 ^ -((number & 1) as i64)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@
 //! Which coding a column gets is decided by estimates over samples of it: same cells, same choice.
 
 mod bits;
+mod blocks;
 mod cell;
 mod column;
 mod dependent;
@@ -20,6 +21,7 @@ mod section;
 mod shred;
 mod source;
 mod table;
+mod widths;
 
 pub(crate) use cell::{Cell, Column};
 pub(crate) use section::{ColumnRow, EncodedColumns, Plan, encode, read_section};
@@ -82,6 +84,17 @@ impl Budget {
 fn cells_that_fit(count: u64, budget: &mut Budget) -> Result<usize, Malformed> {
     budget.take(count)?;
     usize::try_from(count).map_err(|_| Malformed::new("a column does not fit in memory"))
+}
+
+/// A signed number as an unsigned one: both signs in turn.
+#[inline]
+fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
+}
+
+#[inline]
+fn unzigzag(number: u64) -> i64 {
+    (number >> 1) as i64 ^ -((number & 1) as i64)
 }
 
 #[cfg(test)]

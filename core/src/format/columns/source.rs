@@ -8,7 +8,7 @@ use super::Budget;
 use super::cell::{Cell, FALSE, FLOAT, INT, NULL, TRUE};
 use super::column::Cells;
 use super::dictionary::{Entries, NO_BYTES};
-use super::ints::zigzag;
+use super::zigzag;
 use crate::bytes::INLINE_BYTES;
 use crate::value::{Footprint, Value, varint_len};
 
