@@ -34,7 +34,7 @@ pub const BASE_SECTION_BYTES: u64 = 128 * 1024;
 /// Size in rows that a section of a delta aims at.
 pub const DELTA_SECTION_BYTES: u64 = 8 * 1024 * 1024;
 /// Size in rows of the sections that share one plan, at most: what is held in memory as columns at once.
-pub const PLAN_ROWS_BYTES: u64 = 64 * 1024 * 1024;
+pub const PLAN_ROWS_BYTES: u64 = 32 * 1024 * 1024;
 /// Up to this size in rows a section is tried in both forms.
 pub const SMALL_SECTION_BYTES: u64 = 16 * 1024;
 /// Largest section, in raw bytes.
