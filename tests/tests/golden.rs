@@ -26,7 +26,10 @@ use common::contents::{contents, manifest_to_json, point};
 use common::golden_file::{FILE, brief, expected, to_text};
 use common::storages::{Points, of_engine, of_holder, of_holder_restored};
 use eventflux::storage::{Access, FileBackend};
-use eventflux::{MemoryBackend, RestoreOptions, Selector, StateHolder, read_head, restore, verify};
+use eventflux::{
+    CheckpointManager, ManagerConfig, MemoryBackend, RestoreOptions, Retention, Selector, StateHolder, read_head,
+    restore, verify,
+};
 use eventflux_core::{Backend, FORMAT_VERSION};
 
 /// Versions with golden files, oldest first; the last is the one this release writes.
@@ -86,6 +89,50 @@ fn this_release_reads_what_all_before_it_wrote() {
             assert_eq!((report.findings, report.unneeded), (Vec::new(), Vec::new()));
         }
     }
+}
+
+#[test]
+fn this_release_goes_on_from_what_all_before_it_wrote() {
+    for version in VERSIONS {
+        for storage in fs::read_dir(golden(version)).unwrap() {
+            let path = storage.unwrap().path();
+            let mut storage = in_memory(&path);
+            let newest = read_head(&mut storage).unwrap().entries.last().unwrap().object;
+            let manifest = eventflux::read_manifest(&mut storage, newest).unwrap();
+            let mut holder = StateHolder::for_manifest(&manifest).unwrap();
+            let config = ManagerConfig { retention: Retention { max_retained: 1000 }, ..ManagerConfig::default() };
+            let mut manager = CheckpointManager::open(storage, config).unwrap();
+            manager.restore(&mut holder, newest.id).unwrap();
+            // Each checkpoint names sections of the old version and of this one, until no old one is needed.
+            let mut ids = Vec::new();
+            for step in 0..40_u64 {
+                for key in 0..40_u64 {
+                    holder.set_encoded(&(key * 7919 % 400).to_be_bytes(), &(step * key).to_le_bytes()).unwrap();
+                }
+                let id = manager.checkpoint(&mut holder, None).unwrap().object.id;
+                if step % 13 == 0 {
+                    ids.push((id, contents(&holder)));
+                }
+            }
+            for (id, expected) in ids {
+                let mut restored = StateHolder::for_manifest(&manifest).unwrap();
+                manager.restore(&mut restored, id).unwrap();
+                assert!(contents(&restored) == expected, "{}, checkpoint {id}", path.display());
+            }
+            assert_eq!(verify(manager.backend_mut()).unwrap().findings, Vec::new());
+        }
+    }
+}
+
+/// A golden storage that may be written to.
+fn in_memory(path: &Path) -> MemoryBackend {
+    let mut storage = MemoryBackend::new();
+    for object in fs::read_dir(path.join("objects")).unwrap() {
+        let object = object.unwrap();
+        storage.put(object.file_name().to_str().unwrap(), &fs::read(object.path()).unwrap()).unwrap();
+    }
+    assert!(storage.swap_head(None, &fs::read(path.join("head")).unwrap()).unwrap());
+    storage
 }
 
 #[test]
