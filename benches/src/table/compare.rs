@@ -55,12 +55,16 @@ pub struct Measurements {
 
 /// Measures, or reads what was measured before.
 pub fn measure(from: Option<&Path>) -> Result<Printed> {
-    let folder = tempfile::tempdir()?;
-    let file = folder.path().join("measurements.json");
+    let package = repository().join("benches/compare");
+    let file = package.join("target/measurements.json");
     if from.is_none() {
-        let package = repository().join("benches/compare/Cargo.toml");
+        fs::create_dir_all(package.join("target"))?;
         let mut command = cargo();
-        command.args(["run", "--release", "--manifest-path"]).arg(package).args(["--", "--json"]).arg(&file);
+        command
+            .args(["run", "--release", "--manifest-path"])
+            .arg(package.join("Cargo.toml"))
+            .args(["--", "--json"])
+            .arg(&file);
         // Its own tables are how far it is.
         if !command.stdout(Stdio::from(std::io::stderr())).status()?.success() {
             return Err("benches/compare failed: see above".into());

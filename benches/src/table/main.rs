@@ -4,11 +4,11 @@
 //! cargo run --release -p eventflux-benches --bin table -- [PART…] [--write] [--from FILE]
 //! ```
 //!
-//! Parts: `figures` (two minutes), `compaction` (one), `compare` (ten, and the first time it builds RocksDB, which takes
-//! long and needs libclang; see `benches/compare`). Without names all of them run. `--write` puts the tables into
-//! README.md, each between `<!-- table: NAME -->` and `<!-- end -->`, and the plots into `benches/plots`. `--from` takes
-//! the measurements of `compare` from a file that `eventflux-compare --json FILE` wrote. A part that fails leaves its
-//! tables as they were, and the exit code is 1.
+//! Parts: `figures` (one minute), `compaction` (one, and building tests), `compare` (ten, and the first time it builds
+//! RocksDB, which takes long and needs libclang; see `benches/compare`). Without names all of them run. `--write` puts
+//! the tables into README.md, each between `<!-- table: NAME -->` and `<!-- end -->`, and the plots into
+//! `benches/plots`. `--from` takes the measurements of `compare` from a file: a run leaves them in
+//! `benches/compare/target/measurements.json`. A part that fails leaves its tables as they were; the exit code is 1.
 
 mod allocator;
 mod chart;

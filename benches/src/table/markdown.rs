@@ -152,3 +152,19 @@ pub fn with_commas(number: u64) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_takes_the_place_of_what_is_between_its_markers() {
+        let mut table = Table::new("sizes", &["what", "bytes"]);
+        table.rows.push(vec!["one".into(), "1".into()]);
+        let marked = "<!-- table: sizes -->\n| what | bytes |\n|---|---|\n| one | 1 |\n<!-- end -->";
+        let replaced = replace("before <!-- table: sizes --> old <!-- end --> after", &table);
+        assert_eq!(replaced.expect("both markers are there"), format!("before {marked} after"));
+        assert_eq!(replace(marked, &table).expect("both markers are there"), marked);
+        assert!(replace("<!-- table: sizes --> and no more", &table).is_err());
+    }
+}

@@ -121,7 +121,7 @@ const LINES: [Line; 4] = [
 ];
 
 /// The frame of the plot of pauses: left, top, right, bottom.
-const FRAME: (i32, i32, i32, i32) = (78, 64, 716, 400);
+const FRAME: (i32, i32, i32, i32) = (78, 64, 756, 400);
 /// Decades of the scale: 10 ns to 100 ms.
 const DECADES: (i32, i32) = (-8, -1);
 
@@ -138,11 +138,7 @@ pub fn pause(pauses: &[Pause]) -> Result<String> {
             text(area, &scale(decade), 13, FAINT, (left - 8, y), HPos::Right)?;
         }
         for (at, pause) in pauses.iter().enumerate() {
-            let label = match pause.keys {
-                keys if keys >= 1_000_000 => format!("{} M", keys / 1_000_000),
-                keys => format!("{} k", keys / 1_000),
-            };
-            text(area, &label, 13, FAINT, (x_of(at, pauses.len()), bottom + 18), HPos::Center)?;
+            text(area, &short(pause.keys), 13, FAINT, (x_of(at, pauses.len()), bottom + 18), HPos::Center)?;
         }
         text(area, "keys", 13, FAINT, (i32::midpoint(left, right), bottom + 40), HPos::Center)?;
         bound(area, 200e-6, "bound of p99.9: 200 µs")?;
@@ -157,10 +153,12 @@ pub fn pause(pauses: &[Pause]) -> Result<String> {
             }
             let (x, y) = points.last().copied().unwrap_or_default();
             // The lines come from top to bottom; labels keep apart.
-            label_y = y.max(label_y.saturating_add(34));
-            let last = pauses.last().map_or(f64::NAN, line.value);
+            label_y = y.max(label_y.saturating_add(38));
+            let last = pauses.last().map_or(String::new(), |last| {
+                format!("{} with {} keys", seconds((line.value)(last)), short(last.keys))
+            });
             text(area, line.name, 13, INK, (x + 24, label_y - 8), HPos::Left)?;
-            text(area, &format!("{} at the last", seconds(last)), 12, FAINT, (x + 24, label_y + 8), HPos::Left)?;
+            text(area, &last, 12, FAINT, (x + 24, label_y + 8), HPos::Left)?;
         }
         Ok(())
     })
@@ -173,6 +171,14 @@ fn bound(area: &Area<'_>, value: f64, words: &str) -> Result<()> {
         area.draw(&PathElement::new(vec![(x, y), ((x + 5).min(right), y)], FAINT))?;
     }
     text(area, words, 12, FAINT, (left + 6, y - 9), HPos::Left)
+}
+
+/// `10 k`, `1 M`.
+fn short(keys: u64) -> String {
+    match keys {
+        keys if keys >= 1_000_000 => format!("{} M", keys / 1_000_000),
+        keys => format!("{} k", keys / 1_000),
+    }
 }
 
 fn x_of(at: usize, count: usize) -> i32 {
