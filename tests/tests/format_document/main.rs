@@ -139,12 +139,25 @@ fn a_reader_made_from_the_document_finds_what_the_program_put_there() {
 fn it_reads_the_golden_files_of_every_version() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
     let mut versions = BTreeMap::new();
-    for version in fs::read_dir(golden).unwrap() {
-        for directory in fs::read_dir(version.unwrap().path()).unwrap() {
-            let directory = directory.unwrap().path();
-            let files = fs::read_dir(directory.join("objects")).unwrap().map(Result::unwrap);
-            let named = files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap()));
-            let storage = Storage { head: fs::read(directory.join("head")).unwrap(), objects: named.collect() };
+    // By name: some runtimes of wasm cannot list directories.
+    for version in 1.. {
+        let directory = golden.join(format!("v{version}"));
+        let there = ["holder", "engine", "bulk"].map(|storage| directory.join(storage));
+        let there = there.iter().filter(|directory| directory.join("head").exists());
+        let there: Vec<_> = there.collect();
+        if there.is_empty() {
+            break;
+        }
+        for directory in there {
+            let head = fs::read(directory.join("head")).unwrap();
+            let mut storage = Storage { head, objects: BTreeMap::new() };
+            for entry in object::head(&storage.head).entries {
+                for needed in entry.needs.iter().flat_map(needed) {
+                    let name = object::name(needed);
+                    let bytes = fs::read(directory.join("objects").join(&name)).unwrap();
+                    storage.objects.insert(name, bytes);
+                }
+            }
             let expected = golden_file::expected(&directory);
             let head = object::head(&storage.head);
             assert_eq!(head.entries.len(), expected.len());
@@ -228,6 +241,11 @@ const EVERYTHING: [&str; 26] = [
 ];
 
 /// What the head says of a checkpoint is what its object says.
+/// The objects of a run in a head's entry.
+fn needed(&(first, count, generation): &(u64, u64, u64)) -> impl Iterator<Item = ObjectId> + use<> {
+    (first..first + count).map(move |id| (id, generation))
+}
+
 fn check_entry(storage: &Storage, entry: &object::Entry, manifest: &Manifest) {
     assert_eq!(entry.object_bytes, storage.objects[&object::name(entry.object)].len() as u64);
     assert_eq!((entry.parent, entry.created_ms, &entry.label), (manifest.parent, manifest.created_ms, &manifest.label));
@@ -238,8 +256,7 @@ fn check_entry(storage: &Storage, entry: &object::Entry, manifest: &Manifest) {
     needed.push(manifest.object);
     needed.sort_unstable();
     needed.dedup();
-    let run = |&(first, count, generation): &(u64, u64, u64)| (first..first + count).map(move |id| (id, generation));
-    assert_eq!(entry.needs.iter().flat_map(run).collect::<Vec<_>>(), needed);
+    assert_eq!(entry.needs.iter().flat_map(self::needed).collect::<Vec<_>>(), needed);
     // The first checkpoint is free to spend nothing; later ones never owe.
     assert!(manifest.credit >= 0 && manifest.reserve >= 0);
 }
