@@ -158,7 +158,7 @@ fn it_reads_the_golden_files_of_every_version() {
                     storage.objects.insert(name, bytes);
                 }
             }
-            let expected = golden_file::expected(&directory);
+            let expected = golden_file::expected(directory);
             let head = object::head(&storage.head);
             assert_eq!(head.entries.len(), expected.len());
             for entry in &head.entries {
