@@ -67,6 +67,20 @@ pub fn filled_holder(keys: u64) -> StateHolder {
     holder
 }
 
+/// A whole number with its thousands apart.
+#[must_use]
+pub fn with_commas(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// Deterministic numbers: SplitMix64 (G. L. Steele et al., 2014).
 #[derive(Debug)]
 pub struct Numbers(u64);

@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use eventflux::{CheckpointConfig, EventFluxManager};
-use eventflux_benches::{Numbers, Payload, PlainMap, filled_holder, filled_plain, flights};
+use eventflux_benches::{Numbers, Payload, PlainMap, filled_holder, filled_plain, flights, with_commas};
 use eventflux_core::StateHolder;
 
 use crate::allocator::held_bytes;
-use crate::markdown::{Goal, Table, figures, seconds, with_commas};
+use crate::markdown::{Goal, Table, figures, seconds};
 use crate::pause::{self, Pause};
 use crate::{Printed, Result, machine, plots};
 

@@ -1,5 +1,7 @@
 //! Tables as the README has them, each between its markers.
 
+use eventflux_benches::with_commas;
+
 use crate::Result;
 
 const END: &str = "<!-- end -->";
@@ -138,19 +140,6 @@ pub fn bytes(value: f64) -> String {
         value if value >= 1e6 => format!("{} MB", figures(value / 1e6)),
         value => format!("{} kB", figures(value / 1e3)),
     }
-}
-
-/// A whole number with its thousands apart.
-pub fn with_commas(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
