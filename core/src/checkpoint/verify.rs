@@ -123,6 +123,7 @@ impl Verify {
 
     fn queue_sections(&mut self) {
         let mut seen = BTreeSet::new();
+        let mut last_plan = None;
         for manifest in &self.manifests {
             let object = |section: &SectionRef| manifest.objects[section.object as usize];
             let bases = manifest.bases.iter().filter_map(|base| Some((base.state, base.section.as_ref()?, base.plan)));
@@ -134,12 +135,9 @@ impl Verify {
                 if !seen.insert((object(section), section.offset, section.hash)) {
                     continue;
                 }
-                // The plan is read again for each object in between: those that share one lie together.
-                let plan_is_last = self.queue.iter().rev().find_map(|queued| match &queued.what {
-                    Content::Plan => Some((queued.object, queued.section.offset)),
-                    Content::Rows(..) => None,
-                }) == plan.map(place);
-                if let Some(plan) = plan.filter(|_| !plan_is_last) {
+                // The plan is read again if another was in between: sections that share one lie together.
+                if let Some(plan) = plan.filter(|plan| last_plan != Some(place(plan))) {
+                    last_plan = Some(place(plan));
                     self.queue.push(Queued {
                         object: object(plan),
                         section: plan.clone(),
