@@ -24,9 +24,9 @@ pub use crate::value::{BufferedEvent, Event, Footprint, Text, Value};
 
 pub use crate::definition::Function;
 pub use crate::state::{
-    AccumulateError, Accumulator, AggregationState, CheckpointRequest, DistinctValues, MedianValues, Migrate,
-    PartialMatch, PatternState, PlainValue, RestoreOptions, StateHolder, StateHolderBuilder, StepProgress, Window,
-    WindowState,
+    AccumulateError, Accumulator, AggregationState, CheckpointRequest, DistinctValues, JsonValue, MedianValues,
+    Migrate, PartialMatch, PatternState, PlainValue, RestoreOptions, StateHolder, StateHolderBuilder, StepProgress,
+    Window, WindowState,
 };
 pub use crate::tracked::{TrackedDeque, TrackedMap, TrackedValue};
 

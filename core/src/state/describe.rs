@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use serde_json::{Value as Json, json};
 
-use super::{AggregationState, PatternState, Window, WindowState};
+use super::{AggregationState, JsonValue, PatternState, Window, WindowState};
 use crate::format::manifest::{StateDescriptor, StateKind};
 use crate::format::{Malformed, key};
 use crate::schema::Schema;
@@ -42,13 +42,16 @@ pub(crate) struct Describer {
     kind: StateKind,
     /// Of plain values, if the checkpoint carries it; or why it is not understood.
     schema: Option<Result<Schema, String>>,
+    /// Whether they are [`JsonValue`]s: shown as the values they stand for.
+    is_json: bool,
 }
 
 impl Describer {
     pub(crate) fn new(descriptor: &StateDescriptor) -> Self {
         let kind = descriptor.kind;
         let schema = if kind == StateKind::Values { Schema::from_text(&descriptor.description) } else { None };
-        Describer { kind, schema }
+        let is_json = Schema::describe::<JsonValue>().is_ok_and(|json| json == descriptor.description);
+        Describer { kind, schema, is_json }
     }
 
     /// A key as JSON: the values of an operator's key, text, or `{"hex": …}`.
@@ -60,6 +63,12 @@ impl Describer {
     pub(crate) fn value(&self, whole: &[u8]) -> Result<Json, Malformed> {
         Ok(match self.kind {
             StateKind::Values => match &self.schema {
+                Some(Ok(_))
+                    if self.is_json
+                        && let Some(json) = json_value(whole) =>
+                {
+                    json
+                }
                 None => json!({ "hex": hex(whole) }),
                 Some(Err(reason)) => {
                     json!({ "hex": hex(whole), "note": format!("this release does not understand the schema: {reason}") })
@@ -72,6 +81,14 @@ impl Describer {
             StateKind::Patterns => pattern_to_json(&PatternState::read_whole(whole)?),
             StateKind::Aggregations => accumulators_to_json(AggregationState::read_whole(whole)?.accumulators()),
         })
+    }
+}
+
+/// A [`JsonValue`] as JSON; bytes as `{"hex": …}`.
+fn json_value(whole: &[u8]) -> Option<Json> {
+    match postcard::from_bytes(whole).ok()? {
+        JsonValue::Bytes(bytes) => Some(json!({ "hex": hex(&bytes) })),
+        value => serde_json::from_str(&value.to_json().ok()?).ok(),
     }
 }
 
