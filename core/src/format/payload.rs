@@ -201,7 +201,11 @@ impl Source for Cursor<'_> {
                 2 => column.push_int(self.int(at, 0)?),
                 4 => {
                     let len = self.varint()?;
-                    column.push_bytes(self.take(len)?);
+                    // Most texts are short, and read with what follows at once.
+                    match self.rest().first_chunk::<8>() {
+                        Some(eight) if column.push_short(eight, len) => self.take(len).map(drop)?,
+                        _ => column.push_bytes(self.take(len)?),
+                    }
                 }
                 other => {
                     let cell = self.cell_of_kind(at, other)?;

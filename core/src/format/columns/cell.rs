@@ -77,6 +77,17 @@ impl Column {
         self.push(BYTES, word);
     }
 
+    /// As [`Column::push_bytes`], of the first bytes of eight that lie there; whether they are as few as that.
+    #[inline]
+    pub(crate) fn push_short(&mut self, eight: &[u8; 8], len: u64) -> bool {
+        let is_short = len <= SHORT_BYTES as u64;
+        if is_short {
+            let word = u64::from_be_bytes(*eight) & !(u64::MAX >> (8 * len));
+            self.push(BYTES, (word | len) as i64);
+        }
+        is_short
+    }
+
     #[inline]
     fn push(&mut self, kind: u8, word: i64) {
         if self.kinds != 1 << kind {
@@ -125,6 +136,12 @@ impl Column {
         }
         *short = word.to_be_bytes();
         &short[..(word & 0xff) as usize]
+    }
+
+    /// Number of bytes behind a word of a byte string.
+    #[inline]
+    pub(super) fn bytes_len(&self, word: i64) -> usize {
+        if word & 0xff == LONG { self.bytes(word, &mut [0; 8]).len() } else { (word & 0xff) as usize }
     }
 
     /// Makes words of equal long byte strings equal.
@@ -179,6 +196,11 @@ mod tests {
         let mut short = [0; 8];
         for (word, bytes) in column.words.iter().zip(&strings) {
             assert_eq!(column.bytes(*word, &mut short), bytes);
+            assert_eq!(column.bytes_len(*word), bytes.len());
+            let eight = [b'x'; 8];
+            let mut other = Column::new(0, 0);
+            assert_eq!(other.push_short(&eight, bytes.len() as u64), bytes.len() <= SHORT_BYTES);
+            assert!(other.words.iter().all(|short| short == word));
         }
         assert!(column.words[..=SHORT_BYTES].is_sorted_by_key(|word| *word as u64));
     }

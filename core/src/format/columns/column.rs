@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::super::{Cursor, Malformed, append_varint};
+use super::blocks::range;
 use super::cell::{BYTES, Column, FLOAT, INT, KINDS};
 use super::dependent::{Coded, Lists, RowCounts};
 use super::dictionary::{Dictionary, Entries};
@@ -34,6 +35,11 @@ const QUOTIENT: u8 = 3;
 /// Flag beside the kinds: as many cells as the table has rows, in every section.
 const ALIGNED: u8 = 1 << 7;
 
+/// What a byte of a string takes, about, once LZ4 has taken a quarter off.
+const BITS_OF_BYTE: u64 = 6;
+/// Strings that are measured before it is looked at whether to go on.
+const LENGTHS_AT_ONCE: usize = 1024;
+
 /// A column with its plan, ready to be written.
 #[derive(Debug)]
 pub(super) struct PlannedColumn {
@@ -54,38 +60,45 @@ impl PlannedColumn {
     /// Plans a column by itself; `rows` are those of its table at the end of each section.
     pub(super) fn new(mut column: Column, rows: &[usize]) -> Self {
         let aligned = column.cuts == rows;
-        let (coding, direct_cost) = Self::direct(&column);
-        let dictionary = Dictionary::of(&mut column);
+        let range_of_ints = (column.kinds == 1 << INT).then(|| range(&column.words));
+        let dictionary = Dictionary::of(&mut column, range_of_ints);
         let mut planned = PlannedColumn {
             column,
             aligned,
-            coding,
+            coding: Coding::Codes(IntPlan::PLAIN),
             dictionary,
             entries: Vec::new(),
             entries_cells: 0,
-            cost: direct_cost,
+            cost: u64::MAX,
             by_codes: (IntPlan::PLAIN, u64::MAX),
         };
         if let Some(dictionary) = &planned.dictionary {
             planned.entries_cells = dictionary.append_entries(&planned.column, &mut planned.entries);
-            let (plan, cost) = IntPlan::choose_codes(&dictionary.codes);
+            let (plan, cost) = IntPlan::choose_codes(&dictionary.codes, dictionary.entries.len());
             planned.by_codes = (plan, cost + 8 * planned.entries.len() as u64);
-            if planned.by_codes.1 < direct_cost {
-                planned.use_codes();
+            // Byte strings for themselves take their bytes at least: mostly there is nothing to compare.
+            if is_longer(&planned.column, planned.by_codes.1) {
+                (planned.coding, planned.cost) = (Coding::Codes(planned.by_codes.0), planned.by_codes.1);
+                return planned;
             }
+        }
+        (planned.coding, planned.cost) = Self::direct(&planned.column, range_of_ints);
+        if planned.by_codes.1 < planned.cost {
+            planned.use_codes();
         }
         planned
     }
 
-    fn direct(column: &Column) -> (Coding, u64) {
+    fn direct(column: &Column, range_of_ints: Option<(i64, i64)>) -> (Coding, u64) {
         let everything = 0..column.len();
         let (tags, mut cost) = match column.tags.is_empty() {
             true => (IntPlan::PLAIN, 0),
-            false => IntPlan::choose(&tags_of(column, everything.clone())),
+            false => IntPlan::choose(&column.tags),
         };
         let (mut ints, mut floats, mut lengths) = (IntPlan::PLAIN, FloatPlan::Shuffled, IntPlan::PLAIN);
         if column.kinds & 1 << INT != 0 {
-            let (plan, bits) = IntPlan::choose(&ints_of(column, everything.clone()));
+            let numbers = ints_of(column, everything.clone());
+            let (plan, bits) = IntPlan::choose_within(&numbers, range_of_ints.unwrap_or_else(|| range(&numbers)));
             (ints, cost) = (plan, cost + bits);
         }
         if column.kinds & 1 << FLOAT != 0 {
@@ -95,8 +108,7 @@ impl PlannedColumn {
         if column.kinds & 1 << BYTES != 0 {
             let all = lengths_of(column, everything);
             let (plan, bits) = IntPlan::choose(&all);
-            // LZ4 takes a quarter off, about.
-            (lengths, cost) = (plan, cost + bits + 6 * all.iter().sum::<i64>() as u64);
+            (lengths, cost) = (plan, cost + bits + BITS_OF_BYTE * all.iter().sum::<i64>() as u64);
         }
         (Coding::Direct { tags, ints, floats, lengths }, cost)
     }
@@ -243,7 +255,7 @@ impl PlannedColumn {
             }
             (Coding::Direct { tags, ints, floats, lengths }, _) => {
                 if !self.column.tags.is_empty() {
-                    tags.append_numbers(out, &tags_of(&self.column, range.clone()));
+                    tags.append_numbers(out, &self.column.tags[range.clone()]);
                 }
                 ints.append_numbers(out, &ints_of(&self.column, range.clone()));
                 floats.append_numbers(out, &floats_of(&self.column, range.clone()));
@@ -272,13 +284,36 @@ fn words_of(column: &Column, range: Range<usize>, kind: u8) -> impl Iterator<Ite
     range.filter(move |at| only || column.tags[*at] == kind).map(|at| column.words[at])
 }
 
-fn tags_of(column: &Column, range: Range<usize>) -> Vec<i64> {
-    column.tags[range].iter().map(|tag| i64::from(*tag)).collect()
+/// Whether byte strings alone take more bits than that.
+fn is_longer(column: &Column, bits: u64) -> bool {
+    if column.kinds & 1 << BYTES == 0 {
+        return false;
+    }
+    let mut bytes = 0;
+    (0..column.len()).step_by(LENGTHS_AT_ONCE).any(|from| {
+        let part = from..column.len().min(from + LENGTHS_AT_ONCE);
+        bytes += words_of(column, part, BYTES).map(|word| column.bytes_len(word) as u64).sum::<u64>();
+        BITS_OF_BYTE * bytes > bits
+    })
 }
 
 fn ints_of(column: &Column, range: Range<usize>) -> Cow<'_, [i64]> {
     // Mostly there are no others.
-    if column.kinds == 1 << INT { Cow::Borrowed(&column.words[range]) } else { words_of(column, range, INT).collect() }
+    if column.kinds == 1 << INT {
+        return Cow::Borrowed(&column.words[range]);
+    }
+    if column.kinds & 1 << INT == 0 {
+        return Cow::Borrowed(&[]);
+    }
+    // Each into the next place, which only an integer takes: there is no branch to guess.
+    let mut ints = alloc::vec![0; range.len()];
+    let mut len = 0;
+    for (word, tag) in column.words[range.clone()].iter().zip(&column.tags[range]) {
+        ints[len] = *word;
+        len += usize::from(*tag == INT);
+    }
+    ints.truncate(len);
+    Cow::Owned(ints)
 }
 
 fn floats_of(column: &Column, range: Range<usize>) -> Vec<u64> {
@@ -286,7 +321,7 @@ fn floats_of(column: &Column, range: Range<usize>) -> Vec<u64> {
 }
 
 fn lengths_of(column: &Column, range: Range<usize>) -> Vec<i64> {
-    words_of(column, range, BYTES).map(|word| column.bytes(word, &mut [0; 8]).len() as i64).collect()
+    words_of(column, range, BYTES).map(|word| column.bytes_len(word) as i64).collect()
 }
 
 /// What all sections share of a column, as it was read.

@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 use hashbrown::HashTable;
 
 use super::super::{Cursor, Malformed, append_varint};
-use super::blocks::range;
 use super::cell::{BYTES, Column, FALSE, FLOAT, INT, KINDS, NULL, TRUE};
 use super::ints::IntPlan;
 use super::{Budget, cells_that_fit};
@@ -34,13 +33,15 @@ pub(super) struct Dictionary {
 
 impl Dictionary {
     /// The dictionary of a column, unless its cells are mostly different.
-    pub(super) fn of(column: &mut Column) -> Option<Dictionary> {
+    ///
+    /// `range_of_ints`: of a column of nothing else.
+    pub(super) fn of(column: &mut Column, range_of_ints: Option<(i64, i64)>) -> Option<Dictionary> {
         if column.long_count() > 0 {
             column.unite_long();
         }
         let numbers = 1 << NULL | 1 << FALSE | 1 << TRUE | 1 << INT;
         if column.kinds & !numbers == 0
-            && let Some(dictionary) = Self::by_table(column)
+            && let Some(dictionary) = Self::by_table(column, range_of_ints)
         {
             return dictionary;
         }
@@ -48,11 +49,10 @@ impl Dictionary {
     }
 
     /// The inner `None`: too many entries. The outer: the integers are too far apart for a table.
-    fn by_table(column: &Column) -> Option<Option<Dictionary>> {
-        let only_ints = column.kinds == 1 << INT;
-        let (mut least, mut greatest) = (i64::MAX, i64::MIN);
+    fn by_table(column: &Column, range_of_ints: Option<(i64, i64)>) -> Option<Option<Dictionary>> {
+        let only_ints = range_of_ints.is_some();
+        let (mut least, mut greatest) = range_of_ints.unwrap_or((i64::MAX, i64::MIN));
         if only_ints {
-            (least, greatest) = range(&column.words);
             if least == greatest {
                 // Nobody asks for codes that are all the same.
                 return Some(Some(Dictionary { entries: alloc::vec![(INT, least)], codes: Vec::new() }));
@@ -140,8 +140,7 @@ impl Dictionary {
         if is_too_many(entries.len(), column.len()) {
             return None;
         }
-        let mut order: Vec<u32> = (0..entries.len() as u32).collect();
-        order.sort_unstable_by(|a, b| compare(column, entries[*a as usize], entries[*b as usize]));
+        let order = order_of(column, &entries);
         let mut place_of = alloc::vec![0_u32; entries.len()];
         order.iter().zip(0..).for_each(|(code, place)| place_of[*code as usize] = place);
         codes.iter_mut().for_each(|code| *code = place_of[*code as usize]);
@@ -184,9 +183,25 @@ fn is_diverse(column: &Column) -> bool {
         let at = (at as u64 * column.len() as u64 / SAMPLE_CELLS as u64) as usize;
         (column.tag(at), column.words[at])
     };
-    let mut sample: Vec<(u8, i64)> = (0..SAMPLE_CELLS).map(cell).collect();
-    sample.sort_unstable();
-    sample.windows(2).filter(|pair| pair[0] == pair[1]).count() < 4
+    let mut seen = HashTable::<(u8, i64)>::with_capacity(SAMPLE_CELLS);
+    for cell in (0..SAMPLE_CELLS).map(cell) {
+        seen.entry(hash(cell.0, cell.1), |other| *other == cell, |other| hash(other.0, other.1)).or_insert(cell);
+    }
+    SAMPLE_CELLS - seen.len() < 4
+}
+
+/// Entries in their order: by kind, then value.
+fn order_of(column: &Column, entries: &[(u8, i64)]) -> Vec<u32> {
+    if column.long_count() > 0 {
+        let mut order: Vec<u32> = (0..entries.len() as u32).collect();
+        order.sort_unstable_by(|a, b| compare(column, entries[*a as usize], entries[*b as usize]));
+        return order;
+    }
+    // Short strings are in the order of their words; integers are once their sign is turned.
+    let key = |(kind, word): (u8, i64)| (kind, word as u64 ^ if kind == INT { 1 << 63 } else { 0 });
+    let mut order: Vec<((u8, u64), u32)> = entries.iter().copied().map(key).zip(0..).collect();
+    order.sort_unstable();
+    order.into_iter().map(|(_, code)| code).collect()
 }
 
 #[inline]

@@ -58,16 +58,23 @@ impl IntPlan {
 
     /// The cheapest plan for a column, judged by a sample of it, and its cost for the whole column in bits.
     pub(super) fn choose<N: Copy + Into<i64>>(numbers: &[N]) -> (IntPlan, u64) {
-        let (base, scale) = common(numbers);
-        Self::choose_scaled(numbers, base, scale)
+        Self::choose_within(numbers, range(numbers))
     }
 
-    /// As [`IntPlan::choose`], for codes: all numbers from 0 on occur.
-    pub(super) fn choose_codes(codes: &[u32]) -> (IntPlan, u64) {
-        Self::choose_scaled(codes, 0, 1)
+    /// As [`IntPlan::choose`], if the least and the greatest number are known.
+    pub(super) fn choose_within<N: Copy + Into<i64>>(numbers: &[N], (least, greatest): (i64, i64)) -> (IntPlan, u64) {
+        let (base, scale) = common(numbers, least, greatest);
+        let spread = scale_down(greatest, base, scale).wrapping_sub(scale_down(least, base, scale));
+        Self::choose_scaled(numbers, (base, scale), spread as u64)
     }
 
-    fn choose_scaled<N: Copy + Into<i64>>(numbers: &[N], base: i64, scale: u64) -> (IntPlan, u64) {
+    /// As [`IntPlan::choose`], for codes of so many entries, all of which occur.
+    pub(super) fn choose_codes(codes: &[u32], entries: usize) -> (IntPlan, u64) {
+        Self::choose_scaled(codes, (0, 1), entries.saturating_sub(1) as u64)
+    }
+
+    /// `spread`: between the least and the greatest of the scaled numbers.
+    fn choose_scaled<N: Copy + Into<i64>>(numbers: &[N], (base, scale): (i64, u64), spread: u64) -> (IntPlan, u64) {
         if numbers.is_empty() {
             return (IntPlan::PLAIN, 0);
         }
@@ -119,7 +126,7 @@ impl IntPlan {
         if own_cost + own_cost / 16 < cost {
             (plan, cost) = (IntPlan { block_bits: LONG_BLOCK_BITS, own_widths: true, ..plan }, own_cost);
         }
-        let runs_cost = runs * (bit_width(range_of(numbers, base, scale)) as u64 + 8) + 16 * windows as u64;
+        let runs_cost = runs * (u64::from(bit_width(spread)) + 8) + 16 * windows as u64;
         if runs_cost < cost {
             let transform = Transform::Runs;
             plan = IntPlan { transform, block_bits: SHORT_BLOCK_BITS, own_widths: false, base, scale };
@@ -273,8 +280,7 @@ impl IntPlan {
 }
 
 /// Least number and greatest common divisor of the distances to it; 0 and 1 if they go too far apart.
-fn common<N: Copy + Into<i64>>(numbers: &[N]) -> (i64, u64) {
-    let (least, greatest) = range(numbers);
+fn common<N: Copy + Into<i64>>(numbers: &[N], least: i64, greatest: i64) -> (i64, u64) {
     if greatest.checked_sub(least).is_none() {
         return (0, 1);
     }
@@ -311,12 +317,6 @@ fn sum_up(numbers: &mut [i64]) {
         sum = sum.wrapping_add(*number);
         *number = sum;
     }
-}
-
-/// Distance between the least and the greatest of scaled numbers.
-fn range_of<N: Copy + Into<i64>>(numbers: &[N], base: i64, scale: u64) -> u64 {
-    let (least, greatest) = range(numbers);
-    scale_down(greatest, base, scale).wrapping_sub(scale_down(least, base, scale)) as u64
 }
 
 /// Numbers to the differences between them, one less.

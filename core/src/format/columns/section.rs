@@ -96,13 +96,9 @@ pub(crate) fn encode(kind: StateKind, sections: &[&[(u16, RowBlock)]]) -> Option
         for (group, rows) in *section {
             shredder.uint(GROUP, u64::from(*group));
             shredder.uint(GROUP_ROWS, rows.len() as u64);
-            for row in rows.iter() {
-                shredder.uint(FORM, row.form as u64);
-                shred_key(&mut shredder, key_shape, row.key)?;
-                if row.form != Form::Removed {
-                    shred_payload(&mut shredder, kind, value_shape, row.payload)?;
-                }
-            }
+            shredder.uints(FORM, rows.iter().map(|row| row.form as u64));
+            shred_keys(&mut shredder, key_shape, rows)?;
+            shred_payloads(&mut shredder, kind, value_shape, rows)?;
         }
         shredder.end_section();
         let bytes: u64 = section.iter().map(|(_, rows)| rows.section_bytes()).sum();
@@ -152,34 +148,42 @@ fn shape_of_keys<'a, B: Iterator<Item = &'a RowBlock>>(blocks: impl Fn() -> B) -
     Shape::of_length(rows().map(|row| row.key.len()))
 }
 
-fn shred_key(shredder: &mut Shredder, shape: Shape, key: &[u8]) -> Option<()> {
+fn shred_keys(shredder: &mut Shredder, shape: Shape, rows: &RowBlock) -> Option<()> {
+    let mut keys = rows.iter().map(|row| row.key);
     match shape {
-        Shape::Bytes => shredder.cell(KEY, Cell::Bytes(key)),
-        Shape::Words(_) => shredder.words(KEY.table, key, true),
+        Shape::Bytes => keys.for_each(|key| shredder.cell(KEY, Cell::Bytes(key))),
+        Shape::Words(len) => shredder.words(KEY.table, len as usize, keys, true),
         Shape::Values(_) => {
-            let mut column = 0;
-            key::for_each_value(key, |value| {
-                shredder.cell(At { column, ..KEY }, cell_of(&value));
-                column += 1;
-            })
-            .ok()?;
+            return keys.try_for_each(|key| {
+                let mut column = 0;
+                key::for_each_value(key, |value| {
+                    shredder.cell(At { column, ..KEY }, cell_of(&value));
+                    column += 1;
+                })
+                .ok()
+            });
         }
     }
     Some(())
 }
 
-fn shred_payload(shredder: &mut Shredder, kind: StateKind, shape: Shape, payload: &[u8]) -> Option<()> {
-    let mut cursor = Cursor::new(payload);
-    match kind {
-        StateKind::Values => match shape {
-            Shape::Words(_) => shredder.words(VALUE.table, payload, false),
-            _ => shredder.cell(VALUE, Cell::Bytes(payload)),
-        },
-        StateKind::Windows => window::copy(&mut cursor, shredder).ok()?,
-        StateKind::Patterns => pattern::copy(&mut cursor, shredder).ok()?,
-        StateKind::Aggregations => accumulator::GROUP.copy(&mut cursor, shredder).ok()?,
+fn shred_payloads(shredder: &mut Shredder, kind: StateKind, shape: Shape, rows: &RowBlock) -> Option<()> {
+    let mut payloads = rows.iter().filter(|row| row.form != Form::Removed).map(|row| row.payload);
+    match (kind, shape) {
+        (StateKind::Values, Shape::Words(len)) => shredder.words(VALUE.table, len as usize, payloads, false),
+        (StateKind::Values, _) => payloads.for_each(|payload| shredder.cell(VALUE, Cell::Bytes(payload))),
+        _ => return payloads.try_for_each(|payload| shred_state(shredder, kind, &mut Cursor::new(payload)).ok()),
     }
     Some(())
+}
+
+fn shred_state(shredder: &mut Shredder, kind: StateKind, payload: &mut Cursor<'_>) -> Result<(), Malformed> {
+    match kind {
+        StateKind::Values => Ok(()),
+        StateKind::Windows => window::copy(payload, shredder),
+        StateKind::Patterns => pattern::copy(payload, shredder),
+        StateKind::Aggregations => accumulator::GROUP.copy(payload, shredder),
+    }
 }
 
 /// A plan as it was read.

@@ -30,17 +30,25 @@ impl Shredder {
         self.tables[number].get_or_insert_with(|| Table::new(sections))
     }
 
-    /// Takes a key or value of fixed length apart into integers of eight bytes, and what is left.
-    pub(super) fn words(&mut self, table: u16, bytes: &[u8], big_endian: bool) {
-        let (words, rest) = bytes.as_chunks::<8>();
-        let columns = self.table(table).columns(0, bytes.len().div_ceil(8));
-        for (column, word) in columns.iter_mut().zip(words) {
-            column.push_int(if big_endian { i64::from_be_bytes(*word) } else { i64::from_le_bytes(*word) });
+    /// Takes keys or values of one fixed length apart into integers of eight bytes, and what is left.
+    pub(super) fn words<'a>(&mut self, table: u16, len: usize, all: impl Iterator<Item = &'a [u8]>, big_endian: bool) {
+        let columns = self.table(table).columns(0, len.div_ceil(8));
+        for bytes in all {
+            let (words, rest) = bytes.as_chunks::<8>();
+            for (column, word) in columns.iter_mut().zip(words) {
+                column.push_int(if big_endian { i64::from_be_bytes(*word) } else { i64::from_le_bytes(*word) });
+            }
+            if let Some(column) = columns.get_mut(words.len()) {
+                let fold = |word: i64, byte: &u8| word << 8 | i64::from(*byte);
+                column.push_int(if big_endian { rest.iter().fold(0, fold) } else { rest.iter().rev().fold(0, fold) });
+            }
         }
-        if let Some(column) = columns.get_mut(words.len()) {
-            let fold = |word: i64, byte: &u8| word << 8 | i64::from(*byte);
-            column.push_int(if big_endian { rest.iter().fold(0, fold) } else { rest.iter().rev().fold(0, fold) });
-        }
+    }
+
+    /// Puts numbers into one column.
+    pub(super) fn uints(&mut self, at: At, all: impl Iterator<Item = u64>) {
+        let [column] = self.table(at.table).columns(usize::from(at.column), 1) else { return };
+        all.for_each(|number| column.push_int(number as i64));
     }
 
     pub(super) fn end_section(&mut self) {
