@@ -1,9 +1,11 @@
 //! Storages of the host, by address.
 
 mod file;
+mod wrappers;
 
 pub(crate) use file::sync_directory;
 pub use file::{Access, FileBackend};
+pub use wrappers::{Fault, FaultBackend, Latency, LatencyBackend, Operation, TracingBackend};
 
 use std::path::{Path, PathBuf};
 

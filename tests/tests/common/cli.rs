@@ -49,7 +49,9 @@ pub fn eventflux() -> Command {
 
 fn build() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "eventflux", "--bin", "eventflux", "--message-format=json"]);
+    // With the features of the library that the tests have, which then is built already.
+    cargo.args(["build", "--quiet", "--package", "eventflux", "--features", "full", "--bin", "eventflux"]);
+    cargo.arg("--message-format=json");
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
