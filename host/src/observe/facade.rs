@@ -82,12 +82,12 @@ pub fn describe() {
     describe_counter!(
         CHECKPOINT_DIRTY_ENTRIES,
         Unit::Count,
-        "Entries of state that had changed since the checkpoint before, or were removed."
+        "Entries of state written or removed since the checkpoint before."
     );
     describe_counter!(
         CHECKPOINT_DIRTY_BYTES,
         Unit::Bytes,
-        "Bytes of state that had changed since the checkpoint before, as they are before packing and compression."
+        "Bytes of state written or removed since the checkpoint before, as they are before packing and compression."
     );
     describe_counter!(CHECKPOINT_FAILURES, Unit::Count, "Checkpoints that did not become durable.");
     describe_counter!(FENCED, Unit::Count, "Checkpoints refused since another writer has taken the storage over.");

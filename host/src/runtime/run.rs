@@ -378,7 +378,6 @@ impl Run {
             tracing::warn!(%error, "an old checkpoint could not be deleted; `eventflux prune` will do it");
         }
         let sizes = &published.entry.sizes;
-        tracing::debug!(id = published.entry.object.id, stored = published.entry.object_bytes, "checkpoint published");
         self.progress.checkpoints += 1;
         self.summary.checkpoint_raw_bytes += sizes.delta_raw + sizes.base_raw;
         self.summary.checkpoint_stored_bytes += published.entry.object_bytes;

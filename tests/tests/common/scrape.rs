@@ -1,5 +1,7 @@
 //! Asks a run for its metrics, as Prometheus does, and reads what it answers.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpStream;

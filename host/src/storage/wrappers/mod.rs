@@ -6,6 +6,7 @@ mod latency;
 mod tracing;
 
 pub use self::tracing::TracingBackend;
+pub(super) use self::tracing::told;
 pub use fault::{Fault, FaultBackend};
 pub use latency::{Latency, LatencyBackend};
 

@@ -5,13 +5,15 @@ use std::time::Instant;
 use eventflux_core::{Backend, ByteRange, ObjectInfo, Result};
 
 use super::{HEAD, Operation};
+use crate::storage::AnyBackend;
 
 /// A storage that sends an event through `tracing` for each operation, once it is over.
 ///
 /// Fields: `operation`; `object`, its name, `head` for the head, empty for a list; `bytes` moved;
 /// `microseconds` taken; `outcome`: `done`, `missing` (nothing was there to be read), `refused` (the
 /// head was not as expected) or `failed`, then with the `error`. The level is `debug`, `warn` for
-/// what failed; the target is `eventflux::storage`.
+/// what failed; the target is `eventflux::storage`. Storages that are opened by their address are
+/// wrapped in one where that target is listened to at that level, as with `EVENTFLUX_LOG=debug`.
 ///
 /// ```
 /// use eventflux::storage::TracingBackend;
@@ -30,6 +32,15 @@ pub struct TracingBackend<B> {
 
 /// Target of the events.
 const TARGET: &str = "eventflux::storage";
+
+/// A storage that tells of its operations if anybody listens now.
+pub(in crate::storage) fn told(storage: AnyBackend) -> AnyBackend {
+    if tracing::enabled!(target: TARGET, tracing::Level::DEBUG) {
+        Box::new(TracingBackend::new(storage))
+    } else {
+        storage
+    }
+}
 
 impl<B> TracingBackend<B> {
     /// A storage that tells.
