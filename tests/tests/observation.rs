@@ -306,7 +306,7 @@ fn molest(address: &str, is_over: &AtomicBool) {
             let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\n\r\n");
             kept.push(stream);
         }
-        if round % 20 == 0 {
+        if round.is_multiple_of(20) {
             kept.truncate(30);
         }
         thread::sleep(Duration::from_millis(10));

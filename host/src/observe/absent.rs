@@ -18,10 +18,14 @@ impl Stopwatch {
     pub(crate) fn stop_restore(self, _: &str) {}
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Spent;
 
 impl Spent {
+    pub(crate) fn none() -> Self {
+        Spent
+    }
+
     pub(crate) fn add(&mut self, _: Stopwatch) {}
 
     pub(crate) fn record(self, _: &str, _: Phase) {}

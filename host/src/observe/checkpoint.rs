@@ -29,7 +29,7 @@ impl CheckpointWatch {
             span,
             capture: Span::none(),
             since_cut: Stopwatch::start(),
-            capturing: Spent::default(),
+            capturing: Spent::none(),
         }
     }
 
@@ -60,7 +60,7 @@ impl CheckpointWatch {
     /// All is captured.
     pub(crate) fn captured(&mut self) {
         self.capture = Span::none();
-        std::mem::take(&mut self.capturing).record(&self.application, Phase::Capture);
+        std::mem::replace(&mut self.capturing, Spent::none()).record(&self.application, Phase::Capture);
     }
 
     /// It is durable.

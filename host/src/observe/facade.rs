@@ -138,10 +138,14 @@ impl Stopwatch {
 }
 
 /// The sum of several durations.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Spent(Duration);
 
 impl Spent {
+    pub(crate) fn none() -> Self {
+        Spent(Duration::ZERO)
+    }
+
     pub(crate) fn add(&mut self, stopwatch: Stopwatch) {
         self.0 += stopwatch.0.elapsed();
     }
