@@ -277,7 +277,7 @@ fn counters_begin_anew_and_the_restore_is_measured() {
 }
 
 /// What clients do that mean no good, or know no better.
-fn molest(address: &str, is_over: &AtomicBool) {
+fn molest(address: &str, is_over: &AtomicBool) -> usize {
     let connect = || TcpStream::connect(address).ok();
     let mut kept: Vec<TcpStream> = Vec::new();
     // Half-open: connected, and silent.
@@ -292,7 +292,8 @@ fn molest(address: &str, is_over: &AtomicBool) {
         {
             slow = connect();
         }
-        let garbage: Vec<u8> = (0..3_000).map(|at| (at * round * 31 % 251) as u8).collect();
+        let mut garbage: Vec<u8> = (0..3_000).map(|at| (at * round * 31 % 251) as u8).collect();
+        garbage.push(b'\n');
         let huge = format!("GET /metrics HTTP/1.1\r\nCookie: {}", "x".repeat(1 << 20));
         let many = b"GET /metrics HTTP/1.1\r\n\r\n".repeat(200);
         let answers = [request(address, &garbage), request(address, huge.as_bytes()), request(address, &many)];
@@ -311,6 +312,7 @@ fn molest(address: &str, is_over: &AtomicBool) {
         }
         thread::sleep(Duration::from_millis(10));
     }
+    round
 }
 
 #[test]
@@ -340,9 +342,9 @@ fn hostile_clients_do_no_harm() {
         let summary = running.finish();
         is_over.store(true, Ordering::Relaxed);
         assert_eq!(summary["events"], ROWS);
-        for molester in molesters {
-            molester.join().unwrap();
-        }
+        let rounds: usize = molesters.into_iter().map(|molester| molester.join().unwrap()).sum();
+        assert!(rounds > 0);
+        println!("hostile clients: {rounds} rounds of requests");
     });
     let output = |flights: &Flights| fs::read(flights.path("out.ndjson")).unwrap();
     assert!(output(&flights) == output(&undisturbed), "the output differs");

@@ -36,6 +36,9 @@ const RESULTS: &str = "eventflux_results_total";
 pub const DURATION_BUCKETS: [f64; 14] =
     [0.000_01, 0.000_03, 0.000_1, 0.000_3, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0];
 
+/// How often a run calls [`refresh`] itself, for programs that do not.
+const REFRESH_INTERVAL: Duration = Duration::from_secs(1);
+
 /// When the newest durable checkpoint of each application was cut, milliseconds since 1970.
 static DURABLE: Mutex<BTreeMap<String, i64>> = Mutex::new(BTreeMap::new());
 
@@ -106,7 +109,7 @@ pub fn describe() {
 }
 
 /// Brings up to date what changes without anything being done: the age of the newest checkpoint.
-/// Call it before the recorder is read.
+/// Call it before the recorder is read; a run does so once a second, unless it waits for a storage.
 pub fn refresh() {
     let now = now_ms();
     let durable = DURABLE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -220,6 +223,7 @@ pub(crate) struct RunMetrics {
     events: Counter,
     operators: Vec<OperatorMetrics>,
     events_counted: u64,
+    last_refresh: Instant,
 }
 
 struct OperatorMetrics {
@@ -257,7 +261,8 @@ impl RunMetrics {
             }
         });
         let operators = operators.collect();
-        let mut run = RunMetrics { events: labelled(EVENTS), operators, events_counted: progress.events };
+        let (events, events_counted) = (labelled(EVENTS), progress.events);
+        let mut run = RunMetrics { events, operators, events_counted, last_refresh: Instant::now() };
         run.refresh(engine);
         run
     }
@@ -274,6 +279,10 @@ impl RunMetrics {
             let holder = engine.holder();
             operator.size_bytes.set(holder.state_size_bytes(&operator.name).unwrap_or(0) as f64);
             operator.entries.set(holder.key_count(&operator.name).unwrap_or(0) as f64);
+        }
+        if self.last_refresh.elapsed() >= REFRESH_INTERVAL {
+            refresh();
+            self.last_refresh = Instant::now();
         }
     }
 }
