@@ -204,7 +204,7 @@ fn every_metric_says_what_summary_and_storage_say() {
     assert_eq!(created, latest["created_ms"].as_f64().unwrap() / 1000.0);
     let age = page.get("eventflux_last_checkpoint_age_seconds", "");
     let later = running.page_when(|page| page.get("eventflux_last_checkpoint_age_seconds", "") > age);
-    assert!(later.get("eventflux_last_checkpoint_age_seconds", "") < PATIENCE.as_secs_f64());
+    assert!(later.get("eventflux_last_checkpoint_age_seconds", "") < 3_600.0);
 
     // Nothing came since the checkpoint: its states are those in memory.
     let contents = flights.ran(&["inspect", "state", "--json"]).exits(0).json();

@@ -49,7 +49,7 @@ pub fn eventflux() -> Command {
 
 fn build() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
-    // With the features of the library that the tests have, which then is built already.
+    // With all features: what needs one of them is tried here too.
     cargo.args(["build", "--quiet", "--package", "eventflux", "--features", "full", "--bin", "eventflux"]);
     cargo.arg("--message-format=json");
     if !cfg!(debug_assertions) {
