@@ -5,6 +5,7 @@ pub mod clock;
 pub mod config;
 mod error;
 mod manager;
+pub mod observe;
 mod runtime;
 pub mod source;
 pub mod storage;

@@ -10,9 +10,12 @@ use eventflux_core::{
     Manifest, ObjectId, OpenWriter, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Restore,
     RestoreOptions, RestoredCheckpoint, Retention, Selector, StateHolder, Task, Verify, VerifyReport, Writer, drive,
 };
+use tracing::field::Empty;
 
 use crate::clock::now_ms;
 use crate::error::Result;
+use crate::observe::recorder::{self, Stopwatch};
+use crate::observe::{self, CheckpointWatch, PhaseBackend};
 
 /// How checkpoints are written and kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -110,7 +113,9 @@ impl<B: Backend> CheckpointManager<B> {
     /// # Errors
     /// Those of the storage; damage of its head.
     pub fn open(mut backend: B, config: ManagerConfig) -> Result<Self> {
-        let writer = drive(OpenWriter::new(), &mut backend)?;
+        let span = tracing::info_span!(target: observe::TARGET, "open", generation = Empty);
+        let writer = span.in_scope(|| drive(OpenWriter::new(), &mut backend))?;
+        span.record("generation", writer.head().generation);
         Ok(CheckpointManager { backend, writer, config })
     }
 
@@ -130,16 +135,24 @@ impl<B: Backend> CheckpointManager<B> {
     /// # Errors
     /// As [`CheckpointManager::checkpoint`].
     pub fn checkpoint_with(&mut self, holder: &mut StateHolder, request: CheckpointRequest) -> Result<CatalogEntry> {
-        holder.begin(request)?;
-        self.complete(holder)
+        let mut watch = CheckpointWatch::begin(holder.id());
+        watch.cut(|| holder.begin(request))?;
+        self.complete(holder, watch)
     }
 
     /// Captures, publishes and ends the checkpoint that a holder has begun.
-    fn complete(&mut self, holder: &mut StateHolder) -> Result<CatalogEntry> {
-        let outcome = holder.take_capture().map_err(Into::into).and_then(|capture| self.publish(capture));
+    fn complete(&mut self, holder: &mut StateHolder, mut watch: CheckpointWatch) -> Result<CatalogEntry> {
+        let captured = watch.capture(|| holder.take_capture());
+        watch.captured();
+        let outcome = captured.map_err(Into::into).and_then(|capture| {
+            let span = watch.span().clone();
+            span.in_scope(|| self.publish(capture))
+        });
         match outcome {
             Ok((encoded, published)) => {
                 holder.commit(&encoded)?;
+                watch.published(&published.entry);
+                recorder::state_sizes(holder);
                 Ok(published.entry)
             }
             Err(error) => {
@@ -183,8 +196,9 @@ impl<B: Backend> CheckpointManager<B> {
         positions: Vec<(String, u64)>,
         outputs: Vec<(String, u64)>,
     ) -> Result<CatalogEntry> {
-        engine.begin_checkpoint(now_ms(), label.map(Into::into), positions, outputs)?;
-        self.complete(engine.holder_mut())
+        let mut watch = CheckpointWatch::begin(engine.holder().id());
+        watch.cut(|| engine.begin_checkpoint(now_ms(), label.map(Into::into), positions, outputs))?;
+        self.complete(engine.holder_mut(), watch)
     }
 
     /// Restores a checkpoint of an engine, which goes on from there.
@@ -203,13 +217,22 @@ impl<B: Backend> CheckpointManager<B> {
     /// # Errors
     /// As [`CheckpointManager::checkpoint`].
     pub fn publish(&mut self, capture: Capture) -> Result<(EncodedCheckpoint, Published)> {
-        let encoded = capture.into_object(self.writer.next_object(), self.config.compression)?;
+        let holder = String::from(capture.holder());
+        let (object, compression) = (self.writer.next_object(), self.config.compression);
+        let encoded = observe::encode(&holder, || capture.into_object(object, compression))
+            .inspect_err(|error| recorder::checkpoint_failed(&holder, error))?;
         self.publish_encoded(encoded)
     }
 
     fn publish_encoded(&mut self, mut encoded: EncodedCheckpoint) -> Result<(EncodedCheckpoint, Published)> {
-        let publish = Publish::new(&mut self.writer, &mut encoded, self.config.retention)?;
-        let published = drive(publish, &mut self.backend)?;
+        let holder = encoded.manifest().holder.clone();
+        let published = Publish::new(&mut self.writer, &mut encoded, self.config.retention)
+            .and_then(|publish| drive(publish, &mut PhaseBackend::new(&mut self.backend, &holder)))
+            .inspect_err(|error| recorder::checkpoint_failed(&holder, error))?;
+        recorder::checkpoint_published(&encoded, &published);
+        if self.writer.head().latest == Some(published.entry.object.id) {
+            recorder::builds_on(&holder, published.entry.created_ms);
+        }
         Ok((encoded, published))
     }
 
@@ -262,6 +285,8 @@ impl<B: Backend> CheckpointManager<B> {
     ) -> Result<RestoredCheckpoint> {
         let restored = restore(&mut self.backend, holder, selector, options)?;
         self.writer.hold(restored.manifest.object.id);
+        recorder::builds_on(holder.id(), restored.manifest.created_ms);
+        recorder::state_sizes(holder);
         Ok(restored)
     }
 
@@ -283,7 +308,11 @@ impl<B: Backend> CheckpointManager<B> {
     /// # Errors
     /// Those of the storage; what is left is deleted by the next call.
     pub fn prune(&mut self, retention: Retention) -> Result<Vec<String>> {
-        Ok(drive(Prune::new(&mut self.writer, retention), &mut self.backend)?)
+        let max_retained = retention.max_retained;
+        let span = tracing::info_span!(target: observe::TARGET, "prune", max_retained, deleted = Empty);
+        let deleted = span.in_scope(|| drive(Prune::new(&mut self.writer, retention), &mut self.backend))?;
+        span.record("deleted", deleted.len());
+        Ok(deleted)
     }
 
     /// The storage.
@@ -333,7 +362,19 @@ pub fn restore(
     selector: Selector,
     options: RestoreOptions<'_>,
 ) -> Result<RestoredCheckpoint> {
-    Ok(drive(Restore::new(holder, selector, options).with_executor(&Threads), backend)?)
+    let application = String::from(holder.id());
+    let span = tracing::info_span!(
+        target: observe::TARGET, "restore", application, id = Empty, raw_bytes = Empty, objects = Empty,
+    );
+    let stopwatch = Stopwatch::start();
+    let restore = Restore::new(holder, selector, options).with_executor(&Threads);
+    let restored = span.in_scope(|| drive(restore, backend))?;
+    stopwatch.stop_restore(&application);
+    let manifest = &restored.manifest;
+    span.record("id", manifest.object.id);
+    span.record("raw_bytes", manifest.sizes.restore_raw);
+    span.record("objects", manifest.needed_objects().len());
+    Ok(restored)
 }
 
 /// As many threads as the machine has cores.

@@ -9,9 +9,9 @@ use std::fs;
 
 use conformance::conforms;
 use eventflux::Backend;
-use eventflux::storage::{Access, AnyBackend, FileBackend};
+use eventflux::storage::{Access, AnyBackend, FaultBackend, FileBackend};
 use eventflux_core::{ByteRange, Error};
-use storage::{Faulty, Shared};
+use storage::Shared;
 
 #[test]
 fn memory() {
@@ -29,7 +29,7 @@ fn files() {
 fn boxed_and_wrapped() {
     let directory = tempfile::tempdir().unwrap();
     conforms(|| -> AnyBackend {
-        Box::new(Faulty::new(FileBackend::open(directory.path(), Access::TakeOver).unwrap()))
+        Box::new(FaultBackend::new(FileBackend::open(directory.path(), Access::TakeOver).unwrap()))
     });
 }
 

@@ -9,13 +9,13 @@ mod storage;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use eventflux::storage::{Access, FileBackend};
+use eventflux::storage::{Access, Fault, FaultBackend, FileBackend};
 use eventflux::{
     Backend, CheckpointManager, ManagerConfig, Result, Retention, Selector, StateHolder, read_head, verify,
 };
 use eventflux_core::ObjectId;
 use states::{Contents, contents, holder, write};
-use storage::{Fault, Faulty, Shared};
+use storage::Shared;
 
 /// What a program does, step by step.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +63,7 @@ struct Watcher {
 
 /// One life of the program.
 struct Program<B> {
-    manager: CheckpointManager<Faulty<B>>,
+    manager: CheckpointManager<FaultBackend<B>>,
     holder: StateHolder,
 }
 
@@ -185,7 +185,7 @@ fn go_on<B: Backend>(manager: &mut CheckpointManager<B>) {
 /// Runs the actions until one fails; how many operations that took.
 fn live_until_death<B: Backend>(storage: B, actions: &[Action], death: Option<(u64, Fault)>) -> (Watcher, u64) {
     let mut watcher = Watcher::default();
-    let mut storage = Faulty::new(storage);
+    let mut storage = FaultBackend::new(storage);
     if let Some((at, fault)) = death {
         storage.arm(at, fault);
     }
@@ -193,7 +193,7 @@ fn live_until_death<B: Backend>(storage: B, actions: &[Action], death: Option<(u
     let mut program = Program { manager, holder: holder() };
     let died = actions.iter().any(|action| program.take(*action, &mut watcher).is_err());
     assert!(!died || death.is_some());
-    (watcher, program.manager.backend_mut().operations)
+    (watcher, program.manager.backend_mut().operations())
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn any_one_operation_fails_and_work_goes_on() {
     for fault in [Fault::Fails, Fault::FailsAfter] {
         for at in 3..operations {
             let storage = Shared::default();
-            let mut faulty = Faulty::new(storage.clone());
+            let mut faulty = FaultBackend::new(storage.clone());
             // Opening is three operations; without a writer there is no work.
             faulty.arm(at, fault);
             let manager = CheckpointManager::open(faulty, config()).unwrap();

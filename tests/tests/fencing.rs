@@ -11,11 +11,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use eventflux::storage::{Access, FileBackend};
+use eventflux::storage::{Access, Fault, FaultBackend, FileBackend};
 use eventflux::{Backend, CheckpointManager, Error, ManagerConfig, Retention, Selector, read_head, verify};
 use eventflux_core::{Error as CoreError, OpenWriter, Procedure, Step, drive};
 use states::{contents, holder, write};
-use storage::{Fault, Faulty, Shared};
+use storage::Shared;
 
 fn config() -> ManagerConfig {
     ManagerConfig { retention: Retention { max_retained: 3 }, ..ManagerConfig::default() }
@@ -142,7 +142,7 @@ fn a_zombie_wakes_after_several_take_overs() {
 #[test]
 fn a_zombie_that_does_not_know_what_it_published_deletes_nothing() {
     let storage = Shared::default();
-    let mut zombie = CheckpointManager::open(Faulty::new(storage.clone()), config()).unwrap();
+    let mut zombie = CheckpointManager::open(FaultBackend::new(storage.clone()), config()).unwrap();
     let mut state = holder();
     write(&mut state, 0);
     zombie.checkpoint(&mut state, None).unwrap();

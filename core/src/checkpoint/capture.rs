@@ -46,6 +46,7 @@ pub struct EncodedCheckpoint {
     pub(crate) manifest: Arc<Manifest>,
     pub(crate) lineage: Lineage,
     pub(crate) bytes: Vec<u8>,
+    pub(crate) dirty_entries: u64,
     /// Checkpoint whose state this one gives another label; `None`: a state of its own.
     pub(crate) relabels: Option<u64>,
     /// Checkpoint whose sections it names: numbers begin anew in each storage, so that a number is not enough.
@@ -83,6 +84,32 @@ impl EncodedCheckpoint {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
+
+    /// Entries, over all states, that changed since the checkpoint before: written, or removed.
+    #[must_use]
+    pub fn dirty_entries(&self) -> u64 {
+        self.dirty_entries
+    }
+
+    /// Bytes that its deltas take in its object.
+    #[must_use]
+    pub fn delta_stored_bytes(&self) -> u64 {
+        self.stored_bytes(self.manifest.deltas.iter().map(|delta| &delta.section))
+    }
+
+    /// Bytes that its bases take in its object, with the plans of their columns. What is left of the
+    /// object is header, manifest and trailer.
+    #[must_use]
+    pub fn base_stored_bytes(&self) -> u64 {
+        let bases = self.manifest.bases.iter().filter_map(|base| base.section.as_ref());
+        self.stored_bytes(bases.chain(&self.manifest.plans))
+    }
+
+    /// Stored bytes of those of the sections that are in the checkpoint's own object.
+    fn stored_bytes<'a>(&self, sections: impl Iterator<Item = &'a SectionRef>) -> u64 {
+        let own = sections.filter(|section| self.manifest.objects[section.object as usize] == self.manifest.object);
+        own.map(|section| section.stored).sum()
+    }
 }
 
 /// Sections under construction, with what they add to the sizes.
@@ -97,6 +124,12 @@ struct Assembly {
 }
 
 impl Capture {
+    /// Id of the holder that was captured.
+    #[must_use]
+    pub fn holder(&self) -> &str {
+        &self.holder
+    }
+
     /// Builds the object: sorts rows, packs sections, writes manifest and trailer.
     ///
     /// Deterministic: the same states, the same lineage and the same request give the same bytes.
@@ -114,10 +147,11 @@ impl Capture {
             plans: Vec::new(),
             checkpoint: object.id,
         };
-        let mut dirty_in_bases = 0;
+        let (mut dirty_in_bases, mut dirty_entries) = (0, 0);
         let mut descriptors = Vec::with_capacity(self.states.len());
         for (state, captured) in self.states.into_iter().enumerate() {
             dirty_in_bases += captured.rows.dirty_in_bases;
+            dirty_entries += captured.rows.dirty_entries;
             let ranges = self.rebase.iter().filter(|(of, _)| usize::from(*of) == state).map(|(_, range)| range.clone());
             let kind = captured.descriptor.kind;
             assembly.add_bases(state as u16, kind, ranges, captured.rows.bases)?;
@@ -163,6 +197,7 @@ impl Capture {
             lineage: Lineage::new(Arc::clone(&manifest)),
             manifest,
             bytes: assembly.object,
+            dirty_entries,
             relabels: None,
             builds_on,
         })

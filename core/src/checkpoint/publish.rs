@@ -235,6 +235,7 @@ impl Republish {
             lineage: super::Lineage::new(Arc::clone(&manifest)),
             manifest,
             bytes,
+            dirty_entries: 0,
             relabels: Some(relabelled),
             builds_on: None,
         })

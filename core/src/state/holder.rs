@@ -242,6 +242,13 @@ impl StateHolder {
         self.maps.iter().map(|map| map.any().size_bytes()).sum()
     }
 
+    /// Memory that a state takes, by its name, in bytes, within 10 %; all of them together take
+    /// [`StateHolder::size_bytes`].
+    #[must_use]
+    pub fn state_size_bytes(&self, name: &str) -> Option<usize> {
+        Some(self.maps[self.index_of(name)?].any().size_bytes())
+    }
+
     /// Answers [`Error::OverBudget`] if `more` bytes would take the states past the budget.
     ///
     /// Plain values ask by themselves. Who changes windows, patterns or aggregations asks before,

@@ -33,6 +33,8 @@ pub(crate) struct CapturedRows {
     pub(crate) deltas: Vec<GroupRows>,
     pub(crate) bases: Vec<GroupRows>,
     pub(crate) dirty_in_bases: u64,
+    /// Entries that had changed, those in bases and those removed among them.
+    pub(crate) dirty_entries: u64,
 }
 
 impl<V: Sealed> TrackedMap<V> {
@@ -41,6 +43,7 @@ impl<V: Sealed> TrackedMap<V> {
         self.clock = clock;
         self.cursor = (0, 0);
         self.dirty_in_bases = 0;
+        self.dirty_entries = 0;
         for range in rebase {
             self.rebasing[usize::from(range.start)..usize::from(range.end)].fill(true);
         }
@@ -124,7 +127,8 @@ impl<V: Sealed> TrackedMap<V> {
                 limit: (1 << 32) - 1,
             });
         }
-        let mut rows = CapturedRows { deltas: Vec::new(), bases: Vec::new(), dirty_in_bases: self.dirty_in_bases };
+        let (dirty_in_bases, dirty_entries) = (self.dirty_in_bases, self.dirty_entries);
+        let mut rows = CapturedRows { deltas: Vec::new(), bases: Vec::new(), dirty_in_bases, dirty_entries };
         for (group, held) in self.groups.iter_mut().enumerate() {
             if held.captured.is_empty() {
                 continue;
@@ -261,6 +265,7 @@ impl<V: Sealed> TrackedMap<V> {
                 if never || rebasing { Some(0) } else { held.captured.push(slot.key.as_slice(), |_| Form::Removed) }
             }
         };
+        self.dirty_entries += u64::from(was_dirty);
         if rebasing && was_dirty {
             self.dirty_in_bases += written.unwrap_or(0) as u64;
         }

@@ -55,6 +55,8 @@ pub struct TrackedMap<V> {
     pub(super) shrunk: u64,
     /// Encoded bytes of dirty rows captured as part of a base.
     pub(super) dirty_in_bases: u64,
+    /// Entries captured that had changed.
+    pub(super) dirty_entries: u64,
     /// Where the next step goes on: group, and place in its list of pages.
     pub(super) cursor: (usize, usize),
     pub(super) overflow: bool,
@@ -73,6 +75,7 @@ impl<V: Sealed> TrackedMap<V> {
             heap: 0,
             shrunk: 0,
             dirty_in_bases: 0,
+            dirty_entries: 0,
             cursor: (0, 0),
             overflow: false,
         }

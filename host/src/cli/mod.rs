@@ -8,6 +8,7 @@ mod copy;
 mod diff;
 mod failure;
 mod inspect;
+mod metrics;
 mod names;
 mod prune;
 mod run;
@@ -26,6 +27,7 @@ use clap::{Parser, Subcommand};
 use serde_json::{Value as Json, json};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::format::FmtSpan;
 
 use self::failure::Failure;
 
@@ -157,6 +159,8 @@ fn start_logging() {
         .with_default_directive(LevelFilter::WARN.into())
         .from_env_lossy();
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    // Of a span all is known when it closes, how long it took too.
+    let logs = logs.with_span_events(FmtSpan::CLOSE);
     // A subscriber that is set already, by a program that calls this, stays.
     let _ = logs.with_ansi(io::stderr().is_terminal()).try_init();
 }

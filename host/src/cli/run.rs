@@ -1,6 +1,7 @@
 //! `eventflux run`.
 
 use std::io::{self, IsTerminal};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::failure::Failure;
+use super::metrics::{parse_address, serve};
 use super::selector::{no_time, parse_start};
 use super::table::{Align, Table, count, duration, number, ratio, size};
 use super::text::shell_quoted;
@@ -47,6 +49,10 @@ pub(super) struct Arguments {
     /// Take the storage over from a run that still lives.
     #[arg(long)]
     take_over: bool,
+    /// Serve metrics for Prometheus while it runs, at http://ADDRESS/metrics. A port alone is one
+    /// of 127.0.0.1, which only this machine reaches; 0 takes any that is free.
+    #[arg(long, value_name = "[IP:]PORT", value_parser = parse_address)]
+    metrics: Option<SocketAddr>,
     /// Print neither progress nor summary.
     #[arg(short, long)]
     quiet: bool,
@@ -68,7 +74,11 @@ pub(super) fn run(arguments: &Arguments, json: bool) -> Result<Outcome, Failure>
     let mut progress = Progress::new(&runtime, arguments.quiet);
     let bar = progress.bar.clone();
     stop_on_signal(runtime.stop_handle());
-    let outcome = runtime.observe(move |now| progress.show(now)).start();
+    let outcome = {
+        // Served until the run has ended.
+        let _metrics = arguments.metrics.map(|address| serve(address, arguments.quiet, json)).transpose()?;
+        runtime.observe(move |now| progress.show(now)).start()
+    };
     bar.finish_and_clear();
     let summary = outcome.map_err(|error| explain(error, &from, storage.as_ref()))?;
     let exit_code = if summary.finished { 0 } else { INTERRUPTED };

@@ -11,6 +11,8 @@ use super::{RunProgress, RunSummary, Runtime, StartFrom};
 use crate::clock::now_ms;
 use crate::error::{Error, Result};
 use crate::manager::{CheckpointManager, ManagerConfig, read_manifest};
+use crate::observe::CheckpointWatch;
+use crate::observe::recorder::RunMetrics;
 use crate::source::{Batch, Source, SourcePosition};
 use crate::storage::{Access, AnyBackend};
 
@@ -71,6 +73,7 @@ pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
     let fingerprint = runtime.definition.source.fingerprint(source.fields());
     let sink = Sink::open(&runtime.sink_path(), recorded, runtime.from == StartFrom::Start)?;
     let mut run = Run {
+        metrics: RunMetrics::new(&runtime.definition.name, &engine),
         engine,
         sink,
         worker: Worker::start(manager)?,
@@ -221,17 +224,19 @@ fn changed(error: Error, checkpoint: u64) -> Error {
 }
 
 /// The checkpoint of the loop, from its cut to its end.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default)]
 enum CheckpointState {
+    #[default]
     Idle,
     /// Cut; being captured between events.
-    Capturing,
+    Capturing(CheckpointWatch),
     /// Captured; the worker has it.
-    Publishing,
+    Publishing(CheckpointWatch),
 }
 
 struct Run {
     engine: Engine,
+    metrics: RunMetrics,
     sink: Sink,
     worker: Worker,
     /// After the last event taken.
@@ -263,7 +268,7 @@ impl Run {
                 self.complete()?;
                 self.cut(None)?;
             }
-            if self.state == CheckpointState::Capturing {
+            if matches!(self.state, CheckpointState::Capturing(_)) {
                 self.step(STEP_BYTES)?;
             }
         }
@@ -272,15 +277,15 @@ impl Run {
 
     /// What need not be done after each event: clock, worker, observer.
     fn between_batches(&mut self) -> Result<()> {
-        if self.state == CheckpointState::Capturing {
+        if matches!(self.state, CheckpointState::Capturing(_)) {
             self.step(STEP_BYTES)?;
         }
-        if self.state == CheckpointState::Publishing
+        if matches!(self.state, CheckpointState::Publishing(_))
             && let Some(outcome) = self.worker.poll()
         {
             self.published(outcome)?;
         }
-        if self.state == CheckpointState::Idle
+        if matches!(self.state, CheckpointState::Idle)
             && self.interval.is_some_and(|interval| self.last_cut.elapsed() >= interval)
         {
             self.cut(None)?;
@@ -314,30 +319,36 @@ impl Run {
             (POSITION_OFFSET.into(), self.position.offset),
         ];
         let outputs = vec![(OUTPUT_LENGTH.into(), self.sink.len())];
-        self.engine.begin_checkpoint(now_ms(), label, positions, outputs)?;
+        let mut watch = CheckpointWatch::begin(&self.summary.name);
+        watch.cut(|| self.engine.begin_checkpoint(now_ms(), label, positions, outputs))?;
         // What the cut accounts for must be with the operating system before the worker syncs it.
         self.sink.flush()?;
         self.last_cut = Instant::now();
         self.events_since_cut = 0;
-        self.state = CheckpointState::Capturing;
+        self.state = CheckpointState::Capturing(watch);
         Ok(())
     }
 
     fn step(&mut self, budget: usize) -> Result<()> {
-        if self.engine.holder_mut().step(budget)? == StepProgress::Done {
-            let capture = self.engine.holder_mut().take_capture()?;
-            self.worker.hand_over(capture, self.sink.sync_handle()?)?;
-            self.state = CheckpointState::Publishing;
+        let CheckpointState::Capturing(watch) = &mut self.state else { return Ok(()) };
+        let holder = self.engine.holder_mut();
+        if watch.capture(|| holder.step(budget))? == StepProgress::Done {
+            let capture = watch.capture(|| holder.take_capture())?;
+            watch.captured();
+            self.worker.hand_over(capture, self.sink.sync_handle()?, watch.span().clone())?;
+            if let CheckpointState::Capturing(watch) = std::mem::take(&mut self.state) {
+                self.state = CheckpointState::Publishing(watch);
+            }
         }
         Ok(())
     }
 
     /// Waits until no checkpoint is under way.
     fn complete(&mut self) -> Result<()> {
-        while self.state == CheckpointState::Capturing {
+        while matches!(self.state, CheckpointState::Capturing(_)) {
             self.step(usize::MAX)?;
         }
-        if self.state == CheckpointState::Publishing {
+        if matches!(self.state, CheckpointState::Publishing(_)) {
             let outcome = self.worker.wait();
             self.published(outcome)?;
         }
@@ -351,7 +362,7 @@ impl Run {
     }
 
     fn published(&mut self, outcome: Outcome) -> Result<()> {
-        self.state = CheckpointState::Idle;
+        let state = std::mem::take(&mut self.state);
         let (encoded, published) = match outcome {
             Ok(published) => published,
             Err(error) => {
@@ -360,11 +371,13 @@ impl Run {
             }
         };
         self.engine.holder_mut().commit(&encoded)?;
+        if let CheckpointState::Publishing(watch) = state {
+            watch.published(&published.entry);
+        }
         if let Some(error) = published.not_deleted {
             tracing::warn!(%error, "an old checkpoint could not be deleted; `eventflux prune` will do it");
         }
         let sizes = &published.entry.sizes;
-        tracing::debug!(id = published.entry.object.id, stored = published.entry.object_bytes, "checkpoint published");
         self.progress.checkpoints += 1;
         self.summary.checkpoint_raw_bytes += sizes.delta_raw + sizes.base_raw;
         self.summary.checkpoint_stored_bytes += published.entry.object_bytes;
@@ -373,6 +386,7 @@ impl Run {
     }
 
     fn report(&mut self) {
+        self.metrics.refresh(&self.engine);
         if let Some(observer) = &mut self.observer {
             let progress = self.engine.progress();
             self.progress.events = progress.events;
@@ -382,6 +396,7 @@ impl Run {
     }
 
     fn into_summary(mut self, started: Instant) -> RunSummary {
+        self.metrics.refresh(&self.engine);
         let progress = self.engine.progress();
         self.summary.finished = progress.finished;
         self.summary.events = progress.events;

@@ -8,10 +8,12 @@ use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use eventflux_core::{Capture, EncodedCheckpoint, Published};
+use tracing::Span;
 
 use super::sink::SyncHandle;
 use crate::error::{Error, Result};
 use crate::manager::CheckpointManager;
+use crate::observe;
 use crate::storage::AnyBackend;
 
 /// What comes back for each checkpoint handed over.
@@ -29,6 +31,8 @@ struct Job {
     capture: Capture,
     /// The output, durable before the checkpoint that accounts for it is published.
     output: Option<SyncHandle>,
+    /// Span of the checkpoint.
+    span: Span,
 }
 
 impl Worker {
@@ -36,9 +40,14 @@ impl Worker {
         let (jobs, received) = channel::<Job>();
         let (outcome, outcomes) = channel();
         let work = move || {
-            for job in received {
-                let synced = job.output.map_or(Ok(()), |output| output.sync());
-                if outcome.send(synced.and_then(|()| manager.publish(job.capture))).is_err() {
+            for Job { capture, output, span } in received {
+                let published = span.in_scope(|| {
+                    sync(capture.holder(), output)?;
+                    manager.publish(capture)
+                });
+                // It ends with the checkpoint, before anybody hears of it.
+                drop(span);
+                if outcome.send(published).is_err() {
                     return;
                 }
             }
@@ -47,9 +56,9 @@ impl Worker {
         Ok(Worker { jobs: Some(jobs), outcomes, thread: Some(thread) })
     }
 
-    pub(super) fn hand_over(&self, capture: Capture, output: Option<SyncHandle>) -> Result<()> {
+    pub(super) fn hand_over(&self, capture: Capture, output: Option<SyncHandle>, span: Span) -> Result<()> {
         let jobs = self.jobs.as_ref().ok_or(Error::Worker)?;
-        jobs.send(Job { capture, output }).map_err(|_| Error::Worker)
+        jobs.send(Job { capture, output, span }).map_err(|_| Error::Worker)
     }
 
     /// The outcome, if it is there.
@@ -71,6 +80,12 @@ impl Worker {
             }
         }
     }
+}
+
+/// Makes the output durable; what fails here fails the checkpoint.
+fn sync(application: &str, output: Option<SyncHandle>) -> Result<()> {
+    let Some(output) = output else { return Ok(()) };
+    observe::sync(application, || output.sync()).inspect_err(|_| observe::recorder::sync_failed(application))
 }
 
 impl Drop for Worker {

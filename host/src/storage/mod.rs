@@ -1,9 +1,12 @@
 //! Storages of the host, by address.
 
 mod file;
+mod wrappers;
 
 pub(crate) use file::sync_directory;
 pub use file::{Access, FileBackend};
+use wrappers::told;
+pub use wrappers::{Fault, FaultBackend, Latency, LatencyBackend, Operation, TracingBackend};
 
 use std::path::{Path, PathBuf};
 
@@ -48,6 +51,10 @@ impl StorageAddress {
     /// # Errors
     /// [`Error::Locked`] if another process writes there; [`Error::File`].
     pub fn open(&self, access: Access) -> Result<AnyBackend> {
+        Ok(told(self.open_itself(access)?))
+    }
+
+    fn open_itself(&self, access: Access) -> Result<AnyBackend> {
         Ok(match self {
             StorageAddress::File(path) => Box::new(FileBackend::open(path, access)?),
             StorageAddress::Memory => Box::new(MemoryBackend::new()),

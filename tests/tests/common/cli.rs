@@ -49,7 +49,9 @@ pub fn eventflux() -> Command {
 
 fn build() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "eventflux", "--bin", "eventflux", "--message-format=json"]);
+    // With all features: what needs one of them is tried here too.
+    cargo.args(["build", "--quiet", "--package", "eventflux", "--features", "full", "--bin", "eventflux"]);
+    cargo.arg("--message-format=json");
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }
