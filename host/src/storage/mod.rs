@@ -5,6 +5,8 @@ mod wrappers;
 
 pub(crate) use file::sync_directory;
 pub use file::{Access, FileBackend};
+#[doc(hidden)]
+pub use file::{FileSystem, HostFiles};
 use wrappers::told;
 pub use wrappers::{Fault, FaultBackend, Latency, LatencyBackend, Operation, TracingBackend};
 

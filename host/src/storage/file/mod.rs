@@ -16,17 +16,21 @@
 //!   the page cache says of the old one means nothing any more.
 //! - The head is compared and replaced under `head.lock`, so that of two writers one is refused,
 //!   even if one of them has lost `writer.lock` to a takeover.
+//! - A directory is made only in one whose own name is durable, so that of those that are there only
+//!   the deepest may have been left by a process that died before it synced the name.
+
+mod system;
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::fs::TryLockError;
+use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use eventflux_core::{Backend, ByteRange, Error as CoreError, ObjectInfo};
 
 use crate::error::{Error, Result};
+pub use system::{FileSystem, HostFiles};
 
 const OBJECTS: &str = "objects";
 const HEAD: &str = "head";
@@ -63,11 +67,12 @@ pub enum Access {
 /// # }
 /// ```
 #[derive(Debug)]
-pub struct FileBackend {
+pub struct FileBackend<F: FileSystem = HostFiles> {
+    files: F,
     directory: PathBuf,
     objects: PathBuf,
     /// Held for as long as this lives; the lock goes with the process.
-    _lock: Option<File>,
+    _lock: Option<F::File>,
 }
 
 impl FileBackend {
@@ -77,21 +82,32 @@ impl FileBackend {
     /// [`Error::Locked`] if another process writes to it; [`Error::File`] if it cannot be made or
     /// written to, or, for reading, is not there.
     pub fn open(directory: impl Into<PathBuf>, access: Access) -> Result<Self> {
+        Self::open_on(HostFiles, directory, access)
+    }
+}
+
+impl<F: FileSystem> FileBackend<F> {
+    /// As [`FileBackend::open`], on another file system: the simulated disk of the tests.
+    ///
+    /// # Errors
+    /// As [`FileBackend::open`].
+    #[doc(hidden)]
+    pub fn open_on(files: F, directory: impl Into<PathBuf>, access: Access) -> Result<Self> {
         let directory = directory.into();
         let objects = directory.join(OBJECTS);
         let mut lock = None;
         if access == Access::Read {
-            if !objects.is_dir() {
+            if !files.is_directory(&objects) {
                 let reason = io::Error::new(ErrorKind::NotFound, "there is no checkpoint storage here");
                 return Err(Error::File { action: "open", path: directory, reason });
             }
         } else {
-            make_directory(&objects)?;
-            lock = Some(lock_writer(&directory, access)?);
-            remove_temporary(&objects);
-            remove_temporary(&directory);
+            make_directory(&files, &objects)?;
+            lock = Some(lock_writer(&files, &directory, access)?);
+            remove_temporary(&files, &objects);
+            remove_temporary(&files, &directory);
         }
-        Ok(FileBackend { directory, objects, _lock: lock })
+        Ok(FileBackend { files, directory, objects, _lock: lock })
     }
 
     /// The directory.
@@ -114,66 +130,84 @@ impl FileBackend {
             ))
         }
     }
+
+    /// Writes a file so that its name has all of `bytes`, durably. If that fails, the name has what
+    /// it had before or all of `bytes`; with [`Rename::First`] perhaps nothing.
+    fn write_durably(&self, path: &Path, bytes: &[u8], rename: Rename) -> io::Result<()> {
+        let mut outcome = Ok(());
+        for attempt in 0..WRITE_ATTEMPTS {
+            let mut name = OsString::from(path);
+            name.push(format!(".{attempt}.{TEMPORARY}"));
+            outcome = self.write_once(&PathBuf::from(name), path, bytes, rename);
+            match &outcome {
+                Ok(()) => return self.files.sync_directory(parent(path)),
+                Err(error) if error.kind() == ErrorKind::StorageFull => break,
+                Err(_) => {}
+            }
+        }
+        outcome
+    }
+
+    /// One attempt; of one that fails nothing stays.
+    fn write_once(&self, temporary: &Path, path: &Path, bytes: &[u8], rename: Rename) -> io::Result<()> {
+        let write = || -> io::Result<F::File> {
+            let mut file = self.files.create(temporary)?;
+            file.write_all(bytes)?;
+            if rename == Rename::Last {
+                self.files.sync(&file)?;
+            }
+            self.files.rename(temporary, path)?;
+            Ok(file)
+        };
+        let file = write().inspect_err(|_| drop(self.files.remove(temporary)))?;
+        match rename {
+            Rename::First => self.files.sync(&file).inspect_err(|_| drop(self.files.remove(path))),
+            Rename::Last => Ok(()),
+        }
+    }
 }
 
-impl Backend for FileBackend {
+impl<F: FileSystem> Backend for FileBackend<F> {
     fn put(&mut self, object: &str, bytes: &[u8]) -> Result<(), CoreError> {
         let path = self.object_path(object)?;
-        write_durably(&path, bytes, Rename::First).map_err(|error| storage_error("put", &path, &error))
+        self.write_durably(&path, bytes, Rename::First).map_err(|error| storage_error("put", &path, &error))
     }
 
     fn read(&mut self, object: &str, range: ByteRange) -> Result<Option<Vec<u8>>, CoreError> {
         let path = self.object_path(object)?;
-        let read = || -> io::Result<Vec<u8>> {
-            let mut file = File::open(&path)?;
-            let (offset, len) = range.within(file.metadata()?.len());
-            file.seek(SeekFrom::Start(offset))?;
-            let mut bytes = Vec::new();
-            file.take(len).read_to_end(&mut bytes)?;
-            Ok(bytes)
-        };
-        found(read()).map_err(|error| storage_error("read", &path, &error))
+        found(self.files.read(&path, range)).map_err(|error| storage_error("read", &path, &error))
     }
 
     fn list(&mut self) -> Result<Vec<ObjectInfo>, CoreError> {
-        let list = || -> io::Result<Vec<ObjectInfo>> {
-            let mut objects = Vec::new();
-            for entry in fs::read_dir(&self.objects)? {
-                let entry = entry?;
-                let Ok(name) = entry.file_name().into_string() else { continue };
-                if Path::new(&name).extension().is_some_and(|extension| extension == TEMPORARY) {
-                    continue;
-                }
-                // Deleted while we look: not there.
-                if let Some(metadata) = found(entry.metadata())? {
-                    objects.push(ObjectInfo { name, len: metadata.len() });
-                }
-            }
-            objects.sort_unstable_by(|a, b| a.name.cmp(&b.name));
-            Ok(objects)
-        };
-        list().map_err(|error| storage_error("list", &self.objects, &error))
+        let listed = self.files.list(&self.objects).map_err(|error| storage_error("list", &self.objects, &error))?;
+        let mut objects: Vec<ObjectInfo> = listed
+            .into_iter()
+            .filter(|(name, _)| !is_temporary(name))
+            .map(|(name, len)| ObjectInfo { name, len })
+            .collect();
+        objects.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+        Ok(objects)
     }
 
     fn delete(&mut self, object: &str) -> Result<(), CoreError> {
         let path = self.object_path(object)?;
-        found(fs::remove_file(&path)).map(|_| ()).map_err(|error| storage_error("delete", &path, &error))
+        found(self.files.remove(&path)).map(|_| ()).map_err(|error| storage_error("delete", &path, &error))
     }
 
     fn read_head(&mut self) -> Result<Option<Vec<u8>>, CoreError> {
         let path = self.directory.join(HEAD);
-        found(fs::read(&path)).map_err(|error| storage_error("read", &path, &error))
+        found(self.files.read(&path, ByteRange::All)).map_err(|error| storage_error("read", &path, &error))
     }
 
     fn swap_head(&mut self, expected: Option<&[u8]>, new: &[u8]) -> Result<bool, CoreError> {
         let path = self.directory.join(HEAD);
         let swap = || -> io::Result<bool> {
-            let lock = open_lock(&self.directory.join(HEAD_LOCK))?;
-            wait_for_lock(&lock)?;
-            if found(fs::read(&path))?.as_deref() != expected {
+            let lock = self.files.open_lock(&self.directory.join(HEAD_LOCK))?;
+            self.files.lock_within(&lock, HEAD_LOCK_WAIT).map_err(explain_wait)?;
+            if found(self.files.read(&path, ByteRange::All))?.as_deref() != expected {
                 return Ok(false);
             }
-            write_durably(&path, new, Rename::Last)?;
+            self.write_durably(&path, new, Rename::Last)?;
             Ok(true)
         };
         swap().map_err(|error| storage_error("write", &path, &error))
@@ -189,136 +223,104 @@ enum Rename {
     Last,
 }
 
-/// Writes a file so that its name has all of `bytes`, durably. If that fails, the name has what it
-/// had before or all of `bytes`; with [`Rename::First`] perhaps nothing.
-fn write_durably(path: &Path, bytes: &[u8], rename: Rename) -> io::Result<()> {
-    let mut outcome = Ok(());
-    for attempt in 0..WRITE_ATTEMPTS {
-        let mut name = OsString::from(path);
-        name.push(format!(".{attempt}.{TEMPORARY}"));
-        outcome = write_once(&PathBuf::from(name), path, bytes, rename);
-        match &outcome {
-            Ok(()) => return sync_directory(path.parent().unwrap_or(Path::new("."))),
-            Err(error) if error.kind() == ErrorKind::StorageFull => break,
-            Err(_) => {}
-        }
-    }
-    outcome
-}
-
-/// One attempt; of one that fails nothing stays.
-fn write_once(temporary: &Path, path: &Path, bytes: &[u8], rename: Rename) -> io::Result<()> {
-    let write = || -> io::Result<File> {
-        let mut file = File::create(temporary)?;
-        file.write_all(bytes)?;
-        if rename == Rename::Last {
-            file.sync_all()?;
-        }
-        fs::rename(temporary, path)?;
-        Ok(file)
-    };
-    let file = write().inspect_err(|_| drop(fs::remove_file(temporary)))?;
-    match rename {
-        Rename::First => file.sync_all().inspect_err(|_| drop(fs::remove_file(path))),
-        Rename::Last => Ok(()),
-    }
-}
-
 /// Makes the names in a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
-    // Elsewhere directories cannot be opened, and renames are durable by themselves.
-    if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+    HostFiles.sync_directory(path)
 }
 
-fn make_directory(path: &Path) -> Result<()> {
+/// The directory that a path is in.
+fn parent(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn make_directory<F: FileSystem>(files: &F, path: &Path) -> Result<()> {
     let make = || -> io::Result<()> {
-        if path.is_dir() {
-            return Ok(());
+        let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !files.is_directory(path);
+        let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+        if let Some(deepest) = path.ancestors().nth(missing.len()).filter(|path| path.file_name().is_some()) {
+            // Whoever made it may have died before its name was durable.
+            sync_if_allowed(files, parent(deepest))?;
         }
-        let missing = path.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.is_dir()).count();
-        fs::create_dir_all(path)?;
-        // The names of all directories that are new.
-        for parent in path.ancestors().skip(1).take(missing) {
-            sync_directory(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
+        for new in missing.into_iter().rev() {
+            match files.make_directory(new) {
+                Err(error) if error.kind() != ErrorKind::AlreadyExists || !files.is_directory(new) => {
+                    return Err(error);
+                }
+                // A later sync would say nothing of this name: it is made anew.
+                _ => files.sync_directory(parent(new)).inspect_err(|_| drop(files.remove_directory(new)))?,
+            }
         }
         Ok(())
     };
     make().map_err(|reason| Error::File { action: "make the directory", path: path.into(), reason })
 }
 
-fn lock_writer(directory: &Path, access: Access) -> Result<File> {
+/// Syncs a directory, unless it is one that we cannot have made anything in, and whoever did saw to it.
+fn sync_if_allowed<F: FileSystem>(files: &F, directory: &Path) -> io::Result<()> {
+    match files.sync_directory(directory) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                ErrorKind::PermissionDenied
+                    | ErrorKind::ReadOnlyFilesystem
+                    | ErrorKind::InvalidInput
+                    | ErrorKind::Unsupported
+            ) =>
+        {
+            Ok(())
+        }
+        outcome => outcome,
+    }
+}
+
+fn lock_writer<F: FileSystem>(files: &F, directory: &Path, access: Access) -> Result<F::File> {
     let path = directory.join(WRITER_LOCK);
     let failed = |reason| Error::File { action: "lock", path: path.clone(), reason };
-    let mut file = open_lock(&path).map_err(failed)?;
+    let mut file = files.open_lock(&path).map_err(failed)?;
     loop {
-        match file.try_lock() {
+        match files.try_lock(&file) {
             // A take-over between opening and locking has left us a file without a name.
-            Ok(()) if is_at(&file, &path).map_err(failed)? => break,
+            Ok(()) if files.is_at(&file, &path).map_err(failed)? => break,
             Ok(()) => {}
             Err(TryLockError::WouldBlock) if access == Access::TakeOver => {
                 // The other one keeps its lock on a file without a name; the generation fences it off.
-                found(fs::remove_file(&path)).map_err(failed)?;
+                found(files.remove(&path)).map_err(failed)?;
             }
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
+                let holder = files.read(&path, ByteRange::All).unwrap_or_default();
+                let holder = String::from_utf8_lossy(&holder);
                 let holder = if holder.is_empty() { String::from("unknown") } else { holder.trim().into() };
                 return Err(Error::Locked { path: directory.into(), holder });
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        file = open_lock(&path).map_err(failed)?;
+        file = files.open_lock(&path).map_err(failed)?;
     }
-    let mut write = || -> io::Result<()> {
-        file.set_len(0)?;
-        file.seek(SeekFrom::Start(0))?;
-        writeln!(file, "process {}", std::process::id())
-    };
-    write().map_err(failed)?;
+    files.set_len(&file, 0).map_err(failed)?;
+    writeln!(file, "process {}", std::process::id()).map_err(failed)?;
     Ok(file)
 }
 
-/// Whether a path still names an open file.
-#[cfg(unix)]
-fn is_at(file: &File, path: &Path) -> io::Result<bool> {
-    use std::os::unix::fs::MetadataExt;
-    let ours = file.metadata()?;
-    Ok(found(fs::metadata(path))?.is_some_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())))
-}
-
-/// Whether a path still names an open file: elsewhere one that is open keeps its name.
-#[cfg(not(unix))]
-fn is_at(_: &File, _: &Path) -> io::Result<bool> {
-    Ok(true)
-}
-
-fn open_lock(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)
-}
-
-/// Waits until the lock is ours, but not for ever: its holder may have been stopped.
-fn wait_for_lock(file: &File) -> io::Result<()> {
-    let until = Instant::now() + HEAD_LOCK_WAIT;
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(()),
-            Err(TryLockError::WouldBlock) if Instant::now() < until => thread::sleep(Duration::from_millis(1)),
-            Err(TryLockError::WouldBlock) => {
-                return Err(io::Error::new(ErrorKind::TimedOut, "another process holds the head's lock for too long"));
-            }
-            Err(TryLockError::Error(error)) => return Err(error),
-        }
+/// The holder of the head's lock may have been stopped: nobody waits for it for ever.
+fn explain_wait(error: io::Error) -> io::Error {
+    if error.kind() == ErrorKind::TimedOut {
+        io::Error::new(ErrorKind::TimedOut, "another process holds the head's lock for too long")
+    } else {
+        error
     }
 }
 
 /// Removes what a writer before us left half-written; what cannot be removed does no harm.
-fn remove_temporary(directory: &Path) {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    for path in entries.map(|entry| entry.path()) {
-        if path.extension().is_some_and(|extension| extension == TEMPORARY) {
-            let _ = fs::remove_file(path);
+fn remove_temporary<F: FileSystem>(files: &F, directory: &Path) {
+    for (name, _) in files.list(directory).unwrap_or_default() {
+        if is_temporary(&name) {
+            let _ = files.remove(&directory.join(name));
         }
     }
+}
+
+fn is_temporary(name: &str) -> bool {
+    Path::new(name).extension().is_some_and(|extension| extension == TEMPORARY)
 }
 
 /// `None` for what is not there.
