@@ -1,0 +1,173 @@
+//! Calls of the disk fail, once or for good; work goes on as far as it can, then the power fails.
+
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+
+use crate::crashes::recover;
+use crate::disk::faults::{Armed, EXTENTS, Extent, FAULTS, Fault};
+use crate::disk::random::Random;
+use crate::disk::volume::Volume;
+use crate::disk::{Disk, Recorded};
+use crate::explorer::{Explorer, is_long};
+use crate::program::Action::{self, Checkpoint, GoBack, Labelled, Prune, Reopen, Savepoint};
+use crate::program::{Moment, Program, Watcher};
+
+const ACTIONS: [Action; 10] =
+    [Checkpoint, Labelled, Checkpoint, Savepoint, Checkpoint, GoBack, Checkpoint, Reopen, Checkpoint, Prune];
+
+/// A life on a disk that fails: what is recorded of it, and how often the program had to open anew.
+struct Life {
+    disk: Disk,
+    watcher: Watcher,
+    moments: Vec<Moment>,
+    failed: u64,
+    extent: Extent,
+}
+
+impl Life {
+    fn new(extent: Extent) -> Self {
+        let disk = Disk::new(Volume::new());
+        disk.record();
+        Life { disk, watcher: Watcher::default(), moments: Vec::new(), failed: 0, extent }
+    }
+
+    fn run(&mut self, actions: &[Action], seed: u64) -> Result<(), String> {
+        let mut program = self.open(seed)?;
+        for action in actions {
+            let mut outcome = Ok(());
+            for _ in 0..2 {
+                outcome = match action {
+                    Action::Reopen => Err(String::new()),
+                    action => self.try_once(|watcher| program.act(*action, watcher)),
+                };
+                if outcome.is_ok() {
+                    break;
+                }
+                self.failed += 1;
+            }
+            if outcome.is_err() {
+                drop(program);
+                program = self.open(seed + 1)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens; if that fails again and again the disk is repaired first.
+    fn open(&mut self, seed: u64) -> Result<Program, String> {
+        for attempt in 0.. {
+            let disk = self.disk.clone();
+            match self.try_once(|watcher| Program::begin(&disk, watcher, false, seed)) {
+                Ok(program) => return Ok(program),
+                // What it says then is no answer of the disk.
+                Err(reason) if attempt == 3 => return Err(reason),
+                Err(_) if attempt == 2 => self.repair(),
+                Err(_) => self.failed += 1,
+            }
+        }
+        unreachable!("the fourth attempt is the last")
+    }
+
+    /// The fault ends. One that is for good ends with the disk being mounted anew.
+    fn repair(&mut self) {
+        if self.extent == Extent::Once {
+            self.disk.heal();
+        } else {
+            self.disk.mount_anew(&mut Random::new(self.disk.operations()));
+        }
+    }
+
+    /// Does something, and takes note of the moments on the way.
+    fn try_once<T>(&mut self, act: impl FnOnce(&mut Watcher) -> Result<T, String>) -> Result<T, String> {
+        let mut before = self.watcher.clone();
+        let mut after = self.watcher.clone();
+        let outcome = act(&mut after);
+        self.watcher = if outcome.is_ok() { after.clone() } else { unsure(before.clone(), &after) };
+        // Of an attempt that fails nobody knows the list.
+        before = unsure(before, &after);
+        self.watcher.lists.clear();
+        let on_its_way = Arc::new(before);
+        let recorded = self.disk.take_recorded().into_iter();
+        self.moments.extend(recorded.map(|Recorded { operation, volume }| Moment {
+            operation,
+            volume,
+            watcher: on_its_way.clone(),
+        }));
+        let operation = format!("the answer to {}", self.moments.last().map_or("", |moment| &moment.operation));
+        let watcher = Arc::new(self.watcher.clone());
+        self.moments.push(Moment { operation, volume: self.disk.volume(), watcher });
+        outcome
+    }
+}
+
+/// What was known before, and that more may be published since.
+fn unsure(mut before: Watcher, after: &Watcher) -> Watcher {
+    let begun = after.acknowledged.iter().filter(|(id, _)| !before.acknowledged.contains_key(id));
+    before.unsure.extend(begun.map(|(_, model)| model.clone()));
+    before.unsure.extend(after.unsure.iter().skip(before.unsure.len()).cloned());
+    before.lists.clear();
+    before
+}
+
+/// One life with a fault from one call on. Whether the fault struck.
+fn live_with(
+    explorer: &Explorer,
+    at: u64,
+    fault: Fault,
+    extent: Extent,
+    moments: usize,
+    bound: u64,
+) -> Result<bool, String> {
+    let mut life = Life::new(extent);
+    life.disk.arm(Armed::new(at, fault, extent));
+    life.run(&ACTIONS, 5)?;
+    let struck = life.disk.struck();
+    let mut random = Random::new(at);
+    // The power fails: at once, or at some of the moments since.
+    let first = life.moments.iter().position(|moment| number(moment) >= at).unwrap_or(0);
+    let last = life.moments.len() - 1;
+    let drawn = (0..moments).map(|_| first + random.below(last + 1 - first));
+    for moment in drawn.chain([first, last]).collect::<Vec<_>>() {
+        explorer.explore_moment(&life.moments[moment], bound, at ^ moment as u64, &recover)?;
+    }
+    // Or does not fail: the next process goes on, on a disk that works.
+    life.repair();
+    let mut watcher = life.watcher.clone();
+    Program::begin(&life.disk, &mut watcher, true, 6)?.go_on(&mut watcher, true)?;
+    Ok(struck)
+}
+
+/// Number of the operation of a moment.
+fn number(moment: &Moment) -> u64 {
+    moment.operation.split(':').next().and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn any_call_fails_once_or_for_good() {
+    let (moments, bound) = if is_long() { (40, 30) } else { (3, 4) };
+    let mut whole = Life::new(Extent::Once);
+    whole.run(&ACTIONS, 5).unwrap();
+    assert_eq!(whole.failed, 2, "the one that ends and begins again");
+    let operations = whole.disk.operations();
+    let cases: Vec<_> = (0..operations)
+        .flat_map(|at| FAULTS.into_iter().flat_map(move |fault| EXTENTS.map(|extent| (at, fault, extent))))
+        .collect();
+    let (explorer, next, struck) = (Explorer::default(), AtomicU64::new(0), AtomicU64::new(0));
+    let work = || {
+        while let Some((at, fault, extent)) = cases.get(next.fetch_add(1, Relaxed) as usize).copied() {
+            let outcome = live_with(&explorer, at, fault, extent, moments, bound);
+            let hit = outcome.unwrap_or_else(|reason| panic!("{fault:?} {extent:?} at call {at}: {reason}"));
+            struck.fetch_add(hit.into(), Relaxed);
+        }
+    };
+    thread::scope(|scope| {
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        (1..cores).for_each(|_| drop(scope.spawn(work)));
+        work();
+    });
+    let struck = struck.into_inner();
+    assert!(struck > operations * 3, "{struck} of {operations}");
+    explorer.report(&format!("{struck} lives with a fault, at each of {operations} calls"));
+}

@@ -1,0 +1,148 @@
+//! Another writer takes over before any operation of the first: what the first one published before
+//! is there, and from then on it changes nothing.
+
+use std::sync::{Arc, Mutex};
+
+use eventflux::storage::{Access, FileBackend};
+use eventflux::{Backend, Error};
+
+use crate::crashes::recover;
+use crate::disk::Disk;
+use crate::disk::volume::Volume;
+use crate::explorer::Explorer;
+use crate::program::Action::{self, Checkpoint, Labelled, Prune, Savepoint};
+use crate::program::{Moment, Program, STORAGE, Watcher, live, open};
+
+const ACTIONS: [Action; 9] =
+    [Checkpoint, Labelled, Checkpoint, Checkpoint, Savepoint, Checkpoint, Checkpoint, Prune, Checkpoint];
+const SEED: u64 = 21;
+
+/// The second writer, once it has opened.
+type Second = Arc<Mutex<Option<(Program, Watcher)>>>;
+
+/// What is known of the moment just before an operation.
+fn watcher_at(moments: &[Moment], operation: u64) -> Watcher {
+    let number = |moment: &Moment| moment.operation.split_once(':').and_then(|(number, _)| number.parse::<u64>().ok());
+    let moment = moments.iter().find(|moment| number(moment).is_some_and(|number| number >= operation));
+    (*moment.unwrap_or(&moments[moments.len() - 1]).watcher).clone()
+}
+
+fn take_over(disk: &Disk, mut watcher: Watcher, second: &Second) {
+    match Program::begin_with(disk, Access::TakeOver, &mut watcher, true, SEED + 1) {
+        Ok(mut program) => {
+            program.act(Checkpoint, &mut watcher).unwrap();
+            *second.lock().unwrap() = Some((program, watcher));
+        }
+        // The first one is just replacing the head.
+        Err(reason) => assert!(reason.contains("the head's lock"), "{reason}"),
+    }
+}
+
+/// Runs the first writer, until it ends, with a take-over before the operation of a number.
+fn fight(at: u64, moments: &[Moment], explorer: &Explorer) {
+    let (disk, second) = (Disk::new(Volume::new()), Second::default());
+    let watcher = watcher_at(moments, at);
+    let intruder = {
+        let (disk, second) = (disk.clone(), second.clone());
+        move || take_over(&disk, watcher, &second)
+    };
+    let mut first_watcher = Watcher::default();
+    let mut first = Program::begin(&disk, &mut first_watcher, false, SEED).unwrap();
+    disk.intrude(at, intruder);
+    let mut was_fenced = false;
+    for action in ACTIONS {
+        if action == Savepoint && first.ids().is_empty() {
+            continue;
+        }
+        let fenced_before = second.lock().unwrap().is_some();
+        let outcome = first.act(action, &mut first_watcher);
+        let held = second.lock().unwrap();
+        match (&*held, outcome) {
+            (None, outcome) => outcome.unwrap(),
+            (Some(_), Ok(())) if fenced_before => panic!("{action:?} of a writer that was fenced off, before {at}"),
+            (Some((_, of_second)), Ok(())) => {
+                // It was published before: then the second one has seen it, unless it is pruned since.
+                let newest = first_watcher.acknowledged.last_key_value().unwrap();
+                assert_eq!(of_second.acknowledged.get(newest.0), Some(newest.1), "{action:?} before {at}");
+            }
+            (Some(_), Err(reason)) => {
+                assert!(!fenced_before || reason.contains("taken over"), "{action:?} before {at}: {reason}");
+                was_fenced = true;
+            }
+        }
+    }
+    let Some((mut program, mut watcher)) = second.lock().unwrap().take() else {
+        // It came while the head was being replaced: it comes again.
+        drop(first);
+        Program::begin(&disk, &mut first_watcher, true, SEED).unwrap().go_on(&mut first_watcher, true).unwrap();
+        return;
+    };
+    assert!(was_fenced || at > moments.len() as u64);
+    let moment = Moment {
+        operation: format!("a take-over before {at}"),
+        volume: disk.volume(),
+        watcher: Arc::new(watcher.clone()),
+    };
+    explorer.explore_moment(&moment, 20, at, &recover).unwrap();
+    program.go_on(&mut watcher, true).unwrap();
+}
+
+#[test]
+fn another_writer_takes_over_before_any_operation() {
+    let disk = Disk::new(Volume::new());
+    let (moments, _) = live(&disk, Watcher::default(), &ACTIONS, SEED).unwrap();
+    let opened = {
+        let disk = Disk::new(Volume::new());
+        let _opened = open(&disk, Access::Write).unwrap();
+        disk.operations()
+    };
+    let explorer = Explorer::default();
+    for at in opened..disk.operations() {
+        fight(at, &moments, &explorer);
+    }
+    explorer.report(&format!("a take-over before each of {} operations", disk.operations() - opened));
+}
+
+#[test]
+fn while_it_writes_no_other_one_opens() {
+    let opened = |disk: &Disk| FileBackend::open_on(disk.clone(), STORAGE, Access::Write);
+    let disk = Disk::new(Volume::new());
+    let (mut watcher, mut operations) = (Watcher::default(), 0);
+    let mut program = Program::begin(&disk, &mut watcher, false, SEED).unwrap();
+    for action in ACTIONS {
+        let before = disk.operations();
+        let other = disk.clone();
+        disk.intrude(before + operations % 12, move || {
+            assert!(matches!(opened(&other), Err(Error::Locked { .. })));
+        });
+        program.act(action, &mut watcher).unwrap();
+        operations += disk.operations() - before;
+    }
+    drop(program);
+    opened(&disk).unwrap();
+}
+
+#[test]
+fn of_two_that_replace_the_head_one_does() {
+    let mut at = 0;
+    loop {
+        let disk = Disk::new(Volume::new());
+        let mut first = FileBackend::open_on(disk.clone(), STORAGE, Access::Write).unwrap();
+        let mut second = FileBackend::open_on(disk.clone(), STORAGE, Access::TakeOver).unwrap();
+        assert!(first.swap_head(None, b"old").unwrap());
+        let (before, outcome) = (disk.operations(), Arc::new(Mutex::new(None)));
+        let of_second = outcome.clone();
+        disk.intrude(before + at, move || *of_second.lock().unwrap() = Some(second.swap_head(Some(b"old"), b"second")));
+        let replaced = first.swap_head(Some(b"old"), b"first").unwrap();
+        let Some(outcome) = outcome.lock().unwrap().take() else { break };
+        let expected: &[u8] = match (replaced, outcome) {
+            // It finds the head locked, or that it has changed.
+            (true, Err(_) | Ok(false)) => b"first",
+            (false, Ok(true)) => b"second",
+            outcome => panic!("before operation {at} of the first: {outcome:?}"),
+        };
+        assert_eq!(first.read_head().unwrap().unwrap(), expected);
+        at += 1;
+    }
+    assert!(at > 7, "{at} operations");
+}
