@@ -1,6 +1,9 @@
 //! The power fails, once and twice; or the process dies, and the power fails in its successor.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use eventflux::storage::FileSystem;
 
 use crate::disk::Disk;
 use crate::disk::image::Image;
@@ -49,7 +52,7 @@ fn recover_and_fail_again(
 
 #[test]
 fn the_power_fails_after_every_operation() {
-    let (lives, bound, goal) = if is_long() { (40, 2000, 1_000_000) } else { (4, 1500, 50_000) };
+    let (lives, bound, goal) = if is_long() { (48, 3000, 1_000_000) } else { (4, 1500, 50_000) };
     let explorer = Explorer::default();
     for seed in 0..lives {
         explorer.explore(&moments(&ACTIONS, seed), bound, seed, &recover);
@@ -58,9 +61,26 @@ fn the_power_fails_after_every_operation() {
     assert!(distinct >= goal, "{distinct} distinct images");
 }
 
+/// A process makes directories and dies before it syncs their names; the next one finds them.
+#[test]
+fn directories_of_a_process_that_died_are_made_durable() {
+    for made in ["deep", "deep/state", "deep/state/objects"] {
+        let disk = Disk::new(Volume::new());
+        for path in ["deep", "deep/state", "deep/state/objects"] {
+            disk.make_directory(Path::new(path)).unwrap();
+            if path == made {
+                break;
+            }
+            disk.sync_directory(Path::new(path).parent().unwrap()).unwrap();
+        }
+        let (moments, _) = live(&disk, Watcher::default(), &[Checkpoint], 1).unwrap();
+        Explorer::default().explore(&moments, 500, 1, &recover);
+    }
+}
+
 #[test]
 fn the_power_fails_again_while_it_recovers() {
-    let (one_of, bound) = if is_long() { (4, 24) } else { (24, 4) };
+    let (one_of, bound) = if is_long() { (4, 24) } else { (12, 4) };
     let (explorer, first, count) = (Explorer::default(), Explorer::default(), AtomicU64::new(0));
     first.explore(&moments(&ACTIONS, 77), 40, 77, &|image, watcher, random| {
         if random.below(one_of) > 0 {

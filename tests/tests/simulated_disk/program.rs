@@ -289,7 +289,7 @@ pub fn live(
 }
 
 /// The moments of one action: on its way either list is right, at its end only the new one.
-fn add_moments(moments: &mut Vec<Moment>, disk: &Disk, before: &Watcher, after: &Watcher) {
+pub fn add_moments(moments: &mut Vec<Moment>, disk: &Disk, before: &Watcher, after: &Watcher) {
     let mut on_its_way = before.clone();
     let begun = after.acknowledged.iter().filter(|(id, _)| !before.acknowledged.contains_key(id));
     on_its_way.unsure.extend(begun.map(|(_, model)| model.clone()));

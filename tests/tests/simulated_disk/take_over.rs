@@ -9,16 +9,23 @@ use eventflux::{Backend, Error};
 use crate::crashes::recover;
 use crate::disk::Disk;
 use crate::disk::volume::Volume;
-use crate::explorer::Explorer;
+use crate::explorer::{Explorer, is_long};
 use crate::program::Action::{self, Checkpoint, Labelled, Prune, Savepoint};
-use crate::program::{Moment, Program, STORAGE, Watcher, live, open};
+use crate::program::{Moment, Program, STORAGE, Watcher, add_moments, live, open};
 
 const ACTIONS: [Action; 9] =
     [Checkpoint, Labelled, Checkpoint, Checkpoint, Savepoint, Checkpoint, Checkpoint, Prune, Checkpoint];
 const SEED: u64 = 21;
 
 /// The second writer, once it has opened.
-type Second = Arc<Mutex<Option<(Program, Watcher)>>>;
+struct Opened {
+    program: Program,
+    watcher: Watcher,
+    /// Of opening, and of its first checkpoint.
+    moments: Vec<Moment>,
+}
+
+type Second = Arc<Mutex<Option<Opened>>>;
 
 /// What is known of the moment just before an operation.
 fn watcher_at(moments: &[Moment], operation: u64) -> Watcher {
@@ -28,14 +35,20 @@ fn watcher_at(moments: &[Moment], operation: u64) -> Watcher {
 }
 
 fn take_over(disk: &Disk, mut watcher: Watcher, second: &Second) {
+    let (mut before, mut moments) = (watcher.clone(), Vec::new());
+    disk.record();
     match Program::begin_with(disk, Access::TakeOver, &mut watcher, true, SEED + 1) {
         Ok(mut program) => {
+            add_moments(&mut moments, disk, &before, &watcher);
+            before = watcher.clone();
             program.act(Checkpoint, &mut watcher).unwrap();
-            *second.lock().unwrap() = Some((program, watcher));
+            add_moments(&mut moments, disk, &before, &watcher);
+            *second.lock().unwrap() = Some(Opened { program, watcher, moments });
         }
         // The first one is just replacing the head.
         Err(reason) => assert!(reason.contains("the head's lock"), "{reason}"),
     }
+    disk.stop_recording();
 }
 
 /// Runs the first writer, until it ends, with a take-over before the operation of a number.
@@ -60,7 +73,7 @@ fn fight(at: u64, moments: &[Moment], explorer: &Explorer) {
         match (&*held, outcome) {
             (None, outcome) => outcome.unwrap(),
             (Some(_), Ok(())) if fenced_before => panic!("{action:?} of a writer that was fenced off, before {at}"),
-            (Some((_, of_second)), Ok(())) => {
+            (Some(Opened { watcher: of_second, .. }), Ok(())) => {
                 // It was published before: then the second one has seen it, unless it is pruned since.
                 let newest = first_watcher.acknowledged.last_key_value().unwrap();
                 assert_eq!(of_second.acknowledged.get(newest.0), Some(newest.1), "{action:?} before {at}");
@@ -71,19 +84,19 @@ fn fight(at: u64, moments: &[Moment], explorer: &Explorer) {
             }
         }
     }
-    let Some((mut program, mut watcher)) = second.lock().unwrap().take() else {
+    let Some(Opened { mut program, mut watcher, mut moments }) = second.lock().unwrap().take() else {
         // It came while the head was being replaced: it comes again.
         drop(first);
         Program::begin(&disk, &mut first_watcher, true, SEED).unwrap().go_on(&mut first_watcher, true).unwrap();
         return;
     };
-    assert!(was_fenced || at > moments.len() as u64);
-    let moment = Moment {
-        operation: format!("a take-over before {at}"),
-        volume: disk.volume(),
-        watcher: Arc::new(watcher.clone()),
-    };
-    explorer.explore_moment(&moment, 20, at, &recover).unwrap();
+    assert!(was_fenced);
+    let operation = String::from("what the first one did then");
+    moments.push(Moment { operation, volume: disk.volume(), watcher: Arc::new(watcher.clone()) });
+    for moment in &moments {
+        let outcome = explorer.explore_moment(moment, if is_long() { 200 } else { 6 }, at, &recover);
+        outcome.unwrap_or_else(|reason| panic!("a take-over before {at}, and {reason}"));
+    }
     program.go_on(&mut watcher, true).unwrap();
 }
 
@@ -145,4 +158,27 @@ fn of_two_that_replace_the_head_one_does() {
         at += 1;
     }
     assert!(at > 7, "{at} operations");
+}
+
+#[test]
+fn a_lock_file_without_a_name_is_no_lock() {
+    let opened = |disk: &Disk, access| FileBackend::open_on(disk.clone(), STORAGE, access);
+    let disk = Disk::new(Volume::new());
+    let first = Arc::new(Mutex::new(Some(opened(&disk, Access::Write).unwrap())));
+    for at in 0.. {
+        // While another one opens, a third one takes over, and the first one dies.
+        let (third, other, dying) = (Arc::new(Mutex::new(None)), disk.clone(), first.clone());
+        let of_third = third.clone();
+        disk.intrude(disk.operations() + at, move || {
+            *of_third.lock().unwrap() = Some(opened(&other, Access::TakeOver).unwrap());
+            drop(dying.lock().unwrap().take());
+        });
+        let outcome = opened(&disk, Access::Write);
+        assert!(matches!(outcome, Err(Error::Locked { .. })), "before operation {at}: {outcome:?}");
+        let Some(third) = third.lock().unwrap().take() else {
+            assert!(at > 2);
+            return;
+        };
+        *first.lock().unwrap() = Some(third);
+    }
 }

@@ -206,10 +206,13 @@ fn names_after_crash(directory: &DirectoryNode, chooser: &mut impl Chooser) -> B
     names
 }
 
+/// The versions of each sector; `None`: as it was.
+type Sectors<'f> = BTreeMap<usize, Vec<Option<&'f Arc<Vec<u8>>>>>;
+
 /// The versions that the length, and each sector, may have: the last one durable, and those after.
-fn versions(file: &FileNode) -> (Vec<usize>, BTreeMap<usize, Vec<Option<&Arc<Vec<u8>>>>>) {
+fn versions(file: &FileNode) -> (Vec<usize>, Sectors<'_>) {
     let mut lengths = vec![file.durable.len()];
-    let mut sectors: BTreeMap<usize, Vec<Option<&Arc<Vec<u8>>>>> = BTreeMap::new();
+    let mut sectors = Sectors::new();
     for (change, fate) in &file.changes {
         match change {
             DataChange::Length(len) => {

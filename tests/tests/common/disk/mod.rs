@@ -100,6 +100,11 @@ impl Disk {
         self.state().recording = true;
     }
 
+    /// And from now on it is not.
+    pub fn stop_recording(&self) {
+        self.state().recording = false;
+    }
+
     /// What was remembered since it was last asked.
     pub fn take_recorded(&self) -> Vec<Recorded> {
         std::mem::take(&mut self.state().recorded)
