@@ -1,9 +1,12 @@
 //! Calls of the disk fail, once or for good; work goes on as far as it can, then the power fails.
 
 use std::num::NonZero;
-use std::sync::Arc;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::thread;
+
+use eventflux::storage::{Access, FileSystem};
 
 use crate::crashes::recover;
 use crate::disk::faults::{Armed, EXTENTS, Extent, FAULTS, Fault};
@@ -12,7 +15,7 @@ use crate::disk::volume::Volume;
 use crate::disk::{Disk, Recorded};
 use crate::explorer::{Explorer, is_long};
 use crate::program::Action::{self, Checkpoint, GoBack, Labelled, Prune, Reopen, Savepoint};
-use crate::program::{Moment, Program, Watcher};
+use crate::program::{Moment, Program, STORAGE, Watcher, open};
 
 const ACTIONS: [Action; 10] =
     [Checkpoint, Labelled, Checkpoint, Savepoint, Checkpoint, GoBack, Checkpoint, Reopen, Checkpoint, Prune];
@@ -155,11 +158,14 @@ fn any_call_fails_once_or_for_good() {
         .flat_map(|at| FAULTS.into_iter().flat_map(move |fault| EXTENTS.map(|extent| (at, fault, extent))))
         .collect();
     let (explorer, next, struck) = (Explorer::default(), AtomicU64::new(0), AtomicU64::new(0));
+    let failure = Mutex::new(None);
     let work = || {
         while let Some((at, fault, extent)) = cases.get(next.fetch_add(1, Relaxed) as usize).copied() {
-            let outcome = live_with(&explorer, at, fault, extent, moments, bound);
-            let hit = outcome.unwrap_or_else(|reason| panic!("{fault:?} {extent:?} at call {at}: {reason}"));
-            struck.fetch_add(hit.into(), Relaxed);
+            match live_with(&explorer, at, fault, extent, moments, bound) {
+                _ if failure.lock().unwrap().is_some() => return,
+                Ok(hit) => drop(struck.fetch_add(hit.into(), Relaxed)),
+                Err(reason) => *failure.lock().unwrap() = Some(format!("{fault:?} {extent:?} at call {at}: {reason}")),
+            }
         }
     };
     thread::scope(|scope| {
@@ -167,7 +173,30 @@ fn any_call_fails_once_or_for_good() {
         (1..cores).for_each(|_| drop(scope.spawn(work)));
         work();
     });
+    if let Some(reason) = failure.into_inner().unwrap() {
+        panic!("{reason}");
+    }
     let struck = struck.into_inner();
     assert!(struck > operations * 3, "{struck} of {operations}");
     explorer.report(&format!("{struck} lives with a fault, at each of {operations} calls"));
+}
+
+/// A directory that somebody else made, in one that we may not open.
+#[test]
+fn a_parent_that_may_not_be_synced_is_no_obstacle() {
+    let mut volume = Volume::new();
+    for path in ["deep", STORAGE] {
+        volume.put_durably(Path::new(path), None);
+    }
+    for (fault, opens) in [(Fault::Denied, true), (Fault::Io, false)] {
+        let disk = Disk::new(volume.clone());
+        disk.arm(Armed::new(0, fault, Extent::Once));
+        assert_eq!(open(&disk, Access::Write).is_ok(), opens, "{fault:?}");
+        assert!(disk.struck());
+    }
+    // Of a directory that we make we must know that it is durable.
+    let disk = Disk::new(volume);
+    disk.arm(Armed::new(2, Fault::Denied, Extent::Once));
+    open(&disk, Access::Write).unwrap_err();
+    assert!(!disk.is_directory(&Path::new(STORAGE).join("objects")));
 }

@@ -33,6 +33,8 @@ pub enum Fault {
     Interrupted,
     /// A write that takes half.
     ShortWrite,
+    /// EACCES. None of [`FAULTS`]: it comes before anything is done.
+    Denied,
 }
 
 pub const FAULTS: [Fault; 5] = [Fault::Io, Fault::IoAfter, Fault::NoSpace, Fault::Interrupted, Fault::ShortWrite];
@@ -88,6 +90,7 @@ impl Armed {
         let verdict = match self.fault {
             _ if !is_meant => Verdict::Works,
             Fault::Io => Verdict::Fails(ErrorKind::Other),
+            Fault::Denied => Verdict::Fails(ErrorKind::PermissionDenied),
             // A sync that fails and yet did all is one that failed; a lock has no such state.
             Fault::IoAfter if !matches!(operation, Operation::Sync | Operation::Read) => {
                 Verdict::FailsAfter(ErrorKind::Other)

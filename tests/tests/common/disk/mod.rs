@@ -12,7 +12,7 @@
 //!   earlier ones: more than ext4 or xfs do, whose journals keep the order; btrfs may, by its log
 //!   of single files. An fsync of a file says nothing of its name, where ext4 and xfs commit both.
 //! - A sector is written whole or not at all, and what was synced stays as it is; that a disk
-//!   breaks both is for the damage tests, and for `a_disk_that_lies`.
+//!   may break both is for the damage tests, and for `simulated_disk/lies.rs`.
 //!
 //! What a failed fsync leaves: the changes it was called for can be read until the crash, are
 //! called clean, and may or may not be in an image, whatever later calls say: Linux since 4.13 for
@@ -303,8 +303,8 @@ impl FileSystem for Disk {
 /// Syncs a file or directory, or fails to.
 fn sync(state: &mut State, node: u64, verdict: Verdict) -> io::Result<()> {
     if let Verdict::Fails(kind) = verdict {
-        // One that is interrupted has not tried.
-        if kind != ErrorKind::Interrupted {
+        // One that is interrupted, or not allowed, has not tried.
+        if !matches!(kind, ErrorKind::Interrupted | ErrorKind::PermissionDenied) {
             state.volume.fail_to_sync(node);
         }
         return Err(kind.into());
