@@ -29,9 +29,14 @@ fn moments(actions: &[Action], seed: u64) -> Vec<Moment> {
 
 /// The power is back: all must be there, and work goes on.
 pub fn recover(image: &Image, watcher: &Watcher, random: &mut Random) -> Result<(), String> {
-    let (thorough, seed) = (random.below(THOROUGH_ONE_OF) == 0, random.next());
+    let thorough = random.below(THOROUGH_ONE_OF) == 0;
+    recover_with(thorough, image, watcher, random)
+}
+
+/// As [`recover`]; `thorough`: every checkpoint is restored, and what a prune leaves is looked at.
+pub fn recover_with(thorough: bool, image: &Image, watcher: &Watcher, random: &mut Random) -> Result<(), String> {
     let mut watcher = watcher.clone();
-    Program::begin(&Disk::new(image.volume()), &mut watcher, thorough, seed)?.go_on(&mut watcher, thorough)
+    Program::begin(&Disk::new(image.volume()), &mut watcher, thorough, random.next())?.go_on(&mut watcher, thorough)
 }
 
 /// Recovers, and fails again at every moment of that, into up to `bound` images of each.

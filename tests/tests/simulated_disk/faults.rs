@@ -8,7 +8,7 @@ use std::thread;
 
 use eventflux::storage::{Access, FileSystem};
 
-use crate::crashes::recover;
+use crate::crashes::{recover, recover_with};
 use crate::disk::faults::{Armed, EXTENTS, Extent, FAULTS, Fault};
 use crate::disk::random::Random;
 use crate::disk::volume::Volume;
@@ -179,6 +179,33 @@ fn any_call_fails_once_or_for_good() {
     let struck = struck.into_inner();
     assert!(struck > operations * 3, "{struck} of {operations}");
     explorer.report(&format!("{struck} lives with a fault, at each of {operations} calls"));
+}
+
+/// What a prune deletes, no head names that a power failure may bring back.
+#[test]
+fn a_prune_of_which_any_call_fails_deletes_nothing_that_is_needed() {
+    let explorer = Explorer::default();
+    for fault in FAULTS {
+        for call in 0.. {
+            let mut life = Life::new(Extent::Once);
+            let mut program = life.open(4).unwrap();
+            for action in [Checkpoint; 9] {
+                life.try_once(|watcher| program.act(action, watcher)).unwrap();
+            }
+            life.disk.arm(Armed::new(life.disk.operations() + call, fault, Extent::Once));
+            let outcome = life.try_once(|watcher| program.act(Prune, watcher));
+            let is_over = outcome.is_ok() && !life.disk.struck() && call > 20;
+            life.disk.heal();
+            let moment = life.moments.last().unwrap();
+            let explored = explorer
+                .explore_moment(moment, 5000, 1, &|image, watcher, random| recover_with(true, image, watcher, random));
+            explored.unwrap_or_else(|reason| panic!("{fault:?} at call {call} of a prune: {reason}"));
+            if is_over {
+                break;
+            }
+        }
+    }
+    explorer.report("a prune of which a call fails");
 }
 
 /// A directory that somebody else made, in one that we may not open.

@@ -4,14 +4,15 @@
 use std::sync::{Arc, Mutex};
 
 use eventflux::storage::{Access, FileBackend};
-use eventflux::{Backend, Error};
+use eventflux::{Backend, CheckpointRequest, Error, Retention};
+use eventflux_core::{Compression, Error as CoreError, OpenWriter, Publish, drive};
 
 use crate::crashes::recover;
 use crate::disk::Disk;
 use crate::disk::volume::Volume;
 use crate::explorer::{Explorer, is_long};
 use crate::program::Action::{self, Checkpoint, Labelled, Prune, Savepoint};
-use crate::program::{Moment, Program, STORAGE, Watcher, add_moments, live, open};
+use crate::program::{Moment, Program, STORAGE, Watcher, add_moments, live, new_holder, open};
 
 const ACTIONS: [Action; 9] =
     [Checkpoint, Labelled, Checkpoint, Checkpoint, Savepoint, Checkpoint, Checkpoint, Prune, Checkpoint];
@@ -181,4 +182,18 @@ fn a_lock_file_without_a_name_is_no_lock() {
         };
         *first.lock().unwrap() = Some(third);
     }
+}
+
+/// What a writer encoded is its own, however the bytes reach another one.
+#[test]
+fn a_checkpoint_of_another_generation_is_not_published() {
+    let mut storage = FileBackend::open_on(Disk::new(Volume::new()), STORAGE, Access::Write).unwrap();
+    let first = drive(OpenWriter::new(), &mut storage).unwrap();
+    let mut second = drive(OpenWriter::new(), &mut storage).unwrap();
+    let mut holder = new_holder();
+    holder.set("key", "value").unwrap();
+    holder.begin(CheckpointRequest::default()).unwrap();
+    let mut encoded = holder.take_capture().unwrap().into_object(first.next_object(), Compression::default()).unwrap();
+    let refused = Publish::new(&mut second, &mut encoded, Retention::default()).map(|_| ());
+    assert_eq!(refused, Err(CoreError::Fenced { held: 1, current: 2 }));
 }
