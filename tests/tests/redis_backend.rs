@@ -292,7 +292,8 @@ fn users_without_rights_are_told_which() {
     let mut storage = open(&place("reader:r@"), Access::Read).unwrap();
     assert_eq!(storage.read("digits", ByteRange::All).unwrap().unwrap(), b"0123456789");
     assert!(!storage.list().unwrap().is_empty() && storage.read_head().unwrap().is_some());
-    assert!(says_rights(&reason(storage.put("object", b"bytes"))));
+    let error = reason(storage.put("object", b"bytes"));
+    assert!(says_rights(&error), "{error}");
 }
 
 #[test]

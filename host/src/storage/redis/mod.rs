@@ -355,9 +355,10 @@ impl Backend for RedisBackend {
             }
         }
         let address = self.link.address();
+        let expired = if address.expire.is_some() { ", or the job expired" } else { "" };
         let reason = format!(
             "{address}: parts of it were deleted while it was written, {PUT_ATTEMPTS} times; see whether another \
-             process opens this storage, or the server evicts keys"
+             process opens this storage, or the server evicts keys{expired}"
         );
         Err(storage_error("put", object, reason))
     }
