@@ -310,7 +310,8 @@ fn wrong_places_are_told_at_once() {
 
 fn openssl(directory: &Path, arguments: &str) {
     let mut command = Command::new("openssl");
-    let output = command.args(arguments.split(' ')).current_dir(directory).output().expect("openssl; tests/run installs it");
+    let output =
+        command.args(arguments.split(' ')).current_dir(directory).output().expect("openssl; tests/run installs it");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
@@ -318,11 +319,22 @@ fn openssl(directory: &Path, arguments: &str) {
 fn over_tls() {
     let server = RedisServer::start_at(|port, directory| {
         for authority in ["ca", "other"] {
-            openssl(directory, &format!("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN={authority} -keyout {authority}.key -out {authority}.pem"));
+            openssl(
+                directory,
+                &format!(
+                    "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN={authority} -keyout {authority}.key -out {authority}.pem"
+                ),
+            );
         }
-        openssl(directory, "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout server.key -out server.csr");
+        openssl(
+            directory,
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout server.key -out server.csr",
+        );
         std::fs::write(directory.join("names"), "subjectAltName=DNS:localhost,IP:127.0.0.1\n").unwrap();
-        openssl(directory, "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem");
+        openssl(
+            directory,
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile names -out server.pem",
+        );
         let file = |name: &str| directory.join(name).display().to_string();
         let (port, cert, key, ca) = (port.to_string(), file("server.pem"), file("server.key"), file("ca.pem"));
         let options = ["--port", "0", "--tls-port", &port, "--tls-cert-file", &cert, "--tls-key-file", &key];
@@ -350,9 +362,11 @@ fn needed_keys(storage: &mut RedisBackend, chunk_bytes: u64) -> Vec<String> {
     let head = eventflux::read_head(storage).unwrap();
     let mut needed = BTreeSet::new();
     for entry in &head.entries {
-        needed.extend(read_manifest(storage, entry.object).unwrap().needed_objects().iter().map(|object| object.name()));
+        needed
+            .extend(read_manifest(storage, entry.object).unwrap().needed_objects().iter().map(|object| object.name()));
     }
-    let lengths: BTreeMap<String, u64> = storage.list().unwrap().into_iter().map(|info| (info.name, info.len)).collect();
+    let lengths: BTreeMap<String, u64> =
+        storage.list().unwrap().into_iter().map(|info| (info.name, info.len)).collect();
     let chunks = |name: &String| lengths[name].div_ceil(chunk_bytes);
     let mut keys: Vec<String> = ["{a}:head", "{a}:objects"].map(String::from).into();
     keys.extend(needed.iter().flat_map(|name| (0..chunks(name)).map(move |at| format!("{{a}}:object:{name}:{at}"))));

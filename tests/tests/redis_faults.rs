@@ -15,7 +15,9 @@ use std::thread;
 use std::time::Duration;
 
 use eventflux::storage::{Access, RedisBackend};
-use eventflux::{Backend, CheckpointManager, Error, ManagerConfig, Retention, Selector, StateHolder, read_head, verify};
+use eventflux::{
+    Backend, CheckpointManager, Error, ManagerConfig, Retention, Selector, StateHolder, read_head, verify,
+};
 use eventflux_core::{ByteRange, Error as CoreError, Head};
 use lossy::{Loss, Lossy};
 use redis_server::{DURABLE, Random, RedisServer, cluster, cluster_server, meet, open, wait_for};
@@ -294,7 +296,8 @@ fn a_zombie_that_writes_in_parts_leaves_nothing() {
 /// A master, and a replica that follows it.
 fn pair() -> [RedisServer; 2] {
     let master = RedisServer::start(&DURABLE);
-    let replica = RedisServer::start(&[&DURABLE[..], &["--replicaof", "127.0.0.1", &master.port().to_string()]].concat());
+    let replica =
+        RedisServer::start(&[&DURABLE[..], &["--replicaof", "127.0.0.1", &master.port().to_string()]].concat());
     for server in [&master, &replica] {
         server.command::<()>("CONFIG SET repl-diskless-sync-delay 0");
     }

@@ -4,10 +4,10 @@ mod file;
 #[cfg(feature = "redis")]
 mod redis;
 
-pub(crate) use file::sync_directory;
-pub use file::{Access, FileBackend};
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisAddress, RedisBackend, RedisDurability, RedisPersistence};
+pub(crate) use file::sync_directory;
+pub use file::{Access, FileBackend};
 
 use std::path::{Path, PathBuf};
 

@@ -49,7 +49,8 @@ pub fn eventflux() -> Command {
 
 fn build() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["build", "--quiet", "--package", "eventflux", "--bin", "eventflux", "--message-format=json"]);
+    cargo.args(["build", "--quiet", "--package", "eventflux", "--bin", "eventflux", "--features", "full"]);
+    cargo.arg("--message-format=json");
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
     }

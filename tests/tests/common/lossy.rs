@@ -59,7 +59,8 @@ fn pass_on(mut client: TcpStream, mut server: TcpStream, loss: &Mutex<Option<(&'
     thread::spawn(move || {
         let mut buffer = [0; 1 << 16];
         while let Ok(count @ 1..) = answers.read(&mut buffer) {
-            if *is_lost.lock().unwrap_or_else(PoisonError::into_inner) || to_client.write_all(&buffer[..count]).is_err() {
+            if *is_lost.lock().unwrap_or_else(PoisonError::into_inner) || to_client.write_all(&buffer[..count]).is_err()
+            {
                 break;
             }
         }

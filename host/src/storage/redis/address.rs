@@ -302,7 +302,10 @@ mod tests {
         let address = read("redis://:pw@h/3?wait=2&wait_timeout=500ms&expire=1h&retries=0").unwrap();
         assert_eq!((address.username.as_deref(), address.password.as_deref()), (None, Some("pw")));
         assert_eq!((address.database, address.wait, address.retries), (3, 2, 0));
-        assert_eq!((address.wait_timeout, address.expire), (Duration::from_millis(500), Some(Duration::from_secs(3600))));
+        assert_eq!(
+            (address.wait_timeout, address.expire),
+            (Duration::from_millis(500), Some(Duration::from_secs(3600)))
+        );
         assert_eq!(address.to_string(), "redis://:***@h:6379/3?wait=2&wait_timeout=500ms&expire=1h&retries=0");
         assert_eq!(read(&read("redis://h").unwrap().to_string()).unwrap().prefix(), "eventflux");
     }

@@ -43,7 +43,8 @@ pub(super) fn reaction(error: &RedisError, address: &RedisAddress) -> Reaction {
 /// `1.2.3.4:7000`, `::1:7000` or `name:7000`.
 pub(super) fn parse_node(node: &str) -> Option<Host> {
     let (name, port) = node.rsplit_once(':')?;
-    Some(Host { name: name.trim_matches(['[', ']']).into(), port: port.parse().ok()? }).filter(|host| !host.name.is_empty())
+    Some(Host { name: name.trim_matches(['[', ']']).into(), port: port.parse().ok()? })
+        .filter(|host| !host.name.is_empty())
 }
 
 /// An error of Redis as one of a storage, with what to do.
@@ -81,9 +82,11 @@ fn advice(error: &RedisError, said: &str, address: &RedisAddress) -> String {
     // Scripts wrap what a command in them said, so that its code may be within.
     let advice = match code(error).as_str() {
         _ if has("OOM") => "free memory of the server or raise its maxmemory; the last checkpoint is whole".into(),
-        "MISCONF" => "the server cannot save to its disk, and so refuses to write: see its log, free its disk; the last \
+        "MISCONF" => {
+            "the server cannot save to its disk, and so refuses to write: see its log, free its disk; the last \
                       checkpoint is whole"
-            .into(),
+                .into()
+        }
         "WRONGPASS" => "user name or password are wrong; they stand before the host: redis://user:password@host".into(),
         "NOAUTH" => "the server wants a password: redis://user:password@host".into(),
         _ if error.kind() == ErrorKind::AuthenticationFailed => {

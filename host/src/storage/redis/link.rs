@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use eventflux_core::Error as CoreError;
 use redis::{
-    Client, Connection, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisConnectionInfo, RedisResult, TlsCertificates,
-    Value,
+    Client, Connection, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisConnectionInfo, RedisResult,
+    TlsCertificates, Value,
 };
 
 use super::address::{Host, RedisAddress};
