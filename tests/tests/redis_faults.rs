@@ -42,7 +42,8 @@ fn state_after(steps: u64) -> StateHolder {
 }
 
 fn step(state: &mut StateHolder, number: u64) {
-    write(state, number);
+    // Its numbers are small.
+    write(state, number % 252);
     state.set("steps", &(number + 1)).unwrap();
 }
 
@@ -405,6 +406,20 @@ fn what_a_promoted_replica_does_not_have_is_missed() {
     step(&mut state, 3);
     manager.checkpoint(&mut state, None).unwrap();
     assert_eq!(check(manager.backend_mut()), 4);
+}
+
+#[test]
+fn two_masters_are_refused() {
+    let [first, second] = pair();
+    let url = |one: &RedisServer, two: &RedisServer| {
+        format!("redis://127.0.0.1:{},127.0.0.1:{}/0?prefix=a&backoff=1ms", one.port(), two.port())
+    };
+    // Whichever comes first, it is the master that is used.
+    open(&url(&first, &second), Access::Write).unwrap().put("one", b"bytes").unwrap();
+    open(&url(&second, &first), Access::Write).unwrap().put("two", b"bytes").unwrap();
+    second.command::<()>("REPLICAOF NO ONE");
+    let error = open(&url(&first, &second), Access::Write).unwrap_err().to_string();
+    assert!(error.contains("both say that they are the master"), "{error}");
 }
 
 #[test]

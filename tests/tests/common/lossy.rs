@@ -13,10 +13,13 @@ pub enum Loss {
     Answer,
 }
 
+/// What a request contains that is affected, and how.
+type Armed = Option<(&'static [u8], Loss)>;
+
 /// Passes bytes on to a server, until it loses some and breaks the connection.
 pub struct Lossy {
     port: u16,
-    loss: Arc<Mutex<Option<(&'static [u8], Loss)>>>,
+    loss: Arc<Mutex<Armed>>,
 }
 
 impl Lossy {
@@ -52,7 +55,7 @@ impl Lossy {
 }
 
 /// One connection; requests come whole before they are answered.
-fn pass_on(mut client: TcpStream, mut server: TcpStream, loss: &Mutex<Option<(&'static [u8], Loss)>>) {
+fn pass_on(mut client: TcpStream, mut server: TcpStream, loss: &Mutex<Armed>) {
     let (mut answers, mut to_client) = (server.try_clone().unwrap(), client.try_clone().unwrap());
     let lost = Arc::new(Mutex::new(false));
     let is_lost = Arc::clone(&lost);

@@ -18,7 +18,7 @@ pub(super) enum Reaction {
     GiveUp,
 }
 
-/// What follows from an error. `None` for the host of a redirection that names none: the one that answered.
+/// What follows from an error.
 pub(super) fn reaction(error: &RedisError, address: &RedisAddress) -> Reaction {
     match error.kind() {
         // A certificate does not become valid by trying again.
@@ -27,21 +27,25 @@ pub(super) fn reaction(error: &RedisError, address: &RedisAddress) -> Reaction {
         _ => {}
     }
     match code(error).as_str() {
-        "MOVED" if address.cluster => match error.redirect_node().and_then(|(node, _)| parse_node(node)) {
-            Some(host) => Reaction::Move(host),
-            None => Reaction::Reconnect,
-        },
+        "MOVED" if address.cluster => moved_to(error).map_or(Reaction::Reconnect, Reaction::Move),
         // A slot on its way to another server: its keys are together again when it has arrived.
         "ASK" | "TRYAGAIN" if address.cluster => Reaction::Wait,
-        "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" => Reaction::Wait,
+        "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" | "NOREPLICAS" => Reaction::Wait,
         // It was a master, or is about to become one; or another one of the hosts is.
-        "READONLY" => Reaction::Reconnect,
+        "READONLY" | "UNBLOCKED" => Reaction::Reconnect,
         _ => Reaction::GiveUp,
     }
 }
 
+/// The server that a redirection names, behind the slot; also one within a transaction.
+fn moved_to(error: &RedisError) -> Option<Host> {
+    let errors = error.clone().into_server_errors()?;
+    let (_, moved) = errors.iter().find(|(_, error)| error.code() == "MOVED")?;
+    parse_node(moved.details()?.split(' ').nth(1)?)
+}
+
 /// `1.2.3.4:7000`, `::1:7000` or `name:7000`.
-pub(super) fn parse_node(node: &str) -> Option<Host> {
+fn parse_node(node: &str) -> Option<Host> {
     let (name, port) = node.rsplit_once(':')?;
     Some(Host { name: name.trim_matches(['[', ']']).into(), port: port.parse().ok()? })
         .filter(|host| !host.name.is_empty())
@@ -98,6 +102,7 @@ fn advice(error: &RedisError, said: &str, address: &RedisAddress) -> String {
         "CLUSTERDOWN" | "TRYAGAIN" | "ASK" => {
             "the cluster is not whole at the moment: try again later, or raise `retries`".into()
         }
+        "NOREPLICAS" => "too few replicas are connected for the server's min-replicas-to-write".into(),
         "BUSY" => "a script runs on the server for too long: see SCRIPT KILL".into(),
         _ if has("NOPERM") || has("can't run this command") || has("permission") => format!(
             "the user lacks a right; give it those in the documentation of eventflux::storage::RedisBackend, for the \

@@ -19,7 +19,8 @@ use redis::{
 };
 
 use super::address::{Host, RedisAddress};
-use super::failure::{Reaction, explained, reaction};
+use super::failure::{Reaction, explained, reaction, storage_error};
+use super::server;
 
 /// Redirections followed in a row before they count as failures: a cluster that changes may send to and fro.
 const MOVES_MAX: u32 = 5;
@@ -137,11 +138,7 @@ impl Link {
 
     fn connect(&mut self) -> RedisResult<Connection> {
         let address = &self.address;
-        let client = client(&self.hosts[self.at], address)?;
-        let mut connection = client.get_connection_with_timeout(address.connect_timeout)?;
-        let timeout = address.timeout + if address.wait > 0 { address.wait_timeout } else { Duration::ZERO };
-        connection.set_read_timeout(Some(timeout))?;
-        connection.set_write_timeout(Some(address.timeout))?;
+        let mut connection = connect_to(&self.hosts[self.at], address)?;
         if let Some(name) = &self.client_name {
             name_client(&mut connection, name);
         }
@@ -152,9 +149,40 @@ impl Link {
                 }
             }
         }
+        if self.hosts.len() > 1 && !address.cluster && server::is_replica(&mut connection)? {
+            let host = self.hosts[self.at].to_string();
+            return Err((ErrorKind::Io, "a replica, and another one of the hosts is to be the master", host).into());
+        }
         self.was_connected = true;
         Ok(connection)
     }
+
+    /// Refuses several hosts of which more than one is a master: an old one that came back has an older state.
+    pub(super) fn check_one_master(&mut self) -> Result<(), CoreError> {
+        if self.address.cluster {
+            return Ok(());
+        }
+        for host in self.hosts.iter().filter(|host| **host != self.hosts[self.at]) {
+            let Ok(mut connection) = connect_to(host, &self.address) else { continue };
+            if server::is_replica(&mut connection).is_ok_and(|replica| !replica) {
+                let (address, used) = (&self.address, &self.hosts[self.at]);
+                let reason = format!(
+                    "{address}: {used} and {host} both say that they are the master; let the one with the older state \
+                     follow the other: REPLICAOF"
+                );
+                return Err(storage_error("open", "head", reason));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn connect_to(host: &Host, address: &RedisAddress) -> RedisResult<Connection> {
+    let connection = client(host, address)?.get_connection_with_timeout(address.connect_timeout)?;
+    let timeout = address.timeout + if address.wait > 0 { address.wait_timeout } else { Duration::ZERO };
+    connection.set_read_timeout(Some(timeout))?;
+    connection.set_write_timeout(Some(address.timeout))?;
+    Ok(connection)
 }
 
 /// A name is for those who look; a user that may not give itself one goes without.

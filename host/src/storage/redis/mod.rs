@@ -25,6 +25,7 @@
 //! - Passwords are in no message, and the address without them is in each.
 
 mod address;
+mod entry;
 mod failure;
 mod link;
 mod scripts;
@@ -43,6 +44,7 @@ use std::time::{Duration, Instant};
 use eventflux_core::{Backend, ByteRange, Error as CoreError, ObjectInfo};
 use redis::{Cmd, Connection, FromRedisValue, Pipeline, RedisResult, cmd, pipe};
 
+use self::entry::{Entry, check_name, chunk_missing, wrong_entry};
 use self::failure::storage_error;
 use self::link::Link;
 use self::scripts::{Job, Swap};
@@ -64,8 +66,9 @@ const WRITER_GONE_WAIT: Duration = Duration::from_secs(1);
 /// # Address
 ///
 /// `redis://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE&…`; all but the host may be left out. `rediss://` is TLS. Of
-/// several hosts, separated by commas, the first that answers is used, and the next when it fails. Characters that
-/// mean something in an address are written as %-escapes.
+/// several hosts, separated by commas, the one that is a master is used, and another one when it fails; if two of them
+/// say that they are, opening for writing is refused. Characters that mean something in an address are written as
+/// %-escapes. A server that hangs is given up after `timeout` times `retries`.
 ///
 /// | option | meaning | else |
 /// |---|---|---|
@@ -134,6 +137,8 @@ pub struct RedisBackend {
     put: BTreeMap<String, String>,
     /// An object whose writing failed on the way.
     unfinished: Option<String>,
+    /// The object last read, with its entry: sections of it are read one after the other.
+    last_read: Option<(String, Entry)>,
     /// Number of the last swap of this writer.
     swaps: u64,
     /// When the job ends, as the last swap set it: milliseconds since 1970, 0 for never; empty if that is not known.
@@ -154,6 +159,7 @@ impl RedisBackend {
             link: Link::new(address),
             put: BTreeMap::new(),
             unfinished: None,
+            last_read: None,
             swaps: 0,
             ends_at: String::new(),
             durability: RedisDurability::default(),
@@ -211,6 +217,7 @@ impl RedisBackend {
             tracing::warn!("{}: {warning}", self.link.address());
         }
         self.durability.persistence = settings.persistence();
+        self.link.check_one_master()?;
         tracing::info!(persistence = ?self.durability.persistence, wait = self.link.address().wait, "Redis: opened");
         Ok(())
     }
@@ -347,6 +354,7 @@ impl Backend for RedisBackend {
         let entry = Entry { len: bytes.len() as u64, chunk_bytes }.to_string();
         let ends_at = self.known_end(object)?;
         self.unfinished = Some(object.into());
+        self.last_read = None;
         for _ in 0..PUT_ATTEMPTS {
             if let Some(replicas) = self.put_once(object, bytes, &entry, &ends_at)? {
                 self.unfinished = None;
@@ -365,7 +373,15 @@ impl Backend for RedisBackend {
 
     fn read(&mut self, object: &str, range: ByteRange) -> Result<Option<Vec<u8>>, CoreError> {
         check_name(object)?;
-        let Some(entry) = self.entry(object)? else { return Ok(None) };
+        // A name means the same bytes for ever; if they are deleted, that shows where they are read.
+        let known = self.last_read.take().filter(|(name, entry)| name == object && range.within(entry.len).1 > 0);
+        let entry = match known {
+            Some((_, entry)) => entry,
+            None => match self.entry(object)? {
+                Some(entry) => entry,
+                None => return Ok(None),
+            },
+        };
         let (offset, len) = range.within(entry.len);
         let mut bytes = Vec::with_capacity(len as usize);
         let end = offset + len;
@@ -383,6 +399,7 @@ impl Backend for RedisBackend {
             bytes.extend_from_slice(&chunk);
             at += wanted;
         }
+        self.last_read = Some((object.into(), entry));
         Ok(Some(bytes))
     }
 
@@ -399,6 +416,7 @@ impl Backend for RedisBackend {
 
     fn delete(&mut self, object: &str) -> Result<(), CoreError> {
         check_name(object)?;
+        self.last_read = None;
         let delete = self.job.delete(object);
         self.run::<()>("delete", object, &delete)?;
         self.put.remove(object);
@@ -432,6 +450,8 @@ impl Backend for RedisBackend {
                 Ok(true)
             }
             OBJECT_GONE => {
+                // Its checkpoint is given up; one after it does not need it.
+                self.put.remove(&gone);
                 let address = self.link.address();
                 let reason = format!(
                     "{address}: {gone} was put and acknowledged, and is not there any more, or not whole: the server \
@@ -467,47 +487,6 @@ impl Wait {
         }
         cmd("WAIT").arg(self.replicas).arg(self.timeout.as_millis() as u64).query(connection)
     }
-}
-
-/// An entry of the index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
-    len: u64,
-    chunk_bytes: u64,
-}
-
-impl Entry {
-    fn parse(text: &str) -> Option<Self> {
-        let (len, chunk_bytes) = text.split_once(':')?;
-        let (len, chunk_bytes) = (len.parse().ok()?, chunk_bytes.parse().ok()?);
-        (chunk_bytes > 0).then_some(Entry { len, chunk_bytes })
-    }
-}
-
-impl std::fmt::Display for Entry {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}:{}", self.len, self.chunk_bytes)
-    }
-}
-
-/// Names come from manifests too: none of them is more than a part of a key.
-fn check_name(object: &str) -> Result<(), CoreError> {
-    let plain = object.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
-    if plain && !object.is_empty() && !object.starts_with('.') {
-        Ok(())
-    } else {
-        Err(storage_error("name", object, "not a name of an object".into()))
-    }
-}
-
-fn wrong_entry(object: &str, text: &str) -> CoreError {
-    let reason = format!("`{text}` is not length and chunk size");
-    CoreError::Damaged { object: object.into(), part: "entry in the index".into(), reason }
-}
-
-fn chunk_missing(object: &str, number: u64) -> CoreError {
-    let reason = "its key is missing or too short: evicted, or deleted by hand; see the server's maxmemory-policy";
-    CoreError::Damaged { object: object.into(), part: format!("chunk {number}"), reason: reason.into() }
 }
 
 /// What no other swap has: 128 random bits, from where the standard library's hash maps take theirs.
