@@ -178,7 +178,7 @@ fn of_two_that_write_the_same_head_one_did() {
 #[test]
 fn a_server_that_hangs_is_waited_for_and_given_up() {
     let server = RedisServer::start(&DURABLE);
-    let query = "prefix=a&timeout=200ms&connect_timeout=200ms&retries=2&backoff=10ms";
+    let query = "prefix=a&timeout=1s&connect_timeout=1s&retries=2&backoff=10ms";
     let mut manager = CheckpointManager::open(server.open(query, Access::Write), config()).unwrap();
     let mut state = holder();
     for number in 0..3 {
@@ -196,7 +196,7 @@ fn a_server_that_hangs_is_waited_for_and_given_up() {
     assert_eq!(check(manager.backend_mut()), 4);
 
     // Stopped while it is written to, whenever, and going on before the patience is at its end.
-    let query = "prefix=a&timeout=30ms&connect_timeout=1s&retries=1000&backoff=1ms&backoff_max=10ms";
+    let query = "prefix=a&timeout=100ms&connect_timeout=5s&retries=1000&backoff=1ms&backoff_max=10ms";
     let mut manager = CheckpointManager::open(server.open(query, Access::TakeOver), config()).unwrap();
     manager.restore_latest(&mut state).unwrap();
     let done = AtomicBool::new(false);
@@ -214,7 +214,7 @@ fn a_server_that_hangs_is_waited_for_and_given_up() {
         for _ in 0..times(20) {
             thread::sleep(Duration::from_millis(random.below(30)));
             server.pause();
-            thread::sleep(Duration::from_millis(60 + random.below(60)));
+            thread::sleep(Duration::from_millis(120 + random.below(120)));
             server.resume();
         }
         done.store(true, Ordering::SeqCst);
@@ -314,7 +314,7 @@ fn follows(replica: &RedisServer) {
 fn a_replica_is_promoted_and_nothing_acknowledged_is_lost() {
     let mut servers = pair();
     let ports = [servers[0].port(), servers[1].port()];
-    let options = "prefix=a&wait=1&wait_timeout=300ms&retries=1000&backoff=1ms&backoff_max=20ms";
+    let options = "prefix=a&wait=1&wait_timeout=1s&retries=1000&backoff=1ms&backoff_max=20ms";
     let url = format!("redis://127.0.0.1:{},127.0.0.1:{}/0?{options}", ports[0], ports[1]);
     let (acknowledged, done) = (AtomicU64::new(0), AtomicBool::new(false));
     let promotions = times(8);
@@ -425,7 +425,7 @@ fn two_masters_are_refused() {
 #[test]
 fn too_few_replicas_are_no_acknowledgement() {
     let [server, mut replica] = pair();
-    let query = "prefix=a&wait=1&wait_timeout=50ms";
+    let query = "prefix=a&wait=1&wait_timeout=5s";
     let mut manager = CheckpointManager::open(server.open(query, Access::Write), config()).unwrap();
     let mut state = holder();
     step(&mut state, 0);
@@ -434,7 +434,7 @@ fn too_few_replicas_are_no_acknowledgement() {
     replica.kill();
     step(&mut state, 1);
     let error = manager.checkpoint(&mut state, None).unwrap_err().to_string();
-    assert!(error.contains("only 0 of 1 replicas acknowledged it within 50ms"), "{error}");
+    assert!(error.contains("only 0 of 1 replicas acknowledged it within 5s"), "{error}");
     assert_eq!(check(&mut server.open("prefix=a", Access::Read)), 1);
     replica.start_again(&[]);
     follows(&replica);
