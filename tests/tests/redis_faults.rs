@@ -20,7 +20,7 @@ use eventflux::{
 };
 use eventflux_core::{ByteRange, Error as CoreError, Head};
 use lossy::{Loss, Lossy};
-use redis_server::{DURABLE, Random, RedisServer, cluster, cluster_server, meet, open, wait_for};
+use redis_server::{DURABLE, Random, RedisServer, open, wait_for};
 use states::{Contents, contents, holder, write};
 
 fn config() -> ManagerConfig {
@@ -441,38 +441,4 @@ fn too_few_replicas_are_no_acknowledgement() {
     // The link is up before the first acknowledgement comes over it.
     wait_for(|| manager.checkpoint(&mut state, None).is_ok());
     assert_eq!(check(&mut replica.open("prefix=a", Access::Read)), 2);
-}
-
-#[test]
-fn a_cluster_fails_over() {
-    let mut servers = cluster();
-    servers.push(cluster_server());
-    let seed = format!("redis://127.0.0.1:{}/0?prefix=a&cluster=true", servers[0].port());
-    let mut manager = CheckpointManager::open(open(&seed, Access::Write).unwrap(), config()).unwrap();
-    let owner = (0..3).find(|number| !servers[*number].keys().is_empty()).unwrap();
-    let replica = &servers[3];
-    meet(replica, &servers[0]);
-    let id: String = servers[owner].command("CLUSTER MYID");
-    wait_for(|| replica.try_command::<()>(&format!("CLUSTER REPLICATE {id}")).is_ok());
-    follows(replica);
-    let mut state = holder();
-    for number in 0..6 {
-        step(&mut state, number);
-        manager.checkpoint(&mut state, None).unwrap();
-        if number == 2 {
-            // Asked for: it gives the slots away, and is a replica from then on.
-            wait_for(|| servers[3].try_command::<()>("CLUSTER FAILOVER").is_ok());
-            wait_for(|| servers[3].command::<String>("INFO replication").contains("role:master"));
-        } else if number == 3 {
-            follows(&servers[owner]);
-            let mut replica = servers[owner].connection();
-            redis::cmd("READONLY").exec(&mut replica).unwrap();
-            let swaps = redis::cmd("HGET").arg("{a}:head").arg("swaps").clone();
-            wait_for(|| swaps.query::<u64>(&mut replica).unwrap() == 5);
-            servers[3].kill();
-        }
-    }
-    assert_eq!(servers[owner].command::<u64>("HGET {a}:head swaps"), 7);
-    let other = format!("redis://127.0.0.1:{}/0?prefix=a&cluster=true", servers[(owner + 1) % 3].port());
-    assert_eq!(check(&mut open(&other, Access::Read).unwrap()), 6);
 }

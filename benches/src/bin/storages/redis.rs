@@ -10,9 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use eventflux::storage::{Access, RedisAddress, RedisBackend};
-use eventflux_core::{
-    CheckpointRequest, Compression, OpenWriter, Publish, Retention, StateHolder, Writer, drive,
-};
+use eventflux_core::{CheckpointRequest, Compression, OpenWriter, Publish, Retention, StateHolder, Writer, drive};
 use redis::Connection;
 
 use super::{Result, middle};
@@ -58,7 +56,8 @@ fn rounds(mut storage: RedisBackend, mut plain: Connection) -> Result<(usize, Ve
     for round in 0..ROUNDS as u64 {
         for key in 0..VALUES {
             let seed = round * VALUES + key;
-            let value: Vec<u64> = (0..128).map(|at| (seed * 128 + at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
+            let value: Vec<u64> =
+                (0..128).map(|at| (seed * 128 + at + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect();
             holder.set(key.to_le_bytes(), &value.iter().flat_map(|word| word.to_le_bytes()).collect::<Vec<u8>>())?;
         }
         holder.begin(CheckpointRequest::default())?;

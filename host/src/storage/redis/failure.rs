@@ -30,6 +30,7 @@ pub(super) fn reaction(error: &RedisError, address: &RedisAddress) -> Reaction {
         "MOVED" if address.cluster => moved_to(error).map_or(Reaction::Reconnect, Reaction::Move),
         // A slot on its way to another server: its keys are together again when it has arrived.
         "ASK" | "TRYAGAIN" if address.cluster => Reaction::Wait,
+        _ if address.cluster && error.to_string().contains("non local key") => Reaction::Wait,
         "LOADING" | "CLUSTERDOWN" | "MASTERDOWN" | "BUSY" | "NOREPLICAS" => Reaction::Wait,
         // It was a master, or is about to become one; or another one of the hosts is.
         "READONLY" | "UNBLOCKED" => Reaction::Reconnect,
