@@ -74,7 +74,7 @@ const WRITER_GONE_WAIT: Duration = Duration::from_secs(1);
 /// |---|---|---|
 /// | `prefix=flights` | the job: keys begin with `{flights}:`. Letters, digits and `-_.:/` | `eventflux` |
 /// | `chunk=1MiB` | bytes under one key, 1KiB to 8MiB | 8MiB |
-/// | `expire=7d` | the job ends so long after its last checkpoint, all of it | never |
+/// | `expire=7d` | the job ends so long after its last checkpoint, all of it; each checkpoint touches every key | never |
 /// | `wait=1` | so many replicas must have every write before it counts (`WAIT`); fewer are an error | 0 |
 /// | `wait_timeout=500ms` | how long to wait for them | 1s |
 /// | `connect_timeout=5s`, `timeout=30s` | for connecting, for each answer | as here |
