@@ -1,7 +1,7 @@
 //! A durable checkpoint of 1 MB on Redis, over a plain `SET` of the same bytes.
 //!
-//! Both in turn, each over one connection of the same library to the same server. A checkpoint is all that publishing
-//! does: the object, the head, and deleting what retention no longer needs.
+//! Both in turn, each over one connection of the same library to the same server. A checkpoint is durable once its
+//! object is put and the head is swapped; then publishing deletes what retention no longer needs, which is told apart.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -10,7 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use eventflux::storage::{Access, RedisAddress, RedisBackend};
-use eventflux_core::{CheckpointRequest, Compression, OpenWriter, Publish, Retention, StateHolder, Writer, drive};
+use eventflux_core::{
+    Backend, ByteRange, CheckpointRequest, Compression, ObjectInfo, OpenWriter, Publish, Retention, StateHolder,
+    Writer, drive,
+};
 use redis::Connection;
 
 use super::{Result, middle};
@@ -27,32 +30,81 @@ const SERVERS: [(&str, &[&str]); 3] = [
 
 /// Measures and prints.
 pub fn measure() -> Result<()> {
-    println!("| Redis on loopback | checkpoint | p50 | p90 | plain SET, p50 | p90 | ratio of p50 |");
+    println!(
+        "| Redis on loopback, {ROUNDS} rounds | durable, p50 | p90 | and deleted, p50 | SET, p50 | p90 | durable / SET |"
+    );
     println!("|---|---|---|---|---|---|---|");
     for (name, options) in SERVERS {
         let directory = tempfile::tempdir()?;
         let server = Server::start(directory.path(), options)?;
         let url = format!("redis://127.0.0.1:{}/0?prefix=bench", server.port);
         let storage = RedisBackend::open(RedisAddress::parse(&url, Path::new(""))?, Access::Write)?;
-        let (bytes, checkpoints, sets) = rounds(storage, server.connect()?)?;
-        let ((checkpoint, checkpoint_p90), (set, set_p90)) = (middle(checkpoints), middle(sets));
+        let samples = rounds(Timed { storage, swapped: None }, server.connect()?)?;
+        let ((durable, durable_p90), (deleted, _)) = (middle(samples.durable), middle(samples.deleted));
+        let (set, set_p90) = middle(samples.set);
+        let milliseconds = |seconds: f64| format!("{:.2} ms", seconds * 1e3);
         println!(
-            "| {name} | {bytes} bytes | {:.2} ms | {:.2} ms | {:.2} ms | {:.2} ms | {:.2} |",
-            checkpoint * 1e3,
-            checkpoint_p90 * 1e3,
-            set * 1e3,
-            set_p90 * 1e3,
-            checkpoint / set
+            "| {name}; {} bytes | {} | {} | {} | {} | {} | {:.2} |",
+            samples.bytes,
+            milliseconds(durable),
+            milliseconds(durable_p90),
+            milliseconds(deleted),
+            milliseconds(set),
+            milliseconds(set_p90),
+            durable / set
         );
     }
     Ok(())
 }
 
-/// Bytes of a checkpoint; seconds of each checkpoint and of each `SET`.
-fn rounds(mut storage: RedisBackend, mut plain: Connection) -> Result<(usize, Vec<f64>, Vec<f64>)> {
+/// What was measured, in seconds.
+#[derive(Default)]
+struct Samples {
+    /// Bytes of a checkpoint.
+    bytes: usize,
+    durable: Vec<f64>,
+    deleted: Vec<f64>,
+    set: Vec<f64>,
+}
+
+/// Notes when the head was swapped.
+struct Timed {
+    storage: RedisBackend,
+    swapped: Option<Instant>,
+}
+
+impl Backend for Timed {
+    fn put(&mut self, object: &str, bytes: &[u8]) -> eventflux_core::Result<()> {
+        self.storage.put(object, bytes)
+    }
+
+    fn read(&mut self, object: &str, range: ByteRange) -> eventflux_core::Result<Option<Vec<u8>>> {
+        self.storage.read(object, range)
+    }
+
+    fn list(&mut self) -> eventflux_core::Result<Vec<ObjectInfo>> {
+        self.storage.list()
+    }
+
+    fn delete(&mut self, object: &str) -> eventflux_core::Result<()> {
+        self.storage.delete(object)
+    }
+
+    fn read_head(&mut self) -> eventflux_core::Result<Option<Vec<u8>>> {
+        self.storage.read_head()
+    }
+
+    fn swap_head(&mut self, expected: Option<&[u8]>, new: &[u8]) -> eventflux_core::Result<bool> {
+        let swapped = self.storage.swap_head(expected, new);
+        self.swapped = Some(Instant::now());
+        swapped
+    }
+}
+
+fn rounds(mut storage: Timed, mut plain: Connection) -> Result<Samples> {
     let mut writer: Writer = drive(OpenWriter::new(), &mut storage)?;
     let mut holder = StateHolder::builder("bench").build()?;
-    let (mut bytes, mut checkpoints, mut sets) = (0, Vec::new(), Vec::new());
+    let mut samples = Samples::default();
     for round in 0..ROUNDS as u64 {
         for key in 0..VALUES {
             let seed = round * VALUES + key;
@@ -62,19 +114,20 @@ fn rounds(mut storage: RedisBackend, mut plain: Connection) -> Result<(usize, Ve
         }
         holder.begin(CheckpointRequest::default())?;
         let mut encoded = holder.take_capture()?.into_object(writer.next_object(), Compression::Lz4)?;
-        let same = encoded.bytes()[..encoded.bytes().len().min(1_000_000)].to_vec();
-        bytes = encoded.bytes().len();
+        let same = encoded.bytes().to_vec();
+        samples.bytes = same.len();
 
         let started = Instant::now();
         drive(Publish::new(&mut writer, &mut encoded, Retention { max_retained: 3 })?, &mut storage)?;
-        checkpoints.push(started.elapsed().as_secs_f64());
+        samples.deleted.push(started.elapsed().as_secs_f64());
+        samples.durable.extend(storage.swapped.map(|swapped| (swapped - started).as_secs_f64()));
         holder.commit(&encoded)?;
 
         let started = Instant::now();
         redis::cmd("SET").arg("plain").arg(&same).exec(&mut plain)?;
-        sets.push(started.elapsed().as_secs_f64());
+        samples.set.push(started.elapsed().as_secs_f64());
     }
-    Ok((bytes, checkpoints, sets))
+    Ok(samples)
 }
 
 /// A server that ends with its owner.
