@@ -10,6 +10,10 @@ mod redis;
 
 use std::process::ExitCode;
 
+/// As the command `eventflux` has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Anything that goes wrong is only said.
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 

@@ -14,7 +14,7 @@ use eventflux_core::{
     Backend, ByteRange, CheckpointRequest, Compression, ObjectInfo, OpenWriter, Publish, Retention, StateHolder,
     Writer, drive,
 };
-use redis::Connection;
+use redis::{Connection, IntoConnectionInfo};
 
 use super::{Result, middle};
 
@@ -155,7 +155,10 @@ impl Server {
     }
 
     fn connect(&self) -> Result<Connection> {
-        Ok(redis::Client::open(("127.0.0.1", self.port))?.get_connection()?)
+        // As the storage's: what is sent is sent at once.
+        let settings = redis::io::tcp::TcpSettings::default().set_nodelay(true);
+        let info = ("127.0.0.1", self.port).into_connection_info()?.set_tcp_settings(settings);
+        Ok(redis::Client::open(info)?.get_connection()?)
     }
 }
 

@@ -13,6 +13,7 @@ use std::thread;
 use std::time::Duration;
 
 use eventflux_core::Error as CoreError;
+use redis::io::tcp::TcpSettings;
 use redis::{
     Client, Connection, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisConnectionInfo, RedisResult,
     TlsCertificates, Value,
@@ -192,6 +193,10 @@ fn name_client(connection: &mut Connection, name: &str) {
     }
 }
 
+fn no_delay() -> TcpSettings {
+    TcpSettings::default().set_nodelay(true)
+}
+
 fn client(host: &Host, address: &RedisAddress) -> RedisResult<Client> {
     let (name, port) = (host.name.clone(), host.port);
     let place = match &address.tls {
@@ -205,7 +210,8 @@ fn client(host: &Host, address: &RedisAddress) -> RedisResult<Client> {
     if let Some(password) = &address.password {
         settings = settings.set_password(password);
     }
-    let info = place.into_connection_info()?.set_redis_settings(settings);
+    // What is sent is sent whole: waiting for more would only delay its end.
+    let info = place.into_connection_info()?.set_redis_settings(settings).set_tcp_settings(no_delay());
     let Some(tls) = &address.tls else { return Client::open(info) };
     // Where another library brings other cryptography along, TLS could not choose. Set before: so much the better.
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -30,6 +30,7 @@ mod failure;
 mod link;
 mod scripts;
 mod server;
+mod transaction;
 
 pub use address::RedisAddress;
 pub use server::{RedisDurability, RedisPersistence};
@@ -42,12 +43,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use eventflux_core::{Backend, ByteRange, Error as CoreError, ObjectInfo};
-use redis::{Cmd, Connection, FromRedisValue, Pipeline, RedisResult, cmd, pipe};
+use redis::{Cmd, Connection, FromRedisValue, RedisResult, cmd};
 
 use self::entry::{Entry, check_name, chunk_missing, wrong_entry};
 use self::failure::storage_error;
 use self::link::Link;
 use self::scripts::{Job, Swap};
+use self::transaction::Transaction;
 use super::file::Access;
 use crate::error::{Error, Result};
 
@@ -282,37 +284,38 @@ impl RedisBackend {
     }
 
     /// Writes the chunks and the entry; how many replicas have them. `None` if chunks were missing in the end.
-    fn put_once(&mut self, object: &str, bytes: &[u8], entry: &str, ends_at: &str) -> Result<Option<u32>, CoreError> {
+    fn put_once<'a>(
+        &mut self,
+        object: &str,
+        bytes: &'a [u8],
+        entry: &str,
+        ends_at: &str,
+    ) -> Result<Option<u32>, CoreError> {
         let RedisBackend { link, job, .. } = self;
-        let chunks: Vec<&[u8]> = bytes.chunks(link.address().chunk_bytes as usize).collect();
-        let ends = ends_at != "0";
-        let (last, before) = chunks.split_last().map_or((None, &[][..]), |(last, before)| (Some(last), before));
-        let write = |transaction: &mut Pipeline, number: usize, chunk: &[u8]| {
+        let chunks: Vec<&'a [u8]> = bytes.chunks(link.address().chunk_bytes as usize).collect();
+        let (last, before) = chunks.split_last().map_or((None, &[][..]), |(last, before)| (Some(*last), before));
+        let write = |transaction: &mut Transaction<'a>, number: usize, chunk: &'a [u8]| {
             if !before.is_empty() {
-                transaction.cmd("HSET").arg(&job.pending).arg(object).arg(entry).ignore();
-                if ends {
-                    transaction.cmd("PEXPIREAT").arg(&job.pending).arg(ends_at).ignore();
+                transaction.command(cmd("HSET").arg(&job.pending).arg(object).arg(entry));
+                if ends_at != "0" {
+                    transaction.command(cmd("PEXPIREAT").arg(&job.pending).arg(ends_at));
                 }
             }
-            transaction.cmd("SET").arg(job.chunk(object, number as u64)).arg(chunk).ignore();
-            if ends {
-                transaction.arg("PXAT").arg(ends_at);
-            }
+            transaction.set(&job.chunk(object, number as u64), chunk, ends_at);
         };
         for (number, chunk) in before.iter().enumerate() {
-            let mut transaction = pipe();
-            write(transaction.atomic(), number, chunk);
-            link.run("put", object, |connection| transaction.exec(connection))?;
+            let mut transaction = Transaction::new();
+            write(&mut transaction, number, chunk);
+            link.run("put", object, |connection| transaction.run::<()>(connection))?;
         }
-        let mut transaction = pipe();
-        transaction.atomic();
+        let mut transaction = Transaction::new();
         if let Some(chunk) = last {
             write(&mut transaction, before.len(), chunk);
         }
-        transaction.add_command(job.register(ends_at, object, entry));
+        transaction.command(&job.register(ends_at, object, entry));
         let wait = Wait::of(link.address());
         link.run("put", object, |connection| {
-            let (is_whole,): (bool,) = transaction.query(connection)?;
+            let is_whole: bool = transaction.run(connection)?;
             if is_whole { wait.for_replicas(connection).map(Some) } else { Ok(None) }
         })
     }
