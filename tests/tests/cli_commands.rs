@@ -268,7 +268,7 @@ fn wrong_usage_is_exit_code_2() {
     let app = App::finished();
     app.command(&["frobnicate"]).exits(2).says(&["error: unrecognized subcommand 'frobnicate'"]);
     app.command(&["verify"]).exits(2).says(&["<STORAGE>"]);
-    app.command(&["verify", "redis://localhost"]).exits(2).says(&["redis"]);
+    app.command(&["verify", "redis://localhost/zero"]).exits(2).says(&["redis"]);
     app.command(&["verify", "memory:"]).exits(2).says(&["gone with its process"]);
     app.command(&["verify", "file:"]).exits(2).says(&["a path must follow"]);
     let ran = app.command(&["inspect", "state", "--lmit", "3", "--json"]).exits(2);

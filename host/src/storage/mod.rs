@@ -1,8 +1,12 @@
 //! Storages of the host, by address.
 
 mod file;
+#[cfg(feature = "redis")]
+mod redis;
 mod wrappers;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisAddress, RedisBackend, RedisDurability, RedisPersistence};
 pub(crate) use file::sync_directory;
 pub use file::{Access, FileBackend};
 #[doc(hidden)]
@@ -26,10 +30,14 @@ pub enum StorageAddress {
     File(PathBuf),
     /// In memory: gone with the process.
     Memory,
+    /// On Redis.
+    #[cfg(feature = "redis")]
+    Redis(Box<RedisAddress>),
 }
 
 impl StorageAddress {
-    /// Reads `file:PATH`, a bare path, or `memory:`; relative paths are below `base`.
+    /// Reads `file:PATH`, a bare path, `memory:`, or, with the feature `redis`, `redis://…` and `rediss://…`; relative
+    /// paths are below `base`.
     ///
     /// # Errors
     /// [`Error::Address`].
@@ -39,7 +47,15 @@ impl StorageAddress {
             Some(("memory", "")) => Ok(StorageAddress::Memory),
             Some(("file", "")) => wrong("a path must follow `file:`, such as file:state"),
             Some(("file", path)) => Ok(StorageAddress::File(base.join(path))),
-            Some((scheme @ ("redis" | "rediss" | "s3"), _)) => {
+            #[cfg(feature = "redis")]
+            Some(("redis" | "rediss", _)) => Ok(StorageAddress::Redis(Box::new(RedisAddress::parse(address, base)?))),
+            #[cfg(not(feature = "redis"))]
+            Some((scheme @ ("redis" | "rediss"), _)) => Err(Error::Address {
+                // Not all of it: it may have a password.
+                address: format!("{scheme}:…"),
+                reason: "this build has no storage on Redis: build it with --features redis".into(),
+            }),
+            Some((scheme @ "s3", _)) => {
                 wrong(&format!("this release has no {scheme} storage yet; use file:PATH or memory:"))
             }
             Some((_, _)) if !Path::new(address).exists() => wrong("unknown kind of storage; use file:PATH or memory:"),
@@ -60,6 +76,8 @@ impl StorageAddress {
         Ok(match self {
             StorageAddress::File(path) => Box::new(FileBackend::open(path, access)?),
             StorageAddress::Memory => Box::new(MemoryBackend::new()),
+            #[cfg(feature = "redis")]
+            StorageAddress::Redis(address) => Box::new(RedisBackend::open((**address).clone(), access)?),
         })
     }
 }
@@ -69,6 +87,8 @@ impl std::fmt::Display for StorageAddress {
         match self {
             StorageAddress::File(path) => write!(f, "file:{}", path.display()),
             StorageAddress::Memory => f.write_str("memory:"),
+            #[cfg(feature = "redis")]
+            StorageAddress::Redis(address) => address.fmt(f),
         }
     }
 }

@@ -1,0 +1,48 @@
+//! Entries of the index of objects.
+
+use std::fmt;
+
+use eventflux_core::Error as CoreError;
+
+use super::failure::storage_error;
+
+/// An entry of the index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) len: u64,
+    pub(super) chunk_bytes: u64,
+}
+
+impl Entry {
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let (len, chunk_bytes) = text.split_once(':')?;
+        let (len, chunk_bytes) = (len.parse().ok()?, chunk_bytes.parse().ok()?);
+        (chunk_bytes > 0).then_some(Entry { len, chunk_bytes })
+    }
+}
+
+impl fmt::Display for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.len, self.chunk_bytes)
+    }
+}
+
+/// Names come from manifests too: none of them is more than a part of a key.
+pub(super) fn check_name(object: &str) -> Result<(), CoreError> {
+    let plain = object.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+    if plain && !object.is_empty() && !object.starts_with('.') {
+        Ok(())
+    } else {
+        Err(storage_error("name", object, "not a name of an object".into()))
+    }
+}
+
+pub(super) fn wrong_entry(object: &str, text: &str) -> CoreError {
+    let reason = format!("`{text}` is not length and chunk size");
+    CoreError::Damaged { object: object.into(), part: "entry in the index".into(), reason }
+}
+
+pub(super) fn chunk_missing(object: &str, number: u64) -> CoreError {
+    let reason = "its key is missing or too short: evicted, or deleted by hand; see the server's maxmemory-policy";
+    CoreError::Damaged { object: object.into(), part: format!("chunk {number}"), reason: reason.into() }
+}
