@@ -3,26 +3,20 @@
 //! It sorts, compresses, hashes and writes what the engine's thread captured. One checkpoint at a
 //! time: the engine's thread waits for the answer before it cuts the next one.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
-use std::thread::{self, JoinHandle};
-use std::time::Duration;
-
 use eventflux_core::{Capture, EncodedCheckpoint, Published};
 
 use super::sink::SyncHandle;
 use crate::error::{Error, Result};
 use crate::manager::CheckpointManager;
 use crate::storage::AnyBackend;
+use crate::threads::{Gone, HandOff};
 
 /// What comes back for each checkpoint handed over.
 pub(super) type Outcome = Result<(EncodedCheckpoint, Published)>;
 
+/// Dropping it lets the checkpoint in hand become durable, and the storage's lock go.
 #[derive(Debug)]
-pub(super) struct Worker {
-    jobs: Option<Sender<Job>>,
-    outcomes: Receiver<Outcome>,
-    thread: Option<JoinHandle<()>>,
-}
+pub(super) struct Worker(HandOff<Job, Outcome>);
 
 #[derive(Debug)]
 struct Job {
@@ -31,54 +25,32 @@ struct Job {
     output: Option<SyncHandle>,
 }
 
+impl From<Gone> for Error {
+    fn from(_: Gone) -> Self {
+        Error::Worker
+    }
+}
+
 impl Worker {
     pub(super) fn start(mut manager: CheckpointManager<AnyBackend>) -> Result<Self> {
-        let (jobs, received) = channel::<Job>();
-        let (outcome, outcomes) = channel();
-        let work = move || {
-            for job in received {
-                let synced = job.output.map_or(Ok(()), |output| output.sync());
-                if outcome.send(synced.and_then(|()| manager.publish(job.capture))).is_err() {
-                    return;
-                }
-            }
+        let work = move |job: Job| {
+            let synced = job.output.map_or(Ok(()), |output| output.sync());
+            Some(synced.and_then(|()| manager.publish(job.capture)))
         };
-        let thread = thread::Builder::new().name("checkpoint".into()).spawn(work).map_err(|_| Error::Worker)?;
-        Ok(Worker { jobs: Some(jobs), outcomes, thread: Some(thread) })
+        Ok(Worker(HandOff::start("checkpoint", work)?))
     }
 
     pub(super) fn hand_over(&self, capture: Capture, output: Option<SyncHandle>) -> Result<()> {
-        let jobs = self.jobs.as_ref().ok_or(Error::Worker)?;
-        jobs.send(Job { capture, output }).map_err(|_| Error::Worker)
+        Ok(self.0.hand_over(Job { capture, output })?)
     }
 
     /// The outcome, if it is there.
     pub(super) fn poll(&self) -> Option<Outcome> {
-        match self.outcomes.try_recv() {
-            Ok(outcome) => Some(outcome),
-            Err(TryRecvError::Empty) => None,
-            Err(TryRecvError::Disconnected) => Some(Err(Error::Worker)),
-        }
+        self.0.poll().map(|outcome| outcome?)
     }
 
     /// Waits for the outcome.
     pub(super) fn wait(&self) -> Outcome {
-        loop {
-            match self.outcomes.recv_timeout(Duration::from_secs(3600)) {
-                Ok(outcome) => return outcome,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Err(Error::Worker),
-            }
-        }
-    }
-}
-
-impl Drop for Worker {
-    /// Lets the checkpoint in hand become durable, and the storage's lock go.
-    fn drop(&mut self) {
-        self.jobs = None;
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.0.wait()?
     }
 }
