@@ -1,8 +1,12 @@
 //! Storages of the host, by address.
 
+#[cfg(feature = "object-store")]
+mod bucket;
 mod file;
 mod wrappers;
 
+#[cfg(feature = "object-store")]
+pub use bucket::{ObjectStoreBackend, S3Address};
 pub(crate) use file::sync_directory;
 pub use file::{Access, FileBackend};
 use wrappers::told;
@@ -19,15 +23,20 @@ pub type AnyBackend = Box<dyn Backend + Send>;
 
 /// Where a storage is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StorageAddress {
     /// A directory.
     File(PathBuf),
+    /// A bucket of an object store.
+    #[cfg(feature = "object-store")]
+    S3(Box<S3Address>),
     /// In memory: gone with the process.
     Memory,
 }
 
 impl StorageAddress {
-    /// Reads `file:PATH`, a bare path, or `memory:`; relative paths are below `base`.
+    /// Reads `file:PATH`, a bare path, `s3://BUCKET/PREFIX`, or `memory:`; relative paths are below
+    /// `base`.
     ///
     /// # Errors
     /// [`Error::Address`].
@@ -37,7 +46,11 @@ impl StorageAddress {
             Some(("memory", "")) => Ok(StorageAddress::Memory),
             Some(("file", "")) => wrong("a path must follow `file:`, such as file:state"),
             Some(("file", path)) => Ok(StorageAddress::File(base.join(path))),
-            Some((scheme @ ("redis" | "rediss" | "s3"), _)) => {
+            #[cfg(feature = "object-store")]
+            Some(("s3", _)) => Ok(StorageAddress::S3(Box::new(address.parse()?))),
+            #[cfg(not(feature = "object-store"))]
+            Some(("s3", _)) => wrong("this build has no object stores; build it with `--features object-store`"),
+            Some((scheme @ ("redis" | "rediss"), _)) => {
                 wrong(&format!("this release has no {scheme} storage yet; use file:PATH or memory:"))
             }
             Some((_, _)) if !Path::new(address).exists() => wrong("unknown kind of storage; use file:PATH or memory:"),
@@ -57,6 +70,8 @@ impl StorageAddress {
     fn open_itself(&self, access: Access) -> Result<AnyBackend> {
         Ok(match self {
             StorageAddress::File(path) => Box::new(FileBackend::open(path, access)?),
+            #[cfg(feature = "object-store")]
+            StorageAddress::S3(address) => Box::new(ObjectStoreBackend::open(address, access)?),
             StorageAddress::Memory => Box::new(MemoryBackend::new()),
         })
     }
@@ -66,6 +81,8 @@ impl std::fmt::Display for StorageAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             StorageAddress::File(path) => write!(f, "file:{}", path.display()),
+            #[cfg(feature = "object-store")]
+            StorageAddress::S3(address) => address.fmt(f),
             StorageAddress::Memory => f.write_str("memory:"),
         }
     }
