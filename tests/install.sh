@@ -43,6 +43,20 @@ install_component() {
   fi
 }
 
+# Installs Python packages into an environment of their own, target/python: install_python WHAT_FOR MODULE PACKAGE…
+install_python() {
+  local what_for=$1 module=$2 python=target/python/bin/python
+  shift 2
+  if [ -x "$python" ] && "$python" -c "import $module" 2>/dev/null; then
+    return
+  fi
+  python3 -c "import ensurepip, venv" 2>/dev/null || install_packages "$what_for" python3 python3-venv
+  printf 'installing %s for %s\n' "$*" "$what_for"
+  { python3 -m venv --clear target/python &&
+    "$python" -m pip install --quiet --disable-pip-version-check "$@"; } ||
+    give_up "$what_for is missing and could not be installed; by hand: python3 -m venv target/python && $python -m pip install $*"
+}
+
 # Whether the compiler has the libraries of a target.
 has_target() {
   [ -d "$(rustc --print target-libdir --target "$1" 2>/dev/null || echo /nowhere)" ]

@@ -1,5 +1,7 @@
 //! Storages of the host, by address.
 
+#[cfg(feature = "object-store")]
+mod bucket;
 mod file;
 #[cfg(feature = "redis")]
 mod redis;
@@ -7,6 +9,8 @@ mod wrappers;
 
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisAddress, RedisBackend, RedisDurability, RedisPersistence};
+#[cfg(feature = "object-store")]
+pub use bucket::{ObjectStoreBackend, S3Address};
 pub(crate) use file::sync_directory;
 pub use file::{Access, FileBackend};
 #[doc(hidden)]
@@ -25,9 +29,13 @@ pub type AnyBackend = Box<dyn Backend + Send>;
 
 /// Where a storage is.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum StorageAddress {
     /// A directory.
     File(PathBuf),
+    /// A bucket of an object store.
+    #[cfg(feature = "object-store")]
+    S3(Box<S3Address>),
     /// In memory: gone with the process.
     Memory,
     /// On Redis.
@@ -36,8 +44,8 @@ pub enum StorageAddress {
 }
 
 impl StorageAddress {
-    /// Reads `file:PATH`, a bare path, `memory:`, or, with the feature `redis`, `redis://…` and `rediss://…`; relative
-    /// paths are below `base`.
+    /// Reads `file:PATH`, a bare path, `memory:`, with the feature `redis` also `redis://…` and `rediss://…`, with
+    /// `object-store` also `s3://BUCKET/PREFIX`; relative paths are below `base`.
     ///
     /// # Errors
     /// [`Error::Address`].
@@ -55,11 +63,14 @@ impl StorageAddress {
                 address: format!("{scheme}:…"),
                 reason: "this build has no storage on Redis: build it with --features redis".into(),
             }),
-            Some((scheme @ "s3", _)) => {
-                wrong(&format!("this release has no {scheme} storage yet; use file:PATH or memory:"))
+            #[cfg(feature = "object-store")]
+            Some(("s3", _)) => Ok(StorageAddress::S3(Box::new(address.parse()?))),
+            #[cfg(not(feature = "object-store"))]
+            Some(("s3", _)) => wrong("this build has no object stores: build it with --features object-store"),
+            Some((_, _)) if !Path::new(address).exists() => {
+                wrong("unknown kind of storage; use file:PATH, redis://…, s3://… or memory:")
             }
-            Some((_, _)) if !Path::new(address).exists() => wrong("unknown kind of storage; use file:PATH or memory:"),
-            _ if address.is_empty() => wrong("it is empty; use file:PATH or memory:"),
+            _ if address.is_empty() => wrong("it is empty; use file:PATH, redis://…, s3://… or memory:"),
             _ => Ok(StorageAddress::File(base.join(address))),
         }
     }
@@ -75,6 +86,8 @@ impl StorageAddress {
     fn open_itself(&self, access: Access) -> Result<AnyBackend> {
         Ok(match self {
             StorageAddress::File(path) => Box::new(FileBackend::open(path, access)?),
+            #[cfg(feature = "object-store")]
+            StorageAddress::S3(address) => Box::new(ObjectStoreBackend::open(address, access)?),
             StorageAddress::Memory => Box::new(MemoryBackend::new()),
             #[cfg(feature = "redis")]
             StorageAddress::Redis(address) => Box::new(RedisBackend::open((**address).clone(), access)?),
@@ -86,6 +99,8 @@ impl std::fmt::Display for StorageAddress {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             StorageAddress::File(path) => write!(f, "file:{}", path.display()),
+            #[cfg(feature = "object-store")]
+            StorageAddress::S3(address) => address.fmt(f),
             StorageAddress::Memory => f.write_str("memory:"),
             #[cfg(feature = "redis")]
             StorageAddress::Redis(address) => address.fmt(f),

@@ -1,0 +1,346 @@
+//! A server that speaks S3, on loopback, and a proxy before it that makes things go wrong.
+//!
+//! The server is moto, which `tests/run` installs. It looks at the condition of a put and takes the
+//! put in two steps, which another thread may come between: of 800 races of four writers none had two
+//! winners, of 800 with Python switching threads each microsecond 25 had. So the proxy lets puts under
+//! a condition through one by one.
+
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::thread;
+use std::time::Duration;
+
+use eventflux::storage::ObjectStoreBackend;
+use object_store::aws::AmazonS3Builder;
+use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+
+/// It ends when its input does, which is when this process does, however that comes.
+const LAUNCH: &str = "
+import os, sys
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+sys.stdin.read()
+os._exit(0)
+";
+/// What moto wants to see; it checks no signature.
+const AUTHORIZATION: &str =
+    "AWS4-HMAC-SHA256 Credential=test/20130524/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=00";
+/// A server that says nothing for so long hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Puts under a condition, one by one.
+static CONDITIONAL: Mutex<()> = Mutex::new(());
+
+/// The server; one for all tests of a file.
+pub struct Server {
+    port: u16,
+    _child: Child,
+    /// Its end is the server's.
+    _input: ChildStdin,
+}
+
+/// The server, started once.
+pub fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    SERVER.get_or_init(Server::start)
+}
+
+impl Server {
+    fn start() -> Self {
+        let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/python/bin/python");
+        let mut command = Command::new(&python);
+        command.args(["-c", LAUNCH]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap_or_else(|error| {
+            panic!("{}: {error}; run tests/run once, which installs the server", python.display())
+        });
+        let input = child.stdin.take().unwrap();
+        let mut port = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
+        let port = port.trim().parse().expect("the server starts; tests/run installs it");
+        Server { port, _child: child, _input: input }
+    }
+
+    /// A new bucket, empty.
+    pub fn bucket(&self) -> String {
+        static NUMBER: AtomicUsize = AtomicUsize::new(0);
+        let bucket = format!("bucket-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let answer = self.ask("PUT", &format!("/{bucket}"));
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        bucket
+    }
+
+    /// Every key below a prefix, in order.
+    pub fn keys(&self, bucket: &str, prefix: &str) -> Vec<String> {
+        let mut keys: Vec<String> = Vec::new();
+        loop {
+            let after = keys.last().map_or("", String::as_str);
+            let page = self.ask("GET", &format!("/{bucket}?list-type=2&prefix={prefix}&start-after={after}"));
+            keys.extend(all_between(&page, "<Key>", "</Key>"));
+            if !page.contains("<IsTruncated>true") {
+                return keys;
+            }
+        }
+    }
+
+    /// Ids of unfinished uploads.
+    pub fn uploads(&self, bucket: &str) -> Vec<String> {
+        all_between(&self.ask("GET", &format!("/{bucket}?uploads")), "<UploadId>", "</UploadId>")
+    }
+
+    /// The answer to a request without a body.
+    pub fn ask(&self, method: &str, path: &str) -> String {
+        let request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: {AUTHORIZATION}\r\nContent-Length: 0\r\n\
+             Connection: close\r\n\r\n"
+        );
+        String::from_utf8_lossy(&exchange(self.port, request.as_bytes()).unwrap()).into_owned()
+    }
+}
+
+fn all_between(text: &str, before: &str, after: &str) -> Vec<String> {
+    text.split(before).skip(1).filter_map(|rest| rest.split_once(after)).map(|(found, _)| found.into()).collect()
+}
+
+/// Sends a request and reads the answer to its end.
+fn exchange(port: u16, request: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(request)?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(answer)
+}
+
+/// What goes wrong with one request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// The server never sees it, and the answer is this status and code.
+    Says(u16, &'static str),
+    /// The server does it, and the answer is this status and code.
+    DoesAndSays(u16, &'static str),
+    /// The server never sees it; the connection ends.
+    Closes,
+    /// The server does it; the connection ends without an answer.
+    LosesAnswer,
+    /// The server does it; the connection ends in the midst of the answer.
+    HalvesAnswer,
+    /// The server does it twice; the second answer counts.
+    Doubles,
+    /// The server does it, whatever its condition.
+    IgnoresCondition,
+}
+
+/// A fault of each kind.
+pub const FAULTS: [Fault; 10] = [
+    Fault::Says(409, "ConditionalRequestConflict"),
+    Fault::Says(412, "PreconditionFailed"),
+    Fault::Says(503, "SlowDown"),
+    Fault::DoesAndSays(500, "InternalError"),
+    Fault::DoesAndSays(503, "ServiceUnavailable"),
+    Fault::DoesAndSays(409, "ConditionalRequestConflict"),
+    Fault::Closes,
+    Fault::LosesAnswer,
+    Fault::HalvesAnswer,
+    Fault::Doubles,
+];
+
+/// A request as the plan of a proxy sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Seen {
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// How many came before, over all connections.
+    pub number: usize,
+}
+
+type Plan = Box<dyn FnMut(&Seen) -> Option<Fault> + Send>;
+
+/// A proxy before the server. It lives as long as the process.
+#[derive(Clone)]
+pub struct Proxy {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    server: u16,
+    state: Mutex<State>,
+}
+
+struct State {
+    plan: Plan,
+    seen: usize,
+    faults: usize,
+}
+
+impl Proxy {
+    pub fn start(server: &Server) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Mutex::new(State { plan: Box::new(|_| None), seen: 0, faults: 0 });
+        let shared = Arc::new(Shared { server: server.port, state });
+        let of_connections = Arc::clone(&shared);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let shared = Arc::clone(&of_connections);
+                thread::spawn(move || drop(shared.serve(&stream)));
+            }
+        });
+        Proxy { port, shared }
+    }
+
+    /// What goes wrong from now on; counts from 0 again.
+    pub fn plan(&self, plan: impl FnMut(&Seen) -> Option<Fault> + Send + 'static) {
+        *self.shared.state.lock().unwrap() = State { plan: Box::new(plan), seen: 0, faults: 0 };
+    }
+
+    /// Nothing goes wrong any more; how many requests there were, and how many of them went wrong.
+    pub fn calm(&self) -> (usize, usize) {
+        let state = &mut *self.shared.state.lock().unwrap();
+        state.plan = Box::new(|_| None);
+        (state.seen, state.faults)
+    }
+
+    /// URL of the store.
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// A storage behind the proxy; the client beneath it tries again so often by itself.
+    pub fn storage(&self, bucket: &str, prefix: &str, client_retries: usize) -> ObjectStoreBackend {
+        let pause = Duration::from_millis(1);
+        let retry = RetryConfig {
+            max_retries: client_retries,
+            backoff: BackoffConfig { init_backoff: pause, max_backoff: 2 * pause, base: 2.0 },
+            ..RetryConfig::default()
+        };
+        let store = AmazonS3Builder::new()
+            .with_endpoint(self.endpoint())
+            .with_allow_http(true)
+            .with_bucket_name(bucket)
+            .with_access_key_id("test")
+            .with_secret_access_key("test")
+            .with_disable_bulk_delete(true)
+            .with_client_options(ClientOptions::new().with_allow_http(true).with_timeout(PATIENCE))
+            .with_retry(retry)
+            .build()
+            .unwrap();
+        ObjectStoreBackend::with_store(Arc::new(store), prefix).unwrap().with_retries(5, PATIENCE)
+    }
+}
+
+impl Shared {
+    /// Serves the one request of a connection.
+    fn serve(&self, stream: &TcpStream) -> std::io::Result<()> {
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let Some(request) = Request::read(stream)? else { return Ok(()) };
+        let fault = {
+            let state = &mut *self.state.lock().unwrap();
+            let seen = Seen { method: request.method.clone(), target: request.target.clone(), number: state.seen };
+            state.seen += 1;
+            let fault = (state.plan)(&seen);
+            state.faults += usize::from(fault.is_some());
+            fault
+        };
+        let forward = || {
+            let _one_by_one = request.is_conditional.then(|| CONDITIONAL.lock().unwrap());
+            exchange(self.server, &request.bytes)
+        };
+        let answer = match fault {
+            None => forward()?,
+            Some(Fault::Says(status, code)) => error_answer(status, code),
+            Some(Fault::DoesAndSays(status, code)) => {
+                forward()?;
+                error_answer(status, code)
+            }
+            Some(Fault::Closes) => return Ok(()),
+            Some(Fault::LosesAnswer) => {
+                forward()?;
+                return Ok(());
+            }
+            Some(Fault::HalvesAnswer) => {
+                let mut answer = forward()?;
+                answer.truncate(answer.len() / 2);
+                answer
+            }
+            Some(Fault::IgnoresCondition) => exchange(self.server, &request.unconditional())?,
+            Some(Fault::Doubles) => {
+                forward()?;
+                forward()?
+            }
+        };
+        let mut stream = stream;
+        stream.write_all(&answer)
+    }
+}
+
+struct Request {
+    method: String,
+    target: String,
+    is_conditional: bool,
+    /// As it goes to the server.
+    bytes: Vec<u8>,
+}
+
+impl Request {
+    /// Reads a request; nothing if the connection ends before one.
+    fn read(stream: &TcpStream) -> std::io::Result<Option<Self>> {
+        let mut reader = BufReader::new(stream);
+        let mut first = String::new();
+        reader.read_line(&mut first)?;
+        let mut words = first.split(' ').map(String::from);
+        let (Some(method), Some(target)) = (words.next(), words.next()) else { return Ok(None) };
+        let mut bytes = first.into_bytes();
+        let (mut len, mut is_conditional) = (0, false);
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line)?;
+            let lower = line.to_ascii_lowercase();
+            if let Some(value) = lower.strip_prefix("content-length:") {
+                len = value.trim().parse().unwrap();
+            }
+            assert!(!lower.starts_with("transfer-encoding:"), "bodies have a length");
+            is_conditional |= lower.starts_with("if-match:") || lower.starts_with("if-none-match:");
+            if line == "\r\n" || line.is_empty() {
+                break;
+            }
+            if !lower.starts_with("connection:") {
+                bytes.extend_from_slice(line.as_bytes());
+            }
+        }
+        bytes.extend_from_slice(b"Connection: close\r\n\r\n");
+        let body_from = bytes.len();
+        bytes.resize(body_from + len, 0);
+        reader.read_exact(&mut bytes[body_from..])?;
+        Ok(Some(Request { method, target, is_conditional, bytes }))
+    }
+}
+
+impl Request {
+    fn unconditional(&self) -> Vec<u8> {
+        let head_len = self.bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 2;
+        let (head, rest) = self.bytes.split_at(head_len);
+        let head = String::from_utf8(head.to_vec()).unwrap();
+        let lines = head.split_inclusive("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("if-"));
+        [lines.collect::<String>().as_bytes(), rest].concat()
+    }
+}
+
+fn error_answer(status: u16, code: &str) -> Vec<u8> {
+    let body = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{code}</Code><Message>As told.</Message></Error>"
+    );
+    let len = body.len();
+    format!(
+        "HTTP/1.1 {status} Told\r\nContent-Type: application/xml\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}"
+    )
+    .into_bytes()
+}
