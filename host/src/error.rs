@@ -12,6 +12,15 @@ pub enum Error {
     /// An error of the core.
     #[error(transparent)]
     Core(#[from] eventflux_core::Error),
+    /// A checkpoint is damaged: it was not restored, and nothing was changed. Going back to an older one is for
+    /// the caller to choose.
+    #[error("{error}\n{}", whole_instead(*newest_whole))]
+    CheckpointDamaged {
+        /// What is damaged.
+        error: eventflux_core::Error,
+        /// Newest checkpoint of the storage that is whole, if there is one.
+        newest_whole: Option<u64>,
+    },
     /// The source could not be read.
     #[error(transparent)]
     Source(#[from] SourceError),
@@ -110,7 +119,15 @@ impl Error {
             Error::Definition { .. } | Error::Address { .. } => 2,
             Error::Core(eventflux_core::Error::Definition { .. }) => 2,
             Error::Core(error) if error.is_damage() => 3,
+            Error::CheckpointDamaged { .. } => 3,
             _ => 1,
         }
+    }
+}
+
+fn whole_instead(newest_whole: Option<u64>) -> String {
+    match newest_whole {
+        Some(id) => format!("Nothing was restored. The newest whole checkpoint is {id}."),
+        None => String::from("Nothing was restored. No checkpoint is whole."),
     }
 }

@@ -9,6 +9,7 @@ pub mod observe;
 mod runtime;
 pub mod source;
 pub mod storage;
+mod threads;
 
 pub use crate::manager::{CheckpointManager, ManagerConfig, read_head, read_manifest, restore, verify};
 pub use crate::runtime::{CheckpointConfig, EventFluxManager, RunProgress, RunSummary, Runtime, StartFrom, StopHandle};

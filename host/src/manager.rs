@@ -2,7 +2,6 @@
 //! engine.
 
 use std::num::NonZero;
-use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use eventflux_core::{
@@ -13,9 +12,10 @@ use eventflux_core::{
 use tracing::field::Empty;
 
 use crate::clock::now_ms;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::observe::recorder::{self, Stopwatch};
 use crate::observe::{self, CheckpointWatch, PhaseBackend};
+use crate::threads::run_tasks;
 
 /// How checkpoints are written and kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -276,7 +276,9 @@ impl<B: Backend> CheckpointManager<B> {
     /// then it is kept, whatever retention says.
     ///
     /// # Errors
-    /// No such checkpoint, damage, states that do not fit. The holder is unchanged then.
+    /// No such checkpoint, states that do not fit;
+    /// [`CheckpointDamaged`](crate::Error::CheckpointDamaged), which names the newest checkpoint that is whole: to go
+    /// back to it is the caller's choice. The holder is unchanged then.
     pub fn restore_selected(
         &mut self,
         holder: &mut StateHolder,
@@ -368,13 +370,24 @@ pub fn restore(
     );
     let stopwatch = Stopwatch::start();
     let restore = Restore::new(holder, selector, options).with_executor(&Threads);
-    let restored = span.in_scope(|| drive(restore, backend))?;
+    let restored = span.in_scope(|| drive(restore, backend)).map_err(|error| with_newest_whole(error, backend))?;
     stopwatch.stop_restore(&application);
     let manifest = &restored.manifest;
     span.record("id", manifest.object.id);
     span.record("raw_bytes", manifest.sizes.restore_raw);
     span.record("objects", manifest.needed_objects().len());
     Ok(restored)
+}
+
+/// Of damage, which checkpoint is whole: all of them are read to find out. A damaged head has none.
+pub(crate) fn with_newest_whole(error: eventflux_core::Error, backend: &mut (impl Backend + ?Sized)) -> Error {
+    if !error.is_damage() {
+        return error.into();
+    }
+    match verify(backend) {
+        Ok(report) => Error::CheckpointDamaged { error, newest_whole: report.newest_whole },
+        Err(_) => error.into(),
+    }
 }
 
 /// As many threads as the machine has cores.
@@ -386,25 +399,8 @@ impl Executor for Threads {
     }
 
     fn run(&self, tasks: Vec<Task<'_>>) {
-        let others = tasks.len().saturating_sub(1);
-        let tasks = Mutex::new(tasks);
-        let work = || {
-            while let Some(task) = take_task(&tasks) {
-                task();
-            }
-        };
-        thread::scope(|scope| {
-            for _ in 0..others {
-                // A thread that cannot be had leaves its work to the others.
-                let _ = thread::Builder::new().spawn_scoped(scope, work);
-            }
-            work();
-        });
+        run_tasks(tasks);
     }
-}
-
-fn take_task<'a>(tasks: &Mutex<Vec<Task<'a>>>) -> Option<Task<'a>> {
-    tasks.lock().unwrap_or_else(PoisonError::into_inner).pop()
 }
 
 /// Reads and checks everything the published checkpoints need.

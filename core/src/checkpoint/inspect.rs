@@ -41,11 +41,7 @@ impl StateHolder {
     pub fn for_manifest(manifest: &Manifest) -> Result<StateHolder> {
         let mut builder = StateHolder::builder(manifest.holder.clone()).key_groups(manifest.key_groups);
         for (at, state) in manifest.states.iter().enumerate() {
-            builder = if at == 0 {
-                builder.values_schema(state.version, &state.description)
-            } else {
-                builder.state(state.clone())
-            };
+            builder = if at == 0 { builder.values_descriptor(state.clone()) } else { builder.state(state.clone()) };
         }
         builder.build()
     }

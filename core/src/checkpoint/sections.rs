@@ -2,16 +2,18 @@
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::error::{Error, Result};
 use crate::format::columns::{self, ColumnRow, Plan};
-use crate::format::manifest::{Base, Delta, Manifest, StateDescriptor};
+use crate::format::manifest::{Base, Delta, Manifest, StateDescriptor, StateKind};
 use crate::format::rows::{Form, Row, read_rows};
 use crate::format::section::{SectionRef, read_section};
-use crate::format::{Cursor, Malformed};
-use crate::state::StateMap;
+use crate::format::{Cursor, Malformed, key_group, key_hash};
+use crate::state::{AggregationState, PatternState, StateMap, WindowState};
+use crate::tracked::sealed::Sealed;
 
 /// A piece of work that needs nothing of the others.
 pub type Task<'a> = Box<dyn FnOnce() + Send + 'a>;
@@ -152,11 +154,12 @@ impl Shard {
         let object = manifest.objects[section.object as usize].name();
         let descriptor = &manifest.states[usize::from(state)];
         let damaged = |malformed: Malformed| {
-            Error::damaged(&object, format!("section of state `{}`", descriptor.name), malformed.0)
+            let kind = if delta.is_some() { Part::Delta } else { Part::Base };
+            Error::damaged(&object, part_name(descriptor, kind, groups.clone()), malformed.0)
         };
         let unpacked = read_section(section, stored).map_err(damaged)?;
         let plan = plan.and_then(|plan| reading.plans[plan as usize].as_ref());
-        let filter = RowFilter { groups, own, delta, bases: bases_of(&manifest.bases, state) };
+        let filter = RowFilter { groups: groups.clone(), own, delta, bases: bases_of(&manifest.bases, state) };
         let map = self.maps[place].any_mut();
         read_any(section, plan, &unpacked, |row| match (filter.is_wanted(row.group(), row.form())?, row) {
             (true, AnyRow::Row(row)) => map.restore_row(row),
@@ -180,6 +183,31 @@ impl Shard {
     }
 }
 
+/// What a part of an object is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Part {
+    /// What sections of columns share.
+    Plan,
+    Base,
+    Delta,
+}
+
+/// What a part of an object is, for people.
+pub(super) fn part_name(descriptor: &StateDescriptor, part: Part, groups: Range<u16>) -> String {
+    let state = match descriptor.name.as_str() {
+        "" => String::from("the plain values"),
+        name => format!("state `{name}`"),
+    };
+    let what = match part {
+        Part::Plan => return format!("plan of {state} ({})", descriptor.kind.as_str()),
+        Part::Base => "base",
+        Part::Delta => "delta",
+    };
+    let (low, high) = (groups.start, groups.end.saturating_sub(1));
+    let groups = if low == high { format!("key group {low}") } else { format!("key groups {low} to {high}") };
+    format!("section of {state} ({}, {what} of {groups})", descriptor.kind.as_str())
+}
+
 /// Which rows of a section count.
 struct RowFilter<'a> {
     groups: Range<u16>,
@@ -193,11 +221,9 @@ impl RowFilter<'_> {
     fn is_wanted(&self, group: u16, form: Form) -> core::result::Result<bool, Malformed> {
         let is_own = self.own.contains(&group);
         match self.delta {
-            _ if !self.groups.contains(&group) => {
-                Err(Malformed::new("a row of a key group the section does not cover"))
-            }
+            _ if !self.groups.contains(&group) => Err(outside()),
             None if form == Form::Whole => Ok(is_own),
-            None => Err(Malformed::new("a base with a row that is not whole")),
+            None => Err(not_whole()),
             // A newer base has this change already.
             Some(checkpoint) => {
                 Ok(is_own && base_of(self.bases, group).is_none_or(|base| base.checkpoint < checkpoint))
@@ -226,6 +252,67 @@ impl AnyRow<'_, '_> {
             AnyRow::Columns(row) => row.form,
         }
     }
+
+    fn key(&self) -> &[u8] {
+        match self {
+            AnyRow::Row(row) => row.key,
+            AnyRow::Columns(row) => row.key,
+        }
+    }
+
+    /// Reads all of it, and keeps nothing: a whole value is made and dropped; of a change, whose value is elsewhere,
+    /// each part is read.
+    pub(super) fn check(
+        self,
+        kind: StateKind,
+        part: Part,
+        groups: &Range<u16>,
+        key_groups: u16,
+    ) -> core::result::Result<(), Malformed> {
+        let (group, form) = (self.group(), self.form());
+        if !groups.contains(&group) {
+            return Err(outside());
+        }
+        if key_group(key_hash(self.key()), key_groups) != group {
+            return Err(Malformed::new("a key is filed under another key group than its own"));
+        }
+        if part == Part::Base && form != Form::Whole {
+            return Err(not_whole());
+        }
+        match form {
+            Form::Removed => Ok(()),
+            Form::Whole => match kind {
+                // Any bytes are a plain value, but those of columns have to be there.
+                StateKind::Values => self.pass_over(kind),
+                StateKind::Windows => self.read_whole::<WindowState>(),
+                StateKind::Patterns => self.read_whole::<PatternState>(),
+                StateKind::Aggregations => self.read_whole::<AggregationState>(),
+            },
+            Form::Change => self.pass_over(kind),
+        }
+    }
+
+    fn read_whole<V: Sealed>(self) -> core::result::Result<(), Malformed> {
+        match self {
+            AnyRow::Row(row) => V::read_whole(row.payload).map(drop),
+            AnyRow::Columns(mut row) => V::read_columns(&mut row).map(drop),
+        }
+    }
+
+    fn pass_over(self, kind: StateKind) -> core::result::Result<(), Malformed> {
+        match self {
+            AnyRow::Row(row) => columns::pass_over(kind, row.payload),
+            AnyRow::Columns(mut row) => row.skip(kind),
+        }
+    }
+}
+
+fn outside() -> Malformed {
+    Malformed::new("a row of a key group the section does not cover")
+}
+
+fn not_whole() -> Malformed {
+    Malformed::new("a base with a row that is not whole")
 }
 
 /// Reads a plan that stands for itself.

@@ -1,20 +1,23 @@
 //! Verifying a storage: every published checkpoint, every section it needs, every row.
+//!
+//! A section is read once, whichever and however many checkpoints need it, and no more than one is held in memory. Whole
+//! values are made of their bytes and dropped; of a change each part is read. That it fits the value it was taken against
+//! is what the hashes are for: only a restore puts the two together.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use super::open::{ReadHead, ReadManifest, ensure_new};
 use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
-use super::sections::{AnyRow, read_any, read_plan};
+use super::sections::{Part, part_name, read_any, read_plan};
 use crate::error::{Error, Result};
 use crate::format::Malformed;
 use crate::format::columns::Plan;
 use crate::format::head::Head;
 use crate::format::manifest::{Manifest, ObjectId, StateKind};
-use crate::format::rows::Form;
 use crate::format::section::{SectionRef, read_section};
 
 /// Something wrong with a checkpoint.
@@ -56,7 +59,7 @@ pub struct Verify {
     /// Each section once.
     queue: Vec<Queued>,
     /// The plan that was read last, with its place.
-    plan: Option<((ObjectId, u64), Plan)>,
+    plan: Option<(Place, Plan)>,
     report: VerifyReport,
 }
 
@@ -65,17 +68,62 @@ pub struct Verify {
 struct Queued {
     object: ObjectId,
     section: SectionRef,
-    /// What it is, for people.
-    part: String,
-    what: Content,
+    /// The first manifest that names it, and the state in it.
+    manifest: usize,
+    state: u16,
+    kind: StateKind,
+    key_groups: u16,
+    part: Part,
+    /// Key groups it covers.
+    groups: Range<u16>,
+    /// Of columns whose plan is apart: where that is.
+    plan: Option<Place>,
 }
 
-#[derive(Debug, Clone)]
-enum Content {
-    /// A plan that the sections behind it share.
-    Plan,
-    /// Rows of a kind of state, with the place of their plan.
-    Rows(StateKind, Option<(ObjectId, u64)>),
+/// Where a section is, and all that is said of it: two manifests may name one place and say different things of it, of
+/// which one is wrong.
+type Place = (ObjectId, u64, u64, u64, u8, [u8; 8], [u8; 4]);
+
+/// A place, and as what it is read.
+type Reading = (Place, u8, u16, Part, u16, u16, Option<Place>);
+
+fn place(object: ObjectId, section: &SectionRef) -> Place {
+    (object, section.offset, section.stored, section.raw, section.codec as u8, section.hash, section.check)
+}
+
+impl Queued {
+    fn reading(&self) -> Reading {
+        let place = place(self.object, &self.section);
+        (place, self.kind as u8, self.key_groups, self.part, self.groups.start, self.groups.end, self.plan)
+    }
+}
+
+/// What a restore of a manifest reads. A plan comes in front of each section that needs it.
+fn parts((number, manifest): (usize, &Manifest)) -> impl Iterator<Item = Queued> {
+    let object = |section: &SectionRef| manifest.objects[section.object as usize];
+    let bases = manifest.bases.iter().filter_map(|base| {
+        let plan = base.plan.map(|plan| &manifest.plans[plan as usize]);
+        Some((base.state, Part::Base, base.low..base.high, base.section.as_ref()?, plan))
+    });
+    let deltas = manifest
+        .deltas
+        .iter()
+        .map(|delta| (delta.state, Part::Delta, delta.low..delta.high, &delta.section, None));
+    bases.chain(deltas).flat_map(move |(state, part, groups, section, plan)| {
+        let queued = |part, section: &SectionRef, plan: Option<Place>| Queued {
+            object: object(section),
+            section: section.clone(),
+            manifest: number,
+            state,
+            kind: manifest.states[usize::from(state)].kind,
+            key_groups: manifest.key_groups,
+            part,
+            groups: groups.clone(),
+            plan,
+        };
+        let place = plan.map(|plan| place(object(plan), plan));
+        plan.map(|plan| queued(Part::Plan, plan, None)).into_iter().chain([queued(part, section, place)])
+    })
 }
 
 #[derive(Debug)]
@@ -124,44 +172,31 @@ impl Verify {
     fn queue_sections(&mut self) {
         let mut seen = BTreeSet::new();
         let mut last_plan = None;
-        for manifest in &self.manifests {
-            let object = |section: &SectionRef| manifest.objects[section.object as usize];
-            let bases = manifest.bases.iter().filter_map(|base| Some((base.state, base.section.as_ref()?, base.plan)));
-            let deltas = manifest.deltas.iter().map(|delta| (delta.state, &delta.section, None));
-            for (state, section, plan) in bases.chain(deltas) {
-                let descriptor = &manifest.states[usize::from(state)];
-                let plan = plan.map(|plan| &manifest.plans[plan as usize]);
-                let place = |section: &SectionRef| (object(section), section.offset);
-                if !seen.insert((object(section), section.offset, section.hash)) {
-                    continue;
+        for manifest in self.manifests.iter().enumerate() {
+            let mut plan = None;
+            for queued in parts(manifest) {
+                if queued.part == Part::Plan {
+                    plan = Some(queued);
+                } else if seen.insert(queued.reading()) {
+                    // The plan is read again if another was in between: sections that share one lie together.
+                    if queued.plan.is_some() && last_plan != queued.plan {
+                        last_plan = queued.plan;
+                        self.queue.extend(plan.take());
+                    }
+                    self.queue.push(queued);
                 }
-                // The plan is read again if another was in between: sections that share one lie together.
-                if let Some(plan) = plan.filter(|plan| last_plan != Some(place(plan))) {
-                    last_plan = Some(place(plan));
-                    self.queue.push(Queued {
-                        object: object(plan),
-                        section: plan.clone(),
-                        part: format!("plan of state `{}`", descriptor.name),
-                        what: Content::Plan,
-                    });
-                }
-                self.queue.push(Queued {
-                    object: object(section),
-                    section: section.clone(),
-                    part: format!("section of state `{}`", descriptor.name),
-                    what: Content::Rows(descriptor.kind, plan.map(place)),
-                });
             }
         }
     }
 
-    /// Checkpoints that need a place in an object.
-    fn affected(&self, object: ObjectId, offset: u64) -> Vec<u64> {
-        let needs = |manifest: &&Manifest| {
-            let mut sections = manifest.sections().into_iter().chain(&manifest.plans);
-            sections.any(|section| manifest.objects[section.object as usize] == object && section.offset == offset)
+    /// Checkpoints that read a section as this.
+    fn affected(&self, queued: &Queued) -> Vec<u64> {
+        let wanted = place(queued.object, &queued.section);
+        let needs = |manifest: &(usize, &Manifest)| match queued.part {
+            Part::Plan => parts(*manifest).any(|other| other.plan == Some(wanted)),
+            _ => parts(*manifest).any(|other| other.reading() == queued.reading()),
         };
-        self.manifests.iter().filter(needs).map(|manifest| manifest.object.id).collect()
+        self.manifests.iter().enumerate().filter(needs).map(|(_, manifest)| manifest.object.id).collect()
     }
 
     /// What is wrong with checkpoints that retention gave up while they were read is not wrong.
@@ -175,31 +210,21 @@ impl Verify {
     }
 
     /// Reads all that is in a section.
-    fn check(
-        &mut self,
-        object: ObjectId,
-        section: &SectionRef,
-        what: &Content,
-        unpacked: &[u8],
-    ) -> core::result::Result<(), Malformed> {
-        match what {
-            Content::Plan => {
-                self.plan = None;
-                self.plan = Some(((object, section.offset), read_plan(section, unpacked)?));
-                Ok(())
-            }
-            Content::Rows(kind, place) => {
-                let plan = self.plan.as_ref().filter(|(read, _)| Some(*read) == *place).map(|(_, plan)| plan);
-                if place.is_some() && plan.is_none() {
-                    // What is wrong with the plan was found; this says nothing without it.
-                    return Ok(());
-                }
-                read_any(section, plan, unpacked, |row| match row {
-                    AnyRow::Columns(mut row) if row.form != Form::Removed => row.skip(*kind),
-                    _ => Ok(()),
-                })
-            }
+    fn check(&mut self, queued: &Queued, unpacked: &[u8]) -> core::result::Result<(), Malformed> {
+        let section = &queued.section;
+        if queued.part == Part::Plan {
+            self.plan = None;
+            self.plan = Some((place(queued.object, section), read_plan(section, unpacked)?));
+            return Ok(());
         }
+        let plan = self.plan.as_ref().filter(|(read, _)| Some(*read) == queued.plan).map(|(_, plan)| plan);
+        if queued.plan.is_some() && plan.is_none() {
+            // What is wrong with the plan was found; this says nothing without it.
+            return Ok(());
+        }
+        read_any(section, plan, unpacked, |row| {
+            row.check(queued.kind, queued.part, &queued.groups, queued.key_groups)
+        })
     }
 
     fn finish(&mut self) -> VerifyReport {
@@ -281,20 +306,24 @@ impl Procedure for Verify {
             }
             VerifyState::Sections(at) => {
                 let at = *at;
-                let Queued { object, section, part, what } = self.queue[at].clone();
+                let queued = self.queue[at].clone();
+                let object = queued.object.name();
                 let checked = match response {
-                    Response::Bytes(Some(bytes)) => read_section(&section, &bytes)
-                        .and_then(|unpacked| self.check(object, &section, &what, &unpacked))
-                        .map_err(|malformed| Error::damaged(&object.name(), part, malformed.0)),
-                    Response::Bytes(None) => Err(Error::ObjectMissing { object: object.name() }),
+                    Response::Bytes(Some(bytes)) => read_section(&queued.section, &bytes)
+                        .and_then(|unpacked| self.check(&queued, &unpacked))
+                        .map_err(|malformed| {
+                            let state = &self.manifests[queued.manifest].states[usize::from(queued.state)];
+                            let part = part_name(state, queued.part, queued.groups.clone());
+                            Error::damaged(&object, part, malformed.0)
+                        }),
+                    Response::Bytes(None) => Err(Error::ObjectMissing { object }),
                     Response::Failed(error) => Err(error),
-                    _ => return Err(unexpected("read", &object.name())),
+                    _ => return Err(unexpected("read", &object)),
                 };
                 self.report.sections += 1;
-                self.report.bytes += section.stored;
+                self.report.bytes += queued.section.stored;
                 if let Err(error) = checked {
-                    let checkpoints = self.affected(object, section.offset);
-                    self.report.findings.push(Finding { checkpoints, error });
+                    self.report.findings.push(Finding { checkpoints: self.affected(&queued), error });
                 }
                 self.state = VerifyState::Sections(at + 1);
                 Ok(())

@@ -318,6 +318,9 @@ impl Manifest {
         if groups == 0 || groups > KEY_GROUPS_MAX || manifest.states.len() > STATES_MAX {
             return Err(Malformed::new("number of key groups or states out of range"));
         }
+        if !manifest.states.first().is_some_and(|first| first.name.is_empty() && first.kind == StateKind::Values) {
+            return Err(Malformed::new("the first state is not the plain values"));
+        }
         let bases = manifest.bases.iter().map(|base| (base.state, base.low, base.high));
         let deltas = manifest.deltas.iter().map(|delta| (delta.state, delta.low, delta.high));
         let is_wrong = |(state, low, high)| usize::from(state) >= manifest.states.len() || low >= high || high > groups;
@@ -472,8 +475,11 @@ pub(crate) mod tests {
     #[test]
     fn indices_ranges_and_orders_are_checked() {
         type Change = fn(&mut Manifest);
-        let changes: [(Change, &str); 12] = [
+        let changes: [(Change, &str); 15] = [
             (|manifest| manifest.key_groups = 0, "out of range"),
+            (|manifest| manifest.states.clear(), "plain values"),
+            (|manifest| manifest.states[0].name.push('a'), "plain values"),
+            (|manifest| manifest.states[0].kind = StateKind::Windows, "plain values"),
             (|manifest| manifest.key_groups = 5, "cover each key group"),
             (|manifest| manifest.bases.clear(), "cover each key group"),
             (|manifest| manifest.bases.push(manifest.bases[0].clone()), "cover each key group"),

@@ -62,6 +62,12 @@ impl StateHolderBuilder {
         self
     }
 
+    /// The plain values as a checkpoint has them.
+    pub(crate) fn values_descriptor(mut self, values: StateDescriptor) -> Self {
+        self.descriptors[0] = values;
+        self
+    }
+
     /// All plain values are of type `T`: checkpoints then carry its schema, tools show the values without the program,
     /// and a restore into a program in which fields, variants or their types have changed is
     /// [`Error::StateChanged`], which names what differs. Values of several types: make one enum of them.

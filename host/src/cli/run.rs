@@ -131,10 +131,16 @@ fn explain(error: Error, from: &StartFrom, storage: Option<&StorageAddress>) -> 
     {
         return no_time(*time, &head).into();
     }
+    let back_to = match &error {
+        Error::CheckpointDamaged { newest_whole: Some(id), .. } => {
+            format!("To go back to it: eventflux run APP.toml --from {id}\n")
+        }
+        _ => String::new(),
+    };
     let failure = Failure::from(error);
     match storage {
         Some(storage) if failure.is_damage() => failure.with_advice(&format!(
-            "What is damaged, and which checkpoint is whole: eventflux verify {}",
+            "{back_to}To see all that is damaged: eventflux verify {}",
             quoted(storage)
         )),
         _ => failure,

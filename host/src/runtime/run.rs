@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use eventflux_core::{Engine, Error as CoreError, Manifest, RestoreOptions, Retention, Selector, StepProgress};
+use eventflux_core::{
+    Engine, Error as CoreError, Manifest, ReadManifest, RestoreOptions, Retention, Selector, StepProgress, drive,
+};
 
 use super::reader::Reader;
 use super::sink::Sink;
@@ -10,7 +12,7 @@ use super::worker::{Outcome, Worker};
 use super::{RunProgress, RunSummary, Runtime, StartFrom};
 use crate::clock::now_ms;
 use crate::error::{Error, Result};
-use crate::manager::{CheckpointManager, ManagerConfig, read_manifest};
+use crate::manager::{CheckpointManager, ManagerConfig, with_newest_whole};
 use crate::observe::CheckpointWatch;
 use crate::observe::recorder::RunMetrics;
 use crate::source::{Batch, Source, SourcePosition};
@@ -144,7 +146,9 @@ impl Start {
         };
         let Some(selector) = selector else { return Ok(Start { manifest: None, is_latest: false }) };
         let object = selector.find(&head)?;
-        let manifest = read_manifest(&mut runtime.storage()?.open(Access::Read)?, object)?;
+        let mut storage = runtime.storage()?.open(Access::Read)?;
+        let manifest = drive(ReadManifest::new(object), &mut storage);
+        let manifest = manifest.map_err(|error| with_newest_whole(error, &mut storage))?;
         Ok(Start { manifest: Some(manifest), is_latest: head.latest == Some(object.id) })
     }
 

@@ -24,7 +24,7 @@ mod table;
 mod widths;
 
 pub(crate) use cell::{Cell, Column};
-pub(crate) use section::{ColumnRow, EncodedColumns, Plan, encode, read_section};
+pub(crate) use section::{ColumnRow, EncodedColumns, Plan, encode, pass_over, read_section};
 
 use super::Malformed;
 

@@ -252,13 +252,31 @@ impl ColumnRow<'_, '_> {
 
     /// Passes over the payload.
     pub(crate) fn skip(&mut self, kind: StateKind) -> Result<(), Malformed> {
-        let nothing = &mut Nothing;
         match kind {
             StateKind::Values => self.plain_value().map(|_| ()),
-            StateKind::Windows => window::copy(self.source, nothing),
-            StateKind::Patterns => pattern::copy(self.source, nothing),
-            StateKind::Aggregations => accumulator::GROUP.copy(self.source, nothing),
+            _ => read_parts(kind, self.source),
         }
+    }
+}
+
+/// Passes over the payload of a row that is no column.
+pub(crate) fn pass_over(kind: StateKind, payload: &[u8]) -> Result<(), Malformed> {
+    if kind == StateKind::Values {
+        return Ok(());
+    }
+    let mut cursor = Cursor::new(payload);
+    read_parts(kind, &mut cursor)?;
+    cursor.finish()
+}
+
+/// Reads each part of a payload that is not of plain values.
+fn read_parts<S: Source>(kind: StateKind, source: &mut S) -> Result<(), Malformed> {
+    let nothing = &mut Nothing;
+    match kind {
+        StateKind::Values => Ok(()),
+        StateKind::Windows => window::copy(source, nothing),
+        StateKind::Patterns => pattern::copy(source, nothing),
+        StateKind::Aggregations => accumulator::GROUP.copy(source, nothing),
     }
 }
 
