@@ -166,7 +166,13 @@ fn verify_names_what_is_damaged() {
     assert_eq!(report["findings"][0]["object"], *needed);
     let broken: Vec<u64> = serde_json::from_value(report["findings"][0]["checkpoints"].clone()).unwrap();
     assert!(broken.contains(&3));
-    app.run(&["--from", "3"]).exits(3).says(&[&needed, "damaged", "eventflux verify file:state"]);
+    // The newest needs other sections: it is named, and nothing else is done.
+    let newest = report["newest_whole"].as_u64().unwrap();
+    assert!(newest > 3, "{report}");
+    let (output, list) = (app.output(), app.command(&["checkpoints", "state"]).exits(0).stdout);
+    let (names, back_to) = (format!("newest whole checkpoint is {newest}"), format!("run APP.toml --from {newest}"));
+    app.run(&["--from", "3"]).exits(3).says(&[&needed, "damaged", &names, &back_to, "eventflux verify file:state"]);
+    assert_eq!((app.output(), app.command(&["checkpoints", "state"]).exits(0).stdout), (output, list));
     app.command(&["inspect", "state", "3"]).exits(3).says(&[&needed, "section of state"]);
 
     // The newest damaged: going back is said, never done.
@@ -178,7 +184,9 @@ fn verify_names_what_is_damaged() {
     assert_eq!(whole["command"], format!("eventflux run APP.toml --from {id}"));
     let ran = app.command(&["verify", "state"]).exits(3);
     assert!(ran.stdout.contains(&format!("  eventflux run APP.toml --from {id}\n")), "{}", ran.stdout);
-    app.run(&["--json"]).exits(3).says(&["\"exit_code\":3", "missing"]);
+    app.run(&["--json"]).exits(3).says(&["\"exit_code\":3", "missing", &format!("newest whole checkpoint is {id}.")]);
+    let checkpoints = app.checkpoints();
+    assert_eq!(checkpoints.last(), Some(&latest), "nothing was given up");
     app.run(&["--from", &id.to_string(), "-q"]).exits(0);
     assert_eq!(app.output(), undisturbed());
 

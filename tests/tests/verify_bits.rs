@@ -13,7 +13,7 @@ use eventflux::{
     CheckpointManager, Compression, Error, ManagerConfig, MemoryBackend, RestoreOptions, Retention, Selector,
     StateHolder,
 };
-use eventflux_core::{Backend, Error as CoreError, VerifyReport};
+use eventflux_core::{Backend, Error as CoreError, Head, VerifyReport};
 use object::{HEADER_BYTES, Manifest, Section, TRAILER_BYTES, manifest_bytes};
 use states::{Contents, contents, holder, write};
 
@@ -66,7 +66,11 @@ impl Sample {
                 }
                 let state = &manifest.states[usize::from(state)];
                 let mut says = vec![what.into(), state.kind.as_str().into()];
-                says.push(if state.name.is_empty() { "plain values".into() } else { format!("state `{}`", state.name) });
+                says.push(if state.name.is_empty() {
+                    "plain values".into()
+                } else {
+                    format!("state `{}`", state.name)
+                });
                 says.extend(groups.map(|(low, high)| match high - low {
                     1 => format!("of key group {low})"),
                     _ => format!("of key groups {low} to {})", high - 1),
@@ -95,7 +99,10 @@ impl Sample {
         };
         let mut parts = vec![part(0, HEADER_BYTES, &[])];
         parts.extend(sections.into_values());
-        parts.extend([part(manifest_at, object.len() - TRAILER_BYTES, &["manifest"]), part(object.len() - TRAILER_BYTES, object.len(), &[])]);
+        parts.extend([
+            part(manifest_at, object.len() - TRAILER_BYTES, &["manifest"]),
+            part(object.len() - TRAILER_BYTES, object.len(), &[]),
+        ]);
         // They are all there is: no bit is left out.
         assert!(parts.windows(2).all(|two| two[0].to == two[1].from), "{parts:?}");
         assert_eq!(parts.last().map(|last| last.to), Some(object.len()));
@@ -196,9 +203,13 @@ fn every_bit_of_the_head() {
             let before = sample.storage.read_head().unwrap();
             assert!(sample.storage.swap_head(before.as_deref(), &head).unwrap());
             let is_of_head = |error: &Error| {
-                matches!(error, Error::Core(CoreError::Damaged { object, .. }) if object == "head") && error.exit_code() == 3
+                matches!(error, Error::Core(CoreError::Damaged { object, .. }) if object == "head")
+                    && error.exit_code() == 3
             };
-            assert!(eventflux::verify(&mut sample.storage).is_err_and(|error| is_of_head(&error)), "byte {at}, bit {bit}");
+            assert!(
+                eventflux::verify(&mut sample.storage).is_err_and(|error| is_of_head(&error)),
+                "byte {at}, bit {bit}"
+            );
             for id in 0..CHECKPOINTS {
                 assert!(sample.restore(&mut target, id).is_err_and(|error| is_of_head(&error)), "byte {at}, bit {bit}");
             }
@@ -233,7 +244,15 @@ fn rows_that_do_not_decode_are_found() {
                     tried += 1;
                     known += u32::from(found);
                     // What is left is how changes fit what they are of.
-                    let fits = ["not there", "not open", "more events than", "do not follow", "accumulators differs", "neither", "UTF-8"];
+                    let fits = [
+                        "not there",
+                        "not open",
+                        "more events than",
+                        "do not follow",
+                        "accumulators differs",
+                        "neither",
+                        "UTF-8",
+                    ];
                     assert!(found || fits.iter().any(|text| error.to_string().contains(text)), "{error}");
                 }
             }
@@ -242,4 +261,41 @@ fn rows_that_do_not_decode_are_found() {
     }
     println!("verify: {known} of {tried} rows that a restore refuses, hashes made right");
     assert!(known * 10 > tried * 9, "{known} of {tried}");
+}
+
+/// Two manifests name one section, and one of them says a wrong hash of it: only that one is wrong.
+#[test]
+fn a_wrong_reference_costs_only_its_own_checkpoint() {
+    let mut sample = Sample::new(Compression::None);
+    let id = CHECKPOINTS - 1;
+    let whole = sample.storage.objects_mut()[&sample.names[id as usize]].clone();
+    let mut manifest = Manifest::of(&whole);
+    let own = manifest.objects.iter().position(|object| *object == manifest.object).unwrap() as u32;
+    let older = manifest.bases.iter_mut().filter_map(|base| base.section.as_mut());
+    let older = older.chain(manifest.deltas.iter_mut().map(|delta| &mut delta.section));
+    older.filter(|section| section.object != own).for_each(|section| section.hash[0] ^= 1);
+    let object = object::with_manifest(&whole, &postcard::to_allocvec(&manifest).unwrap());
+    sample.storage.objects_mut().insert(sample.names[id as usize].clone(), object);
+    let report = sample.verify();
+    assert!(!report.findings.is_empty() && report.findings.iter().all(|finding| finding.checkpoints == [id]));
+    assert_eq!(report.newest_whole, Some(id - 1));
+    assert!(sample.restore(&mut holder(), id).is_err());
+    sample.restore(&mut holder(), id - 1).unwrap();
+}
+
+/// Where numbers end a writer says so, and leaves a head that can be read.
+#[test]
+fn a_writer_leaves_no_head_that_cannot_be_read() {
+    let limit = 1_u64 << 62;
+    for (generation, next_id, opens) in [(limit - 1, 0, false), (limit - 2, 0, true), (1, limit - 1, true)] {
+        let mut storage = MemoryBackend::new();
+        let head = Head { generation, next_id, ..Head::default() };
+        assert!(storage.swap_head(None, &head.to_bytes()).unwrap());
+        let opened = CheckpointManager::open(storage.clone(), ManagerConfig::default());
+        assert_eq!(opened.is_ok(), opens, "generation {generation}");
+        let Ok(mut manager) = opened else { continue };
+        let written = manager.checkpoint(&mut holder(), None);
+        assert_eq!(written.is_err(), next_id > 0, "number {next_id}");
+        eventflux::read_head(manager.backend_mut()).unwrap();
+    }
 }

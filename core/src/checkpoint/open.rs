@@ -102,6 +102,7 @@ impl Procedure for OpenWriter {
             (OpenState::ReadHead, Response::Head(Some(bytes))) => {
                 let mut head = Head::from_bytes(&bytes)?;
                 head.generation += 1;
+                head.ensure_readable()?;
                 self.state = OpenState::Swap { expected: Some(bytes), head };
             }
             (OpenState::List, Response::Objects(objects)) => {

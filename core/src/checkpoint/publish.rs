@@ -96,6 +96,7 @@ impl<'w> Publish<'w> {
         next.next_id = object.id + 1;
         let held = writer.held.filter(|_| checkpoint.relabels.is_some());
         retain_also(&mut next, retention, held);
+        next.ensure_readable()?;
         let next_bytes = next.to_bytes();
         if next_bytes.len() as u64 > HEAD_BYTES_MAX {
             return Err(Error::OverLimit {

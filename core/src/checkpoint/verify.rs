@@ -105,10 +105,8 @@ fn parts((number, manifest): (usize, &Manifest)) -> impl Iterator<Item = Queued>
         let plan = base.plan.map(|plan| &manifest.plans[plan as usize]);
         Some((base.state, Part::Base, base.low..base.high, base.section.as_ref()?, plan))
     });
-    let deltas = manifest
-        .deltas
-        .iter()
-        .map(|delta| (delta.state, Part::Delta, delta.low..delta.high, &delta.section, None));
+    let deltas =
+        manifest.deltas.iter().map(|delta| (delta.state, Part::Delta, delta.low..delta.high, &delta.section, None));
     bases.chain(deltas).flat_map(move |(state, part, groups, section, plan)| {
         let queued = |part, section: &SectionRef, plan: Option<Place>| Queued {
             object: object(section),
@@ -222,9 +220,7 @@ impl Verify {
             // What is wrong with the plan was found; this says nothing without it.
             return Ok(());
         }
-        read_any(section, plan, unpacked, |row| {
-            row.check(queued.kind, queued.part, &queued.groups, queued.key_groups)
-        })
+        read_any(section, plan, unpacked, |row| row.check(queued.kind, queued.part, &queued.groups, queued.key_groups))
     }
 
     fn finish(&mut self) -> VerifyReport {

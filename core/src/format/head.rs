@@ -138,8 +138,14 @@ impl Head {
         if head.entries.windows(2).any(|pair| pair[0].object.id >= pair[1].object.id) {
             return Err(damaged("checkpoints out of order"));
         }
-        head.check().map_err(damaged)?;
+        head.ensure_readable()?;
         Ok(head)
+    }
+
+    /// That numbers fit together: asked of what is read, and of what is to be written, so that no writer leaves a head
+    /// that nobody can read.
+    pub(crate) fn ensure_readable(&self) -> Result<()> {
+        self.check().map_err(|reason| Error::damaged(HEAD_NAME, "record", reason))
     }
 
     /// Whether numbers fit together, so that arithmetic on them is safe.

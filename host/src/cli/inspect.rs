@@ -16,6 +16,8 @@ use super::storage::{Storage, entry_to_json, raw_bytes};
 use super::table::{Align, Table, count, cut, number, ratio, size, width};
 use super::text::Teller;
 use crate::clock::to_rfc3339;
+use crate::error::Error;
+use crate::manager::with_newest_whole;
 use crate::storage::AnyBackend;
 
 /// Rows shown of each state, unless told otherwise.
@@ -70,16 +72,14 @@ pub(super) fn inspect(arguments: &Arguments, json: bool) -> Result<Outcome, Fail
 }
 
 /// Restores a checkpoint without the program that wrote it.
-pub(super) fn restore(
-    backend: &mut AnyBackend,
-    head: &Head,
-    id: u64,
-) -> Result<(Manifest, StateHolder), eventflux_core::Error> {
+pub(super) fn restore(backend: &mut AnyBackend, head: &Head, id: u64) -> Result<(Manifest, StateHolder), Error> {
     let object = Selector::Id(id).find(head)?;
-    let manifest = drive(eventflux_core::ReadManifest::new(object), backend)?;
-    let mut holder = StateHolder::for_manifest(&manifest)?;
-    drive(eventflux_core::Restore::object(&mut holder, object, RestoreOptions::default()), backend)?;
-    Ok((manifest, holder))
+    let restored = drive(eventflux_core::ReadManifest::new(object), backend).and_then(|manifest| {
+        let mut holder = StateHolder::for_manifest(&manifest)?;
+        drive(eventflux_core::Restore::object(&mut holder, object, RestoreOptions::default()), backend)?;
+        Ok((manifest, holder))
+    });
+    restored.map_err(|error| with_newest_whole(error, backend))
 }
 
 fn no_state(wanted: &str, states: &[StateDescriptor]) -> Failure {

@@ -139,10 +139,9 @@ fn explain(error: Error, from: &StartFrom, storage: Option<&StorageAddress>) -> 
     };
     let failure = Failure::from(error);
     match storage {
-        Some(storage) if failure.is_damage() => failure.with_advice(&format!(
-            "{back_to}To see all that is damaged: eventflux verify {}",
-            quoted(storage)
-        )),
+        Some(storage) if failure.is_damage() => {
+            failure.with_advice(&format!("{back_to}To see all that is damaged: eventflux verify {}", quoted(storage)))
+        }
         _ => failure,
     }
 }

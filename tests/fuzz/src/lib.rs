@@ -23,7 +23,8 @@ pub struct Target {
     pub name: &'static str,
     /// What is tried on an input.
     pub body: fn(&[u8]),
-    /// Longest input that is worth while, in bytes.
+    /// Longest input that is worth while, in bytes: for `tests/fuzz/run`, which reads it here.
+    #[allow(dead_code, reason = "the script reads it")]
     pub length_max: usize,
 }
 

@@ -21,7 +21,9 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "head" => vec![head()],
         "rows" | "columns" | "packed" => sections(target),
         "schema" => SCHEMAS.iter().map(|(schema, value)| with_length(&[], schema.as_bytes(), value)).collect(),
-        "state" => (0..8_u8).map(|seed| (0..400_u32).map(|at| (at * at / 7 + at * u32::from(seed)) as u8).collect()).collect(),
+        "state" => {
+            (0..8_u8).map(|seed| (0..400_u32).map(|at| (at * at / 7 + at * u32::from(seed)) as u8).collect()).collect()
+        }
         "definition" => vec![APPLICATION.as_bytes().to_vec(), TOML.as_bytes().to_vec()],
         "csv" => {
             let rows = b"at,city,value\r\n1000,Oslo,1.5\n\n2000,\"a \"\"b\"\",\nc\",NA\n2013-01-01T10:00:00Z,,-7\n";
@@ -34,9 +36,15 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "timestamp" => ["2013-01-01T10:00:00Z", "1969-12-31T23:59:59.9995-02:30", "9999-12-31 00:00:00+00"]
             .map(|text| text.as_bytes().to_vec())
             .to_vec(),
-        "address" => ["file:state", "memory:", "state/a b", "redis://user:secret@127.0.0.1:6379/0?prefix=flights", "s3://bucket/prefix"]
-            .map(|text| text.as_bytes().to_vec())
-            .to_vec(),
+        "address" => [
+            "file:state",
+            "memory:",
+            "state/a b",
+            "redis://user:secret@127.0.0.1:6379/0?prefix=flights",
+            "s3://bucket/prefix",
+        ]
+        .map(|text| text.as_bytes().to_vec())
+        .to_vec(),
         _ => vec![],
     }
 }
@@ -107,16 +115,17 @@ fn with_length(head: &[u8], one: &[u8], two: &[u8]) -> Vec<u8> {
 }
 
 fn engine_objects() -> Vec<Vec<u8>> {
-    [Compression::None, Compression::Lz4].map(|compression| {
-        let mut engine = new_engine();
-        engine.handle_events((0..25).map(engine_event)).expect("the events fit");
-        while engine.poll_output().is_some() {}
-        engine.begin_checkpoint(0, None, vec![("source".into(), 25)], vec![]).expect("no other is under way");
-        let capture = engine.holder_mut().take_capture().expect("it was begun");
-        let encoded = capture.into_object(ObjectId { id: 0, generation: 1 }, compression).expect("it fits");
-        encoded.bytes().to_vec()
-    })
-    .to_vec()
+    [Compression::None, Compression::Lz4]
+        .map(|compression| {
+            let mut engine = new_engine();
+            engine.handle_events((0..25).map(engine_event)).expect("the events fit");
+            while engine.poll_output().is_some() {}
+            engine.begin_checkpoint(0, None, vec![("source".into(), 25)], vec![]).expect("no other is under way");
+            let capture = engine.holder_mut().take_capture().expect("it was begun");
+            let encoded = capture.into_object(ObjectId { id: 0, generation: 1 }, compression).expect("it fits");
+            encoded.bytes().to_vec()
+        })
+        .to_vec()
 }
 
 fn manifests() -> Vec<Vec<u8>> {
@@ -149,9 +158,8 @@ fn sections(target: &str) -> Vec<Vec<u8>> {
         _ => section.is_packed(),
     };
     let mut seeds = Vec::new();
-    for (number, kind) in [StateKind::Values, StateKind::Windows, StateKind::Patterns, StateKind::Aggregations]
-        .into_iter()
-        .enumerate()
+    for (number, kind) in
+        [StateKind::Values, StateKind::Windows, StateKind::Patterns, StateKind::Aggregations].into_iter().enumerate()
     {
         for keys in [1, 3, 60, 150] {
             for object in objects_of(kind, keys, compression) {
@@ -233,7 +241,8 @@ fn write(holder: &mut StateHolder, kind: StateKind, key: u32, round: u32) {
         }
         StateKind::Aggregations => {
             let map = holder.aggregations_mut("state").expect("declared");
-            let functions = [Function::Sum, Function::Avg, Function::Stddev, Function::First, Function::Distinct, Function::Median];
+            let functions =
+                [Function::Sum, Function::Avg, Function::Stddev, Function::First, Function::Distinct, Function::Median];
             let create = || AggregationState::new(functions.map(Accumulator::new).to_vec());
             let change = |state: &mut AggregationState| {
                 state.update(|held| {

@@ -107,14 +107,17 @@ fn simple_time(text: &str) -> Option<i64> {
     if year == 0 || !(1..=month_days).contains(&day) || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let fraction = if bytes.get(19) == Some(&b'.') { bytes[20..].iter().take_while(|byte| byte.is_ascii_digit()).count() } else { 0 };
+    let fraction = if bytes.get(19) == Some(&b'.') {
+        bytes[20..].iter().take_while(|byte| byte.is_ascii_digit()).count()
+    } else {
+        0
+    };
     if bytes.get(19) == Some(&b'.') && !(1..=9).contains(&fraction) {
         return None;
     }
     let after = if fraction == 0 { 19 } else { 20 + fraction };
-    let millis = (0..3).fold(0, |millis, place| {
-        10 * millis + if place < fraction { i64::from(bytes[20 + place] - b'0') } else { 0 }
-    });
+    let millis = (0..3)
+        .fold(0, |millis, place| 10 * millis + if place < fraction { i64::from(bytes[20 + place] - b'0') } else { 0 });
     let offset = match bytes.get(after)? {
         b'Z' if bytes.len() == after + 1 => 0,
         sign @ (b'+' | b'-') if bytes.len() == after + 6 && bytes[after + 3] == b':' => {

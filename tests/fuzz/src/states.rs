@@ -52,8 +52,7 @@ impl<'a> Program<'a> {
         let groups = choices.int_in_range(1..=6).unwrap_or(1);
         let config = ManagerConfig { compression, retention: Retention { max_retained: 4 } };
         let manager = CheckpointManager::open(MemoryBackend::new(), config).expect("memory opens");
-        let mut program =
-            Program { choices, holder: holder(groups), manager, points: vec![], cut: None, sequence: 0 };
+        let mut program = Program { choices, holder: holder(groups), manager, points: vec![], cut: None, sequence: 0 };
         for _ in 0..OPERATIONS_MAX {
             if program.choices.is_empty() || program.operation().is_err() {
                 break;
@@ -205,7 +204,8 @@ impl<'a> Program<'a> {
             let before = contents(&self.holder).expect("it is shown");
             self.holder.begin(self.request()).expect("no other is under way");
             self.cut = Some(before);
-        } else if self.holder.step(self.choices.int_in_range(1..=500)?).expect("it is under way") == StepProgress::Done {
+        } else if self.holder.step(self.choices.int_in_range(1..=500)?).expect("it is under way") == StepProgress::Done
+        {
             self.complete();
         }
         Ok(())

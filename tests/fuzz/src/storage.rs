@@ -4,8 +4,8 @@ use std::sync::OnceLock;
 
 use eventflux::definition::ApplicationDefinition;
 use eventflux::{
-    Accumulator, AggregationState, CheckpointManager, Compression, Engine, Event, ManagerConfig,
-    MemoryBackend, Retention, Selector, StateDescriptor, StateHolder, StateKind, Value,
+    Accumulator, AggregationState, CheckpointManager, Compression, Engine, Event, ManagerConfig, MemoryBackend,
+    Retention, Selector, StateDescriptor, StateHolder, StateKind, Value,
 };
 use eventflux_core::{
     BufferedEvent, CheckpointRequest, CheckpointSizes, Function, ObjectId, Restore, RestoreOptions, drive,
@@ -50,8 +50,7 @@ pub fn storage_of(id: ObjectId, object: Vec<u8>) -> MemoryBackend {
         sizes: CheckpointSizes::default(),
         needs: vec![(id.id, 1, id.generation)],
     };
-    let head =
-        Head { generation: id.generation, next_id: id.id + 1, latest: Some(id.id), entries: vec![entry] };
+    let head = Head { generation: id.generation, next_id: id.id + 1, latest: Some(id.id), entries: vec![entry] };
     let mut bytes = b"EFXH\x02\0\0\0".to_vec();
     bytes.extend(postcard::to_allocvec(&head).expect("a head is encoded"));
     bytes.extend([0; 8]);
@@ -239,7 +238,8 @@ fn write(holder: &mut StateHolder, number: u64) {
     };
     patterns.update(&key, Default::default, pattern).expect("it fits");
     let groups = holder.aggregations_mut("groups").expect("declared");
-    let create = || AggregationState::new(vec![Accumulator::new(Function::Count), Accumulator::new(Function::Distinct)]);
+    let create =
+        || AggregationState::new(vec![Accumulator::new(Function::Count), Accumulator::new(Function::Distinct)]);
     let group = |state: &mut AggregationState| {
         state.update(|accumulators| accumulators[1].add(0, &(number as i64).into()).expect("one more"));
     };

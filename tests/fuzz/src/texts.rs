@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use eventflux::definition::{ApplicationDefinition, Condition, Operand, OperatorDefinition, OperatorKind, Test, WindowKind};
+use eventflux::definition::{
+    ApplicationDefinition, Condition, Operand, OperatorDefinition, OperatorKind, Test, WindowKind,
+};
 use eventflux::storage::StorageAddress;
 use eventflux::{Engine, Event, Value, config};
 

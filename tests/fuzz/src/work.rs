@@ -2,8 +2,8 @@
 
 use eventflux::{Backend, CheckpointManager, CheckpointRequest, ManagerConfig, MemoryBackend, Selector, StateHolder};
 use eventflux_core::{
-    BufferedEvent, Event, Manifest, ObjectId, ReadHead, ReadManifest, Restore, RestoreOptions, StateKind, Value, Verify,
-    VerifyReport, contents, drive,
+    BufferedEvent, Event, Manifest, ObjectId, ReadHead, ReadManifest, Restore, RestoreOptions, StateKind, Value,
+    Verify, VerifyReport, contents, drive,
 };
 
 use super::memory::bounded;
