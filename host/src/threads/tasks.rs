@@ -19,7 +19,7 @@ pub fn run_tasks(tasks: Vec<Task<'_>>) {
     scope(|scope| {
         for _ in 0..others {
             // A thread that cannot be had leaves its work to the others.
-            try_spawn(scope, &work);
+            try_spawn(scope, work);
         }
         work();
     });
