@@ -196,7 +196,8 @@ fn generations_never_go_back() {
     let mut manager = open().unwrap();
     assert!(matches!(
         manager.restore_latest(&mut holder()),
-        Err(Error::Core(CoreError::ObjectMissing { object })) if object == "checkpoint-0000000002-g1.efx"
+        Err(Error::CheckpointDamaged { error: CoreError::ObjectMissing { object }, newest_whole: None })
+            if object == "checkpoint-0000000002-g1.efx"
     ));
     // A number is never given twice either.
     let entry = manager.checkpoint(&mut holder(), None).unwrap();

@@ -83,7 +83,11 @@ fn is_noticed(volume: Volume, watcher: &Watcher) -> bool {
 }
 
 fn assert_damage(error: &Error) {
-    assert!(matches!(error, Error::Core(error) if error.is_damage()), "{error}");
+    let error = match error {
+        Error::Core(error) | Error::CheckpointDamaged { error, .. } => error,
+        error => panic!("{error}"),
+    };
+    assert!(error.is_damage(), "{error}");
 }
 
 #[test]
