@@ -339,6 +339,7 @@ const _: () = assert!(KINDS == BYTES + 1);
 
 #[cfg(test)]
 mod tests {
+    use super::super::blocks::range;
     use super::super::cell::Cell;
     use super::*;
 
@@ -348,9 +349,14 @@ mod tests {
         column
     }
 
+    fn of(column: &mut Column) -> Option<Dictionary> {
+        let range_of_ints = (column.kinds == 1 << INT).then(|| range(&column.words));
+        Dictionary::of(column, range_of_ints)
+    }
+
     fn round_trip(cells: &[Cell<'_>]) -> usize {
         let mut column = column(cells);
-        let dictionary = Dictionary::of(&mut column).unwrap();
+        let dictionary = of(&mut column).unwrap();
         let mut out = Vec::new();
         dictionary.append_entries(&column, &mut out);
         let mut cursor = Cursor::new(&out);
@@ -406,6 +412,6 @@ mod tests {
     fn too_many_entries_are_none() {
         let mut column = Column::new(0, 0);
         (0..20_000_i64).for_each(|n| column.push_int(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64)));
-        assert!(Dictionary::of(&mut column).is_none());
+        assert!(of(&mut column).is_none());
     }
 }
