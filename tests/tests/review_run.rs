@@ -1,8 +1,13 @@
 //! Going to a checkpoint of a finished run while a branch is the newest: the output is that checkpoint's, or it says so.
+//! A run beside another one.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use eventflux::definition::{ApplicationDefinition, OperatorDefinition, SinkDefinition, SourceDefinition};
-use eventflux::{CheckpointConfig, EventFluxManager, Runtime, StartFrom};
-use eventflux_core::Selector;
+use eventflux::storage::{Access, FileBackend};
+use eventflux::{CheckpointConfig, CheckpointManager, Error, EventFluxManager, ManagerConfig, Runtime, StartFrom};
+use eventflux_core::{Retention, Selector, StateHolder};
 
 fn runtime(directory: &std::path::Path) -> Runtime {
     let definition = ApplicationDefinition::new("cities", SourceDefinition::file("in.csv").timestamp("at"))
@@ -41,4 +46,34 @@ fn back_to_the_end_from_a_branch() {
     // Now that end is where a run goes on, and there is nothing to do.
     assert!(runtime(directory.path()).start().unwrap().already_finished);
     assert_eq!(output(), whole);
+}
+
+/// What the first one's retention deletes while the second looks where to begin is no damage.
+#[test]
+fn a_second_run_is_told_of_the_first() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("in.csv"), "at,city\n1000,Oslo\n").unwrap();
+    let storage = FileBackend::open(directory.path().join("state"), Access::Write).unwrap();
+    let config = ManagerConfig { retention: Retention { max_retained: 1 }, ..ManagerConfig::default() };
+    let mut first = CheckpointManager::open(storage, config).unwrap();
+    let mut holder = StateHolder::builder("cities").build().unwrap();
+    first.checkpoint(&mut holder, None).unwrap();
+    let is_over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                // All of it anew, so that the checkpoint before is needed no more.
+                let mut holder = StateHolder::builder("cities").build().unwrap();
+                first.checkpoint(&mut holder, None).unwrap();
+            }
+        });
+        for _ in 0..300 {
+            let outcome = runtime(directory.path()).start();
+            if !matches!(outcome, Err(Error::Locked { .. })) {
+                is_over.store(true, Ordering::Relaxed);
+                panic!("{outcome:?}");
+            }
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
 }

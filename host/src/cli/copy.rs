@@ -22,7 +22,7 @@ use crate::storage::{Access, AnyBackend};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The storage to copy from: `file:PATH` or a path.
+    /// The storage to copy from: `file:PATH` or a path, `redis://…`, `s3://…`.
     #[arg(value_name = "FROM")]
     from: String,
     /// The storage to copy to, which must not have checkpoints.

@@ -15,7 +15,7 @@ use crate::storage::{Access, AnyBackend, StorageAddress};
 /// The storage a command works on.
 #[derive(Debug, Args)]
 pub(super) struct Storage {
-    /// The storage: `file:PATH` or a path.
+    /// The storage: `file:PATH` or a path, `redis://…`, `s3://…`.
     #[arg(value_name = "STORAGE")]
     address: String,
 }

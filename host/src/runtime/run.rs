@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use eventflux_core::{
-    Engine, Error as CoreError, Manifest, ReadManifest, RestoreOptions, Retention, Selector, StepProgress, drive,
+    Engine, Error as CoreError, Head, Manifest, ReadManifest, RestoreOptions, Retention, Selector, StepProgress, drive,
 };
 
 use super::reader::Reader;
@@ -26,6 +26,8 @@ const OUTPUT_LENGTH: &str = "output.length";
 const SOURCE_FINGERPRINT: &str = "source.fingerprint";
 /// Bytes of state captured after each event while a checkpoint is under way.
 const STEP_BYTES: usize = 8 * 1024;
+/// Attempts to find where to begin, each of which met another head.
+const FIND_ATTEMPTS: u32 = 10;
 /// How long the loop waits for events before it looks at clock and worker.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 
@@ -137,15 +139,35 @@ struct Start {
 }
 
 impl Start {
+    /// Again, if what the head named is gone and it names something else by now: beside a run that goes on, retention
+    /// deletes.
     fn find(runtime: &Runtime) -> Result<Self> {
-        let head = runtime.published()?;
+        let mut head = runtime.published()?;
+        for _ in 1..FIND_ATTEMPTS {
+            let found = Self::find_in(runtime, &head);
+            let is_gone = |error: &Error| {
+                matches!(error, Error::CheckpointDamaged { error: CoreError::ObjectMissing { .. }, .. })
+            };
+            if !found.as_ref().is_err_and(is_gone) {
+                return found;
+            }
+            let now = runtime.published()?;
+            if now == head {
+                return found;
+            }
+            head = now;
+        }
+        Self::find_in(runtime, &head)
+    }
+
+    fn find_in(runtime: &Runtime, head: &Head) -> Result<Self> {
         let selector = match &runtime.from {
             StartFrom::Start => None,
             StartFrom::LatestOrStart => head.latest.map(Selector::Id),
             StartFrom::Checkpoint(selector) => Some(selector.clone()),
         };
         let Some(selector) = selector else { return Ok(Start { manifest: None, is_latest: false }) };
-        let object = selector.find(&head)?;
+        let object = selector.find(head)?;
         let mut storage = runtime.storage()?.open(Access::Read)?;
         let manifest = drive(ReadManifest::new(object), &mut storage);
         let manifest = manifest.map_err(|error| with_newest_whole(error, &mut storage))?;

@@ -115,8 +115,14 @@ pub fn address(input: &[u8]) {
     match read {
         Ok(address) => {
             let said = address.to_string();
-            let again = StorageAddress::parse(&said, base).unwrap_or_else(|error| panic!("{said}: {error}"));
-            assert_eq!(again, address, "{said}");
+            let again = StorageAddress::parse(&said, base);
+            if matches!(address, StorageAddress::File(_) | StorageAddress::Memory) {
+                let again = again.unwrap_or_else(|error| panic!("{said}: {error}"));
+                assert_eq!(again, address, "{said}");
+            } else if let Ok(again) = again {
+                // A password is left out, and what people read has no escapes.
+                assert_eq!(again.to_string(), said);
+            }
         }
         Err(error) => assert!(error.to_string().contains("storage"), "{error}"),
     }
