@@ -320,5 +320,10 @@ fn the_log_is_asked_for() {
     let app = App::new();
     let run =
         || eventflux().args(["run", "app.toml", "-q"]).current_dir(app.path("")).env("EVENTFLUX_LOG", "debug").output();
-    Ran::from(run().unwrap()).exits(0).says(&["checkpoint published"]);
+    Ran::from(run().unwrap()).exits(0).says(&[
+        "checkpoint{application=\"small\" id=0 kind=\"full\"",
+        "stored_bytes=",
+        ":publish",
+        "operation=\"swap head\"",
+    ]);
 }

@@ -49,8 +49,9 @@ pub fn eventflux() -> Command {
 
 fn build() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
-    // With all features: what needs one of them is tried here too.
-    cargo.args(["build", "--quiet", "--package", "eventflux", "--features", "full", "--bin", "eventflux"]);
+    // With all features: what needs one of them is tried here too. Of the whole workspace, so that most of what the tests
+    // themselves were built with is there already.
+    cargo.args(["build", "--quiet", "--workspace", "--features", "eventflux/full", "--bin", "eventflux"]);
     cargo.arg("--message-format=json");
     if !cfg!(debug_assertions) {
         cargo.arg("--release");

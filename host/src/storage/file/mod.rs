@@ -243,8 +243,10 @@ fn make_directory<F: FileSystem>(files: &F, path: &Path) -> Result<()> {
         }
         for new in missing.into_iter().rev() {
             match files.make_directory(new) {
-                Err(error) if error.kind() != ErrorKind::AlreadyExists || !files.is_directory(new) => {
-                    return Err(error);
+                Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+                Err(_) if !files.is_directory(new) => {
+                    let reason = format!("Not a directory, but a file: {}", new.display());
+                    return Err(io::Error::new(ErrorKind::NotADirectory, reason));
                 }
                 // A later sync would say nothing of this name: it is made anew.
                 _ => files.sync_directory(parent(new)).inspect_err(|_| drop(files.remove_directory(new)))?,

@@ -342,12 +342,13 @@ mod tests {
             "redis://me:secret@h/0?nonsense=1",
             "redis://:secret@h/zero",
             "redis://me:secret/with@h:port/0",
-            "redis://me:sec?ret@h/0",
+            "redis://me:sec?ret@h/zero",
             "redis://me:%zzsecret@h",
             "redis://me:secret@h@secret@h/zero",
             "redis://h/0?password=secret&prefix=a",
         ] {
-            let error = read(text).unwrap_err();
+            // One of the options has a part of it too.
+            let error = read(text).unwrap_err().replace(KNOWN, "");
             assert!(!error.contains("sec") && !error.contains("ret"), "{error}");
         }
         let address = read("redis://me:secret@h/0?prefix=a").unwrap();
