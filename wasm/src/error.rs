@@ -1,0 +1,39 @@
+//! The core's errors as JavaScript has them: a code to act on, and a message that says what to do.
+
+use eventflux_core::Error;
+use js_sys::Reflect;
+use wasm_bindgen::JsValue;
+
+/// Result of what JavaScript calls.
+pub(crate) type Result<T> = core::result::Result<T, JsValue>;
+
+/// An `Error` with a `code`.
+pub(crate) fn coded(code: &str, message: &str) -> JsValue {
+    let error = js_sys::Error::new(message);
+    error.set_name("StateError");
+    // An object that was made just now takes a property.
+    let _ = Reflect::set(&error, &"code".into(), &code.into());
+    error.into()
+}
+
+/// An error of the core.
+pub(crate) fn from_core(error: Error) -> JsValue {
+    coded(code_of(&error), &error.to_string())
+}
+
+fn code_of(error: &Error) -> &'static str {
+    match error {
+        Error::Damaged { .. } | Error::ObjectMissing { .. } => "CORRUPT",
+        Error::VersionTooNew { .. } => "VERSION",
+        Error::Fenced { .. } => "FENCED",
+        Error::OverBudget { .. } | Error::OutOfMemory { .. } => "BUDGET",
+        Error::NoSuchCheckpoint { .. } => "NOT_FOUND",
+        Error::Storage { .. } => "STORAGE",
+        Error::CheckpointUnderWay | Error::NoCheckpointUnderWay | Error::CallOrder(_) => "BUSY",
+        Error::OtherHolder { .. }
+        | Error::StateMissing { .. }
+        | Error::StateUnknown { .. }
+        | Error::StateChanged { .. } => "MISMATCH",
+        _ => "INVALID",
+    }
+}
