@@ -30,13 +30,14 @@ pub use crate::state::{
 };
 pub use crate::tracked::{TrackedDeque, TrackedMap, TrackedValue};
 
-pub use crate::engine::{Engine, MatchedStep, Output};
+pub use crate::engine::{Clock, Engine, JsonEvents, MatchedStep, NoTime, Output};
 
 pub use crate::backend::{Backend, MemoryBackend, drive};
 pub use crate::checkpoint::{
-    ByteRange, Capture, EncodedCheckpoint, Executor, Finding, KeyDifference, ObjectInfo, OpenWriter, Procedure, Prune,
-    Publish, Published, ReadHead, ReadManifest, Republish, Request, Response, Restore, RestoredCheckpoint, Retention,
-    Selector, StateContents, Step, Task, Verify, VerifyReport, Writer, contents, difference, retain,
+    ByteRange, Capture, EncodedCheckpoint, Executor, Export, Finding, KeyDifference, ObjectInfo, OpenWriter, Procedure,
+    Prune, Publish, Published, ReadHead, ReadManifest, Republish, Request, Response, Restore, RestoredCheckpoint,
+    Retention, Selector, StateContents, Step, Task, Verify, VerifyReport, Writer, contents, difference, open_archive,
+    retain,
 };
 pub use crate::format::head::{CatalogEntry, Head};
 pub use crate::format::manifest::{

@@ -25,7 +25,9 @@ pub(crate) fn options(text: &str) -> Result<Options> {
     let name = options.get("name").and_then(Json::as_str).filter(|name| !name.is_empty());
     let max_retained = match options.get("maxRetained") {
         None => RETAINED,
-        Some(number) => number.as_u64().filter(|max| *max > 0).ok_or_else(|| invalid("`retain.max` must be 1 or more"))?,
+        Some(number) => {
+            number.as_u64().filter(|max| *max > 0).ok_or_else(|| invalid("`retain.max` must be 1 or more"))?
+        }
     };
     Ok(Options {
         name: name.ok_or_else(|| invalid("`name` must be a text that is not empty"))?.into(),
@@ -37,7 +39,9 @@ pub(crate) fn options(text: &str) -> Result<Options> {
         retention: Retention { max_retained: u32::try_from(max_retained).unwrap_or(u32::MAX) },
         budget_bytes: match options.get("budgetBytes") {
             None => None,
-            Some(bytes) => Some(bytes.as_u64().ok_or_else(|| invalid("`budgetBytes` must be a whole number"))? as usize),
+            Some(bytes) => {
+                Some(bytes.as_u64().ok_or_else(|| invalid("`budgetBytes` must be a whole number"))? as usize)
+            }
         },
     })
 }
@@ -81,9 +85,7 @@ pub(crate) fn positions_to_json(progress: &Progress) -> Json {
 }
 
 pub(crate) fn report_to_json(report: &VerifyReport) -> Json {
-    let finding = |finding: &eventflux_core::Finding| {
-        json!({ "checkpoints": finding.checkpoints, "message": finding.error.to_string() })
-    };
+    let finding = |finding: &eventflux_core::Finding| json!({ "checkpoints": finding.checkpoints, "message": finding.error.to_string() });
     json!({
         "checkpoints": report.checkpoints,
         "sections": report.sections,

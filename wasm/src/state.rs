@@ -209,9 +209,7 @@ impl State {
     pub async fn diff(&self, before: f64, after: f64) -> Result<String> {
         let (before, after) = (self.at(before).await?, self.at(after).await?);
         let differences = difference(&before.holder, &after.holder).map_err(from_core)?;
-        let key = |difference: eventflux_core::KeyDifference| {
-            json!({ "key": difference.key, "before": difference.before, "after": difference.after })
-        };
+        let key = |difference: eventflux_core::KeyDifference| json!({ "key": difference.key, "before": difference.before, "after": difference.after });
         Ok(Json::Array(differences.into_iter().map(key).collect()).to_string())
     }
 

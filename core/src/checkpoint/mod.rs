@@ -4,6 +4,7 @@
 //! caller does it, with files, promises or sockets, and gives the answer
 //! ([`Procedure::handle_response`]), until the procedure is done.
 
+mod archive;
 mod capture;
 mod compaction;
 mod inspect;
@@ -15,6 +16,7 @@ mod retention;
 mod sections;
 mod verify;
 
+pub use archive::{Export, open_archive};
 pub(crate) use capture::CapturedState;
 pub use capture::{Capture, EncodedCheckpoint};
 pub(crate) use compaction::{Lineage, plan_rebase};

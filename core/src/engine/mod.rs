@@ -1,5 +1,8 @@
 //! The engine: events in, results and checkpoints out.
 
+mod clock;
+mod json_events;
+
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
@@ -16,6 +19,8 @@ use crate::state::{CheckpointRequest, StateHolder};
 use crate::tracked::MapKey;
 use crate::value::Event;
 
+pub use self::clock::{Clock, NoTime};
+pub use self::json_events::JsonEvents;
 pub use crate::operator::{MatchedStep, Output};
 
 /// Name under which the watermark of the one source is recorded.

@@ -8,6 +8,7 @@
 //!   more than the stored bytes can account for.
 
 pub(crate) mod accumulator;
+pub(crate) mod archive;
 pub(crate) mod columns;
 pub(crate) mod head;
 pub(crate) mod key;

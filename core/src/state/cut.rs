@@ -154,6 +154,18 @@ impl StateHolder {
         Ok(())
     }
 
+    /// Forgets which checkpoint this state builds on: the next one carries all of it, and so may go to any storage.
+    ///
+    /// # Errors
+    /// [`Error::CheckpointUnderWay`].
+    pub fn forget_checkpoints(&mut self) -> Result<()> {
+        if self.is_checkpoint_under_way() {
+            return Err(Error::CheckpointUnderWay);
+        }
+        self.lineage = Lineage::default();
+        Ok(())
+    }
+
     /// Whether a checkpoint has begun and not ended.
     #[must_use]
     pub fn is_checkpoint_under_way(&self) -> bool {

@@ -3,10 +3,9 @@
 use std::collections::HashSet;
 
 use eventflux_core::definition::nearest;
-use eventflux_core::{Event, Value};
+use eventflux_core::{Clock, Event, NoTime, Value};
 
 use super::error::{Place, SourceError, quoted};
-use super::timestamp::{Clock, NoTime};
 
 /// Most digits that surely fit an `i64`.
 const DIGITS_SAFE: usize = 18;

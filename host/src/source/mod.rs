@@ -35,7 +35,6 @@ mod field;
 mod input;
 mod lines;
 mod ndjson;
-mod timestamp;
 
 #[cfg(test)]
 mod tests;

@@ -23,7 +23,14 @@ fn main() -> ExitCode {
 fn generate(module: &str, directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
     let mut bindgen = Bindgen::new();
     // Where the module is, the entries of the package say.
-    bindgen.input_path(module).out_name("core").web(true)?.remove_name_section(true).remove_producers_section(true).omit_default_module_path(true).typescript(true);
+    bindgen
+        .input_path(module)
+        .out_name("core")
+        .web(true)?
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .omit_default_module_path(true)
+        .typescript(true);
     bindgen.generate(directory)?;
     Ok(())
 }

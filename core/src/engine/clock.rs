@@ -1,26 +1,38 @@
 //! The time of an event from its timestamp field.
 
-use eventflux_core::limits::TIMESTAMP_MS_MAX;
-use eventflux_core::{Text, Value};
+use crate::limits::TIMESTAMP_MS_MAX;
+use crate::value::{Text, Value};
 
 /// Reads times, and remembers the last: rows close to each other often share it.
-#[derive(Default)]
-pub(super) struct Clock {
+///
+/// ```
+/// use eventflux_core::{Clock, NoTime, Value};
+/// let mut clock = Clock::default();
+/// assert_eq!(clock.read(&Value::from("1970-01-01T00:00:01.5Z")), Ok(1500));
+/// assert_eq!(clock.read(&Value::Null), Err(NoTime::Null));
+/// ```
+#[derive(Debug, Default)]
+pub struct Clock {
     last: Option<(Text, i64)>,
 }
 
 /// Why a value is no time.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum NoTime {
+pub enum NoTime {
+    /// It is null.
     Null,
+    /// Neither an integer nor an RFC 3339 text.
     Invalid,
-    /// In milliseconds.
+    /// In milliseconds; see [`limits::TIMESTAMP_MS_MAX`](crate::limits::TIMESTAMP_MS_MAX).
     OutOfRange(i64),
 }
 
 impl Clock {
     /// Milliseconds since 1970 (UTC), rounded down.
-    pub(super) fn read(&mut self, value: &Value) -> Result<i64, NoTime> {
+    ///
+    /// # Errors
+    /// Why it is no time.
+    pub fn read(&mut self, value: &Value) -> Result<i64, NoTime> {
         match value {
             Value::Int(ms) => in_range(*ms),
             Value::Str(text) => match &self.last {

@@ -1,0 +1,124 @@
+//! A checkpoint as one file, to download, send, and open elsewhere: its objects byte for byte, under a head of its own.
+
+use alloc::collections::BTreeSet;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::open::{ReadHead, ReadManifest};
+use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
+use super::restore::Selector;
+use crate::backend::MemoryBackend;
+use crate::error::{Error, Result};
+use crate::format::archive;
+use crate::format::head::Head;
+use crate::format::manifest::ObjectId;
+
+/// Reads a checkpoint with all objects it needs; comes to the bytes of an archive.
+///
+/// [`open_archive`] makes a storage of it. The archive's generation is above the storage's, so that no writer of the
+/// storage can publish into a copy made of it.
+///
+/// ```
+/// use eventflux_core::{Export, MemoryBackend, OpenWriter, Publish, Selector, StateHolder, drive, open_archive};
+/// # use eventflux_core::{CheckpointRequest, Compression, ReadHead, Retention};
+/// # fn main() -> eventflux_core::Result<()> {
+/// let mut storage = MemoryBackend::new();
+/// let mut writer = drive(OpenWriter::new(), &mut storage)?;
+/// let mut holder = StateHolder::builder("orders").build()?;
+/// holder.set("eu", &3_u32)?;
+/// holder.begin(CheckpointRequest::default())?;
+/// let mut encoded = holder.take_capture()?.into_object(writer.next_object(), Compression::Lz4)?;
+/// drive(Publish::new(&mut writer, &mut encoded, Retention::default())?, &mut storage)?;
+///
+/// let bytes: Vec<u8> = drive(Export::new(Selector::Latest), &mut storage)?;
+/// let head = drive(ReadHead::new(), &mut open_archive(&bytes)?)?;
+/// assert_eq!(head.map(|head| head.entries.len()), Some(1));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Export {
+    selector: Selector,
+    state: ExportState,
+}
+
+#[derive(Debug)]
+enum ExportState {
+    Head(ReadHead),
+    Manifest(Head, ReadManifest),
+    Objects { head: Head, wanted: Vec<ObjectId>, objects: Vec<(String, Vec<u8>)> },
+}
+
+impl Export {
+    /// Begins to read.
+    #[must_use]
+    pub fn new(selector: Selector) -> Self {
+        Export { selector, state: ExportState::Head(ReadHead::new()) }
+    }
+
+    /// The head found, with nothing in it but the checkpoint chosen.
+    fn chosen(&self, found: Option<Head>) -> Result<(Head, ObjectId)> {
+        let mut head = found.unwrap_or_default();
+        let object = self.selector.find(&head)?;
+        head.entries.retain(|entry| entry.object == object);
+        head.latest = Some(object.id);
+        head.generation += 1;
+        Ok((head, object))
+    }
+}
+
+impl Procedure for Export {
+    type Output = Vec<u8>;
+
+    fn poll_request(&mut self) -> Result<Step<Vec<u8>>> {
+        loop {
+            match &mut self.state {
+                ExportState::Head(read) => match read.poll_request()? {
+                    Step::Request(request) => return Ok(Step::Request(request)),
+                    Step::Done(found) => {
+                        let (head, object) = self.chosen(found)?;
+                        self.state = ExportState::Manifest(head, ReadManifest::new(object));
+                    }
+                },
+                ExportState::Manifest(head, read) => match read.poll_request()? {
+                    Step::Request(request) => return Ok(Step::Request(request)),
+                    Step::Done(manifest) => {
+                        let wanted: BTreeSet<ObjectId> = manifest.needed_objects().into_iter().collect();
+                        let (head, wanted) = (core::mem::take(head), wanted.into_iter().collect());
+                        self.state = ExportState::Objects { head, wanted, objects: Vec::new() };
+                    }
+                },
+                ExportState::Objects { head, wanted, objects } => {
+                    if let Some(object) = wanted.last() {
+                        return Ok(Step::Request(Request::Read { object: object.name(), range: ByteRange::All }));
+                    }
+                    objects.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+                    return Ok(Step::Done(archive::write(head, objects)));
+                }
+            }
+        }
+    }
+
+    fn handle_response(&mut self, response: Response) -> Result<()> {
+        match (&mut self.state, response) {
+            (ExportState::Head(read), response) => read.handle_response(response),
+            (ExportState::Manifest(_, read), response) => read.handle_response(response),
+            (ExportState::Objects { wanted, objects, .. }, Response::Bytes(found)) => {
+                let name = wanted.pop().map(|object| object.name()).unwrap_or_default();
+                let bytes = found.ok_or_else(|| Error::ObjectMissing { object: name.clone() })?;
+                objects.push((name, bytes));
+                Ok(())
+            }
+            (_, Response::Failed(error)) => Err(error),
+            _ => Err(unexpected("export", "checkpoint")),
+        }
+    }
+}
+
+/// The storage that an archive is.
+///
+/// # Errors
+/// [`Error::Damaged`] if it is no archive, or not all of one; [`Error::VersionTooNew`].
+pub fn open_archive(bytes: &[u8]) -> Result<MemoryBackend> {
+    archive::read(bytes)
+}

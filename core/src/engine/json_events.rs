@@ -1,0 +1,261 @@
+//! Events out of JSON: what a program hands over that has no file.
+
+use alloc::borrow::Cow;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::clock::{Clock, NoTime};
+use crate::definition::{SourceDefinition, nearest};
+use crate::error::{Error, Result};
+use crate::limits::TIMESTAMP_MS_MAX;
+use crate::value::{Event, Value};
+
+/// Reads events out of JSON texts: arrays of flat objects.
+///
+/// A field that is absent is null, as is a text that equals one of the source's `null`. A number without fraction and
+/// exponent is an integer. The time is an integer in milliseconds since 1970 or an RFC 3339 text (rounded down to the
+/// millisecond), and its field keeps its own value too: as in the files that the command reads.
+///
+/// ```
+/// use eventflux_core::definition::SourceDefinition;
+/// use eventflux_core::{JsonEvents, Value};
+/// let source = SourceDefinition::file("-").timestamp("at").fields(["at", "origin", "delay"]);
+/// let mut reader = JsonEvents::new(&source)?;
+/// let events = reader.read(r#"[{"at": 5, "origin": "JFK", "delay": 2.5}, {"origin": "", "at": "1970-01-01T00:00:01Z"}]"#)?;
+/// assert_eq!(events[0].values, [Value::Int(5), Value::from("JFK"), Value::from(2.5)]);
+/// assert_eq!((events[1].timestamp, &events[1].values[1]), (1000, &Value::Null));
+///
+/// let error = reader.read(r#"[{"at": 5}, {"at": 6, "orgin": "JFK"}]"#).unwrap_err();
+/// assert_eq!(error.to_string(), "event 1 of the batch: unknown field `orgin`; did you mean `origin`?");
+/// # Ok::<(), eventflux_core::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct JsonEvents {
+    fields: Vec<String>,
+    timestamp: usize,
+    null: Vec<String>,
+    clock: Clock,
+}
+
+impl JsonEvents {
+    /// A reader of a source's events.
+    ///
+    /// # Errors
+    /// [`Error::Definition`] if the source does not list its fields, or the timestamp is not among them.
+    pub fn new(source: &SourceDefinition) -> Result<Self> {
+        let Some(fields) = &source.fields else {
+            return Err(Error::definition("source.fields", "must list the fields of the events, in their order"));
+        };
+        let Some(timestamp) = fields.iter().position(|field| *field == source.timestamp) else {
+            let hint = hint(&source.timestamp, fields);
+            return Err(Error::definition(
+                "source.timestamp",
+                format!("`{}` is not in source.fields{hint}", source.timestamp),
+            ));
+        };
+        Ok(JsonEvents { fields: fields.clone(), timestamp, null: source.null.clone(), clock: Clock::default() })
+    }
+
+    /// The fields, in the order of each event's values.
+    #[must_use]
+    pub fn fields(&self) -> &[String] {
+        &self.fields
+    }
+
+    /// The events of one array.
+    ///
+    /// # Errors
+    /// [`Error::Event`], which names the event by its place in the array, from 0; then none of them is read.
+    pub fn read(&mut self, text: &str) -> Result<Vec<Event>> {
+        let mut reader = serde_json::Deserializer::from_str(text);
+        let events = Events(self).deserialize(&mut reader).and_then(|events| reader.end().map(|()| events));
+        events.map_err(|error| {
+            let text = error.to_string();
+            // The place of a JSON error says more than nothing; of our own, the event's number is enough.
+            let reason = if error.is_data() { text.split(" at line ").next().unwrap_or_default().into() } else { text };
+            Error::Event { operator: String::new(), field: String::new(), reason }
+        })
+    }
+}
+
+fn hint(name: &str, fields: &[String]) -> String {
+    nearest(name, fields.iter().map(String::as_str)).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default()
+}
+
+struct Events<'a>(&'a mut JsonEvents);
+
+impl<'de> DeserializeSeed<'de> for Events<'_> {
+    type Value = Vec<Event>;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> core::result::Result<Vec<Event>, D::Error> {
+        reader.deserialize_seq(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Events<'_> {
+    type Value = Vec<Event>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of events")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> core::result::Result<Vec<Event>, A::Error> {
+        let mut events = Vec::new();
+        while let Some(event) = items.next_element_seed(OneEvent { reader: &mut *self.0, at: events.len() })? {
+            events.push(event);
+        }
+        Ok(events)
+    }
+}
+
+struct OneEvent<'a> {
+    reader: &'a mut JsonEvents,
+    /// Its place in the array.
+    at: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for OneEvent<'_> {
+    type Value = Event;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> core::result::Result<Event, D::Error> {
+        reader.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for OneEvent<'_> {
+    type Value = Event;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an object for event {} of the batch", self.at)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> core::result::Result<Event, A::Error> {
+        let OneEvent { reader, at } = self;
+        let wrong = |reason: String| A::Error::custom(format!("event {at} of the batch: {reason}"));
+        let fields = &reader.fields;
+        let mut values: Vec<Option<Value>> = alloc::vec![None; fields.len()];
+        // Objects mostly keep the order of the fields, so the next one is tried first.
+        let mut next = 0;
+        while let Some(Name(name)) = members.next_key()? {
+            let place = match fields.get(next) {
+                Some(field) if *field == name => Some(next),
+                _ => fields.iter().position(|field| *field == name),
+            };
+            let Some(place) = place else {
+                members.next_value::<IgnoredAny>()?;
+                return Err(wrong(format!("unknown field `{name}`{}", hint(&name, fields))));
+            };
+            let Scalar(value) = members.next_value_seed(ScalarOf(&reader.null)).map_err(|error| {
+                let text = error.to_string();
+                let reason = text.split(" at line ").next().unwrap_or_default();
+                wrong(format!("field `{name}`: {reason}"))
+            })?;
+            if values[place].replace(value).is_some() {
+                return Err(wrong(format!("field `{name}` is given twice")));
+            }
+            next = place + 1;
+        }
+        let values: Vec<Value> = values.into_iter().map(Option::unwrap_or_default).collect();
+        let timestamp = reader.clock.read(&values[reader.timestamp]).map_err(|problem| {
+            let field = &reader.fields[reader.timestamp];
+            wrong(match problem {
+                NoTime::Null => format!("`{field}`, which holds the time, is missing or null"),
+                NoTime::Invalid => format!(
+                    "`{field}` is no time; write milliseconds since 1970, or RFC 3339 such as 2013-01-01T10:00:00Z"
+                ),
+                NoTime::OutOfRange(ms) => {
+                    format!("`{field}`: the time {ms} ms is out of range, ±{TIMESTAMP_MS_MAX} ms")
+                }
+            })
+        })?;
+        Ok(Event::new(timestamp, values))
+    }
+}
+
+/// The name of a member, borrowed unless it has escapes.
+#[derive(serde::Deserialize)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+struct Scalar(Value);
+
+struct ScalarOf<'a>(&'a [String]);
+
+impl<'de> DeserializeSeed<'de> for ScalarOf<'_> {
+    type Value = Scalar;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> core::result::Result<Scalar, D::Error> {
+        reader.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ScalarOf<'_> {
+    type Value = Scalar;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a text, a number, true, false or null")
+    }
+
+    fn visit_unit<E: serde::de::Error>(self) -> core::result::Result<Scalar, E> {
+        Ok(Scalar(Value::Null))
+    }
+
+    fn visit_bool<E: serde::de::Error>(self, bool: bool) -> core::result::Result<Scalar, E> {
+        Ok(Scalar(Value::Bool(bool)))
+    }
+
+    fn visit_i64<E: serde::de::Error>(self, int: i64) -> core::result::Result<Scalar, E> {
+        Ok(Scalar(Value::Int(int)))
+    }
+
+    fn visit_u64<E: serde::de::Error>(self, int: u64) -> core::result::Result<Scalar, E> {
+        let int = i64::try_from(int)
+            .map_err(|_| E::custom(format!("the number {int} is too large; whole numbers end at {}", i64::MAX)))?;
+        Ok(Scalar(Value::Int(int)))
+    }
+
+    fn visit_f64<E: serde::de::Error>(self, float: f64) -> core::result::Result<Scalar, E> {
+        Ok(Scalar(Value::from(float)))
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> core::result::Result<Scalar, E> {
+        Ok(Scalar(if self.0.iter().any(|null| null == text) { Value::Null } else { Value::from(text) }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_event_and_nothing_is_read() {
+        let source = SourceDefinition::file("-").timestamp("t").fields(["t", "v"]).null(["NA"]);
+        let mut reader = JsonEvents::new(&source).unwrap();
+        assert_eq!(reader.read("[]").unwrap(), []);
+        assert_eq!(reader.read(r#"[{"v":"NA","t":1}]"#).unwrap()[0].values, [Value::Int(1), Value::Null]);
+        for (text, expected) in [
+            (r#"[{"t":1},{"v":1}]"#, "event 1 of the batch: `t`, which holds the time, is missing or null"),
+            (
+                r#"[{"t":"soon"}]"#,
+                "event 0 of the batch: `t` is no time; write milliseconds since 1970, or RFC 3339 such as 2013-01-01T10:00:00Z",
+            ),
+            (
+                r#"[{"t":1,"v":[1]}]"#,
+                "event 0 of the batch: field `v`: invalid type: sequence, expected a text, a number, true, false or null",
+            ),
+            (
+                r#"[{"t":1,"v":9223372036854775808}]"#,
+                "event 0 of the batch: field `v`: the number 9223372036854775808 is too large; whole numbers end at 9223372036854775807",
+            ),
+            (r#"[{"t":1,"t":2}]"#, "event 0 of the batch: field `t` is given twice"),
+            (r#"[{"t":1},7]"#, "invalid type: integer `7`, expected an object for event 1 of the batch"),
+            (r#"{"t":1}"#, "invalid type: map, expected an array of events"),
+            (r#"[{"t":1}"#, "EOF while parsing a list at line 1 column 8"),
+        ] {
+            assert_eq!(reader.read(text).unwrap_err().to_string(), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! A storage as one file: a head and the objects that its checkpoints need.
+//!
+//! Magic `EFXA`, format version (u16), 0 (u16); length of the head (u64), the head; number of objects (u64), and for
+//! each the length of its name (u16), the name, its length (u64), its bytes; XXH3 of all before it (u64). Little-endian;
+//! objects in the order of their names.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::head::Head;
+use super::{FORMAT_VERSION, hash64};
+use crate::backend::{Backend, MemoryBackend};
+use crate::error::{Error, Result};
+
+const MAGIC: &[u8; 4] = b"EFXA";
+const HASH_BYTES: usize = 8;
+/// How errors call it.
+const NAME: &str = "archive";
+
+/// Writes a head and objects, sorted by name, as one file.
+pub(crate) fn write(head: &Head, objects: &[(String, Vec<u8>)]) -> Vec<u8> {
+    let mut out = Vec::from(*MAGIC);
+    out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+    out.extend_from_slice(&[0; 2]);
+    let head = head.to_bytes();
+    out.extend_from_slice(&(head.len() as u64).to_le_bytes());
+    out.extend_from_slice(&head);
+    out.extend_from_slice(&(objects.len() as u64).to_le_bytes());
+    for (name, bytes) in objects {
+        out.extend_from_slice(&(name.len() as u16).to_le_bytes());
+        out.extend_from_slice(name.as_bytes());
+        out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+        out.extend_from_slice(bytes);
+    }
+    let hash = hash64(&out);
+    out.extend_from_slice(&hash.to_le_bytes());
+    out
+}
+
+/// Reads an archive into a storage in memory. What is in it is checked as in any storage, when it is read.
+pub(crate) fn read(bytes: &[u8]) -> Result<MemoryBackend> {
+    let damaged = |reason: &str| Error::damaged(NAME, "file", reason);
+    let (covered, hash) =
+        bytes.split_at_checked(bytes.len().wrapping_sub(HASH_BYTES)).ok_or_else(|| damaged("it is too short"))?;
+    let mut rest = Reader(covered);
+    if rest.take(4) != Some(MAGIC.as_slice()) {
+        return Err(damaged("it is no archive of checkpoints; those begin with EFXA"));
+    }
+    if hash64(covered).to_le_bytes() != hash {
+        return Err(damaged("it does not match its hash; it was cut short or changed on its way"));
+    }
+    match rest.u16() {
+        Some(0) | None => return Err(damaged("there is no format version 0")),
+        Some(found) if found > FORMAT_VERSION => {
+            return Err(Error::VersionTooNew { object: NAME.into(), found, newest: FORMAT_VERSION });
+        }
+        Some(_) => {}
+    }
+    if rest.u16() != Some(0) {
+        return Err(damaged("reserved bytes are not zero"));
+    }
+    let mut storage = MemoryBackend::new();
+    read_parts(&mut rest, &mut storage)?
+        .filter(|()| rest.0.is_empty())
+        .ok_or_else(|| damaged("its lengths do not add up"))?;
+    Ok(storage)
+}
+
+/// Head and objects; `None` if they end too early.
+fn read_parts(rest: &mut Reader<'_>, storage: &mut MemoryBackend) -> Result<Option<()>> {
+    let Some(head) = rest.u64().and_then(|len| rest.take(len)) else { return Ok(None) };
+    let Some(count) = rest.u64() else { return Ok(None) };
+    for _ in 0..count {
+        let Some(name) = rest.u16().and_then(|len| rest.take(u64::from(len))) else { return Ok(None) };
+        let Some(bytes) = rest.u64().and_then(|len| rest.take(len)) else { return Ok(None) };
+        storage.put(&String::from_utf8_lossy(name), bytes)?;
+    }
+    storage.swap_head(None, head)?;
+    Ok(Some(()))
+}
+
+/// What is left to read.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: u64) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(usize::try_from(len).ok()?)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.take(2)?.try_into().ok().map(u16::from_le_bytes)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.take(8)?.try_into().ok().map(u64::from_le_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cut_and_every_flipped_bit_is_refused() {
+        let head = Head { generation: 2, ..Head::default() };
+        let whole = write(&head, &[("a".into(), alloc::vec![1, 2, 3]), ("b".into(), Vec::new())]);
+        let mut storage = read(&whole).unwrap();
+        assert_eq!(storage.list().unwrap().len(), 2);
+        assert_eq!(storage.read_head().unwrap(), Some(head.to_bytes()));
+        for len in 0..whole.len() {
+            assert!(read(&whole[..len]).unwrap_err().is_damage(), "{len}");
+        }
+        for bit in 0..whole.len() * 8 {
+            let mut flipped = whole.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(read(&flipped).unwrap_err().is_damage(), "{bit}");
+        }
+    }
+
+    #[test]
+    fn lengths_that_lie_are_refused_though_the_hash_is_right() {
+        let whole = write(&Head::default(), &[("a".into(), alloc::vec![1, 2, 3])]);
+        for at in (8..whole.len() - HASH_BYTES).step_by(1) {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut changed = whole[..whole.len() - HASH_BYTES].to_vec();
+                changed[at] = value;
+                let hash = hash64(&changed);
+                changed.extend_from_slice(&hash.to_le_bytes());
+                // Whatever it says: an answer, without a panic or a giant allocation.
+                let _ = read(&changed);
+            }
+        }
+        let mut longer = whole[..whole.len() - HASH_BYTES].to_vec();
+        longer.push(0);
+        let hash = hash64(&longer);
+        longer.extend_from_slice(&hash.to_le_bytes());
+        assert!(read(&longer).unwrap_err().is_damage());
+    }
+}
