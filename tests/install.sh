@@ -62,6 +62,24 @@ has_target() {
   [ -d "$(rustc --print target-libdir --target "$1" 2>/dev/null || echo /nowhere)" ]
 }
 
+# As pick_cargo, but the libraries are built along in any case, so that they can be built in another way.
+pick_cargo_from_sources() {
+  local target=$1 libraries=$2
+  if command -v rustup >/dev/null && timeout 300 rustup component add rust-src >/dev/null 2>&1; then
+    cargo=(env RUSTC_BOOTSTRAP=1 cargo)
+  else
+    install_debian_rust "$target"
+  fi
+  build_std=("-Zbuild-std=$libraries")
+}
+
+install_debian_rust() {
+  if ! [ -x /usr/bin/rustc ] || ! [ -x /usr/bin/cargo ] || ! dpkg -s rust-web-src >/dev/null 2>&1; then
+    install_packages "a compiler for $1" rustc-web cargo-web rust-web-src
+  fi
+  cargo=(env -u RUSTUP_TOOLCHAIN RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo)
+}
+
 # Picks how to build for a target: pick_cargo TARGET LIBRARIES. Sets the lists `cargo`, the command, and `build_std`,
 # what goes behind its arguments: libraries that are to be built along, if they are not there.
 pick_cargo() {
@@ -76,9 +94,6 @@ pick_cargo() {
     return
   fi
   # The second: the distribution's compiler, which has the sources of the libraries.
-  if ! [ -x /usr/bin/rustc ] || ! [ -x /usr/bin/cargo ] || ! dpkg -s rust-web-src >/dev/null 2>&1; then
-    install_packages "a compiler for $target" rustc-web cargo-web rust-web-src
-  fi
-  cargo=(env -u RUSTUP_TOOLCHAIN RUSTC=/usr/bin/rustc RUSTC_BOOTSTRAP=1 /usr/bin/cargo)
+  install_debian_rust "$target"
   build_std=("-Zbuild-std=$libraries")
 }

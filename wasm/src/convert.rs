@@ -2,11 +2,12 @@
 //!
 //! Numbers of 64 bits that JavaScript's cannot hold are written as texts.
 
+use eventflux_core::definition::ApplicationDefinition;
 use eventflux_core::{CatalogEntry, CheckpointRequest, Compression, JsonValue, Progress, Retention, VerifyReport};
 use serde_json::{Map, Value as Json, json};
 use wasm_bindgen::JsValue;
 
-use crate::error::{Result, coded};
+use crate::error::{Result, coded, from_core};
 
 /// Checkpoints that stay if nothing else is said.
 const RETAINED: u64 = 10;
@@ -18,10 +19,12 @@ pub(crate) struct Options {
     pub(crate) compression: Compression,
     pub(crate) retention: Retention,
     pub(crate) budget_bytes: Option<usize>,
+    pub(crate) definition: Option<ApplicationDefinition>,
 }
 
 pub(crate) fn options(text: &str) -> Result<Options> {
     let options = object(text)?;
+    let definition = options.get("definition").map(definition).transpose()?;
     let name = options.get("name").and_then(Json::as_str).filter(|name| !name.is_empty());
     let max_retained = match options.get("maxRetained") {
         None => RETAINED,
@@ -31,6 +34,7 @@ pub(crate) fn options(text: &str) -> Result<Options> {
     };
     Ok(Options {
         name: name.ok_or_else(|| invalid("`name` must be a text that is not empty"))?.into(),
+        definition,
         compression: match options.get("compression").map(|value| value.as_str()) {
             None | Some(Some("lz4")) => Compression::Lz4,
             Some(Some("none")) => Compression::None,
@@ -46,6 +50,15 @@ pub(crate) fn options(text: &str) -> Result<Options> {
     })
 }
 
+/// The definition of an application. Its source is what JavaScript pushes, so that it need not name a file.
+fn definition(json: &Json) -> Result<ApplicationDefinition> {
+    let mut json = json.clone();
+    if let Some(source) = json.get_mut("source").and_then(Json::as_object_mut) {
+        source.entry("file").or_insert_with(|| "-".into());
+    }
+    ApplicationDefinition::from_json(&json.to_string()).map_err(from_core)
+}
+
 /// What a checkpoint records; the time is JavaScript's.
 pub(crate) fn request(text: &str, now_ms: f64) -> Result<CheckpointRequest> {
     let request = object(text)?;
@@ -53,16 +66,26 @@ pub(crate) fn request(text: &str, now_ms: f64) -> Result<CheckpointRequest> {
         None => None,
         Some(label) => Some(label.as_str().ok_or_else(|| invalid("`label` must be a text"))?.to_owned()),
     };
-    let mut progress = Progress::default();
-    for (name, position) in request.get("positions").and_then(Json::as_object).into_iter().flatten() {
-        let number = match position {
+    let progress = Progress {
+        positions: numbers(&request, "positions")?,
+        outputs: numbers(&request, "outputs")?,
+        ..Progress::default()
+    };
+    Ok(CheckpointRequest { created_ms: now_ms as i64, label, progress })
+}
+
+/// Names with whole numbers; those beyond 2^53 as their digits.
+fn numbers(request: &Map<String, Json>, what: &str) -> Result<Vec<(String, u64)>> {
+    let members = request.get(what).and_then(Json::as_object).into_iter().flatten();
+    let number = |(name, number): (&String, &Json)| {
+        let read = match number {
             Json::String(digits) => digits.parse().ok(),
             number => number.as_u64(),
         };
-        let wrong = || invalid(&format!("position `{name}` must be a whole number from 0 to 2^64 - 1"));
-        progress.positions.push((name.clone(), number.ok_or_else(wrong)?));
-    }
-    Ok(CheckpointRequest { created_ms: now_ms as i64, label, progress })
+        let wrong = || invalid(&format!("`{what}.{name}` must be a whole number from 0 to 2^64 - 1"));
+        read.map(|read| (name.clone(), read)).ok_or_else(wrong)
+    };
+    members.map(number).collect()
 }
 
 pub(crate) fn entry_to_json(entry: &CatalogEntry) -> Json {
@@ -80,8 +103,15 @@ pub(crate) fn entry_to_json(entry: &CatalogEntry) -> Json {
 }
 
 pub(crate) fn positions_to_json(progress: &Progress) -> Json {
-    let positions = progress.positions.iter().map(|(name, number)| (name.clone(), Json::from(number.to_string())));
-    Json::Object(positions.collect())
+    numbers_to_json(&progress.positions)
+}
+
+pub(crate) fn outputs_to_json(progress: &Progress) -> Json {
+    numbers_to_json(&progress.outputs)
+}
+
+fn numbers_to_json(numbers: &[(String, u64)]) -> Json {
+    Json::Object(numbers.iter().map(|(name, number)| (name.clone(), Json::from(number.to_string()))).collect())
 }
 
 pub(crate) fn report_to_json(report: &VerifyReport) -> Json {

@@ -5,7 +5,7 @@ use js_sys::Reflect;
 use wasm_bindgen::JsValue;
 
 /// Result of what JavaScript calls.
-pub(crate) type Result<T> = core::result::Result<T, JsValue>;
+pub(crate) type Result<T, E = JsValue> = core::result::Result<T, E>;
 
 /// An `Error` with a `code`.
 pub(crate) fn coded(code: &str, message: &str) -> JsValue {
@@ -19,6 +19,11 @@ pub(crate) fn coded(code: &str, message: &str) -> JsValue {
 /// An error of the core.
 pub(crate) fn from_core(error: Error) -> JsValue {
     coded(code_of(&error), &error.to_string())
+}
+
+/// An error of the core, with a message that says more.
+pub(crate) fn with_message(error: Error, message: &str) -> JsValue {
+    coded(code_of(&error), message)
 }
 
 fn code_of(error: &Error) -> &'static str {

@@ -174,6 +174,12 @@ impl Head {
         Ok(())
     }
 
+    /// Rises with every head that writers of one storage leave: of two, the greater is the newer.
+    #[must_use]
+    pub fn written_order(&self) -> (u64, u64) {
+        (self.generation, self.next_id)
+    }
+
     /// The entry of a checkpoint.
     #[must_use]
     pub fn entry(&self, id: u64) -> Option<&CatalogEntry> {

@@ -1,9 +1,20 @@
-//! `eventflux-bindgen IN.wasm OUT_DIRECTORY`: splits a module of eventflux-wasm into plain wasm and its JavaScript.
+//! `eventflux-bindgen IN.wasm OUT_DIRECTORY`: splits a module of eventflux-wasm into plain wasm, `eventflux.wasm`, and
+//! its JavaScript, `glue.js` with `glue.d.ts`.
+//!
+//! wasm-bindgen writes a module with one instance for a whole page. Here each state has an instance of its own, so that
+//! one that traps takes no other along, and memory goes with it: the bindings are wrapped in a function that makes a
+//! fresh set of them. The version of wasm-bindgen is fixed, and so is what is cut here; if it ever differs, this fails.
 
+use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
 use wasm_bindgen_cli_support::Bindgen;
+
+/// Name that wasm-bindgen gives its files.
+const NAME: &str = "core";
+
+type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -20,17 +31,51 @@ fn main() -> ExitCode {
     }
 }
 
-fn generate(module: &str, directory: &Path) -> Result<(), Box<dyn std::error::Error>> {
+fn generate(module: &str, directory: &Path) -> Result<(), Failure> {
     let mut bindgen = Bindgen::new();
-    // Where the module is, the entries of the package say.
-    bindgen
-        .input_path(module)
-        .out_name("core")
-        .web(true)?
-        .remove_name_section(true)
-        .remove_producers_section(true)
-        .omit_default_module_path(true)
-        .typescript(true);
+    bindgen.input_path(module).out_name(NAME).web(true)?.typescript(true);
+    bindgen.remove_name_section(true).remove_producers_section(true).omit_default_module_path(true);
     bindgen.generate(directory)?;
+    let file = |ending: &str| directory.join(format!("{NAME}{ending}"));
+    fs::write(directory.join("glue.js"), wrapped(&fs::read_to_string(file(".js"))?)?)?;
+    fs::write(directory.join("glue.d.ts"), types(&fs::read_to_string(file(".d.ts"))?)?)?;
+    fs::rename(file("_bg.wasm"), directory.join("eventflux.wasm"))?;
+    for ending in [".js", ".d.ts", "_bg.wasm.d.ts"] {
+        fs::remove_file(file(ending))?;
+    }
     Ok(())
+}
+
+/// The part of a text before a mark.
+fn before<'a>(text: &'a str, mark: &str) -> Result<&'a str, Failure> {
+    text.find(mark).map(|at| &text[..at]).ok_or_else(|| format!("wasm-bindgen's output lacks `{mark}`").into())
+}
+
+/// The bindings as a function that makes them, without what loads a module: the package does that.
+fn wrapped(bindings: &str) -> Result<String, Failure> {
+    let body = before(bindings, "async function __wbg_load(")?.replace("\nexport class ", "\nclass ");
+    let body = body.replace("\nexport function ", "\nfunction ").replace("/* @ts-self-types=\"./core.d.ts\" */", "");
+    if body.contains("export ") || body.contains("import.meta") {
+        return Err("wasm-bindgen's output exports something else than classes and functions".into());
+    }
+    Ok(format!(
+        "export function createGlue() {{\n{body}\n\
+         const start = instance => void __wbg_finalize_init(instance);\n\
+         const initSync = ({{ module }}) => start(new WebAssembly.Instance(module, __wbg_get_imports()));\n\
+         const init = async ({{ module }}) => start(await WebAssembly.instantiate(module, __wbg_get_imports()));\n\
+         return {{ Handle, newestHead, initSync, init }};\n}}\n"
+    ))
+}
+
+fn types(declarations: &str) -> Result<String, Failure> {
+    let classes = before(declarations, "export type InitInput")?;
+    let classes = classes.replace("export class ", "declare class ").replace("export function ", "declare function ");
+    Ok(format!(
+        "{classes}\nexport type {{ Handle, Past, Task }};\n\n\
+         /** Bindings of one instance. */\n\
+         export interface Glue {{\n  Handle: typeof Handle;\n  newestHead: typeof newestHead;\n  \
+         /** Makes the instance at once. */\n  initSync(options: {{ module: WebAssembly.Module }}): void;\n  \
+         /** Makes the instance. */\n  init(options: {{ module: WebAssembly.Module }}): Promise<void>;\n}}\n\n\
+         /** A fresh set of bindings, which wants an instance. */\nexport function createGlue(): Glue;\n"
+    ))
 }

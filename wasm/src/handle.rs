@@ -1,0 +1,192 @@
+//! What JavaScript holds of a state.
+
+use std::rc::Rc;
+
+use eventflux_core::{Head, JsonValue};
+use serde_json::{Value as Json, json};
+use wasm_bindgen::prelude::*;
+
+use crate::convert::{self, entry_to_json, invalid};
+use crate::error::{Result, from_core};
+use crate::operations::{self, Inner};
+use crate::past::{keys_of, value_of};
+use crate::task::Task;
+
+/// Keyed values or an engine, with the checkpoints of a storage.
+#[wasm_bindgen]
+pub struct Handle {
+    inner: Rc<Inner>,
+}
+
+#[wasm_bindgen]
+impl Handle {
+    /// A state that is not opened yet; `options` is JSON.
+    #[wasm_bindgen(constructor)]
+    pub fn new(options: &str) -> Result<Handle> {
+        Ok(Handle { inner: Rc::new(Inner::new(convert::options(options)?)?) })
+    }
+
+    /// Writes a value: its JSON.
+    pub fn set(&self, key: &str, json: &str) -> Result<()> {
+        self.write(key, &convert::value(json)?)
+    }
+
+    /// Writes bytes.
+    #[wasm_bindgen(js_name = setBytes)]
+    pub fn set_bytes(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
+        self.write(key, &JsonValue::Bytes(bytes))
+    }
+
+    /// Writes many values: `[[key, value], …]`. Those before one that is wrong are written.
+    #[wasm_bindgen(js_name = setMany)]
+    pub fn set_many(&self, json: &str) -> Result<()> {
+        let JsonValue::List(pairs) = convert::value(json)? else { return Err(invalid("entries must be an array")) };
+        for pair in pairs {
+            match pair {
+                JsonValue::List(pair) => match <[JsonValue; 2]>::try_from(pair) {
+                    Ok([JsonValue::Text(key), value]) => self.write(&key, &value)?,
+                    _ => return Err(invalid("each entry must be [key, value], the key a text")),
+                },
+                _ => return Err(invalid("each entry must be [key, value], the key a text")),
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&self, key: &str, value: &JsonValue) -> Result<()> {
+        self.inner.ensure_writable()?;
+        self.inner.state.borrow_mut().plain_mut()?.set(key, value).map_err(from_core)
+    }
+
+    /// A value: its JSON, bytes, or nothing.
+    pub fn get(&self, key: &str) -> Result<JsValue> {
+        value_of(self.inner.state.borrow().plain()?, key)
+    }
+
+    /// Removes a key; whether it was there.
+    pub fn remove(&self, key: &str) -> Result<bool> {
+        self.inner.ensure_writable()?;
+        self.inner.state.borrow_mut().plain_mut()?.remove(key).map_err(from_core)
+    }
+
+    /// Keys that begin like this, in order, as a JSON array.
+    pub fn keys(&self, prefix: &str) -> Result<String> {
+        Ok(keys_of(self.inner.state.borrow().plain()?, prefix))
+    }
+
+    /// Number of keys.
+    pub fn size(&self) -> Result<usize> {
+        Ok(self.inner.state.borrow().plain()?.values().len())
+    }
+
+    /// Memory that the state takes.
+    #[wasm_bindgen(js_name = sizeBytes)]
+    pub fn size_bytes(&self) -> usize {
+        self.inner.state.borrow().holder().size_bytes()
+    }
+
+    /// Takes events: a JSON array of objects.
+    pub fn push(&self, json: &str) -> Result<()> {
+        self.inner.ensure_writable()?;
+        self.inner.state.borrow_mut().running_mut()?.push(json)
+    }
+
+    /// Result lines since the last call.
+    pub fn results(&self) -> Result<String> {
+        let lines = std::mem::take(&mut self.inner.state.borrow_mut().running_mut()?.lines);
+        String::from_utf8(lines).map_err(|_| invalid("results are not UTF-8"))
+    }
+
+    /// The source has ended.
+    pub fn finish(&self) -> Result<()> {
+        self.inner.ensure_writable()?;
+        self.inner.state.borrow_mut().running_mut()?.finish()
+    }
+
+    /// How far the engine is, as JSON.
+    pub fn progress(&self) -> Result<String> {
+        let state = self.inner.state.borrow();
+        let running = state.running()?;
+        let progress = running.engine.progress();
+        let counts = |counts: &[u64]| -> Json {
+            let names = running.engine.operator_names().map(String::from);
+            Json::Object(names.zip(counts.iter().map(|count| json!(count))).collect())
+        };
+        let watermark = running.engine.watermark_ms().filter(|_| !progress.finished);
+        Ok(json!({
+            "events": progress.events,
+            "results": counts(&progress.results),
+            "late": counts(&progress.late),
+            "watermark": watermark,
+            "finished": progress.finished,
+            "sourceFingerprint": running.source_fingerprint().to_string(),
+        })
+        .to_string())
+    }
+
+    /// The checkpoints, oldest first, as JSON.
+    pub fn entries(&self) -> String {
+        Json::Array(self.inner.head.borrow().entries.iter().map(entry_to_json).collect()).to_string()
+    }
+
+    /// Opens for writing, which takes a new generation, and restores a checkpoint: `latest`, `none`, or a number.
+    pub fn open(&self, from: String) -> Task {
+        let inner = Rc::clone(&self.inner);
+        Task::new(|mailbox| operations::open(inner, mailbox, from))
+    }
+
+    /// Opens to read, and reads again what a writer has published since.
+    pub fn refresh(&self) -> Task {
+        let inner = Rc::clone(&self.inner);
+        Task::new(|mailbox| operations::refresh(inner, mailbox))
+    }
+
+    /// Takes a checkpoint.
+    pub fn checkpoint(&self, request: String, now_ms: f64) -> Task {
+        let inner = Rc::clone(&self.inner);
+        Task::new(|mailbox| operations::checkpoint(inner, mailbox, request, now_ms))
+    }
+
+    /// Goes back to a checkpoint.
+    pub fn restore(&self, id: f64) -> Task {
+        let inner = Rc::clone(&self.inner);
+        Task::new(move |mailbox| operations::restore(inner, mailbox, id))
+    }
+
+    /// Comes to a [`Past`](crate::Past).
+    pub fn at(&self, id: f64) -> Task {
+        let inner = Rc::clone(&self.inner);
+        Task::new(move |mailbox| operations::at(inner, mailbox, id))
+    }
+
+    /// Reads and checks everything.
+    pub fn verify(&self) -> Task {
+        Task::new(operations::verify)
+    }
+
+    /// Keys on which two checkpoints differ.
+    pub fn diff(&self, before: f64, after: f64) -> Task {
+        Task::new(move |mailbox| operations::diff(mailbox, before, after))
+    }
+
+    /// A checkpoint with all it needs, as one file.
+    #[wasm_bindgen(js_name = exportCheckpoint)]
+    pub fn export_checkpoint(&self, id: f64) -> Task {
+        Task::new(move |mailbox| operations::export(mailbox, id))
+    }
+
+    /// Takes over an exported checkpoint.
+    #[wasm_bindgen(js_name = importCheckpoint)]
+    pub fn import_checkpoint(&self, bytes: Vec<u8>, now_ms: f64) -> Task {
+        let inner = Rc::clone(&self.inner);
+        Task::new(move |mailbox| operations::import(inner, mailbox, bytes, now_ms))
+    }
+}
+
+/// Which of several head records is the newest that is whole; -1 if none is.
+#[wasm_bindgen(js_name = newestHead)]
+pub fn newest_head(slots: Vec<js_sys::Uint8Array>) -> i32 {
+    let heads = slots.iter().map(|slot| Head::from_bytes(&slot.to_vec()).ok());
+    let newest = heads.enumerate().filter_map(|(at, head)| Some((head?.written_order(), at))).max();
+    newest.map_or(-1, |(_, at)| at as i32)
+}

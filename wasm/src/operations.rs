@@ -1,0 +1,286 @@
+//! What waits for the storage: opening, checkpoints, restores.
+//!
+//! Invariants:
+//! - one operation that writes at a time: [`Inner::start`] refuses a second one;
+//! - the writer is lent to the operation under way and comes back whatever becomes of it, also if JavaScript drops the
+//!   task, as does what a checkpoint has cut.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use eventflux_core::{
+    CheckpointRequest, EncodedCheckpoint, Export, Head, OpenWriter, Progress, Publish, Published, ReadHead,
+    ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Selector, StateHolder, StepProgress, Verify, Writer,
+    difference, drive, open_archive,
+};
+use js_sys::Uint8Array;
+use serde_json::{Value as Json, json};
+use wasm_bindgen::prelude::*;
+
+use crate::convert::{self, Options, entry_to_json, outputs_to_json, positions_to_json, report_to_json};
+use crate::error::{Result, coded, from_core};
+use crate::past::Past;
+use crate::state::State;
+use crate::task::Mailbox;
+
+/// Bytes that one slice of a checkpoint captures: some milliseconds at most.
+const STEP_BYTES: usize = 64 * 1024;
+
+/// What the handle and the tasks of one state share.
+pub(crate) struct Inner {
+    pub(crate) options: Options,
+    pub(crate) state: RefCell<State>,
+    /// `None` before it is opened, for readers, and while it is lent.
+    writer: RefCell<Option<Writer>>,
+    /// The head as it was seen last.
+    pub(crate) head: RefCell<Head>,
+    is_busy: Cell<bool>,
+    /// Whether the state is being replaced: what is written meanwhile would be lost.
+    is_restoring: Cell<bool>,
+}
+
+/// A flag that is set for as long as this lives.
+struct Flag(Rc<Inner>, fn(&Inner) -> &Cell<bool>);
+
+impl Drop for Flag {
+    fn drop(&mut self) {
+        (self.1)(&self.0).set(false);
+    }
+}
+
+/// The writer, lent.
+struct Lent {
+    inner: Rc<Inner>,
+    writer: Option<Writer>,
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let Some(writer) = &self.writer {
+            *self.inner.head.borrow_mut() = writer.head().clone();
+        }
+        *self.inner.writer.borrow_mut() = self.writer.take();
+    }
+}
+
+/// A checkpoint that a state has begun: aborted unless it was committed.
+struct Begun<'a>(&'a RefCell<State>);
+
+impl Begun<'_> {
+    fn commit(self, encoded: &EncodedCheckpoint) -> Result<()> {
+        self.0.borrow_mut().holder_mut().commit(encoded).map_err(from_core)
+    }
+}
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        // After a commit there is nothing to abort, and that is well.
+        let _ = self.0.borrow_mut().holder_mut().abort();
+    }
+}
+
+impl Inner {
+    pub(crate) fn new(options: Options) -> Result<Inner> {
+        Ok(Inner {
+            state: RefCell::new(State::new(&options)?),
+            options,
+            writer: RefCell::new(None),
+            head: RefCell::new(Head::default()),
+            is_busy: Cell::new(false),
+            is_restoring: Cell::new(false),
+        })
+    }
+
+    pub(crate) fn ensure_writable(&self) -> Result<()> {
+        if self.is_restoring.get() {
+            return Err(coded("BUSY", "a restore is under way, which replaces the state; write once it has ended"));
+        }
+        Ok(())
+    }
+
+    fn start(self: &Rc<Self>) -> Result<Flag> {
+        if self.is_busy.replace(true) {
+            return Err(coded("BUSY", "a checkpoint or restore is under way; wait for it first"));
+        }
+        Ok(Flag(Rc::clone(self), |inner| &inner.is_busy))
+    }
+
+    fn lend(self: &Rc<Self>) -> Result<Lent> {
+        match self.writer.borrow_mut().take() {
+            Some(writer) => Ok(Lent { inner: Rc::clone(self), writer: Some(writer) }),
+            None => Err(coded("LOCKED", "this was opened to read only; open it anew for writing")),
+        }
+    }
+}
+
+/// Which checkpoint to open with.
+pub(crate) fn selector(from: &str) -> Result<Option<Selector>> {
+    match from {
+        "" | "latest" => Ok(Some(Selector::Latest)),
+        "none" => Ok(None),
+        id => id
+            .parse()
+            .map(|id| Some(Selector::Id(id)))
+            .map_err(|_| convert::invalid("`from` must be \"latest\", \"none\" or the number of a checkpoint")),
+    }
+}
+
+/// Takes a new generation and restores a checkpoint, if there is one.
+pub(crate) async fn open(inner: Rc<Inner>, mailbox: Mailbox, from: String) -> Result<JsValue> {
+    let _busy = inner.start()?;
+    let selector = selector(&from)?;
+    let mut writer = mailbox.drive(OpenWriter::new()).await?;
+    *inner.head.borrow_mut() = writer.head().clone();
+    let mut restored = None;
+    if let Some(selector) = selector.filter(|selector| writer.head().latest.is_some() || *selector != Selector::Latest)
+    {
+        let checkpoint = restore_fresh(&inner, &mailbox, selector).await?;
+        writer.hold(checkpoint.manifest.object.id);
+        restored = Some(checkpoint);
+    }
+    *inner.writer.borrow_mut() = Some(writer);
+    opened(&inner, restored)
+}
+
+/// Reads the newest checkpoint, without a generation of its own.
+pub(crate) async fn refresh(inner: Rc<Inner>, mailbox: Mailbox) -> Result<JsValue> {
+    let _busy = inner.start()?;
+    let head = mailbox.drive(ReadHead::new()).await?.unwrap_or_default();
+    let is_empty = head.latest.is_none();
+    *inner.head.borrow_mut() = head;
+    let restored = if is_empty { None } else { Some(restore_fresh(&inner, &mailbox, Selector::Latest).await?) };
+    opened(&inner, restored)
+}
+
+fn opened(inner: &Inner, restored: Option<RestoredCheckpoint>) -> Result<JsValue> {
+    Ok(match restored {
+        None => json!({ "restored": Json::Null, "positions": {}, "outputs": {} }).to_string().into(),
+        Some(checkpoint) => {
+            let id = checkpoint.manifest.object.id;
+            let entry = inner.head.borrow().entry(id).map_or(Json::Null, entry_to_json);
+            let progress = &checkpoint.manifest.progress;
+            json!({ "restored": entry, "positions": positions_to_json(progress), "outputs": outputs_to_json(progress) })
+                .to_string()
+                .into()
+        }
+    })
+}
+
+/// Restores beside what is there, so that it can be read meanwhile and stays if this fails; then takes its place.
+async fn restore_fresh(inner: &Rc<Inner>, mailbox: &Mailbox, selector: Selector) -> Result<RestoredCheckpoint> {
+    inner.is_restoring.set(true);
+    let _restoring = Flag(Rc::clone(inner), |inner| &inner.is_restoring);
+    let mut fresh = State::new(&inner.options)?;
+    let restore = Restore::new(fresh.holder_mut(), selector, RestoreOptions::default());
+    let checkpoint = mailbox.drive(restore).await?;
+    fresh.resume(&checkpoint.manifest)?;
+    *inner.state.borrow_mut() = fresh;
+    Ok(checkpoint)
+}
+
+/// Takes a checkpoint; its entry as JSON, once it is durable.
+pub(crate) async fn checkpoint(inner: Rc<Inner>, mailbox: Mailbox, request: String, now_ms: f64) -> Result<JsValue> {
+    let _busy = inner.start()?;
+    let request = convert::request(&request, now_ms)?;
+    let published = publish(&inner, &mailbox, &inner.state, request).await?;
+    Ok(entry_to_json(&published.entry).to_string().into())
+}
+
+async fn publish(
+    inner: &Rc<Inner>,
+    mailbox: &Mailbox,
+    state: &RefCell<State>,
+    request: CheckpointRequest,
+) -> Result<Published> {
+    let mut lent = inner.lend()?;
+    let Some(writer) = &mut lent.writer else { return Err(coded("LOCKED", "there is no writer")) };
+    state.borrow_mut().begin(request)?;
+    let begun = Begun(state);
+    loop {
+        let progress = state.borrow_mut().holder_mut().step(STEP_BYTES).map_err(from_core)?;
+        if progress == StepProgress::Done {
+            break;
+        }
+        mailbox.pause().await?;
+    }
+    let capture = state.borrow_mut().holder_mut().take_capture().map_err(from_core)?;
+    let mut encoded = capture.into_object(writer.next_object(), inner.options.compression).map_err(from_core)?;
+    let publish = Publish::new(writer, &mut encoded, inner.options.retention).map_err(from_core)?;
+    let published = mailbox.drive(publish).await?;
+    begun.commit(&encoded)?;
+    Ok(published)
+}
+
+/// Goes back to a checkpoint; what it recorded, as JSON.
+pub(crate) async fn restore(inner: Rc<Inner>, mailbox: Mailbox, id: f64) -> Result<JsValue> {
+    let _busy = inner.start()?;
+    let checkpoint = restore_fresh(&inner, &mailbox, Selector::Id(id as u64)).await?;
+    if let Some(writer) = inner.writer.borrow_mut().as_mut() {
+        writer.hold(checkpoint.manifest.object.id);
+    }
+    Ok(info(&inner, &checkpoint).into())
+}
+
+fn info(inner: &Inner, checkpoint: &RestoredCheckpoint) -> String {
+    let entry = inner.head.borrow().entry(checkpoint.manifest.object.id).map_or(Json::Null, entry_to_json);
+    let progress = &checkpoint.manifest.progress;
+    json!({ "checkpoint": entry, "positions": positions_to_json(progress), "outputs": outputs_to_json(progress) })
+        .to_string()
+}
+
+/// An older state, to read.
+pub(crate) async fn at(inner: Rc<Inner>, mailbox: Mailbox, id: f64) -> Result<JsValue> {
+    let (holder, checkpoint) = read_past(&mailbox, id).await?;
+    Ok(Past { holder, info: info(&inner, &checkpoint) }.into())
+}
+
+async fn read_past(mailbox: &Mailbox, id: f64) -> Result<(StateHolder, RestoredCheckpoint)> {
+    let head = mailbox.drive(ReadHead::new()).await?.unwrap_or_default();
+    let selector = Selector::Id(id as u64);
+    let object = selector.find(&head).map_err(from_core)?;
+    let manifest = mailbox.drive(ReadManifest::new(object)).await?;
+    let mut holder = StateHolder::for_manifest(&manifest).map_err(from_core)?;
+    let checkpoint = mailbox.drive(Restore::new(&mut holder, selector, RestoreOptions::default())).await?;
+    Ok((holder, checkpoint))
+}
+
+/// Reads and checks everything; the report as JSON.
+pub(crate) async fn verify(mailbox: Mailbox) -> Result<JsValue> {
+    Ok(report_to_json(&mailbox.drive(Verify::new()).await?).to_string().into())
+}
+
+/// Keys on which two checkpoints differ, as JSON.
+pub(crate) async fn diff(mailbox: Mailbox, before: f64, after: f64) -> Result<JsValue> {
+    let (before, _) = read_past(&mailbox, before).await?;
+    let (after, _) = read_past(&mailbox, after).await?;
+    let differences = difference(&before, &after).map_err(from_core)?;
+    let to_json = |difference: eventflux_core::KeyDifference| json!({ "state": difference.state, "key": difference.key, "before": difference.before, "after": difference.after });
+    Ok(Json::Array(differences.into_iter().map(to_json).collect()).to_string().into())
+}
+
+/// A checkpoint with all it needs, as one file.
+pub(crate) async fn export(mailbox: Mailbox, id: f64) -> Result<JsValue> {
+    let bytes = mailbox.drive(Export::new(Selector::Id(id as u64))).await?;
+    Ok(Uint8Array::from(bytes.as_slice()).into())
+}
+
+/// Takes over the state of an exported checkpoint, as a new checkpoint of its own; its entry as JSON.
+pub(crate) async fn import(inner: Rc<Inner>, mailbox: Mailbox, bytes: Vec<u8>, now_ms: f64) -> Result<JsValue> {
+    let _busy = inner.start()?;
+    inner.is_restoring.set(true);
+    let _restoring = Flag(Rc::clone(&inner), |inner| &inner.is_restoring);
+    let mut archive = open_archive(&bytes).map_err(from_core)?;
+    let mut fresh = State::new(&inner.options)?;
+    let restore = Restore::new(fresh.holder_mut(), Selector::Latest, RestoreOptions::default());
+    let checkpoint = drive(restore, &mut archive).map_err(from_core)?;
+    fresh.resume(&checkpoint.manifest)?;
+    fresh.holder_mut().forget_checkpoints().map_err(from_core)?;
+    let Progress { positions, outputs, .. } = checkpoint.manifest.progress.clone();
+    let progress = Progress { positions, outputs, ..Progress::default() };
+    let label = checkpoint.manifest.label.clone();
+    let fresh = RefCell::new(fresh);
+    let published =
+        publish(&inner, &mailbox, &fresh, CheckpointRequest { created_ms: now_ms as i64, label, progress }).await?;
+    *inner.state.borrow_mut() = fresh.into_inner();
+    Ok(entry_to_json(&published.entry).to_string().into())
+}

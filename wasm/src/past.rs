@@ -1,0 +1,74 @@
+//! An older state, to read.
+
+use eventflux_core::{JsonValue, StateHolder, StateKind, contents};
+use js_sys::Uint8Array;
+use serde_json::json;
+use wasm_bindgen::prelude::*;
+
+use crate::convert::invalid;
+use crate::error::{Result, from_core};
+
+/// The state of a checkpoint.
+#[wasm_bindgen]
+pub struct Past {
+    pub(crate) holder: StateHolder,
+    pub(crate) info: String,
+}
+
+#[wasm_bindgen]
+impl Past {
+    /// A value: its JSON, bytes, or nothing.
+    pub fn get(&self, key: &str) -> Result<JsValue> {
+        value_of(&self.holder, key)
+    }
+
+    /// Keys that begin like this, in order, as a JSON array.
+    pub fn keys(&self, prefix: &str) -> String {
+        keys_of(&self.holder, prefix)
+    }
+
+    /// Number of keys.
+    pub fn size(&self) -> usize {
+        self.holder.values().len()
+    }
+
+    /// Its entry and what it recorded, as JSON.
+    pub fn info(&self) -> String {
+        self.info.clone()
+    }
+
+    /// All states as JSON, as `eventflux inspect` shows them.
+    pub fn inspect(&self) -> Result<String> {
+        let states = contents(&self.holder).map_err(from_core)?;
+        let states = states.into_iter().map(|state| {
+            let rows: Vec<_> =
+                state.rows.into_iter().map(|(key, value)| json!({ "key": key, "value": value })).collect();
+            json!({ "name": state.descriptor.name, "kind": kind_name(state.descriptor.kind), "rows": rows })
+        });
+        Ok(serde_json::Value::Array(states.collect()).to_string())
+    }
+}
+
+fn kind_name(kind: StateKind) -> &'static str {
+    match kind {
+        StateKind::Values => "values",
+        StateKind::Windows => "windows",
+        StateKind::Patterns => "patterns",
+        StateKind::Aggregations => "aggregations",
+    }
+}
+
+pub(crate) fn value_of(holder: &StateHolder, key: &str) -> Result<JsValue> {
+    Ok(match holder.get::<JsonValue>(key).map_err(from_core)? {
+        None => JsValue::UNDEFINED,
+        Some(JsonValue::Bytes(bytes)) => Uint8Array::from(bytes.as_slice()).into(),
+        Some(value) => value.to_json().map_err(|malformed| invalid(&malformed.to_string()))?.into(),
+    })
+}
+
+pub(crate) fn keys_of(holder: &StateHolder, prefix: &str) -> String {
+    let all = holder.values().iter().map(|(key, _)| String::from_utf8_lossy(key).into_owned());
+    let mut keys: Vec<String> = all.filter(|key| key.starts_with(prefix)).collect();
+    keys.sort_unstable();
+    json!(keys).to_string()
+}
