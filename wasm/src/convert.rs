@@ -2,7 +2,7 @@
 //!
 //! Numbers of 64 bits that JavaScript's cannot hold are written as texts.
 
-use eventflux_core::definition::ApplicationDefinition;
+use eventflux_core::definition::{ApplicationDefinition, Document};
 use eventflux_core::{CatalogEntry, CheckpointRequest, Compression, JsonValue, Progress, Retention, VerifyReport};
 use serde_json::{Map, Value as Json, json};
 use wasm_bindgen::JsValue;
@@ -10,7 +10,7 @@ use wasm_bindgen::JsValue;
 use crate::error::{Result, coded, from_core};
 
 /// Checkpoints that stay if nothing else is said.
-const RETAINED: u64 = 10;
+const RETAINED: u32 = 10;
 
 /// How a state is opened.
 #[derive(Debug)]
@@ -23,40 +23,47 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn options(text: &str) -> Result<Options> {
-    let options = object(text)?;
-    let definition = options.get("definition").map(definition).transpose()?;
-    let name = options.get("name").and_then(Json::as_str).filter(|name| !name.is_empty());
-    let max_retained = match options.get("maxRetained") {
-        None => RETAINED,
-        Some(number) => {
-            number.as_u64().filter(|max| *max > 0).ok_or_else(|| invalid("`retain.max` must be 1 or more"))?
-        }
+    let Ok(Document::Table(members)) = serde_json::from_str(text) else {
+        return Err(invalid("options must be an object"));
     };
-    Ok(Options {
-        name: name.ok_or_else(|| invalid("`name` must be a text that is not empty"))?.into(),
-        definition,
-        compression: match options.get("compression").map(|value| value.as_str()) {
-            None | Some(Some("lz4")) => Compression::Lz4,
-            Some(Some("none")) => Compression::None,
-            Some(_) => return Err(invalid("`compression` must be \"lz4\" or \"none\"")),
-        },
-        retention: Retention { max_retained: u32::try_from(max_retained).unwrap_or(u32::MAX) },
-        budget_bytes: match options.get("budgetBytes") {
-            None => None,
-            Some(bytes) => {
-                Some(bytes.as_u64().ok_or_else(|| invalid("`budgetBytes` must be a whole number"))? as usize)
+    let mut options = Options {
+        name: String::new(),
+        compression: Compression::Lz4,
+        retention: Retention { max_retained: RETAINED },
+        budget_bytes: None,
+        definition: None,
+    };
+    for (key, value) in members {
+        match (key.as_str(), value) {
+            ("name", Document::Text(name)) => options.name = name,
+            ("compression", Document::Text(name)) if name == "lz4" => options.compression = Compression::Lz4,
+            ("compression", Document::Text(name)) if name == "none" => options.compression = Compression::None,
+            ("compression", _) => return Err(invalid("`compression` must be \"lz4\" or \"none\"")),
+            ("maxRetained", Document::Int(max)) if max > 0 => {
+                options.retention.max_retained = u32::try_from(max).unwrap_or(u32::MAX);
             }
-        },
-    })
+            ("maxRetained", _) => return Err(invalid("`retain.max` must be 1 or more")),
+            ("budgetBytes", Document::Int(bytes)) if bytes >= 0 => options.budget_bytes = usize::try_from(bytes).ok(),
+            ("budgetBytes", _) => return Err(invalid("`budgetBytes` must be a whole number")),
+            ("definition", document) => options.definition = Some(definition(document)?),
+            _ => {}
+        }
+    }
+    if options.name.is_empty() {
+        return Err(invalid("`name` must be a text that is not empty"));
+    }
+    Ok(options)
 }
 
 /// The definition of an application. Its source is what JavaScript pushes, so that it need not name a file.
-fn definition(json: &Json) -> Result<ApplicationDefinition> {
-    let mut json = json.clone();
-    if let Some(source) = json.get_mut("source").and_then(Json::as_object_mut) {
-        source.entry("file").or_insert_with(|| "-".into());
+fn definition(mut document: Document) -> Result<ApplicationDefinition> {
+    if let Document::Table(members) = &mut document
+        && let Some((_, Document::Table(source))) = members.iter_mut().find(|(key, _)| key == "source")
+        && !source.iter().any(|(key, _)| key == "file")
+    {
+        source.push((String::from("file"), Document::Text(String::from("-"))));
     }
-    ApplicationDefinition::from_json(&json.to_string()).map_err(from_core)
+    ApplicationDefinition::from_document(&document).map_err(from_core)
 }
 
 /// What a checkpoint records; the time is JavaScript's.
@@ -98,7 +105,8 @@ pub(crate) fn entry_to_json(entry: &CatalogEntry) -> Json {
         "kind": entry.kind(),
         "bytes": entry.object_bytes,
         "rawBytes": sizes.delta_raw + sizes.base_raw,
-        "dirty": sizes.delta_rows,
+        // The first carries all of it as bases.
+        "dirty": if entry.parent.is_none() { sizes.base_rows } else { sizes.delta_rows },
     })
 }
 

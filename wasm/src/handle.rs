@@ -85,9 +85,10 @@ impl Handle {
         self.inner.state.borrow().holder().size_bytes()
     }
 
-    /// Takes events: a JSON array of objects.
-    pub fn push(&self, json: &str) -> Result<()> {
+    /// Takes events: a JSON array of objects, as UTF-8, which crosses faster than a text.
+    pub fn push(&self, json: &[u8]) -> Result<()> {
         self.inner.ensure_writable()?;
+        let json = std::str::from_utf8(json).map_err(|_| invalid("the events are not UTF-8"))?;
         self.inner.state.borrow_mut().running_mut()?.push(json)
     }
 
