@@ -37,7 +37,7 @@ pub use crate::checkpoint::{
     ByteRange, Capture, EncodedCheckpoint, Executor, Export, Finding, KeyDifference, ObjectInfo, OpenWriter, Procedure,
     Prune, Publish, Published, ReadHead, ReadManifest, Republish, Request, Response, Restore, RestoredCheckpoint,
     Retention, Selector, StateContents, Step, Task, Verify, VerifyReport, Writer, contents, difference, open_archive,
-    retain,
+    retain, write_archive,
 };
 pub use crate::format::head::{CatalogEntry, Head};
 pub use crate::format::manifest::{

@@ -7,10 +7,10 @@ use alloc::vec::Vec;
 use super::open::{ReadHead, ReadManifest};
 use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
 use super::restore::Selector;
-use crate::backend::MemoryBackend;
+use crate::backend::{Backend, MemoryBackend};
 use crate::error::{Error, Result};
 use crate::format::archive;
-use crate::format::head::Head;
+use crate::format::head::{HEAD_NAME, Head};
 use crate::format::manifest::ObjectId;
 
 /// Reads a checkpoint with all objects it needs; comes to the bytes of an archive.
@@ -121,4 +121,15 @@ impl Procedure for Export {
 /// [`Error::Damaged`] if it is no archive, or not all of one; [`Error::VersionTooNew`].
 pub fn open_archive(bytes: &[u8]) -> Result<MemoryBackend> {
     archive::read(bytes)
+}
+
+/// An archive of all that a storage in memory has.
+///
+/// # Errors
+/// [`Error::ObjectMissing`] if it has no head; damage of that.
+pub fn write_archive(storage: &mut MemoryBackend) -> Result<Vec<u8>> {
+    let head = storage.read_head()?.ok_or_else(|| Error::ObjectMissing { object: HEAD_NAME.into() })?;
+    let head = Head::from_bytes(&head)?;
+    let objects: Vec<_> = storage.objects_mut().iter().map(|(name, bytes)| (name.clone(), bytes.clone())).collect();
+    Ok(archive::write(&head, &objects))
 }

@@ -6,9 +6,10 @@
 //! - The copy's generation is above the original's: no writer of the original can publish there.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use clap::Args;
-use eventflux_core::{Backend, ByteRange, Head, ObjectId, Selector};
+use eventflux_core::{Backend, ByteRange, Head, MemoryBackend, ObjectId, Selector};
 use serde_json::json;
 
 use super::Outcome;
@@ -18,14 +19,15 @@ use super::storage::{address, open_alone};
 use super::table::{count, size};
 use super::verify::{check, damages_to_json, damages_to_text, read_to_text};
 use crate::manager::{read_head, read_manifest};
-use crate::storage::{Access, AnyBackend};
+use crate::storage::{Access, AnyBackend, StorageAddress, archive};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
     /// The storage to copy from: `file:PATH` or a path, `redis://…`, `s3://…`.
     #[arg(value_name = "FROM")]
     from: String,
-    /// The storage to copy to, which must not have checkpoints.
+    /// The storage to copy to, which must not have checkpoints. A path that ends in `.efx` becomes one file, an
+    /// archive, which all commands can read and a browser can open.
     #[arg(value_name = "TO")]
     to: String,
     /// Only this checkpoint: its number, label or time (RFC 3339, or @MILLISECONDS), or `latest`.
@@ -39,7 +41,16 @@ pub(super) fn copy(arguments: &Arguments, json: bool) -> Result<Outcome, Failure
     let mut source = from.open(Access::Read)?;
     let head = chosen(&arguments.checkpoint, read_head(&mut source)?)?;
     let to = address(&arguments.to)?;
-    let mut target = open_alone(&to, "copying")?;
+    let mut archive = MemoryBackend::new();
+    let archive_path = archive_path(&to)?;
+    let mut opened = match archive_path {
+        Some(_) => None,
+        None => Some(open_alone(&to, "copying")?),
+    };
+    let target: &mut dyn Backend = match &mut opened {
+        Some(storage) => storage,
+        None => &mut archive,
+    };
     let found = target.read_head()?;
     let before = found.as_deref().map(Head::from_bytes).transpose()?.unwrap_or_default();
     if !before.entries.is_empty() {
@@ -49,10 +60,10 @@ pub(super) fn copy(arguments: &Arguments, json: bool) -> Result<Outcome, Failure
     let mut copied = 0;
     let objects = needed_objects(&mut source, &head)?;
     for object in &objects {
-        copied += copy_object(*object, &mut source, &mut target)?;
+        copied += copy_object(*object, &mut source, target)?;
     }
     for entry in &head.entries {
-        read_manifest(&mut target, entry.object)?;
+        read_manifest(target, entry.object)?;
     }
     let next = Head {
         generation: head.generation.max(before.generation) + 1,
@@ -62,7 +73,10 @@ pub(super) fn copy(arguments: &Arguments, json: bool) -> Result<Outcome, Failure
     if !target.swap_head(found.as_deref(), &next.to_bytes())? {
         return Err(Failure::new(format!("{to} was written to by another process meanwhile; copy to a new storage")));
     }
-    let (report, damages) = check(&mut target)?;
+    let (report, damages) = check(target)?;
+    if let Some(path) = archive_path {
+        archive::write(path, &mut archive)?;
+    }
     let exit_code = if damages.is_empty() { 0 } else { 3 };
     let text = if json {
         let checkpoints: Vec<u64> = next.entries.iter().map(|entry| entry.object.id).collect();
@@ -84,6 +98,18 @@ pub(super) fn copy(arguments: &Arguments, json: bool) -> Result<Outcome, Failure
         text
     };
     Ok(Outcome { text, exit_code })
+}
+
+/// The file that a copy goes to, if it is to be one file.
+fn archive_path(to: &StorageAddress) -> Result<Option<&Path>, Failure> {
+    let StorageAddress::File(path) = to else { return Ok(None) };
+    if path.extension().is_none_or(|extension| extension != archive::EXTENSION) || path.is_dir() {
+        return Ok(None);
+    }
+    if path.exists() {
+        return Err(Failure::new(format!("{to} is there already; copy to a new file")));
+    }
+    Ok(Some(path))
 }
 
 /// The head with the chosen checkpoints only; of those the newest, if what was the latest is not
@@ -119,7 +145,7 @@ fn needed_objects(source: &mut AnyBackend, head: &Head) -> Result<BTreeSet<Objec
 }
 
 /// Copies an object and compares what was written with what was read; its bytes.
-fn copy_object(object: ObjectId, source: &mut AnyBackend, target: &mut AnyBackend) -> Result<u64, Failure> {
+fn copy_object(object: ObjectId, source: &mut AnyBackend, target: &mut dyn Backend) -> Result<u64, Failure> {
     let name = object.name();
     let missing = || eventflux_core::Error::ObjectMissing { object: name.clone() };
     let bytes = source.read(&name, ByteRange::All)?.ok_or_else(missing)?;

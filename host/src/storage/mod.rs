@@ -1,5 +1,6 @@
 //! Storages of the host, by address.
 
+pub(crate) mod archive;
 #[cfg(feature = "object-store")]
 mod bucket;
 mod file;
@@ -31,7 +32,7 @@ pub type AnyBackend = Box<dyn Backend + Send>;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StorageAddress {
-    /// A directory.
+    /// A directory; to read, also an archive, which is one file.
     File(PathBuf),
     /// A bucket of an object store.
     #[cfg(feature = "object-store")]
@@ -85,6 +86,7 @@ impl StorageAddress {
 
     fn open_itself(&self, access: Access) -> Result<AnyBackend> {
         Ok(match self {
+            StorageAddress::File(path) if path.is_file() => Box::new(archive::open(path, access)?),
             StorageAddress::File(path) => Box::new(FileBackend::open(path, access)?),
             #[cfg(feature = "object-store")]
             StorageAddress::S3(address) => Box::new(ObjectStoreBackend::open(address, access)?),

@@ -1,0 +1,43 @@
+//! A storage that is one file, to carry away and to read: what a browser downloads, and what `eventflux copy` writes.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::Path;
+
+use eventflux_core::{MemoryBackend, open_archive, write_archive};
+
+use super::{Access, sync_directory};
+use crate::error::{Error, Result};
+
+/// Ending of such files.
+pub(crate) const EXTENSION: &str = "efx";
+
+/// Reads an archive into memory.
+///
+/// # Errors
+/// [`Error::File`] if it is to be written to, or cannot be read; damage.
+pub(crate) fn open(path: &Path, access: Access) -> Result<MemoryBackend> {
+    if access != Access::Read {
+        let reason = "it is a file, which can only be read as an archive; copy it to a directory first: eventflux copy";
+        let reason = io::Error::new(ErrorKind::NotADirectory, format!("{reason} {} DIRECTORY", path.display()));
+        return Err(Error::File { action: "write to", path: path.into(), reason });
+    }
+    let bytes = fs::read(path).map_err(|reason| Error::File { action: "read", path: path.into(), reason })?;
+    Ok(open_archive(&bytes)?)
+}
+
+/// Writes a storage as an archive, durably; a file that is there stays.
+///
+/// # Errors
+/// [`Error::File`].
+pub(crate) fn write(path: &Path, storage: &mut MemoryBackend) -> Result<()> {
+    let bytes = write_archive(storage)?;
+    let save = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
+        let written = file.write_all(&bytes).and_then(|()| file.sync_all());
+        // A part of an archive is of no use to anybody.
+        written.inspect_err(|_| drop(fs::remove_file(path)))?;
+        sync_directory(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+    };
+    save().map_err(|reason| Error::File { action: "write", path: path.into(), reason })
+}
