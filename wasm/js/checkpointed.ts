@@ -2,7 +2,7 @@
 import { StateError } from "./error.js";
 import type { Checkpoint, CheckpointRequest, Difference, Restored, TakenCheckpoint, VerifyReport } from "./options.js";
 import { Past } from "./past.js";
-import type { Session } from "./session.js";
+import { type Session, checkId } from "./session.js";
 
 /** Closes what its user has let go of without closing it. */
 const forgotten =
@@ -76,6 +76,7 @@ export abstract class Checkpointed {
    * @throws {@link StateError} `NOT_FOUND`, `CORRUPT`
    */
   async at(id: number): Promise<Past> {
+    checkId(id);
     const past = await this.session.read<import("./glue.js").Past>((handle) => handle.at(id));
     return new Past(this.session.own(past));
   }
@@ -91,6 +92,8 @@ export abstract class Checkpointed {
    * @throws {@link StateError} `NOT_FOUND`, `CORRUPT`
    */
   async diff(before: number, after: number): Promise<Difference[]> {
+    checkId(before);
+    checkId(after);
     return JSON.parse(await this.session.read<string>((handle) => handle.diff(before, after))) as Difference[];
   }
 
@@ -102,6 +105,7 @@ export abstract class Checkpointed {
    */
   async export(id: number | undefined = this.#entries().at(-1)?.id): Promise<Uint8Array> {
     if (id === undefined) throw new StateError("NOT_FOUND", "there is no checkpoint yet; take one first");
+    checkId(id);
     return this.session.read<Uint8Array>((handle) => handle.exportCheckpoint(id));
   }
 

@@ -43,8 +43,8 @@ export interface Definition {
   source: {
     /** Name of the field that has the time: RFC 3339, or milliseconds since 1970. */
     timestamp: string;
-    /** Names of all fields, in their order. */
-    fields?: string[];
+    /** Names of all fields of events, in their order. */
+    fields: string[];
     /** Texts that mean null. */
     null?: string[];
     /** How long events may be late, such as `24h`. */
@@ -63,8 +63,6 @@ export interface Definition {
 export interface EngineOptions extends Omit<OpenOptions, "name"> {
   /** What it computes. */
   definition: Definition;
-  /** Names of the fields of events, in their order, if the definition does not list them (`source.fields`). */
-  fields?: string[];
   /** Names the storage; default: the definition's name. */
   name?: string;
 }
@@ -76,14 +74,16 @@ export type Result = { operator: string; key: Record<string, unknown> } & Record
 export interface Progress {
   /** Events taken. */
   events: number;
-  /** Those of them that were too late, and dropped. */
-  late: number;
-  /** Results given. */
-  results: number;
+  /** Those of them that were too late, and dropped, by operator. */
+  late: Record<string, number>;
+  /** Results given, by operator. */
+  results: Record<string, number>;
   /** Largest time seen less the delay, in milliseconds since 1970; nothing before the first event, and after the end. */
   watermark: number | null;
   /** Whether the source has ended. */
   finished: boolean;
+  /** What must stay the same of the source for the native command to go on: it records it as a position. */
+  sourceFingerprint: bigint;
 }
 
 /**
@@ -124,19 +124,20 @@ export class Engine extends Checkpointed {
 
   /** How far it has come. */
   progress(): Progress {
-    return JSON.parse(this.session.call((handle) => handle.progress())) as Progress;
+    const progress = JSON.parse(this.session.call((handle) => handle.progress())) as Progress;
+    return { ...progress, sourceFingerprint: BigInt(progress.sourceFingerprint) };
   }
 }
 
 /** {@link Engine}s of a platform. */
 export async function openEngine(platform: Platform, options: EngineOptions): Promise<Engine> {
-  const { definition, fields } = options ?? {};
+  const { definition } = options ?? {};
   if (typeof definition !== "object" || definition === null) {
     throw new StateError("INVALID", "`definition` must be an object, such as the native command reads");
   }
   const named: OpenOptions = { ...options, name: options.name ?? definition.name };
   checkOptions(named);
-  const told = JSON.stringify({ ...engineOptions(named), name: definition.name ?? named.name, definition, fields });
+  const told = JSON.stringify({ ...engineOptions(named), name: definition.name ?? named.name, definition });
   // When the page hides, there may be results that were not taken yet.
   return new Engine(await Session.open(platform, named, told, false));
 }

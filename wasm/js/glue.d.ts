@@ -50,8 +50,7 @@ export interface Handle extends Owned {
   finish(): void;
   progress(): string;
   entries(): string;
-  open(takeOver: boolean): Task;
-  openReader(): Task;
+  open(from: string): Task;
   refresh(): Task;
   checkpoint(request: string, nowMs: number): Task;
   restore(id: number): Task;
@@ -64,7 +63,7 @@ export interface Handle extends Owned {
 
 /** The bindings of one instance. */
 export interface Glue {
-  default(options: { module_or_path: WebAssembly.Module }): Promise<unknown>;
+  init(options: { module: WebAssembly.Module }): Promise<void>;
   Handle: new (options: string) => Handle;
   newestHead(slots: Uint8Array[]): number;
 }

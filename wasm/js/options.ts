@@ -30,6 +30,11 @@ export interface OpenOptions {
    * reading beside the writer. A {@link Storage} of your own knows no lock: the newest to open takes over.
    */
   tabs?: "exclusive" | "wait" | "read" | "takeover";
+  /**
+   * The checkpoint to begin with: `latest` (the default), the number of an older one, or `none`. Only you go back to an older one: if the
+   * latest is damaged, opening it is an error, {@link StateError} `CORRUPT`.
+   */
+  from?: "latest" | "none" | number;
   /** Gives up waiting, for `tabs: "wait"`. */
   signal?: AbortSignal;
   /** Which checkpoints stay: the `max` newest, 1 or more (default 10), and all that have a label. */
@@ -56,6 +61,8 @@ export interface CheckpointRequest {
   label?: string;
   /** How far each source was read: whole numbers from 0 to 2^64 - 1. A restore gives them back. */
   positions?: Positions;
+  /** How much of each output had been written, such as the length of a file: to cut it there after a restore. */
+  outputs?: Positions;
 }
 
 /** A checkpoint that can be restored. */
@@ -90,6 +97,8 @@ export interface Restored {
   checkpoint: Checkpoint | undefined;
   /** How far each source was read then. */
   positions: Record<string, bigint>;
+  /** How much had been written of each output then. */
+  outputs: Record<string, bigint>;
 }
 
 /** What {@link State.verify} found. */

@@ -24,13 +24,20 @@ export class Past {
   readonly checkpoint: Checkpoint;
   /** How far each source was read then. */
   readonly positions: Restored["positions"];
+  /** How much had been written of each output then. */
+  readonly outputs: Restored["outputs"];
 
   /** @internal */
   constructor(past: Calls) {
     this.#past = past;
-    const info = JSON.parse(past.call((it) => it.info())) as { checkpoint: Checkpoint; positions: Record<string, string> };
+    const info = JSON.parse(past.call((it) => it.info())) as {
+      checkpoint: Checkpoint;
+      positions: Record<string, string>;
+      outputs: Record<string, string>;
+    };
     this.checkpoint = info.checkpoint;
     this.positions = positionsFromText(info.positions);
+    this.outputs = positionsFromText(info.outputs);
   }
 
   /** The value of a key, or `undefined`. */

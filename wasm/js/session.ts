@@ -58,7 +58,7 @@ function perform(request: Request, storage: Storage): unknown {
 export class Session {
   readonly isReader: boolean;
   /** What the state began with. */
-  restored: Restored = { checkpoint: undefined, positions: {} };
+  restored: Restored = { checkpoint: undefined, positions: {}, outputs: {} };
   #options: OpenOptions;
   #handleOptions: string;
   #module: WebAssembly.Module;
@@ -81,14 +81,15 @@ export class Session {
   #usesPositions = false;
   /** The checkpoint that the state goes back to after a trap. */
   #last: number | undefined;
-  /** It, if it is not the newest, but one that the user went back to. */
-  #rewoundTo: number | undefined;
+  /** How the engine is told of it: the user may have gone back to an older one than the newest. */
+  #from: string;
   #stopHide: (() => void) | undefined;
 
   private constructor(options: OpenOptions, handleOptions: string, module: WebAssembly.Module) {
     this.#options = options;
     this.#handleOptions = handleOptions;
     this.#module = module;
+    this.#from = String(options.from ?? "latest");
     this.isReader = options.tabs === "read";
   }
 
@@ -187,9 +188,10 @@ export class Session {
 
   async checkpoint(request: CheckpointRequest): Promise<TakenCheckpoint> {
     const positions = positionsToText(request.positions ?? {});
+    const outputs = positionsToText(request.outputs ?? {});
     const hasPositions = Object.keys(positions).length > 0;
     let changes = 0;
-    const text = JSON.stringify({ label: request.label, positions });
+    const text = JSON.stringify({ label: request.label, positions, outputs });
     const entry = await this.write<string>((handle) => {
       changes = this.#changes;
       return handle.checkpoint(text, Date.now());
@@ -204,14 +206,15 @@ export class Session {
     this.#place.published?.();
     const taken = JSON.parse(entry) as Checkpoint;
     this.#last = taken.id;
-    this.#rewoundTo = undefined;
+    this.#from = "latest";
     return { ...taken, durability: this.#place.storage.durability ?? "strict" };
   }
 
   /** Goes back to a checkpoint. */
   async restore(id: number): Promise<Restored> {
+    checkId(id);
     const answer = await this.write<string>((handle) => handle.restore(id));
-    this.#rewoundTo = id;
+    this.#from = String(id);
     return this.began(answer);
   }
 
@@ -232,14 +235,19 @@ export class Session {
 
   /** Notes what was restored, and gives it. */
   began(answer: string): Restored {
-    const { restored, checkpoint = restored, positions } = JSON.parse(answer) as {
+    const { restored, checkpoint = restored, positions, outputs } = JSON.parse(answer) as {
       restored?: Checkpoint | null;
       checkpoint?: Checkpoint | null;
       positions: Record<string, string>;
+      outputs: Record<string, string>;
     };
     this.#changesTaken = this.#changes;
     this.#last = checkpoint?.id;
-    this.restored = { checkpoint: checkpoint ?? undefined, positions: positionsFromText(positions) };
+    this.restored = {
+      checkpoint: checkpoint ?? undefined,
+      positions: positionsFromText(positions),
+      outputs: positionsFromText(outputs),
+    };
     this.#usesPositions ||= Object.keys(positions).length > 0;
     return this.restored;
   }
@@ -259,17 +267,14 @@ export class Session {
 
   async #instantiate(): Promise<void> {
     const glue = createGlue();
-    await glue.default({ module_or_path: this.#module });
+    await glue.init({ module: this.#module });
     const instance: Instance = { glue, handle: undefined as never, isDead: false };
     this.#instance = instance;
     instance.handle = this.#guard(instance, () => new glue.Handle(this.#handleOptions));
   }
 
   async #openHandle(): Promise<Restored> {
-    const takeOver = this.#options.tabs === "takeover";
-    return this.began(
-      await this.#run<string>((handle) => (this.isReader ? handle.openReader() : handle.open(takeOver))),
-    );
+    return this.began(await this.#run<string>((handle) => (this.isReader ? handle.refresh() : handle.open(this.#from))));
   }
 
   async #recover(): Promise<Restored> {
@@ -279,10 +284,6 @@ export class Session {
     this.#ensureOpen();
     await this.#instantiate();
     await this.#openHandle();
-    if (this.#rewoundTo !== undefined) {
-      const id = this.#rewoundTo;
-      this.began(await this.#run<string>((handle) => handle.restore(id)));
-    }
     // Not before: without its checkpoint the new instance is empty, and nobody may take that for the state.
     this.#trapped = undefined;
     return this.restored;
@@ -389,6 +390,11 @@ export class Session {
     // Nobody waits for it: what it fails with, the next one fails with too.
     if (request) this.checkpoint(request).catch(() => {});
   }
+}
+
+/** Refuses what the engine would take for another number. */
+export function checkId(id: number): void {
+  if (!Number.isSafeInteger(id) || id < 0) throw new StateError("INVALID", `${String(id)} is not the number of a checkpoint`);
 }
 
 function trapped(): StateError {

@@ -24,7 +24,6 @@ interface SyncHandle {
   close(): void;
 }
 type WorkerFile = FileSystemFileHandle & { createSyncAccessHandle(): Promise<SyncHandle> };
-type Listed = FileSystemDirectoryHandle & { values(): AsyncIterable<FileSystemFileHandle> };
 
 /** How long a file that another tab has open is waited for. */
 const OPEN_WAIT_MS = 10_000;
@@ -136,8 +135,8 @@ class Opfs implements Storage {
 
   async list(): Promise<ObjectInfo[]> {
     const objects: ObjectInfo[] = [];
-    for await (const file of (this.#objects as Listed).values()) {
-      const info = await found(file.getFile());
+    for await (const file of this.#objects.values()) {
+      const info = await found((file as FileSystemFileHandle).getFile());
       if (info) objects.push({ name: file.name, length: info.size });
     }
     return objects;
