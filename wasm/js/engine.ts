@@ -6,6 +6,8 @@ import { Session } from "./session.js";
 import { engineOptions } from "./state.js";
 import { eventsToJson } from "./value.js";
 
+const utf8 = /* @__PURE__ */ new TextEncoder();
+
 /** A condition on a field; all that it says must hold. */
 export interface Condition {
   field: string;
@@ -92,12 +94,12 @@ export interface Progress {
  */
 export class Engine extends Checkpointed {
   /**
-   * Takes events, in their order: flat objects, or the text of a JSON array of them, which is faster.
+   * Takes events, in their order: flat objects; or a JSON array of them as text or, fastest, as the bytes of its UTF-8.
    *
    * @throws {@link StateError} `INVALID`: an event does not fit, and the message says which; `BUDGET`
    */
-  push(events: readonly object[] | string): void {
-    const json = typeof events === "string" ? events : eventsToJson(events);
+  push(events: readonly object[] | string | Uint8Array): void {
+    const json = events instanceof Uint8Array ? events : utf8.encode(typeof events === "string" ? events : eventsToJson(events));
     this.session.change((handle) => handle.push(json));
   }
 

@@ -45,7 +45,7 @@ export interface Handle extends Owned {
   keys(prefix: string): string;
   size(): number;
   sizeBytes(): number;
-  push(json: string): void;
+  push(json: Uint8Array): void;
   results(): string;
   finish(): void;
   progress(): string;
