@@ -1,0 +1,73 @@
+// From where the module comes to the module: what differs between entries.
+
+import { StateError, messageOf } from "./error.js";
+import type { OpenOptions } from "./options.js";
+
+/** Compiles, and says what to do if the bytes are no module. */
+async function compiled(compile: () => Promise<WebAssembly.Module>, where: string): Promise<WebAssembly.Module> {
+  try {
+    return await compile();
+  } catch (error) {
+    if (error instanceof StateError) throw error;
+    throw new StateError(
+      "UNSUPPORTED",
+      `${where} cannot be compiled as wasm (${messageOf(error)}); see that the package's own file is served there, or import @eventflux/state/inline`,
+      error,
+    );
+  }
+}
+
+async function fetched(address: string | URL): Promise<WebAssembly.Module> {
+  let response: Response;
+  try {
+    response = await fetch(address);
+  } catch (error) {
+    throw unreachable(address, messageOf(error), error);
+  }
+  if (!response.ok) throw unreachable(address, `status ${response.status}`);
+  return compiled(async () => {
+    // Streaming insists on the type `application/wasm`, which not every server sends.
+    if (response.headers.get("content-type")?.startsWith("application/wasm")) {
+      return WebAssembly.compileStreaming(response);
+    }
+    return WebAssembly.compile(await response.arrayBuffer());
+  }, String(address));
+}
+
+function unreachable(address: string | URL, reason: string, cause?: unknown): StateError {
+  return new StateError(
+    "UNSUPPORTED",
+    `${address} cannot be fetched (${reason}); serve it, say where it is with the option \`wasm\`, or import @eventflux/state/inline`,
+    cause,
+  );
+}
+
+/** The module of the option `wasm`. */
+export function compileOption(wasm: NonNullable<OpenOptions["wasm"]>): Promise<WebAssembly.Module> {
+  if (wasm instanceof WebAssembly.Module) return Promise.resolve(wasm);
+  if (typeof wasm === "string" || wasm instanceof URL) return fetched(wasm);
+  return compiled(() => WebAssembly.compile(wasm), "the option `wasm`");
+}
+
+/** Compiles once for all states, and again if that failed. */
+export function compileOnce(compile: () => Promise<WebAssembly.Module>): () => Promise<WebAssembly.Module> {
+  let module: Promise<WebAssembly.Module> | undefined;
+  return () => {
+    module ??= compile().catch((error: unknown) => {
+      module = undefined;
+      throw error;
+    });
+    return module;
+  };
+}
+
+/** Compiles what is at an address. */
+export function compileAt(address: URL): Promise<WebAssembly.Module> {
+  return fetched(address);
+}
+
+/** Compiles bytes that are in the program as base64. */
+export function compileBase64(base64: string): Promise<WebAssembly.Module> {
+  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+  return compiled(() => WebAssembly.compile(bytes), "the module in the program");
+}

@@ -1,0 +1,406 @@
+// What a state and an engine share: one instance of the module, the storage, and what becomes of both.
+//
+// Invariants:
+// - An instance that has trapped is never called again, not even to free something of it: its memory may be anything.
+// - One task at a time writes (checkpoint, restore, import). The cut of a checkpoint is made in the very call, before
+//   anything else may change the state; one that has to wait for another is refused if the state changed meanwhile and it names positions.
+// - The storage is asked one thing at a time, and the lock is given back only after the last answer.
+// - Nothing here refers to the object that the user holds, so that it can be collected, and this closed.
+
+import { StateError, fromEngine, fromStorage, messageOf } from "./error.js";
+import { type Glue, type Handle, type Owned, type Request, type Task, createGlue } from "./glue.js";
+import type { Change, Checkpoint, CheckpointRequest, OpenOptions, Restored, TakenCheckpoint } from "./options.js";
+import type { Place, Platform } from "./place.js";
+import type { Storage } from "./storage/storage.js";
+import { positionsFromText, positionsToText } from "./value.js";
+
+/** One instance of the module, with its handle. */
+interface Instance {
+  glue: Glue;
+  handle: Handle;
+  /** Whether it has trapped, or is closed. */
+  isDead: boolean;
+}
+
+/** Lets the event loop run: a task of its own, which neither page nor Node delays. */
+function pause(): Promise<void> {
+  if (typeof setImmediate === "function") return new Promise((resolve) => setImmediate(resolve));
+  return new Promise((resolve) => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      resolve();
+    };
+    port2.postMessage(0);
+  });
+}
+
+function perform(request: Request, storage: Storage): unknown {
+  switch (request.op) {
+    case "put":
+      return storage.put(request.object, request.bytes);
+    case "read":
+      return storage.read(request.object, request);
+    case "list":
+      return storage.list();
+    case "delete":
+      return storage.delete(request.object);
+    case "readHead":
+      return storage.readHead();
+    case "swapHead":
+      return storage.swapHead(request.expected, request.bytes);
+    case "pause":
+      return pause();
+  }
+}
+
+/** An open state or engine, without the methods its user sees. */
+export class Session {
+  readonly isReader: boolean;
+  /** What the state began with. */
+  restored: Restored = { checkpoint: undefined, positions: {}, outputs: {} };
+  #options: OpenOptions;
+  #handleOptions: string;
+  #module: WebAssembly.Module;
+  #instance!: Instance;
+  #place!: Place;
+  #trapped: StateError | undefined;
+  #recovery: Promise<Restored> | undefined;
+  #closing: Promise<void> | undefined;
+  /** Tasks that are under way. */
+  #tasks = new Set<Promise<unknown>>();
+  /** The one of them that writes; it never rejects. */
+  #writing: Promise<unknown> | undefined;
+  /** The last question to the storage; it never rejects. */
+  #asked: Promise<unknown> = Promise.resolve();
+  /** Writes to the state so far. */
+  #changes = 0;
+  /** How many there were at the last checkpoint. */
+  #changesTaken = 0;
+  /** Whether a checkpoint has had positions. */
+  #usesPositions = false;
+  /** The checkpoint that the state goes back to after a trap. */
+  #last: number | undefined;
+  /** How the engine is told of it: the user may have gone back to an older one than the newest. */
+  #from: string;
+  #stopHide: (() => void) | undefined;
+
+  private constructor(options: OpenOptions, handleOptions: string, module: WebAssembly.Module) {
+    this.#options = options;
+    this.#handleOptions = handleOptions;
+    this.#module = module;
+    this.#from = String(options.from ?? "latest");
+    this.isReader = options.tabs === "read";
+  }
+
+  /** Opens the place and restores its latest checkpoint, if there is one. `onHide`: whether to take one as the page hides. */
+  static async open(platform: Platform, options: OpenOptions, handleOptions: string, onHide: boolean): Promise<Session> {
+    const session = new Session(options, handleOptions, await platform.compile(options.wasm));
+    await session.#instantiate();
+    session.#place = await platform.openPlace(options, {
+      newestHead: (slots) => session.#instance.glue.newestHead(slots),
+      published: () => session.#tell({ kind: "published" }),
+      fenced: () => session.#tell({ kind: "fenced" }),
+    });
+    try {
+      await session.#openHandle();
+    } catch (error) {
+      await session.close();
+      throw error;
+    }
+    if (!session.isReader && (options.checkpointOnHide ?? onHide)) {
+      session.#stopHide = platform.onHide?.(() => session.#checkpointOnHide());
+    }
+    return session;
+  }
+
+  get persisted(): boolean | undefined {
+    return this.#place.persisted;
+  }
+
+  /** Calls the engine; what it throws is a {@link StateError}. */
+  call<T>(use: (handle: Handle) => T): T {
+    this.#ensureUsable();
+    return this.#guard(this.#instance, () => use(this.#instance.handle));
+  }
+
+  /** As {@link Session.call}, for what changes the state. */
+  change<T>(use: (handle: Handle) => T): T {
+    this.#ensureWriter();
+    this.#changes += 1;
+    return this.call(use);
+  }
+
+  /** Something made by the engine: calls to it until it is closed, or its state is, or traps. */
+  own<O extends Owned>(owned: O): { call<T>(use: (owned: O) => T): T; close(): void } {
+    const instance = this.#instance;
+    let isClosed = false;
+    return {
+      call: (use) => {
+        if (isClosed) throw new StateError("CLOSED", "this past state has been closed; ask for it again with at()");
+        this.#ensureUsable();
+        if (instance.isDead) throw trapped();
+        return this.#guard(instance, () => use(owned));
+      },
+      close: () => {
+        if (!isClosed && !instance.isDead) this.#guard(instance, () => owned.free());
+        isClosed = true;
+      },
+    };
+  }
+
+  /** Runs a task that only reads. */
+  async read<T>(begin: (handle: Handle) => Task): Promise<T> {
+    this.#ensureUsable();
+    return this.#run<T>(begin);
+  }
+
+  /** Runs a task that writes, once no other one does. */
+  async write<T>(begin: (handle: Handle) => Task, hasPositions = false): Promise<T> {
+    this.#ensureUsable();
+    this.#ensureWriter();
+    return this.#alone<T>(begin, hasPositions);
+  }
+
+  /** Runs a task once no other one replaces or captures the state. */
+  async #alone<T>(begin: (handle: Handle) => Task, hasPositions = false): Promise<T> {
+    const changes = this.#changes;
+    while (this.#writing) await this.#writing;
+    this.#ensureUsable();
+    if (hasPositions && changes !== this.#changes) {
+      throw new StateError(
+        "BUSY",
+        "another checkpoint was under way, and the state has changed since: the positions are no longer its own; take it again",
+      );
+    }
+    const task = this.#run<T>(begin);
+    const settled = task.then(
+      () => {},
+      () => {},
+    );
+    this.#writing = settled;
+    try {
+      return await task;
+    } finally {
+      if (this.#writing === settled) this.#writing = undefined;
+    }
+  }
+
+  async checkpoint(request: CheckpointRequest): Promise<TakenCheckpoint> {
+    const positions = positionsToText(request.positions ?? {});
+    const outputs = positionsToText(request.outputs ?? {});
+    const hasPositions = Object.keys(positions).length > 0;
+    let changes = 0;
+    const text = JSON.stringify({ label: request.label, positions, outputs });
+    const entry = await this.write<string>((handle) => {
+      changes = this.#changes;
+      return handle.checkpoint(text, Date.now());
+    }, hasPositions);
+    this.#changesTaken = changes;
+    this.#usesPositions ||= hasPositions;
+    return this.taken(entry);
+  }
+
+  /** A checkpoint that was just published, for the user and for those that read beside us. */
+  taken(entry: string): TakenCheckpoint {
+    this.#place.published?.();
+    const taken = JSON.parse(entry) as Checkpoint;
+    this.#last = taken.id;
+    this.#from = "latest";
+    return { ...taken, durability: this.#place.storage.durability ?? "strict" };
+  }
+
+  /** Goes back to a checkpoint. */
+  async restore(id: number): Promise<Restored> {
+    checkId(id);
+    const answer = await this.write<string>((handle) => handle.restore(id));
+    this.#from = String(id);
+    return this.began(answer);
+  }
+
+  /** After an import: as a checkpoint, that all of the state is now in. */
+  imported(entry: string): TakenCheckpoint {
+    this.#changesTaken = this.#changes;
+    return this.taken(entry);
+  }
+
+  /** Reads the newest checkpoint of the writer. */
+  async refresh(): Promise<Restored> {
+    if (!this.isReader) {
+      throw new StateError("UNSUPPORTED", 'only what was opened with `tabs: "read"` follows a writer; this one is it');
+    }
+    this.#ensureUsable();
+    return this.began(await this.#alone<string>((handle) => handle.refresh()));
+  }
+
+  /** Notes what was restored, and gives it. */
+  began(answer: string): Restored {
+    const { restored, checkpoint = restored, positions, outputs } = JSON.parse(answer) as {
+      restored?: Checkpoint | null;
+      checkpoint?: Checkpoint | null;
+      positions: Record<string, string>;
+      outputs: Record<string, string>;
+    };
+    this.#changesTaken = this.#changes;
+    this.#last = checkpoint?.id;
+    this.restored = {
+      checkpoint: checkpoint ?? undefined,
+      positions: positionsFromText(positions),
+      outputs: positionsFromText(outputs),
+    };
+    this.#usesPositions ||= Object.keys(positions).length > 0;
+    return this.restored;
+  }
+
+  /** After a trap: a fresh instance with the last checkpoint. Without one: what there is. */
+  recovered(): Promise<Restored> {
+    this.#ensureOpen();
+    if (!this.#trapped) return Promise.resolve(this.restored);
+    this.#recovery ??= this.#recover().finally(() => (this.#recovery = undefined));
+    return this.#recovery;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #instantiate(): Promise<void> {
+    const glue = createGlue();
+    await glue.init({ module: this.#module });
+    const instance: Instance = { glue, handle: undefined as never, isDead: false };
+    this.#instance = instance;
+    instance.handle = this.#guard(instance, () => new glue.Handle(this.#handleOptions));
+  }
+
+  async #openHandle(): Promise<Restored> {
+    return this.began(await this.#run<string>((handle) => (this.isReader ? handle.refresh() : handle.open(this.#from))));
+  }
+
+  async #recover(): Promise<Restored> {
+    // What is under way may still ask the storage something: the head must be its last.
+    await Promise.allSettled(this.#tasks);
+    await this.#asked;
+    this.#ensureOpen();
+    await this.#instantiate();
+    await this.#openHandle();
+    // Not before: without its checkpoint the new instance is empty, and nobody may take that for the state.
+    this.#trapped = undefined;
+    return this.restored;
+  }
+
+  async #close(): Promise<void> {
+    this.#stopHide?.();
+    await Promise.allSettled(this.#tasks);
+    await this.#asked;
+    const instance = this.#instance;
+    try {
+      if (!instance.isDead) this.#guard(instance, () => instance.handle.free());
+    } finally {
+      instance.isDead = true;
+      await this.#place.close();
+    }
+  }
+
+  /** Runs a task to its end. Up to its first question to the storage it runs within this call. */
+  #run<T>(begin: (handle: Handle) => Task): Promise<T> {
+    const running = this.#drive<T>(begin);
+    this.#tasks.add(running);
+    const done = () => this.#tasks.delete(running);
+    running.then(done, done);
+    return running;
+  }
+
+  async #drive<T>(begin: (handle: Handle) => Task): Promise<T> {
+    const instance = this.#instance;
+    const task = this.#guard(instance, () => begin(instance.handle));
+    try {
+      for (;;) {
+        const request = this.#guard(instance, () => task.poll());
+        if (!request) return this.#guard(instance, () => task.result() as T);
+        const answer = await this.#ask(request).then(
+          (value) => () => task.answer(value),
+          (error) => () => task.fail(fromStorage(request.op, "object" in request ? request.object : "", error)),
+        );
+        // Another call may have trapped meanwhile.
+        if (instance.isDead) throw this.#trapped ?? trapped();
+        this.#guard(instance, answer);
+      }
+    } finally {
+      if (instance.isDead) task.__destroy_into_raw?.();
+      else this.#guard(instance, () => task.free());
+    }
+  }
+
+  /** Asks the storage, after all that was asked before. */
+  #ask(request: Request): Promise<unknown> {
+    if (request.op === "pause") return pause();
+    const answer = this.#asked.then(() => perform(request, this.#place.storage));
+    this.#asked = answer.catch(() => {});
+    return answer;
+  }
+
+  /** Calls into an instance. What comes out of it without a code of ours left it in an unknown state. */
+  #guard<T>(instance: Instance, use: () => T): T {
+    try {
+      return use();
+    } catch (error) {
+      throw fromEngine(error) ?? this.#trap(instance, error);
+    }
+  }
+
+  #trap(instance: Instance, cause: unknown): StateError {
+    instance.isDead = true;
+    instance.handle?.__destroy_into_raw?.();
+    const point = this.#last === undefined ? "the empty state, as there is no checkpoint" : `checkpoint ${this.#last}`;
+    const error = new StateError(
+      "TRAPPED",
+      `the engine broke down (${messageOf(cause)}); what was written since the last checkpoint is lost: ` +
+        `\`await recovered()\` goes back to ${point}, and until then every call is refused`,
+      cause,
+    );
+    if (instance === this.#instance) this.#trapped = error;
+    return error;
+  }
+
+  #ensureOpen(): void {
+    if (this.#closing) throw closed();
+  }
+
+  #ensureUsable(): void {
+    this.#ensureOpen();
+    if (this.#trapped) throw this.#trapped;
+  }
+
+  #ensureWriter(): void {
+    if (this.isReader) {
+      throw new StateError("UNSUPPORTED", 'opened with `tabs: "read"`: it can only be read; open it without to write');
+    }
+  }
+
+  #tell(change: Change): void {
+    if (this.#closing) return;
+    this.#options.onChange?.(change);
+  }
+
+  #checkpointOnHide(): void {
+    const { checkpointOnHide } = this.#options;
+    if (this.#changes === this.#changesTaken || this.#writing || this.#closing || this.#trapped) return;
+    const request = typeof checkpointOnHide === "function" ? checkpointOnHide() : this.#usesPositions ? undefined : {};
+    // Nobody waits for it: what it fails with, the next one fails with too.
+    if (request) this.checkpoint(request).catch(() => {});
+  }
+}
+
+/** Refuses what the engine would take for another number. */
+export function checkId(id: number): void {
+  if (!Number.isSafeInteger(id) || id < 0) throw new StateError("INVALID", `${String(id)} is not the number of a checkpoint`);
+}
+
+function trapped(): StateError {
+  return new StateError("TRAPPED", "the engine that this belongs to broke down; `await recovered()`, and ask for it again");
+}
+
+function closed(): StateError {
+  return new StateError("CLOSED", "the state has been closed; open it again");
+}

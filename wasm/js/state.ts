@@ -1,0 +1,99 @@
+import { Checkpointed } from "./checkpointed.js";
+import { type OpenOptions, checkOptions } from "./options.js";
+import type { Platform } from "./place.js";
+import { Session } from "./session.js";
+import { type Value, fromEngineValue, keyOf, toJson } from "./value.js";
+
+/**
+ * Keyed state with checkpoints; from {@link open}. Reading and writing happen in memory, at once; a checkpoint writes what has
+ * changed since the one before.
+ */
+export class State extends Checkpointed {
+  /**
+   * Writes a value: JSON-like data or a `Uint8Array`, which is copied.
+   *
+   * @throws {@link StateError} `INVALID` for what would come back as something else (`undefined`, functions, NaN, dates, maps,
+   * bytes within data, …), `BUDGET`
+   *
+   * @example
+   * state.set("total/eu", { n: 3, sum: 12.5 });
+   */
+  set(key: string, value: Value): void {
+    const checked = keyOf(key);
+    if (value instanceof Uint8Array) return this.session.change((handle) => handle.setBytes(checked, value));
+    const json = toJson(value);
+    this.session.change((handle) => handle.set(checked, json));
+  }
+
+  /**
+   * Writes many values in one step, which is faster than one by one.
+   *
+   * @throws as {@link State.set}; the values before the wrong one may be written then
+   *
+   * @example
+   * state.setMany(Object.entries(totals));
+   */
+  setMany(entries: Iterable<readonly [key: string, value: Value]>): void {
+    let batch: string[] = [];
+    const write = () => {
+      if (batch.length > 0) this.session.change((handle) => handle.setMany(`[${batch.join(",")}]`));
+      batch = [];
+    };
+    for (const [key, value] of entries) {
+      if (value instanceof Uint8Array) {
+        // In order: a key may come twice.
+        write();
+        this.set(key, value);
+      } else {
+        batch.push(`[${JSON.stringify(keyOf(key))},${toJson(value)}]`);
+      }
+    }
+    write();
+  }
+
+  /**
+   * The value of a key: a copy of its own; `undefined` if there is none.
+   *
+   * @example
+   * const total = state.get<{ n: number; sum: number }>("total/eu");
+   */
+  get<T = Value>(key: string): T | undefined {
+    return fromEngineValue(this.session.call((handle) => handle.get(keyOf(key)))) as T | undefined;
+  }
+
+  /** Removes a key; whether it was there. */
+  remove(key: string): boolean {
+    return this.session.change((handle) => handle.remove(keyOf(key)));
+  }
+
+  /** The keys that begin with `prefix`, sorted by their bytes. */
+  keys(prefix = ""): string[] {
+    return JSON.parse(this.session.call((handle) => handle.keys(keyOf(prefix)))) as string[];
+  }
+
+  /** Number of keys. */
+  get size(): number {
+    return this.session.call((handle) => handle.size());
+  }
+
+  /** Memory that the state takes, in bytes, within a tenth. */
+  get sizeBytes(): number {
+    return this.session.call((handle) => handle.sizeBytes());
+  }
+}
+
+/** What the engine is told of the options: all but where checkpoints go. */
+export function engineOptions(options: OpenOptions): Record<string, unknown> {
+  return {
+    name: options.name,
+    compression: options.compression,
+    maxRetained: options.retain?.max,
+    budgetBytes: options.budgetBytes,
+  };
+}
+
+/** {@link State}s of a platform. */
+export async function openState(platform: Platform, options: OpenOptions): Promise<State> {
+  checkOptions(options);
+  return new State(await Session.open(platform, options, JSON.stringify(engineOptions(options)), true));
+}

@@ -1,0 +1,117 @@
+import { StateError } from "./error.js";
+
+/**
+ * A value: JSON-like data (nulls, booleans, finite numbers, texts, arrays and plain objects of them) or bytes. All else
+ * is refused, since it would come back as something else.
+ */
+export type Value = null | boolean | number | string | Uint8Array | object;
+
+/** Levels that a value may be nested; the engine's own bound. */
+const DEPTH_MAX = 100;
+
+/** What is wrong in a value, and where. */
+interface Fault {
+  path: string;
+  what: string;
+}
+
+/** What `JSON.stringify` would lose or turn into something else. Only what is wrong costs the making of a path. */
+function faultIn(value: unknown, depth: number): Fault | undefined {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return undefined;
+    case "number":
+      if (Number.isFinite(value)) return undefined;
+      return { path: "", what: `${value}, which JSON does not have; use null or a text` };
+    case "bigint":
+      return { path: "", what: "a bigint; use a number, or its digits as a text" };
+    case "object":
+      return value === null ? undefined : faultInObject(value, depth);
+    default:
+      return { path: "", what: `${typeof value}; use JSON-like data or a Uint8Array, and remove() to remove a key` };
+  }
+}
+
+function faultInObject(value: object, depth: number): Fault | undefined {
+  if (depth === DEPTH_MAX) return { path: "", what: `nested deeper than ${DEPTH_MAX} levels, or refers to itself` };
+  if (Array.isArray(value)) {
+    for (let index = 0; index < value.length; index += 1) {
+      const fault = faultIn(value[index], depth + 1);
+      if (fault) return { ...fault, path: `[${index}]${fault.path}` };
+    }
+    return undefined;
+  }
+  const prototype = Object.getPrototypeOf(value);
+  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
+    const kind = prototype.constructor?.name ?? "class instance";
+    return { path: "", what: `a ${kind}; use plain objects, arrays and texts, or bytes as a value of their own` };
+  }
+  for (const key in value) {
+    const fault = faultIn((value as Record<string, unknown>)[key], depth + 1);
+    if (fault) return { ...fault, path: `.${key}${fault.path}` };
+  }
+  return undefined;
+}
+
+/** The JSON of a value. */
+export function toJson(value: unknown): string {
+  const fault = faultIn(value, 0);
+  if (fault) {
+    const at = fault.path.length > 200 ? "" : fault.path && ` at ${fault.path}`;
+    throw new StateError("INVALID", `the value${at} is ${fault.what}`);
+  }
+  return JSON.stringify(value);
+}
+
+/** A key: text that stays the same as UTF-8. */
+export function keyOf(key: unknown): string {
+  if (typeof key !== "string" || /\p{Surrogate}/u.test(key)) {
+    throw new StateError("INVALID", "a key must be a text, without half of a surrogate pair");
+  }
+  return key;
+}
+
+/** A value as the engine gives it. */
+export function fromEngineValue(value: string | Uint8Array | undefined): unknown {
+  return typeof value === "string" ? JSON.parse(value) : value;
+}
+
+/** Events as JSON: flat objects of what the operators know. */
+export function eventsToJson(events: readonly object[]): string {
+  events.forEach((event, index) => {
+    const fields = event as Record<string, unknown>;
+    for (const field in fields) {
+      const value = fields[field];
+      const isPlain =
+        value === null || typeof value === "string" || typeof value === "boolean" || Number.isFinite(value);
+      if (!isPlain) {
+        throw new StateError(
+          "INVALID",
+          `event ${index} of the batch: field ${field} is ${String(value)}; use a finite number, a text, a boolean or null`,
+        );
+      }
+    }
+  });
+  return JSON.stringify(events);
+}
+
+/** Positions in a source, by name: whole numbers from 0 to 2^64 - 1. */
+export type Positions = Readonly<Record<string, number | bigint>>;
+
+/** Positions as texts, which keep all their digits. */
+export function positionsToText(positions: Positions): Record<string, string> {
+  const texts: Record<string, string> = Object.create(null);
+  for (const [name, position] of Object.entries(positions)) {
+    if (typeof position !== "bigint" && !Number.isSafeInteger(position)) {
+      throw new StateError("INVALID", `position ${name} is ${String(position)}; use a whole number below 2^53, or a bigint`);
+    }
+    texts[name] = String(position);
+  }
+  return texts;
+}
+
+/** Positions out of their texts. */
+export function positionsFromText(texts: Readonly<Record<string, string>>): Record<string, bigint> {
+  return Object.fromEntries(Object.entries(texts).map(([name, digits]) => [name, BigInt(digits)]));
+}

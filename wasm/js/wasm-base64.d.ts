@@ -1,0 +1,3 @@
+/** The module as base64; the build makes it. */
+declare const base64: string;
+export default base64;

@@ -1,0 +1,106 @@
+// Browsers: which storage, who may write, who is told.
+
+import { StateError } from "./error.js";
+import type { OpenOptions } from "./options.js";
+import type { Place, PlaceCalls } from "./place.js";
+import { openIndexedDb } from "./storage/indexeddb.js";
+import { memoryStorage } from "./storage/memory.js";
+import { hasOpfs, openOpfs } from "./storage/opfs.js";
+import type { Storage } from "./storage/storage.js";
+
+/** Takes the lock of a name; returns what gives it back. */
+function takeLock(name: string, options: OpenOptions, lost: () => void): Promise<() => void> {
+  const { tabs = "exclusive", signal } = options;
+  if (typeof navigator.locks !== "object") {
+    throw new StateError("UNSUPPORTED", "a page has locks only if it comes by https or from localhost; serve it so");
+  }
+  return new Promise((resolve, reject) => {
+    let isHeld = false;
+    const hold = (lock: Lock | null) => {
+      if (!lock) {
+        const advice = 'close it there, or open with `tabs: "wait"`, "read" or "takeover"';
+        throw new StateError("LOCKED", `another tab has ${JSON.stringify(options.name)} open for writing; ${advice}`);
+      }
+      return new Promise<void>((release) => {
+        isHeld = true;
+        resolve(release);
+      });
+    };
+    navigator.locks
+      .request(
+        name,
+        { ifAvailable: tabs === "exclusive", steal: tabs === "takeover", ...(tabs === "wait" && signal ? { signal } : {}) },
+        hold,
+      )
+      .catch((error: unknown) => {
+        if (isHeld) return lost();
+        reject(error instanceof StateError ? error : new StateError("LOCKED", "gave up waiting for the other tab", error));
+      });
+  });
+}
+
+function openStorage(backend: string, options: OpenOptions, calls: PlaceCalls): Promise<Storage> {
+  switch (backend) {
+    case "opfs":
+      return openOpfs(options.name, calls.newestHead);
+    case "indexeddb":
+      return openIndexedDb(options.name, options.durability ?? "strict");
+    default:
+      throw new StateError("UNSUPPORTED", `there is no backend "${backend}" in browsers; use "indexeddb", "opfs" or "memory"`);
+  }
+}
+
+/** Opens what `backend` names. */
+export async function openWebPlace(options: OpenOptions, calls: PlaceCalls): Promise<Place> {
+  let { backend = "auto" } = options;
+  if (backend === "memory") backend = memoryStorage();
+  if (typeof backend === "object") {
+    const storage = backend;
+    return { storage, close: async () => storage.close?.() };
+  }
+  if (backend === "auto") backend = hasOpfs() ? "opfs" : "indexeddb";
+  const name = `eventflux/${backend}/${options.name}`;
+  const release = options.tabs === "read" ? () => {} : await takeLock(name, options, calls.fenced);
+  let channel: BroadcastChannel | undefined;
+  try {
+    const storage = await openStorage(backend, options, calls);
+    const persisted = options.persist ? await navigator.storage?.persist?.().catch(() => false) : undefined;
+    channel = new BroadcastChannel(name);
+    if (options.tabs === "read") channel.onmessage = () => calls.published();
+    return {
+      storage,
+      ...(persisted === undefined ? {} : { persisted }),
+      published: () => channel?.postMessage("published"),
+      close: async () => {
+        try {
+          await storage.close?.();
+        } finally {
+          channel?.close();
+          release();
+        }
+      },
+    };
+  } catch (error) {
+    channel?.close();
+    release();
+    throw error instanceof StateError ? error : storageError(error);
+  }
+}
+
+function storageError(error: unknown): StateError {
+  return new StateError("STORAGE", `the storage cannot be opened: ${error instanceof Error ? error.message : error}`, error);
+}
+
+/** Calls when a page is hidden or left; workers are never told. */
+export function onPageHide(hidden: () => void): () => void {
+  if (typeof document !== "object") return () => {};
+  const changed = () => {
+    if (document.visibilityState === "hidden") hidden();
+  };
+  document.addEventListener("visibilitychange", changed);
+  addEventListener("pagehide", hidden);
+  return () => {
+    document.removeEventListener("visibilitychange", changed);
+    removeEventListener("pagehide", hidden);
+  };
+}
