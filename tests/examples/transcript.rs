@@ -37,7 +37,7 @@ const CASES: usize = 300;
 fn main() {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
     for version in (1..=FORMAT_VERSION).map(|version| format!("v{version}")) {
-        // The newest has none while it is being made; `tests/tests/golden.rs` insists on them.
+        // The newest has none while it is being made; `tests/tests/state/golden.rs` insists on them.
         if !golden.join(&version).join("holder/head").exists() {
             println!("golden {version}: not there");
             continue;

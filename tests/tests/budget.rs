@@ -251,6 +251,7 @@ fn a_budget_of_any_size_is_never_passed() {
 
 #[test]
 fn an_engine_over_budget_takes_no_event_by_half() {
+    let _alone = alone();
     let definition = r#"{"name":"small","source":{"file":"-","timestamp":"at"},"checkpoint":{"storage":"memory:"},
         "sink":{"file":"-"},"operator":[
         {"name":"pairs","pattern":[{"step":"a"},{"step":"b"}],"key":["id"],"within":"1h"},

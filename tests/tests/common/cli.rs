@@ -49,9 +49,16 @@ pub fn eventflux() -> Command {
 
 fn build() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
-    // With all features: what needs one of them is tried here too. Of the whole workspace, so that most of what the tests
-    // themselves were built with is there already.
+    // With all features: what needs one of them is tried here too. Of the whole workspace and with a test (a short one),
+    // so that dependencies have the features that they have for the tests, and are there already.
     cargo.args(["build", "--quiet", "--workspace", "--features", "eventflux/full", "--bin", "eventflux"]);
+    cargo.args(["--test", "budget"]);
+    // What cargo says to the programs it runs, it does not say to itself: build scripts that look at it would run again,
+    // and all that depends on them be built again, here and at the next call from outside.
+    let of_this_test = |name: &str| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_");
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_str().is_some_and(of_this_test)) {
+        cargo.env_remove(name);
+    }
     cargo.arg("--message-format=json");
     if !cfg!(debug_assertions) {
         cargo.arg("--release");
@@ -59,8 +66,12 @@ fn build() -> PathBuf {
     let output = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).stderr(Stdio::inherit()).output().unwrap();
     assert!(output.status.success(), "the command does not build");
     let messages = String::from_utf8(output.stdout).unwrap();
-    let executable = |line: &str| serde_json::from_str::<Json>(line).ok()?["executable"].as_str().map(PathBuf::from);
-    messages.lines().rev().find_map(executable).expect("cargo names the executable")
+    let executable = |line: &str| {
+        let message = serde_json::from_str::<Json>(line).ok()?;
+        let is_command = message["target"]["kind"][0] == "bin";
+        message["executable"].as_str().filter(|_| is_command).map(PathBuf::from)
+    };
+    messages.lines().find_map(executable).expect("cargo names the executable")
 }
 
 /// What a command said.

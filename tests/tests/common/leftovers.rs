@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use super::random::Random;
 use eventflux::storage::{Fault, FaultBackend, Operation};
 use eventflux::{
     Backend, CheckpointManager, ManagerConfig, Retention, Selector, StateHolder, read_head, read_manifest, verify,
@@ -29,26 +30,13 @@ pub struct Counted {
     pub orphans: usize,
 }
 
-/// Deterministic numbers: SplitMix64 (G. L. Steele et al., 2014).
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % bound
-    }
-}
-
 type Manager<B> = CheckpointManager<FaultBackend<B>>;
 
 struct Program<'a, B> {
     open: &'a dyn Fn() -> B,
     manager: Option<Manager<B>>,
     holder: StateHolder,
-    numbers: Numbers,
+    numbers: Random,
 }
 
 /// Takes checkpoints, most of which retention gives up again, in a storage that is empty at first;
@@ -61,7 +49,7 @@ pub fn leaves_nothing_behind<B: Backend>(
     open: &dyn Fn() -> B,
     names: &dyn Fn() -> BTreeSet<String>,
 ) -> Counted {
-    let mut program = Program { open, manager: None, holder: holder(), numbers: Numbers(5) };
+    let mut program = Program { open, manager: None, holder: holder(), numbers: Random::new(5) };
     program.restart(false);
     for number in 1..=checkpoints {
         program.change();

@@ -35,21 +35,26 @@ const AUTHORIZATION: &str =
     "AWS4-HMAC-SHA256 Credential=test/20130524/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=00";
 /// A server that says nothing for so long hangs.
 const PATIENCE: Duration = Duration::from_secs(120);
-/// Puts under a condition, one by one.
-static CONDITIONAL: Mutex<()> = Mutex::new(());
+/// How many servers there are; each has work for a core.
+const SERVERS: usize = 2;
 
-/// The server; one for all tests of a file.
+/// One of the servers.
 pub struct Server {
     port: u16,
+    /// Puts under a condition, one by one.
+    conditional: Mutex<()>,
     _child: Child,
     /// Its end is the server's.
     _input: ChildStdin,
 }
 
-/// The server, started once.
+/// The server of this thread: the same one always, and that of a test is another one than that of the next test. Each
+/// is started once.
 pub fn server() -> &'static Server {
-    static SERVER: OnceLock<Server> = OnceLock::new();
-    SERVER.get_or_init(Server::start)
+    static ALL: [OnceLock<Server>; SERVERS] = [const { OnceLock::new() }; SERVERS];
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local!(static NUMBER: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SERVERS);
+    ALL[NUMBER.with(|number| *number)].get_or_init(Server::start)
 }
 
 impl Server {
@@ -64,7 +69,7 @@ impl Server {
         let mut port = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut port).unwrap();
         let port = port.trim().parse().expect("the server starts; tests/run installs it");
-        Server { port, _child: child, _input: input }
+        Server { port, conditional: Mutex::new(()), _child: child, _input: input }
     }
 
     /// A new bucket, empty.
@@ -108,13 +113,30 @@ fn all_between(text: &str, before: &str, after: &str) -> Vec<String> {
     text.split(before).skip(1).filter_map(|rest| rest.split_once(after)).map(|(found, _)| found.into()).collect()
 }
 
-/// Sends a request and reads the answer to its end.
+/// Sends a request and reads the answer. Where that says how long it is, no more is waited for: the server keeps each
+/// connection open for 10 ms more than it needs it.
 fn exchange(port: u16, request: &[u8]) -> std::io::Result<Vec<u8>> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.write_all(request)?;
+    let mut reader = BufReader::new(stream);
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
+    let mut body_len = None;
+    loop {
+        let line_from = answer.len();
+        reader.read_until(b'\n', &mut answer)?;
+        let line = String::from_utf8_lossy(&answer[line_from..]).to_ascii_lowercase();
+        if line.trim_end().is_empty() {
+            break;
+        }
+        if let Some(value) = line.strip_prefix("content-length:") {
+            body_len = value.trim().parse::<u64>().ok();
+        }
+    }
+    if request.starts_with(b"HEAD ") || answer.starts_with(b"HTTP/1.1 204") {
+        return Ok(answer);
+    }
+    reader.take(body_len.unwrap_or(u64::MAX)).read_to_end(&mut answer)?;
     Ok(answer)
 }
 
@@ -171,7 +193,7 @@ pub struct Proxy {
 }
 
 struct Shared {
-    server: u16,
+    server: &'static Server,
     state: Mutex<State>,
 }
 
@@ -182,11 +204,11 @@ struct State {
 }
 
 impl Proxy {
-    pub fn start(server: &Server) -> Self {
+    pub fn start(server: &'static Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         let state = Mutex::new(State { plan: Box::new(|_| None), seen: 0, faults: 0 });
-        let shared = Arc::new(Shared { server: server.port, state });
+        let shared = Arc::new(Shared { server, state });
         let of_connections = Arc::clone(&shared);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
@@ -251,8 +273,8 @@ impl Shared {
             fault
         };
         let forward = || {
-            let _one_by_one = request.is_conditional.then(|| CONDITIONAL.lock().unwrap());
-            exchange(self.server, &request.bytes)
+            let _one_by_one = request.is_conditional.then(|| self.server.conditional.lock().unwrap());
+            exchange(self.server.port, &request.bytes)
         };
         let answer = match fault {
             None => forward()?,
@@ -271,7 +293,7 @@ impl Shared {
                 answer.truncate(answer.len() / 2);
                 answer
             }
-            Some(Fault::IgnoresCondition) => exchange(self.server, &request.unconditional())?,
+            Some(Fault::IgnoresCondition) => exchange(self.server.port, &request.unconditional())?,
             Some(Fault::Doubles) => {
                 forward()?;
                 forward()?

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use eventflux::storage::FileSystem;
 
-use crate::disk::Disk;
-use crate::disk::image::Image;
-use crate::disk::random::Random;
-use crate::disk::volume::Volume;
+use crate::common::disk::Disk;
+use crate::common::disk::image::Image;
+use crate::common::disk::volume::Volume;
+use crate::common::random::Random;
 use crate::explorer::{Explorer, is_long};
 use crate::program::Action::{self, Checkpoint, GoBack, Labelled, Prune, Reopen, Savepoint};
 use crate::program::{Moment, Program, Watcher, live};
@@ -29,7 +29,7 @@ fn moments(actions: &[Action], seed: u64) -> Vec<Moment> {
 
 /// The power is back: all must be there, and work goes on.
 pub fn recover(image: &Image, watcher: &Watcher, random: &mut Random) -> Result<(), String> {
-    let thorough = random.below(THOROUGH_ONE_OF) == 0;
+    let thorough = random.index(THOROUGH_ONE_OF) == 0;
     recover_with(thorough, image, watcher, random)
 }
 
@@ -88,7 +88,7 @@ fn the_power_fails_again_while_it_recovers() {
     let (one_of, bound) = if is_long() { (4, 24) } else { (12, 4) };
     let (explorer, first, count) = (Explorer::default(), Explorer::default(), AtomicU64::new(0));
     first.explore(&moments(&ACTIONS, 77), 40, 77, &|image, watcher, random| {
-        if random.below(one_of) > 0 {
+        if random.index(one_of) > 0 {
             return Ok(());
         }
         count.fetch_add(1, Relaxed);

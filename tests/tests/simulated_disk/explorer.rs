@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
 use std::thread;
 
-use crate::disk::image::{Image, images};
-use crate::disk::random::Random;
+use crate::common::disk::image::{Image, images};
+use crate::common::random::Random;
 use crate::program::{Moment, Watcher};
 
 /// Whether the long campaigns are asked for.

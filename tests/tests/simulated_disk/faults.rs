@@ -8,11 +8,11 @@ use std::thread;
 
 use eventflux::storage::{Access, FileSystem};
 
+use crate::common::disk::faults::{Armed, EXTENTS, Extent, FAULTS, Fault};
+use crate::common::disk::volume::Volume;
+use crate::common::disk::{Disk, Recorded};
+use crate::common::random::Random;
 use crate::crashes::{recover, recover_with};
-use crate::disk::faults::{Armed, EXTENTS, Extent, FAULTS, Fault};
-use crate::disk::random::Random;
-use crate::disk::volume::Volume;
-use crate::disk::{Disk, Recorded};
 use crate::explorer::{Explorer, is_long};
 use crate::program::Action::{self, Checkpoint, GoBack, Labelled, Prune, Reopen, Savepoint};
 use crate::program::{Moment, Program, STORAGE, Watcher, open};
@@ -131,7 +131,7 @@ fn live_with(
     // The power fails: at once, or at some of the moments since.
     let first = life.moments.iter().position(|moment| number(moment) >= at).unwrap_or(0);
     let last = life.moments.len() - 1;
-    let drawn = (0..moments).map(|_| first + random.below(last + 1 - first));
+    let drawn = (0..moments).map(|_| first + random.index(last + 1 - first));
     for moment in drawn.chain([first, last]).collect::<Vec<_>>() {
         explorer.explore_moment(&life.moments[moment], bound, at ^ moment as u64, &recover)?;
     }

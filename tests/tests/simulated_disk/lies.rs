@@ -7,11 +7,11 @@ use std::path::Path;
 use eventflux::storage::{Access, FileBackend};
 use eventflux::{Error, Selector, read_head};
 
+use crate::common::disk::Disk;
+use crate::common::disk::image::{Image, images};
+use crate::common::disk::volume::{SECTOR, Volume};
+use crate::common::random::Random;
 use crate::crashes::ACTIONS;
-use crate::disk::Disk;
-use crate::disk::image::{Image, images};
-use crate::disk::random::Random;
-use crate::disk::volume::{SECTOR, Volume};
 use crate::program::{STORAGE, Watcher, holds, live, new_holder, open};
 
 /// What becomes of a sector.
@@ -30,7 +30,7 @@ fn tell(lie: Lie, bytes: &mut Vec<u8>, at: usize, other: &[u8], random: &mut Ran
     let end = bytes.len().min(at + SECTOR);
     match lie {
         Lie::Zeros => bytes[at..end].fill(0),
-        Lie::Flipped => bytes[at + random.below(end - at)] ^= 1 << random.below(8),
+        Lie::Flipped => bytes[at + random.index(end - at)] ^= 1 << random.index(8),
         Lie::Misdirected => {
             let sector = other.get(at..).unwrap_or_default();
             let len = sector.len().min(end - at);

@@ -7,11 +7,11 @@ use std::path::Path;
 use eventflux::storage::FileSystem;
 use eventflux_core::ByteRange;
 
-use crate::disk::Disk;
-use crate::disk::faults::{Armed, Extent, Fault};
-use crate::disk::image::images;
-use crate::disk::random::Random;
-use crate::disk::volume::{SECTOR, Volume};
+use crate::common::disk::Disk;
+use crate::common::disk::faults::{Armed, Extent, Fault};
+use crate::common::disk::image::images;
+use crate::common::disk::volume::{SECTOR, Volume};
+use crate::common::random::Random;
 
 /// What a file, by its name, may be after a crash: `None` if it is not there.
 fn may_be(disk: &Disk, path: &str) -> BTreeSet<Option<Vec<u8>>> {

@@ -9,9 +9,9 @@ use eventflux::{
     CatalogEntry, CheckpointManager, CheckpointRequest, ManagerConfig, Result, Retention, Selector, StateHolder, verify,
 };
 
-use crate::disk::random::Random;
-use crate::disk::volume::Volume;
-use crate::disk::{Disk, Recorded};
+use crate::common::disk::volume::Volume;
+use crate::common::disk::{Disk, Recorded};
+use crate::common::random::Random;
 
 /// Where the storage is; neither directory is there at first.
 pub const STORAGE: &str = "deep/state";
@@ -227,8 +227,8 @@ impl Program {
     /// Sets some values and removes some.
     fn change(&mut self) {
         for _ in 0..4 {
-            let key = self.random.below(KEYS) as u8;
-            if self.random.below(5) == 0 {
+            let key = self.random.index(KEYS) as u8;
+            if self.random.index(5) == 0 {
                 self.holder.remove([key]).unwrap();
                 self.model.remove(&key);
             } else {
@@ -241,7 +241,7 @@ impl Program {
 
     /// Text that does not compress, of at least so many words.
     fn text(&mut self, prefix: &str, words: usize) -> String {
-        let words = words + self.random.below(words);
+        let words = words + self.random.index(words);
         (0..words).fold(String::from(prefix), |text, _| format!("{text} {:016x}", self.random.next()))
     }
 

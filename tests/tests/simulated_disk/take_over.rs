@@ -7,9 +7,9 @@ use eventflux::storage::{Access, FileBackend};
 use eventflux::{Backend, CheckpointRequest, Error, Retention};
 use eventflux_core::{Compression, Error as CoreError, OpenWriter, Publish, drive};
 
+use crate::common::disk::Disk;
+use crate::common::disk::volume::Volume;
 use crate::crashes::recover;
-use crate::disk::Disk;
-use crate::disk::volume::Volume;
 use crate::explorer::{Explorer, is_long};
 use crate::program::Action::{self, Checkpoint, Labelled, Prune, Savepoint};
 use crate::program::{Moment, Program, STORAGE, Watcher, add_moments, live, new_holder, open};

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::random::Random;
 use super::volume::{DataChange, DirectoryNode, Fate, FileNode, NameChange, Node, SECTOR, Volume};
+use crate::common::random::Random;
 
 /// Paths and files after a crash; `None` for a directory.
 #[derive(Clone)]
@@ -63,7 +63,7 @@ pub fn images(volume: &Volume, bound: u64, random: &mut Random, mut show: impl F
     show(after_crash(volume, &mut All { last: true }));
     for _ in 2..bound.max(2) {
         // Some lose little, some most.
-        let mut drawn = Drawn { lost_of_8: 1 + random.below(6), stale: random.below(4) == 0, random };
+        let mut drawn = Drawn { lost_of_8: 1 + random.index(6), stale: random.index(4) == 0, random };
         show(after_crash(volume, &mut drawn));
     }
     false
@@ -154,8 +154,8 @@ struct Drawn<'r> {
 
 impl Chooser for Drawn<'_> {
     fn choose(&mut self, options: usize) -> usize {
-        match self.random.below(8) < self.lost_of_8 {
-            true => self.random.below(options - 1),
+        match self.random.index(8) < self.lost_of_8 {
+            true => self.random.index(options - 1),
             false => options - 1,
         }
     }

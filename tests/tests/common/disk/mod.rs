@@ -30,7 +30,6 @@
 
 pub mod faults;
 pub mod image;
-pub mod random;
 pub mod volume;
 
 use std::cell::Cell;
@@ -44,9 +43,9 @@ use std::time::Duration;
 use eventflux::storage::FileSystem;
 use eventflux_core::ByteRange;
 
+use super::random::Random;
 use faults::{Armed, Operation, Verdict};
 use image::images;
-use random::Random;
 use volume::Volume;
 
 /// What is done at one operation, before it happens, by someone else.

@@ -1,0 +1,326 @@
+//! Each command of `eventflux`: as text, as JSON, and its exit codes.
+
+use std::fs;
+use std::io::Read;
+use std::path::PathBuf;
+use std::process::Stdio;
+
+use crate::common::cli::{App, ROWS, Ran, eventflux, flip, undisturbed};
+use serde_json::json;
+
+/// The object of a checkpoint.
+fn object(app: &App, id: u64) -> PathBuf {
+    let find = |entry: fs::DirEntry| entry.file_name().to_string_lossy().starts_with(&format!("checkpoint-{id:010}-"));
+    let mut entries = fs::read_dir(app.path("state/objects")).unwrap().map(Result::unwrap);
+    entries
+        .find_map(|entry| {
+            let path = entry.path();
+            find(entry).then_some(path)
+        })
+        .expect("the object is there")
+}
+
+#[test]
+fn run_says_what_it_did() {
+    let app = App::new();
+    let ran = app.run(&[]).exits(0).says(&["small", "the start of the source", "events", "totals", "3"]);
+    assert_eq!(ran.stdout, "");
+    assert!(ran.stderr.ends_with("\nTo see the checkpoints: eventflux checkpoints file:state\n"), "{}", ran.stderr);
+    assert!(ran.stderr.lines().all(|line| line.chars().count() <= 80), "{}", ran.stderr);
+    app.run(&[]).exits(0).says(&["the source is finished, nothing was done", "eventflux run app.toml --from none"]);
+    assert_eq!(app.output(), undisturbed());
+
+    app.run(&["--from", "none", "-q"]).exits(0);
+    assert_eq!(app.output(), undisturbed());
+}
+
+#[test]
+fn run_as_json_says_only_json() {
+    let app = App::new();
+    let ran = app.run(&["--json"]).exits(0);
+    assert_eq!(ran.stderr, "");
+    let summary = ran.json();
+    assert_eq!((&summary["events"], &summary["finished"]), (&json!(ROWS), &json!(true)));
+    assert_eq!(summary["operators"][1]["name"], "totals");
+    assert_eq!(summary["output_bytes"], undisturbed().len());
+    assert_eq!(app.run(&["--json"]).exits(0).json()["already_finished"], true);
+
+    // Results on standard output: then the summary is on standard error.
+    let app = App::new();
+    app.redefine("out.ndjson", "-");
+    let ran = app.run(&["--json"]).exits(0);
+    assert_eq!(ran.stdout, undisturbed());
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&ran.stderr).unwrap()["events"], ROWS);
+}
+
+#[test]
+fn run_begins_where_it_is_told() {
+    let app = App::new();
+    app.redefine("every_events", "max_retained = 100\nevery_events");
+    app.run(&["-q"]).exits(0);
+    let list = app.command(&["checkpoints", "state", "--json"]).exits(0).json();
+    let fourth = &list[3];
+    let id = fourth["id"].as_u64().unwrap();
+    app.command(&["savepoint", "state", "before the sale", "--of", &id.to_string()]).exits(0);
+    let (by_id, by_label) = (id.to_string(), String::from("before the sale"));
+    let by_millis = format!("@{}", fourth["created_ms"]);
+    let by_time = fourth["created"].as_str().unwrap().to_owned();
+    for from in [by_id, by_label, by_millis, by_time, "latest".into(), "none".into()] {
+        app.run(&["--from", &from, "-q"]).exits(0);
+        assert_eq!(app.output(), undisturbed(), "--from {from}");
+    }
+    app.run(&["--from", "4711"]).exits(1).says(&["no checkpoint with number 4711; there are: "]);
+    app.run(&["--from", "never"]).exits(1).says(&["no checkpoint labelled `never`; labels are: before the sale"]);
+    app.run(&["--from", "@5"])
+        .exits(1)
+        .says(&["no checkpoint at or before 1970-01-01T00:00:00.005Z; the oldest is of"]);
+    app.run(&["--from", "@soon"]).exits(2).says(&["--from", "milliseconds"]);
+    App::new().run(&["--from", "latest"]).exits(1).says(&["no checkpoint yet; the storage holds none"]);
+}
+
+#[test]
+fn checkpoints_lists_them() {
+    let app = App::finished();
+    app.command(&["savepoint", "state", "done"]).exits(0);
+    let ran = app.command(&["checkpoints", "file:state"]).exits(0);
+    let mut lines = ran.stdout.lines();
+    assert_eq!(lines.next().unwrap().split_whitespace().next(), Some("id"));
+    let last = ran.stdout.lines().last().unwrap();
+    assert!(last.starts_with('*') && last.ends_with("  done"), "{last}");
+    assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ran.stdout);
+    assert_eq!(ran.stdout.matches('*').count(), 1);
+
+    let list = app.command(&["--json", "checkpoints", "state"]).exits(0).json();
+    let last = list.as_array().unwrap().last().unwrap();
+    assert_eq!((&last["label"], &last["latest"]), (&json!("done"), &json!(true)));
+    let bytes = fs::metadata(object(&app, last["id"].as_u64().unwrap())).unwrap().len();
+    assert_eq!(last["stored_bytes"], bytes);
+    app.command(&["checkpoints", "nowhere"]).exits(1).says(&["error: cannot open nowhere: there is no"]);
+}
+
+#[test]
+fn inspect_shows_all() {
+    let app = App::interrupted();
+    let ran = app.command(&["inspect", "state"]).exits(0);
+    for part in ["(latest)", "events", "50", "source.line", "totals          aggregations     3", "  a  n: 17, total: "]
+    {
+        assert!(ran.stdout.contains(part), "no {part:?} in:\n{}", ran.stdout);
+    }
+    assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ran.stdout);
+    let ran = app.command(&["inspect", "state", "latest", "--state", "totals", "--limit", "1"]).exits(0);
+    assert!(ran.stdout.contains("… and 2 more") && !ran.stdout.contains("by_ten_seconds"), "{}", ran.stdout);
+
+    let all = app.command(&["inspect", "state", "--json"]).exits(0).json();
+    assert_eq!((&all["engine"]["events"], &all["positions"]["source.line"]), (&json!(50), &json!(51)));
+    let totals = all["states"].as_array().unwrap().iter().find(|state| state["name"] == "totals").unwrap();
+    assert_eq!(totals["rows"][0]["key"], json!({ "city": "a" }));
+    let total: usize = (0..50).step_by(3).map(|at| at * at % 17).sum();
+    assert_eq!(totals["rows"][0]["value"], json!({ "n": 17, "total": total }));
+    assert!(all["states"].as_array().unwrap().iter().any(|state| state["name"] == "values"));
+    let first = app.command(&["inspect", "state", "0", "--json"]).exits(0).json();
+    assert_eq!(first["engine"]["events"], 0);
+    app.command(&["inspect", "state", "--state", "total"])
+        .exits(1)
+        .says(&["no state `total`", "by_ten_seconds, totals"]);
+}
+
+#[test]
+fn diff_counts_and_shows() {
+    let app = App::interrupted();
+    let ids = app.checkpoints();
+    let (first, last) = (ids[0].to_string(), ids[ids.len() - 1].to_string());
+    let ran = app.command(&["diff", "state", &first, &last]).exits(0);
+    let totals = ran.stdout.lines().find(|line| line.starts_with("totals")).unwrap();
+    assert_eq!(totals.split_whitespace().collect::<Vec<_>>(), ["totals", "3", "0", "0"]);
+    assert!(ran.stdout.contains("\n  + a\n      n: 17, total: "), "{}", ran.stdout);
+
+    let before = ids[ids.len() - 2].to_string();
+    let ran = app.command(&["diff", "state", &before, &last]).exits(0);
+    assert!(ran.stdout.contains("\n  ~ a\n      n: 14 → 17, total: "), "{}", ran.stdout);
+    let difference = app.command(&["diff", "state", &before, "latest", "--limit", "1", "--json"]).exits(0).json();
+    let totals = difference["states"].as_array().unwrap().iter().find(|state| state["name"] == "totals").unwrap();
+    assert_eq!((&totals["changed"], totals["keys"].as_array().unwrap().len()), (&json!(3), 1));
+    assert_eq!(totals["keys"][0]["after"]["n"], 17);
+    let same = app.command(&["diff", "state", &last, &last, "--json"]).exits(0).json();
+    assert!(same["states"].as_array().unwrap().iter().all(|state| state["keys"] == json!([])));
+    app.command(&["diff", "state", &last]).exits(2);
+}
+
+#[test]
+fn verify_names_what_is_damaged() {
+    let app = App::finished();
+    assert!(app.command(&["verify", "state"]).exits(0).stdout.ends_with(": all is well\n"));
+    let inspected = app.command(&["inspect", "state", "3", "--json"]).exits(0).json();
+    let needed = inspected["objects"].as_array().unwrap().last().unwrap().as_str().unwrap().to_owned();
+    // The first section begins behind the header of 24 bytes.
+    flip(&app.path("state/objects").join(&needed), 30);
+    let ran = app.command(&["verify", "state"]).exits(3);
+    for part in [needed.as_str(), "section of state `by_ten_seconds`", "do not match their hash", "cannot be restored"]
+    {
+        assert!(ran.stdout.contains(part), "no {part:?} in:\n{}", ran.stdout);
+    }
+    let report = app.command(&["verify", "state", "--json"]).exits(3).json();
+    assert_eq!(report["findings"][0]["object"], *needed);
+    let broken: Vec<u64> = serde_json::from_value(report["findings"][0]["checkpoints"].clone()).unwrap();
+    assert!(broken.contains(&3));
+    // The newest needs other sections: it is named, and nothing else is done.
+    let newest = report["newest_whole"].as_u64().unwrap();
+    assert!(newest > 3, "{report}");
+    let (output, list) = (app.output(), app.command(&["checkpoints", "state"]).exits(0).stdout);
+    let (names, back_to) = (format!("newest whole checkpoint is {newest}"), format!("run APP.toml --from {newest}"));
+    app.run(&["--from", "3"]).exits(3).says(&[&needed, "damaged", &names, &back_to, "eventflux verify file:state"]);
+    assert_eq!((app.output(), app.command(&["checkpoints", "state"]).exits(0).stdout), (output, list));
+    app.command(&["inspect", "state", "3"]).exits(3).says(&[&needed, "section of state"]);
+
+    // The newest damaged: going back is said, never done.
+    let latest = report["latest"].as_u64().unwrap();
+    fs::remove_file(object(&app, latest)).unwrap();
+    let whole = app.command(&["verify", "state", "--json"]).exits(3).json();
+    let id = whole["newest_whole"].as_u64().unwrap();
+    assert!(id < latest);
+    assert_eq!(whole["command"], format!("eventflux run APP.toml --from {id}"));
+    let ran = app.command(&["verify", "state"]).exits(3);
+    assert!(ran.stdout.contains(&format!("  eventflux run APP.toml --from {id}\n")), "{}", ran.stdout);
+    app.run(&["--json"]).exits(3).says(&["\"exit_code\":3", "missing", &format!("newest whole checkpoint is {id}.")]);
+    let checkpoints = app.checkpoints();
+    assert_eq!(checkpoints.last(), Some(&latest), "nothing was given up");
+    app.run(&["--from", &id.to_string(), "-q"]).exits(0);
+    assert_eq!(app.output(), undisturbed());
+
+    fs::write(app.path("state/head"), "EFXHnonsense").unwrap();
+    app.command(&["verify", "state"]).exits(3).says(&["error: head: damaged record"]);
+}
+
+#[test]
+fn savepoint_labels() {
+    let app = App::interrupted();
+    let latest = *app.checkpoints().last().unwrap();
+    let ran = app.command(&["savepoint", "state", "v1"]).exits(0);
+    assert_eq!(ran.stdout, format!("savepoint `v1`: checkpoint {}, the state of checkpoint {latest}\n", latest + 1));
+    let older = app.command(&["savepoint", "state", "v0", "--of", "1", "--json"]).exits(0).json();
+    assert_eq!((&older["label"], &older["of"]), (&json!("v0"), &json!(1)));
+    let events =
+        |label: &str| app.command(&["inspect", "state", label, "--json"]).exits(0).json()["engine"]["events"].clone();
+    assert_eq!((events("v1"), events("v0")), (json!(50), json!(10)));
+    // Labelling an older one goes not back to it.
+    assert_eq!((older["latest"].clone(), events("latest")), (json!(false), json!(50)));
+    let ran = app.command(&["savepoint", "state", "the start", "--of", "0"]).exits(0);
+    let still = format!("`eventflux run` still goes on from checkpoint {}; with --from 'the start'", latest + 1);
+    assert!(ran.stdout.contains(&still), "{}", ran.stdout);
+
+    app.command(&["savepoint", "state", "v1"]).exits(1).says(&["the label `v1` is in use, by checkpoint"]);
+    let long = "x".repeat(201);
+    for label in ["", " ", "12", "latest", "none", "@home", "2013-01-01T00:00:00Z", "a\nb", &long] {
+        app.command(&["savepoint", "state", label]).exits(2).says(&["<LABEL>"]);
+    }
+    app.command(&["savepoint", "nowhere", "v2"]).exits(1).says(&["there is no checkpoint storage here"]);
+    assert!(!app.path("nowhere").exists());
+
+    app.command(&["prune", "state", "--keep", "1"]).exits(0);
+    app.run(&["--from", "v1", "-q"]).exits(0);
+    assert_eq!(app.output(), undisturbed());
+}
+
+#[test]
+fn prune_deletes_what_it_said() {
+    let app = App::finished();
+    let objects = || fs::read_dir(app.path("state/objects")).unwrap().count();
+    let before = objects();
+    fs::write(app.path("state/objects/checkpoint-0000000099-g1.efx"), "left by a crash").unwrap();
+    let planned = app.command(&["prune", "state", "--keep", "2", "--dry-run", "--json"]).exits(0).json();
+    assert_eq!(objects(), before + 1);
+    let mut done = app.command(&["prune", "state", "--keep", "2", "--json"]).exits(0).json();
+    assert_eq!(done["dry_run"], false);
+    done["dry_run"] = json!(true);
+    assert_eq!(done, planned);
+    assert_eq!(objects(), before + 1 - done["deleted_objects"].as_array().unwrap().len());
+    assert_eq!(done["kept_checkpoints"], json!(app.checkpoints()));
+    assert_eq!(app.checkpoints().len(), 2);
+    app.command(&["verify", "state"]).exits(0);
+    let again = app.command(&["prune", "state", "--keep", "2"]).exits(0);
+    assert_eq!(again.stdout, "0 objects deleted, 0 B freed; 2 checkpoints kept\n");
+    app.command(&["prune", "state", "--keep", "0"]).exits(2).says(&["--keep"]);
+}
+
+#[test]
+fn a_copy_restores_the_same() {
+    let app = App::interrupted();
+    app.command(&["savepoint", "state", "half"]).exits(0);
+    let ran = app.command(&["copy", "state", "file:backup"]).exits(0);
+    assert!(ran.stdout.contains("all is well"), "{}", ran.stdout);
+    let inspect = |storage: &str| app.command(&["inspect", storage, "--json"]).exits(0).json();
+    assert_eq!(inspect("state"), inspect("backup"));
+    app.command(&["copy", "state", "backup"]).exits(1).says(&["checkpoints already; copy to a new storage"]);
+    let one = app.command(&["copy", "state", "one", "--checkpoint", "half", "--json"]).exits(0).json();
+    assert_eq!(one["checkpoints"].as_array().unwrap().len(), 1);
+    assert_eq!(inspect("one")["states"], inspect("state")["states"]);
+    for storage in ["backup", "one"] {
+        app.redefine("file:state", &format!("file:{storage}"));
+        app.run(&["-q"]).exits(0);
+        assert_eq!(app.output(), undisturbed());
+    }
+    app.command(&["copy", "nowhere", "two"]).exits(1).says(&["there is no checkpoint storage here"]);
+    assert!(!app.path("two").exists());
+
+    let damaged = object(&app, 2);
+    flip(&damaged, 30);
+    let ran = app.command(&["copy", "state", "three"]).exits(3);
+    assert!(ran.stdout.contains("damaged, as is the original"), "{}", ran.stdout);
+}
+
+#[test]
+fn wrong_usage_is_exit_code_2() {
+    let app = App::finished();
+    app.command(&["frobnicate"]).exits(2).says(&["error: unrecognized subcommand 'frobnicate'"]);
+    app.command(&["verify"]).exits(2).says(&["<STORAGE>"]);
+    app.command(&["verify", "redis://localhost/zero"]).exits(2).says(&["redis"]);
+    app.command(&["verify", "memory:"]).exits(2).says(&["gone with its process"]);
+    app.command(&["verify", "file:"]).exits(2).says(&["a path must follow"]);
+    let ran = app.command(&["inspect", "state", "--lmit", "3", "--json"]).exits(2);
+    let error: serde_json::Value = serde_json::from_str(&ran.stderr).unwrap();
+    assert_eq!(error["exit_code"], 2);
+    assert!(error["error"].as_str().unwrap().starts_with("unexpected argument '--lmit' found"), "{error}");
+    let ran = app.command(&["checkpoints", "nowhere", "--json"]).exits(1);
+    assert!(ran.stderr.starts_with("{\"error\":\"cannot open nowhere"), "{}", ran.stderr);
+    app.command(&["--help"]).exits(0);
+    app.command(&["--version"]).exits(0);
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_failure() {
+    let app = App::finished();
+    let arguments = ["inspect", "state", "3", "--json"];
+    let mut child = eventflux()
+        .args(arguments)
+        .current_dir(app.path(""))
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let mut stderr = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+    assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(0), ""));
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_answer_that_cannot_be_written_is_a_failure() {
+    let app = App::finished();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = eventflux().args(["checkpoints", "state"]).current_dir(app.path("")).stdout(full).output().unwrap();
+    Ran::from(output).exits(1).says(&["cannot write to standard output: No space left"]);
+}
+
+#[test]
+fn the_log_is_asked_for() {
+    let app = App::new();
+    let run =
+        || eventflux().args(["run", "app.toml", "-q"]).current_dir(app.path("")).env("EVENTFLUX_LOG", "debug").output();
+    Ran::from(run().unwrap()).exits(0).says(&[
+        "checkpoint{application=\"small\" id=0 kind=\"full\"",
+        "stored_bytes=",
+        ":publish",
+        "operation=\"swap head\"",
+    ]);
+}

@@ -1,0 +1,129 @@
+//! What a first user ran into: each would have lost or mixed up something without a word.
+
+use std::fs;
+use std::io::Write;
+use std::process::Stdio;
+
+use crate::common::cli::{App, DEFINITION, Ran, eventflux, rows};
+
+#[test]
+fn a_source_that_is_another_now() {
+    let app = App::interrupted();
+    let renamed = rows().replacen("city", "town", 1);
+    app.write("in.csv", renamed);
+    app.write("app.toml", DEFINITION.replace("city", "town"));
+    app.run(&[]).exits(1).says(&["has changed since checkpoint"]);
+    app.write("app.toml", DEFINITION);
+    app.write("in.csv", rows().replacen("value", "value,more", 1));
+    app.run(&[]).exits(1).says(&["the source has changed since checkpoint", "its fields, or `timestamp` or `null`"]);
+    app.write("in.csv", rows());
+    let null = DEFINITION.lines().find(|line| line.starts_with("null = ")).unwrap();
+    app.redefine(null, "null = [\"\", \"b\"]");
+    app.run(&[]).exits(1).says(&["the source has changed", "--from none"]);
+    app.assert_goes_on();
+}
+
+#[test]
+fn an_application_of_another_name() {
+    let app = App::interrupted();
+    let name = DEFINITION.lines().find(|line| line.starts_with("name = ")).unwrap();
+    app.redefine(name, "name = \"another\"");
+    app.run(&[]).exits(1).says(&[
+        "`name` has changed since checkpoint",
+        "is now `another`",
+        "another [checkpoint] storage",
+    ]);
+    app.assert_goes_on();
+}
+
+#[test]
+fn an_output_that_is_something_else_too() {
+    let sink = DEFINITION.lines().skip_while(|line| *line != "[sink]").nth(1).unwrap();
+    for (file, is) in
+        [("in.csv", "the source too"), ("app.toml", "the definition"), ("state/head", "inside the storage")]
+    {
+        let app = App::interrupted();
+        let before = fs::read(app.path(file)).unwrap();
+        app.redefine(sink, &format!("file = \"{file}\""));
+        let before = if file == "app.toml" { fs::read(app.path(file)).unwrap() } else { before };
+        app.run(&["--from", "none"]).exits(1).says(&[is, "name another `file` under [sink]"]);
+        if file != "state/head" {
+            assert_eq!(fs::read(app.path(file)).unwrap(), before, "{file}");
+        }
+    }
+}
+
+#[test]
+fn an_output_lost_after_the_end() {
+    let app = App::finished();
+    fs::remove_file(app.path("out.ndjson")).unwrap();
+    app.run(&[])
+        .exits(1)
+        .says(&["out.ndjson: ends after 0 bytes, but the checkpoint accounts for", "results were lost"]);
+}
+
+#[test]
+fn new_input_for_a_run_that_has_ended() {
+    let app = App::new();
+    app.redefine("in.csv", "-");
+    let run = |input: &str| {
+        let mut command = eventflux();
+        command.args(["run", "-q", "app.toml"]).current_dir(app.path(""));
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // It may end without reading.
+        let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+        Ran::from(child.wait_with_output().unwrap())
+    };
+    run(&rows()).exits(0);
+    run(&rows()).exits(1).says(&["the source is finished: standard input was not read", "--from none"]);
+}
+
+#[test]
+fn pruning_a_storage_whose_newest_checkpoint_is_damaged() {
+    let app = App::finished();
+    let objects = || fs::read_dir(app.path("state/objects")).unwrap().map(|entry| entry.unwrap().path());
+    let newest = objects().max().unwrap();
+    let bytes = fs::read(&newest).unwrap();
+    fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
+    let before = objects().count();
+    app.command(&["prune", "state", "--keep", "1"]).exits(3).says(&["Nothing was deleted", "eventflux verify"]);
+    assert_eq!(objects().count(), before);
+}
+
+#[test]
+fn a_storage_that_lost_its_head() {
+    let app = App::finished();
+    fs::remove_file(app.path("state/head")).unwrap();
+    for command in ["checkpoints", "inspect", "verify", "prune"] {
+        app.command(&[command, "state"]).exits(3).says(&["head: object is missing"]);
+    }
+    app.run(&[]).exits(3).says(&["head: object is missing"]);
+}
+
+/// Ctrl-C ends a run that waits for input, with a checkpoint of what it has; started again it goes on.
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_asked_to_stop() {
+    use std::io::{BufRead, BufReader};
+    let app = App::new();
+    app.redefine("in.csv", "-");
+    let sink = DEFINITION.lines().skip_while(|line| *line != "[sink]").nth(1).unwrap();
+    app.write("app.toml", fs::read_to_string(app.path("app.toml")).unwrap().replace(sink, "file = \"-\""));
+    let mut child = eventflux();
+    child.args(["run", "app.toml"]).current_dir(app.path(""));
+    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(rows().as_bytes()).unwrap();
+    // A result comes out although the input stays open: all of it was taken.
+    let mut line = String::new();
+    let mut results = BufReader::new(child.stdout.take().unwrap());
+    results.read_line(&mut line).unwrap();
+    assert!(line.starts_with("{\"operator\""), "{line}");
+    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(killed.success());
+    let ran = Ran::from(child.wait_with_output().unwrap()).exits(130);
+    ran.says(&["before the end of the source; started again, it goes on"]);
+    drop(input);
+    assert!(!app.checkpoints().is_empty());
+    app.command(&["verify", "state"]).exits(0);
+}

@@ -1,0 +1,18 @@
+//! The command `eventflux`, and the runtime beneath it.
+
+#[path = "../common"]
+mod common {
+    pub mod cli;
+    pub mod recorded;
+    pub mod scrape;
+}
+
+mod bad_input;
+mod commands;
+mod first_user;
+mod kill;
+mod observation;
+mod restore;
+mod review_run;
+mod self_description;
+mod spans;

@@ -1,0 +1,81 @@
+//! Calls in an order that would lose something are refused, and nothing has changed.
+
+use crate::common::stream::{FIELDS, application, poll_lines};
+use eventflux::{
+    CheckpointManager, CheckpointRequest, Engine, Error, Event, ManagerConfig, MemoryBackend, Selector, StateHolder,
+    Value,
+};
+use eventflux_core::Error as CoreError;
+
+const TOTALS: &str = "[[operator]]\nname = \"totals\"\naggregate = { n = \"count\" }\nemit = \"change\"";
+
+fn engine() -> Engine {
+    Engine::new(&application(0, TOTALS), &FIELDS).unwrap()
+}
+
+fn event() -> Event {
+    Event::new(1, vec![Value::Null; FIELDS.len()])
+}
+
+fn refused<T: std::fmt::Debug>(result: Result<T, Error>, says: &str) {
+    let error = result.unwrap_err();
+    assert!(matches!(&error, Error::Core(CoreError::CallOrder(_))), "{error:?}");
+    assert!(error.to_string().contains(says), "{error}");
+}
+
+#[test]
+fn the_state_of_an_engine_is_not_checkpointed_or_restored_behind_its_back() {
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
+    let mut first = engine();
+    first.handle_event(event()).unwrap();
+    refused(manager.checkpoint_engine(&mut first, None, Vec::new(), Vec::new()), "results are waiting");
+    assert_eq!(poll_lines(&mut first).len(), 1);
+    refused(manager.checkpoint(first.holder_mut(), None), "`Engine::begin_checkpoint`");
+    manager.checkpoint_engine(&mut first, None, Vec::new(), Vec::new()).unwrap();
+
+    let mut second = engine();
+    let restored = manager.restore_latest(second.holder_mut()).unwrap();
+    refused(second.handle_event(event()).map_err(Error::from), "`Engine::resume`");
+    refused(second.finish().map_err(Error::from), "`Engine::resume`");
+    refused(manager.checkpoint_engine(&mut second, None, Vec::new(), Vec::new()), "`Engine::resume`");
+    second.resume(&restored.manifest).unwrap();
+    second.handle_event(event()).unwrap();
+    assert_eq!(poll_lines(&mut second), ["{\"operator\":\"totals\",\"key\":{},\"n\":2}"]);
+
+    let mut third = engine();
+    manager.restore_engine(&mut third, Selector::Latest).unwrap();
+    third.handle_event(event()).unwrap();
+    assert_eq!(poll_lines(&mut third), ["{\"operator\":\"totals\",\"key\":{},\"n\":2}"]);
+}
+
+#[test]
+fn a_cut_that_was_not_captured_is_not_committed() {
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
+    let mut holder = StateHolder::builder("orders").build().unwrap();
+    holder.set("eu", &1_u8).unwrap();
+    holder.begin(CheckpointRequest::default()).unwrap();
+    let capture = holder.take_capture().unwrap();
+    let (first, _) = manager.publish(capture).unwrap();
+    holder.commit(&first).unwrap();
+    holder.set("eu", &2_u8).unwrap();
+    holder.begin(CheckpointRequest::default()).unwrap();
+    refused(holder.commit(&first).map_err(Error::from), "was not captured");
+    holder.abort().unwrap();
+    manager.checkpoint(&mut holder, None).unwrap();
+    let mut restored = StateHolder::builder("orders").build().unwrap();
+    manager.restore_latest(&mut restored).unwrap();
+    assert_eq!(restored.get("eu").unwrap(), Some(2_u8), "what was dirty stayed dirty");
+}
+
+#[test]
+fn the_checkpoint_of_another_holder_is_refused() {
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
+    let mut orders = StateHolder::builder("orders").build().unwrap();
+    orders.set("eu", &1_u8).unwrap();
+    manager.checkpoint(&mut orders, None).unwrap();
+    let mut other = StateHolder::builder("other").build().unwrap();
+    other.set("kept", &2_u8).unwrap();
+    let error = manager.restore_latest(&mut other).unwrap_err();
+    assert!(error.to_string().starts_with("the checkpoint is of `orders`, not of `other`"), "{error}");
+    assert_eq!((other.get("kept").unwrap(), other.get::<u8>("eu").unwrap()), (Some(2_u8), None));
+}

@@ -1,0 +1,34 @@
+//! What checkpoints hold and give back, through the crate `eventflux`.
+
+#[path = "../common"]
+mod common {
+    pub mod bulk;
+    pub mod contents;
+    pub mod generate;
+    pub mod golden_file;
+    pub mod model;
+    pub mod object;
+    pub mod random;
+    pub mod scrape;
+    pub mod states;
+    pub mod storage;
+    pub mod storages;
+    pub mod stream;
+}
+
+mod batching;
+mod call_order;
+mod columns;
+mod golden;
+mod measures;
+mod metrics;
+mod operators_oracle;
+mod restore;
+mod restore_divided;
+mod retention;
+mod retention_pages;
+mod review_engine;
+mod review_states;
+mod savepoint;
+mod schema;
+mod verify_bits;

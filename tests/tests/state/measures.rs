@@ -1,0 +1,95 @@
+//! What a checkpoint and a holder say about themselves, for those who watch them: entries that
+//! changed, bytes by what they are for, memory by state.
+
+use std::collections::BTreeSet;
+
+use crate::common::random::Random;
+use crate::common::states;
+use eventflux_core::{
+    CheckpointRequest, Compression, EncodedCheckpoint, MemoryBackend, OpenWriter, Publish, Retention, StateHolder,
+    StepProgress, Writer, drive,
+};
+
+const KEYS: u64 = 400;
+const CHECKPOINTS: usize = 300;
+
+/// Writes and removes, and takes note of the keys that this changed.
+fn change(holder: &mut StateHolder, numbers: &mut Random, changes: u64, changed: &mut BTreeSet<u64>) {
+    for _ in 0..changes {
+        let key = numbers.below(KEYS);
+        if numbers.below(3) > 0 {
+            holder.set(key.to_be_bytes(), &(key, numbers.below(1 << 40))).unwrap();
+            changed.insert(key);
+        } else if holder.remove(key.to_be_bytes()).unwrap() {
+            changed.insert(key);
+        }
+    }
+}
+
+/// Captures with writes in between, which are of the next checkpoint.
+fn capture(
+    holder: &mut StateHolder,
+    numbers: &mut Random,
+    changed: &mut BTreeSet<u64>,
+    writer: &Writer,
+) -> EncodedCheckpoint {
+    holder.begin(CheckpointRequest::default()).unwrap();
+    while holder.step(500).unwrap() == StepProgress::More {
+        change(holder, numbers, 2, changed);
+    }
+    let capture = holder.take_capture().unwrap();
+    assert_eq!(capture.holder(), holder.id());
+    capture.into_object(writer.next_object(), Compression::Lz4).unwrap()
+}
+
+#[test]
+fn dirty_entries_are_the_keys_that_changed() {
+    let mut storage = MemoryBackend::new();
+    let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
+    let mut holder = StateHolder::builder("measured").key_groups(16).build().unwrap();
+    let mut numbers = Random::new(11);
+    let mut changed = BTreeSet::new();
+    let (mut rebased, mut failed) = (0, 0);
+    for number in 0..CHECKPOINTS {
+        let changes = numbers.below(80);
+        change(&mut holder, &mut numbers, changes, &mut changed);
+        let of_this = std::mem::take(&mut changed);
+        let mut encoded = capture(&mut holder, &mut numbers, &mut changed, &writer);
+        assert_eq!(encoded.dirty_entries(), of_this.len() as u64, "checkpoint {number}");
+
+        let sizes = encoded.manifest().sizes;
+        let (deltas, bases) = (encoded.delta_stored_bytes(), encoded.base_stored_bytes());
+        assert_eq!((deltas > 0, bases > 0), (sizes.delta_rows > 0, sizes.base_rows > 0), "checkpoint {number}");
+        // What else is stored are pages, which only a long list of deltas needs.
+        assert!(deltas + bases <= sizes.stored && sizes.stored < encoded.bytes().len() as u64);
+        assert!(number > 20 || deltas + bases == sizes.stored, "checkpoint {number}");
+        rebased += usize::from(number > 0 && sizes.base_rows > 0);
+
+        if numbers.below(5) == 0 {
+            // Not durable: all of it is still to be written.
+            holder.abort().unwrap();
+            changed.extend(of_this);
+            failed += 1;
+            continue;
+        }
+        let publish = Publish::new(&mut writer, &mut encoded, Retention::default()).unwrap();
+        drive(publish, &mut storage).unwrap();
+        holder.commit(&encoded).unwrap();
+    }
+    assert!(rebased > 10 && failed > 10, "{rebased} with bases, {failed} failed");
+}
+
+#[test]
+fn states_take_together_what_the_holder_takes() {
+    let mut holder = states::holder();
+    let mut before = 0;
+    for number in 0..200 {
+        states::write(&mut holder, number);
+        let names: Vec<String> = holder.states().iter().map(|state| state.name.clone()).collect();
+        let sum: usize = names.iter().map(|name| holder.state_size_bytes(name).unwrap()).sum();
+        assert_eq!(sum, holder.size_bytes());
+        before = before.max(sum);
+    }
+    assert!(before > 0);
+    assert_eq!(holder.state_size_bytes("no such state"), None);
+}
