@@ -7,6 +7,7 @@ mod common {
     pub mod scrape;
 }
 
+mod archive;
 mod bad_input;
 mod commands;
 mod first_user;

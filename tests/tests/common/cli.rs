@@ -51,7 +51,17 @@ fn build() -> PathBuf {
     let mut cargo = Command::new(env!("CARGO"));
     // With all features: what needs one of them is tried here too. Of the whole workspace and with a test (a short one),
     // so that dependencies have the features that they have for the tests, and are there already.
-    cargo.args(["build", "--quiet", "--workspace", "--features", "eventflux/full", "--bin", "eventflux"]);
+    cargo.args([
+        "build",
+        "--quiet",
+        "--workspace",
+        "--exclude",
+        "eventflux-bindgen",
+        "--features",
+        "eventflux/full",
+        "--bin",
+        "eventflux",
+    ]);
     cargo.args(["--test", "budget"]);
     // What cargo says to the programs it runs, it does not say to itself: build scripts that look at it would run again,
     // and all that depends on them be built again, here and at the next call from outside.
