@@ -107,12 +107,11 @@ fn live_raw(holder: &StateHolder) -> u64 {
 
 fn report(workload: &str, ratios: &Ratios) {
     // What is printed by a macro is shown of tests that fail only.
-    writeln!(
-        stdout(),
-        "{workload:24} written {:.3} × dirty (with manifests {:.3}), read {:.3} × live at most, {:.3} on average, largest checkpoint {:.2} × the mean",
+    let line = format!(
+        "{workload:24} written {:.3} × dirty (with manifests {:.3}), read {:.3} × live at most, {:.3} on average, largest checkpoint {:.2} × the mean\n",
         ratios.sections, ratios.all_bytes, ratios.read_worst, ratios.read_mean, ratios.spike
-    )
-    .unwrap();
+    );
+    stdout().write_all(line.as_bytes()).unwrap();
     assert!(ratios.sections <= WRITTEN_MAX, "{workload}: written {}", ratios.sections);
     assert!(ratios.read_worst <= READ_MAX, "{workload}: read {}", ratios.read_worst);
 }
