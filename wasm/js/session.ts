@@ -253,9 +253,9 @@ export class Session {
   }
 
   /** After a trap: a fresh instance with the last checkpoint. Without one: what there is. */
-  recovered(): Promise<Restored> {
+  async recovered(): Promise<Restored> {
     this.#ensureOpen();
-    if (!this.#trapped) return Promise.resolve(this.restored);
+    if (!this.#trapped) return this.restored;
     this.#recovery ??= this.#recover().finally(() => (this.#recovery = undefined));
     return this.#recovery;
   }
