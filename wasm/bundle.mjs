@@ -11,7 +11,11 @@ const made = {
   name: "made",
   setup({ onResolve }) {
     onResolve({ filter: /\/glue\.js$/ }, () => ({ path: path("dist/glue.js"), sideEffects: false }));
-    onResolve({ filter: /\/wasm-base64\.js$/ }, () => ({ path: "./wasm-base64.js", external: true, sideEffects: false }));
+    onResolve({ filter: /\/wasm-base64\.js$/ }, () => ({
+      path: "./wasm-base64.js",
+      external: true,
+      sideEffects: false,
+    }));
   },
 };
 
@@ -40,7 +44,10 @@ await build({
   banner: { js: 'const moduleUrl=require("node:url").pathToFileURL(__filename).href;' },
 });
 
-writeFileSync(path("dist/wasm-base64.js"), `export default "${readFileSync(path("dist/eventflux.wasm"), "base64")}";\n`);
+writeFileSync(
+  path("dist/wasm-base64.js"),
+  `export default "${readFileSync(path("dist/eventflux.wasm"), "base64")}";\n`,
+);
 
 // The same declarations, once for those that take the package as CommonJS.
 cpSync(path("dist/types"), path("dist/types-cjs"), { recursive: true });
@@ -52,4 +59,6 @@ const browser = Object.keys(outputs).find((name) => outputs[name].entryPoint?.en
 const loaded = [browser, ...outputs[browser].imports.map((chunk) => chunk.path)].map((name) => readFileSync(name));
 const compressed = loaded.map((bytes) => brotliCompressSync(bytes).length);
 const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
-console.log(`JavaScript in a browser: ${sum(loaded.map((bytes) => bytes.length))} bytes, ${sum(compressed)} with brotli`);
+console.log(
+  `JavaScript in a browser: ${sum(loaded.map((bytes) => bytes.length))} bytes, ${sum(compressed)} with brotli`,
+);

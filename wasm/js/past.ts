@@ -10,8 +10,8 @@ interface Calls {
 }
 
 /**
- * The state of an older checkpoint, to read; from {@link State.at}. It takes as much memory as the state did, until it is closed, or the
- * state is.
+ * The state of an older checkpoint, to read; from {@link State.at}. It takes as much memory as the state did, until it
+ * is closed, or the state is.
  *
  * @example
  * const past = await state.at(7);

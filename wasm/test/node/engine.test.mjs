@@ -14,7 +14,10 @@ const small = {
 test("results come out as they fall due", async () => {
   const totals = await engine({ definition: small, backend: "memory" });
   assert.ok(totals instanceof Engine);
-  totals.push([{ at: 0, key: "a", n: 1 }, { at: 10, key: "b", n: 2 }]);
+  totals.push([
+    { at: 0, key: "a", n: 1 },
+    { at: 10, key: "b", n: 2 },
+  ]);
   assert.deepEqual(totals.results(), []);
   totals.push('[{"at": 500, "key": "a", "n": 5}, {"at": 1000, "key": "a", "n": 7}]');
   assert.deepEqual(totals.results(), [
@@ -33,7 +36,10 @@ test("results come out as they fall due", async () => {
 
 test("wrong definitions and events are refused", async () => {
   const open = (definition) => engine({ definition, backend: "memory" });
-  await assert.rejects(open({ ...small, operator: [{ name: "x", window: { tumblin: "1s" } }] }), withCode("INVALID", "operator"));
+  await assert.rejects(
+    open({ ...small, operator: [{ name: "x", window: { tumblin: "1s" } }] }),
+    withCode("INVALID", "operator"),
+  );
   await assert.rejects(open({ ...small, source: { timestamp: "at" } }), withCode("INVALID", "fields"));
   await assert.rejects(open({ ...small, name: "" }), withCode("INVALID", "name"));
   const totals = await open(small);
@@ -61,7 +67,7 @@ test("an engine goes on where its checkpoint was, and gives the same results", a
 
   const storage = memoryStorage();
   let lines = "";
-  for (let from = 0, goesOn = true; goesOn; ) {
+  for (let from = 0, goesOn = true; goesOn;) {
     const part = await engine({ definition, backend: storage });
     // What was pushed after the last checkpoint is lost, and pushed again.
     const { positions, outputs } = part.restored;

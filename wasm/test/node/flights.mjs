@@ -59,7 +59,11 @@ export const definition = {
 
 /** Events of the file from a position on, each with the position after it. */
 export function eventsFrom(offset) {
-  const lines = csv.subarray(offset || header.length + 1).toString().split("\n").filter(Boolean);
+  const lines = csv
+    .subarray(offset || header.length + 1)
+    .toString()
+    .split("\n")
+    .filter(Boolean);
   return lines.map((line) => {
     // By what they look like, as the native command reads them.
     const values = line.split(",").map((text) => (/^-?(0|[1-9]\d*)(\.\d+)?$/.test(text) ? Number(text) : text));
@@ -78,5 +82,7 @@ export function offsetAfter(count) {
 export function toToml(value) {
   if (Array.isArray(value)) return `[${value.map(toToml).join(", ")}]`;
   if (typeof value !== "object") return JSON.stringify(value);
-  return `{ ${Object.entries(value).map(([key, member]) => `${key} = ${toToml(member)}`).join(", ")} }`;
+  return `{ ${Object.entries(value)
+    .map(([key, member]) => `${key} = ${toToml(member)}`)
+    .join(", ")} }`;
 }

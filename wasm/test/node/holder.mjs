@@ -1,5 +1,5 @@
-// Holds a state open: holder.mjs DIRECTORY TABS. Says `open`, then takes a checkpoint for every line of its standard input
-// and says its number, or the code of the error; ends with its input.
+// Holds a state open: holder.mjs DIRECTORY TABS. Says `open`, then takes a checkpoint for every line of its standard
+// input and says its number, or the code of the error; ends with its input.
 import { createInterface } from "node:readline";
 import { open } from "@eventflux/state";
 
@@ -8,6 +8,11 @@ const state = await open({ name: "orders", directory, tabs });
 console.log("open");
 for await (const line of createInterface({ input: process.stdin })) {
   state.set("line", line);
-  console.log(await state.checkpoint().then(({ id }) => id, (error) => error.code));
+  console.log(
+    await state.checkpoint().then(
+      ({ id }) => id,
+      (error) => error.code,
+    ),
+  );
 }
 await state.close();

@@ -11,7 +11,8 @@ test(`${kills} times kill -9`, async (t) => {
   let acknowledged = 0;
   for (let kill = 0; kill < kills; kill += 1) {
     const writer = new Child("writer.mjs", directory);
-    // Somewhere in a checkpoint: after some of them, and then some moments later. Every fifth time while it may still open.
+    // Somewhere in a checkpoint: after some of them, and then some moments later. Every fifth time while it may still
+    // open.
     const isOpening = kill % 5 === 4;
     if (!isOpening) await writer.line(1 + (kill % 5) * 2);
     await new Promise((resolve) => setTimeout(resolve, isOpening ? 40 + ((kill * 37) % 60) : (kill * 37) % 23));

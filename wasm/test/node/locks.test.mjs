@@ -74,7 +74,10 @@ test("the newest to open a storage of one's own fences the others off", async ()
 
 test("a reader beside the writer follows it, and cannot write", async (t) => {
   const directory = temporaryDirectory(t);
-  await assert.rejects(open({ name: "orders", directory: join(directory, "none"), tabs: "read" }), withCode("NOT_FOUND"));
+  await assert.rejects(
+    open({ name: "orders", directory: join(directory, "none"), tabs: "read" }),
+    withCode("NOT_FOUND"),
+  );
   assert.equal(existsSync(join(directory, "none")), false);
   const writer = await open({ name: "orders", directory });
   let told;

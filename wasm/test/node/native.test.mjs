@@ -1,5 +1,5 @@
-// The same directory for Node and the native command: what one writes the other reads, and a lock of one holds for the other. Needs
-// the command, EVENTFLUX_BIN; without it these tests are skipped.
+// The same directory for Node and the native command: what one writes the other reads, and a lock of one holds for the
+// other. Needs the command, EVENTFLUX_BIN; without it these tests are skipped.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -20,7 +20,12 @@ function application(directory, overrides = {}) {
     ...overrides,
   };
   const path = join(directory, "app.toml");
-  writeFileSync(path, Object.entries(app).map(([key, value]) => `${key} = ${toToml(value)}\n`).join(""));
+  writeFileSync(
+    path,
+    Object.entries(app)
+      .map(([key, value]) => `${key} = ${toToml(value)}\n`)
+      .join(""),
+  );
   return path;
 }
 

@@ -107,10 +107,10 @@ for (const [place, make] of Object.entries(places)) {
     assert.throws(() => past.get("key/7"), withCode("CLOSED"));
 
     const differences = await state.diff(first.id, second.id);
-    assert.deepEqual(
-      differences.map(({ key, before, after }) => [key, before, after]).sort(),
-      [["key/7", { n: 7 }, "changed"], ["key/8", { n: 8 }, null]],
-    );
+    assert.deepEqual(differences.map(({ key, before, after }) => [key, before, after]).sort(), [
+      ["key/7", { n: 7 }, "changed"],
+      ["key/8", { n: 8 }, null],
+    ]);
     const report = await state.verify();
     assert.deepEqual([report.checkpoints, report.findings, report.newestWhole], [2, [], second.id]);
 
@@ -181,7 +181,10 @@ test("writes while a checkpoint is under way are no part of it", async () => {
 test("a second checkpoint waits, and is refused if its positions are no longer those of the state", async () => {
   const state = await open({ name: "orders", backend: ownStorage() });
   state.set("n", 1);
-  const [first, second] = await Promise.all([state.checkpoint({ positions: { n: 1 } }), state.checkpoint({ positions: { n: 1 } })]);
+  const [first, second] = await Promise.all([
+    state.checkpoint({ positions: { n: 1 } }),
+    state.checkpoint({ positions: { n: 1 } }),
+  ]);
   assert.equal(second.parent, first.id);
   const third = state.checkpoint();
   const fourth = state.checkpoint({ positions: { n: 2 } });

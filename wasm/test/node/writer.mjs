@@ -1,5 +1,5 @@
-// A program that writes until it is killed: writer.mjs DIRECTORY [TABS]. It says `open N` with what it has restored, and `N` once
-// checkpoint N is acknowledged.
+// A program that writes until it is killed: writer.mjs DIRECTORY [TABS]. It says `open N` with what it has restored,
+// and `N` once checkpoint N is acknowledged.
 import { open } from "@eventflux/state";
 
 const [directory, tabs] = process.argv.slice(2);
