@@ -1,12 +1,12 @@
 // Makes the JavaScript of the package out of js/ and what Rust left in dist/: node bundle.mjs. wasm/build calls it.
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { brotliCompressSync } from "node:zlib";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 
-/** The two modules that are no sources: the bindings, and the wasm as base64, which both inline entries load. */
+/** The two modules that are no sources: the bindings, and the packed wasm, which both inline entries load. */
 const made = {
   name: "made",
   setup({ onResolve }) {
@@ -44,10 +44,8 @@ await build({
   banner: { js: 'const moduleUrl=require("node:url").pathToFileURL(__filename).href;' },
 });
 
-writeFileSync(
-  path("dist/wasm-base64.js"),
-  `export default "${readFileSync(path("dist/eventflux.wasm"), "base64")}";\n`,
-);
+const packed = gzipSync(readFileSync(path("dist/eventflux.wasm")), { level: 9 }).toString("base64");
+writeFileSync(path("dist/wasm-base64.js"), `export default "${packed}";\n`);
 
 // The same declarations, once for those that take the package as CommonJS.
 cpSync(path("dist/types"), path("dist/types-cjs"), { recursive: true });

@@ -1,4 +1,4 @@
-/// <reference lib="esnext.disposable" />
+/// <reference lib="esnext.disposable" preserve="true" />
 import { StateError } from "./error.js";
 import type { Checkpoint, CheckpointRequest, Difference, Restored, TakenCheckpoint, VerifyReport } from "./options.js";
 import { Past } from "./past.js";

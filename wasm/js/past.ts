@@ -1,4 +1,4 @@
-/// <reference lib="esnext.disposable" />
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { Past as EnginePast } from "./glue.js";
 import type { Checkpoint, Restored } from "./options.js";
 import { type Value, fromEngineValue, keyOf, positionsFromText } from "./value.js";
