@@ -1,17 +1,21 @@
 // Makes the JavaScript of the package out of js/ and what Rust left in dist/: node bundle.mjs. wasm/build calls it.
 import { cpSync, readFileSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
-import { brotliCompressSync } from "node:zlib";
+import { brotliCompressSync, gzipSync } from "node:zlib";
 import { build } from "esbuild";
 
 const path = (name) => fileURLToPath(new URL(name, import.meta.url));
 
-/** The two modules that are no sources: the bindings, and the wasm as base64, which both inline entries load. */
+/** The two modules that are no sources: the bindings, and the packed wasm, which both inline entries load. */
 const made = {
   name: "made",
   setup({ onResolve }) {
     onResolve({ filter: /\/glue\.js$/ }, () => ({ path: path("dist/glue.js"), sideEffects: false }));
-    onResolve({ filter: /\/wasm-base64\.js$/ }, () => ({ path: "./wasm-base64.js", external: true, sideEffects: false }));
+    onResolve({ filter: /\/wasm-base64\.js$/ }, () => ({
+      path: "./wasm-base64.js",
+      external: true,
+      sideEffects: false,
+    }));
   },
 };
 
@@ -40,7 +44,8 @@ await build({
   banner: { js: 'const moduleUrl=require("node:url").pathToFileURL(__filename).href;' },
 });
 
-writeFileSync(path("dist/wasm-base64.js"), `export default "${readFileSync(path("dist/eventflux.wasm"), "base64")}";\n`);
+const packed = gzipSync(readFileSync(path("dist/eventflux.wasm")), { level: 9 }).toString("base64");
+writeFileSync(path("dist/wasm-base64.js"), `export default "${packed}";\n`);
 
 // The same declarations, once for those that take the package as CommonJS.
 cpSync(path("dist/types"), path("dist/types-cjs"), { recursive: true });
@@ -52,4 +57,6 @@ const browser = Object.keys(outputs).find((name) => outputs[name].entryPoint?.en
 const loaded = [browser, ...outputs[browser].imports.map((chunk) => chunk.path)].map((name) => readFileSync(name));
 const compressed = loaded.map((bytes) => brotliCompressSync(bytes).length);
 const sum = (numbers) => numbers.reduce((a, b) => a + b, 0);
-console.log(`JavaScript in a browser: ${sum(loaded.map((bytes) => bytes.length))} bytes, ${sum(compressed)} with brotli`);
+console.log(
+  `JavaScript in a browser: ${sum(loaded.map((bytes) => bytes.length))} bytes, ${sum(compressed)} with brotli`,
+);

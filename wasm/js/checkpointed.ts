@@ -1,4 +1,4 @@
-/// <reference lib="esnext.disposable" />
+/// <reference lib="esnext.disposable" preserve="true" />
 import { StateError } from "./error.js";
 import type { Checkpoint, CheckpointRequest, Difference, Restored, TakenCheckpoint, VerifyReport } from "./options.js";
 import { Past } from "./past.js";
@@ -40,8 +40,9 @@ export abstract class Checkpointed {
    * Takes a checkpoint of the state as it is now. What is written to the state meanwhile is no part of it.
    *
    * @returns the checkpoint, once the storage says that it is durable
-   * @throws {@link StateError} `FENCED` (another writer has taken over: stop), `QUOTA` and `STORAGE` (it is not taken; the
-   * state is as before, and the next one makes up for it), `BUSY` (another one was under way, and the state has changed since)
+   * @throws {@link StateError} `FENCED` (another writer has taken over: stop), `QUOTA` and `STORAGE` (it is not taken;
+   * the state is as before, and the next one makes up for it), `BUSY` (another one was under way, and the state has
+   * changed since)
    *
    * @example
    * const taken = await state.checkpoint({ label: "deploy", positions: { orders: 123n } });
@@ -61,8 +62,8 @@ export abstract class Checkpointed {
   }
 
   /**
-   * Replaces the state by that of a checkpoint: all of it or, if it throws, nothing. The next checkpoint starts a branch
-   * from there.
+   * Replaces the state by that of a checkpoint: all of it or, if it throws, nothing. The next checkpoint starts a
+   * branch from there.
    *
    * @throws {@link StateError} `NOT_FOUND`, `CORRUPT`
    */
@@ -98,8 +99,8 @@ export abstract class Checkpointed {
   }
 
   /**
-   * A checkpoint with all it needs, as one file that {@link Checkpointed.import} and the native command read. Without an
-   * id: the newest.
+   * A checkpoint with all it needs, as one file that {@link Checkpointed.import} and the native command read. Without
+   * an id: the newest.
    *
    * @throws {@link StateError} `NOT_FOUND`, `CORRUPT`
    */
@@ -112,11 +113,14 @@ export abstract class Checkpointed {
   /**
    * Replaces the state by that of an exported file, and publishes it as a new checkpoint.
    *
-   * @throws {@link StateError} `CORRUPT`, `VERSION`, `MISMATCH` (it is of another state); those of {@link Checkpointed.checkpoint}
+   * @throws {@link StateError} `CORRUPT`, `VERSION`, `MISMATCH` (it is of another state); those of {@link
+   * Checkpointed.checkpoint}
    */
   async import(bytes: Uint8Array): Promise<TakenCheckpoint> {
     if (!(bytes instanceof Uint8Array)) throw new StateError("INVALID", "an exported file is a Uint8Array");
-    return this.session.imported(await this.session.write<string>((handle) => handle.importCheckpoint(bytes, Date.now())));
+    return this.session.imported(
+      await this.session.write<string>((handle) => handle.importCheckpoint(bytes, Date.now())),
+    );
   }
 
   /**
@@ -130,17 +134,17 @@ export abstract class Checkpointed {
   }
 
   /**
-   * Goes back to the last checkpoint after an error `TRAPPED`, with a fresh engine; the lock stays ours. Until then every call
-   * is refused, so that nobody goes on with a state that has lost what they wrote. What was written since that checkpoint has to be
-   * written again: from the positions that it returns.
+   * Goes back to the last checkpoint after an error `TRAPPED`, with a fresh engine; the lock stays ours. Until then
+   * every call is refused, so that nobody goes on with a state that has lost what they wrote. What was written since
+   * that checkpoint has to be written again: from the positions that it returns.
    */
   recovered(): Promise<Restored> {
     return this.session.recovered();
   }
 
   /**
-   * Closes the state, once what is under way is done, and lets others open it. Takes no checkpoint. May be called twice; all
-   * other calls get `CLOSED` from now on. `await using` calls it.
+   * Closes the state, once what is under way is done, and lets others open it. Takes no checkpoint. May be called
+   * twice; all other calls get `CLOSED` from now on. `await using` calls it.
    */
   close(): Promise<void> {
     forgotten?.unregister(this);

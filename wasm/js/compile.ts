@@ -66,8 +66,11 @@ export function compileAt(address: URL): Promise<WebAssembly.Module> {
   return fetched(address);
 }
 
-/** Compiles bytes that are in the program as base64. */
+/** Compiles what is in the program: the module with gzip, as base64. */
 export function compileBase64(base64: string): Promise<WebAssembly.Module> {
-  const bytes = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
-  return compiled(() => WebAssembly.compile(bytes), "the module in the program");
+  return compiled(async () => {
+    const packed = Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
+    const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("gzip"));
+    return WebAssembly.compile(await new Response(unpacked).arrayBuffer());
+  }, "the module in the program");
 }

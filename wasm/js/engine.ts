@@ -29,7 +29,8 @@ export interface Operator {
   name: string;
   key?: string[];
   where?: Condition[];
-  window?: { tumbling: string } | { hopping: { size: string; every: string } } | { session: string } | { length: number };
+  window?:
+    { tumbling: string } | { hopping: { size: string; every: string } } | { session: string } | { length: number };
   compute?: Record<string, string>;
   pattern?: { step: string; where?: Condition[]; next?: boolean }[];
   within?: string;
@@ -69,7 +70,10 @@ export interface EngineOptions extends Omit<OpenOptions, "name"> {
   name?: string;
 }
 
-/** A result: `operator`, `key`, and what the operator computes. Integers past 2^53 lose digits: see {@link Engine.resultLines}. */
+/**
+ * A result: `operator`, `key`, and what the operator computes. Integers past 2^53 lose digits: see {@link
+ * Engine.resultLines}.
+ */
 export type Result = { operator: string; key: Record<string, unknown> } & Record<string, unknown>;
 
 /** How far an engine has come. */
@@ -80,7 +84,9 @@ export interface Progress {
   late: Record<string, number>;
   /** Results given, by operator. */
   results: Record<string, number>;
-  /** Largest time seen less the delay, in milliseconds since 1970; nothing before the first event, and after the end. */
+  /**
+   * Largest time seen less the delay, in milliseconds since 1970; nothing before the first event, and after the end.
+   */
   watermark: number | null;
   /** Whether the source has ended. */
   finished: boolean;
@@ -89,8 +95,8 @@ export interface Progress {
 }
 
 /**
- * Windows, patterns and aggregations over events, with checkpoints; from {@link engine}. A checkpoint holds all that later results
- * depend on, but not results that were not taken yet: take them first, and put them where they are safe.
+ * Windows, patterns and aggregations over events, with checkpoints; from {@link engine}. A checkpoint holds all that
+ * later results depend on, but not results that were not taken yet: take them first, and put them where they are safe.
  */
 export class Engine extends Checkpointed {
   /**
@@ -99,7 +105,8 @@ export class Engine extends Checkpointed {
    * @throws {@link StateError} `INVALID`: an event does not fit, and the message says which; `BUDGET`
    */
   push(events: readonly object[] | string | Uint8Array): void {
-    const json = events instanceof Uint8Array ? events : utf8.encode(typeof events === "string" ? events : eventsToJson(events));
+    const json =
+      events instanceof Uint8Array ? events : utf8.encode(typeof events === "string" ? events : eventsToJson(events));
     this.session.change((handle) => handle.push(json));
   }
 

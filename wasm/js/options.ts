@@ -18,21 +18,27 @@ export interface OpenOptions {
    * they are gone with the state. Or a {@link Storage} of your own. Default: `auto`.
    */
   backend?: "auto" | "memory" | "indexeddb" | "opfs" | "files" | Storage;
-  /** Directory of `files`. The native program has the same layout: it may be its `file:` storage. Default: `eventflux/NAME`. */
+  /**
+   * Directory of `files`. The native program has the same layout: it may be its `file:` storage. Default:
+   * `eventflux/NAME`.
+   */
   directory?: string;
-  /** Whether a checkpoint waits for the disk (`strict`, the default) or for the operating system; only IndexedDB knows the latter. */
+  /**
+   * Whether a checkpoint waits for the disk (`strict`, the default) or for the operating system; only IndexedDB knows
+   * the latter.
+   */
   durability?: "strict" | "relaxed";
   /** Default: `lz4`, where it pays. */
   compression?: "lz4" | "none";
   /**
-   * What if another tab or process has it open for writing. `exclusive` (the default): {@link StateError} `LOCKED` at once.
-   * `wait`: wait until it is closed. `takeover`: the other one is cut off, and gets `FENCED`. `read`: open it for
+   * What if another tab or process has it open for writing. `exclusive` (the default): {@link StateError} `LOCKED` at
+   * once. `wait`: wait until it is closed. `takeover`: the other one is cut off, and gets `FENCED`. `read`: open it for
    * reading beside the writer. A {@link Storage} of your own knows no lock: the newest to open takes over.
    */
   tabs?: "exclusive" | "wait" | "read" | "takeover";
   /**
-   * The checkpoint to begin with: `latest` (the default), the number of an older one, or `none`. Only you go back to an older one: if the
-   * latest is damaged, opening it is an error, {@link StateError} `CORRUPT`.
+   * The checkpoint to begin with: `latest` (the default), the number of an older one, or `none`. Only you go back to
+   * an older one: if the latest is damaged, opening it is an error, {@link StateError} `CORRUPT`.
    */
   from?: "latest" | "none" | number;
   /** Gives up waiting, for `tabs: "wait"`. */
@@ -44,9 +50,9 @@ export interface OpenOptions {
   /** Asks the browser to keep the storage when the disk is nearly full; `state.persisted` says what it answered. */
   persist?: boolean;
   /**
-   * Takes a checkpoint when the page is hidden or left, if anything has changed: best effort, never a guarantee. A function
-   * gives its request, or nothing if this is no moment for one. Default in pages: `true`, but only for as long as no checkpoint
-   * has had positions, since only the program knows which ones belong to the state.
+   * Takes a checkpoint when the page is hidden or left, if anything has changed: best effort, never a guarantee. A
+   * function gives its request, or nothing if this is no moment for one. Default in pages: `true`, but only for as
+   * long as no checkpoint has had positions, since only the program knows which ones belong to the state.
    */
   checkpointOnHide?: boolean | (() => CheckpointRequest | undefined);
   /** Is told of others that have the state open. What it throws goes to the event loop. */
@@ -134,7 +140,10 @@ const DURABILITIES = ["strict", "relaxed"];
 function choose(option: string, value: unknown, of: readonly string[]): void {
   if (value !== undefined && !of.includes(value as string)) {
     const choices = of.map((choice) => JSON.stringify(choice)).join(", ");
-    throw new StateError("INVALID", `\`${option}\` must be one of ${choices}, not ${JSON.stringify(value) ?? String(value)}`);
+    throw new StateError(
+      "INVALID",
+      `\`${option}\` must be one of ${choices}, not ${JSON.stringify(value) ?? String(value)}`,
+    );
   }
 }
 

@@ -1,4 +1,4 @@
-/// <reference lib="esnext.disposable" />
+/// <reference lib="esnext.disposable" preserve="true" />
 import type { Past as EnginePast } from "./glue.js";
 import type { Checkpoint, Restored } from "./options.js";
 import { type Value, fromEngineValue, keyOf, positionsFromText } from "./value.js";
@@ -10,8 +10,8 @@ interface Calls {
 }
 
 /**
- * The state of an older checkpoint, to read; from {@link State.at}. It takes as much memory as the state did, until it is closed, or the
- * state is.
+ * The state of an older checkpoint, to read; from {@link State.at}. It takes as much memory as the state did, until it
+ * is closed, or the state is.
  *
  * @example
  * const past = await state.at(7);

@@ -3,7 +3,8 @@
 // Invariants:
 // - An instance that has trapped is never called again, not even to free something of it: its memory may be anything.
 // - One task at a time writes (checkpoint, restore, import). The cut of a checkpoint is made in the very call, before
-//   anything else may change the state; one that has to wait for another is refused if the state changed meanwhile and it names positions.
+//   anything else may change the state; one that has to wait for another is refused if the state changed meanwhile and
+//   it names positions.
 // - The storage is asked one thing at a time, and the lock is given back only after the last answer.
 // - Nothing here refers to the object that the user holds, so that it can be collected, and this closed.
 
@@ -93,8 +94,16 @@ export class Session {
     this.isReader = options.tabs === "read";
   }
 
-  /** Opens the place and restores its latest checkpoint, if there is one. `onHide`: whether to take one as the page hides. */
-  static async open(platform: Platform, options: OpenOptions, handleOptions: string, onHide: boolean): Promise<Session> {
+  /**
+   * Opens the place and restores its latest checkpoint, if there is one. `onHide`: whether to take one as the page
+   * hides.
+   */
+  static async open(
+    platform: Platform,
+    options: OpenOptions,
+    handleOptions: string,
+    onHide: boolean,
+  ): Promise<Session> {
     const session = new Session(options, handleOptions, await platform.compile(options.wasm));
     await session.#instantiate();
     session.#place = await platform.openPlace(options, {
@@ -235,7 +244,12 @@ export class Session {
 
   /** Notes what was restored, and gives it. */
   began(answer: string): Restored {
-    const { restored, checkpoint = restored, positions, outputs } = JSON.parse(answer) as {
+    const {
+      restored,
+      checkpoint = restored,
+      positions,
+      outputs,
+    } = JSON.parse(answer) as {
       restored?: Checkpoint | null;
       checkpoint?: Checkpoint | null;
       positions: Record<string, string>;
@@ -253,9 +267,9 @@ export class Session {
   }
 
   /** After a trap: a fresh instance with the last checkpoint. Without one: what there is. */
-  recovered(): Promise<Restored> {
+  async recovered(): Promise<Restored> {
     this.#ensureOpen();
-    if (!this.#trapped) return Promise.resolve(this.restored);
+    if (!this.#trapped) return this.restored;
     this.#recovery ??= this.#recover().finally(() => (this.#recovery = undefined));
     return this.#recovery;
   }
@@ -274,7 +288,9 @@ export class Session {
   }
 
   async #openHandle(): Promise<Restored> {
-    return this.began(await this.#run<string>((handle) => (this.isReader ? handle.refresh() : handle.open(this.#from))));
+    return this.began(
+      await this.#run<string>((handle) => (this.isReader ? handle.refresh() : handle.open(this.#from))),
+    );
   }
 
   async #recover(): Promise<Restored> {
@@ -394,11 +410,15 @@ export class Session {
 
 /** Refuses what the engine would take for another number. */
 export function checkId(id: number): void {
-  if (!Number.isSafeInteger(id) || id < 0) throw new StateError("INVALID", `${String(id)} is not the number of a checkpoint`);
+  if (!Number.isSafeInteger(id) || id < 0)
+    throw new StateError("INVALID", `${String(id)} is not the number of a checkpoint`);
 }
 
 function trapped(): StateError {
-  return new StateError("TRAPPED", "the engine that this belongs to broke down; `await recovered()`, and ask for it again");
+  return new StateError(
+    "TRAPPED",
+    "the engine that this belongs to broke down; `await recovered()`, and ask for it again",
+  );
 }
 
 function closed(): StateError {

@@ -5,15 +5,15 @@ import { Session } from "./session.js";
 import { type Value, fromEngineValue, keyOf, toJson } from "./value.js";
 
 /**
- * Keyed state with checkpoints; from {@link open}. Reading and writing happen in memory, at once; a checkpoint writes what has
- * changed since the one before.
+ * Keyed state with checkpoints; from {@link open}. Reading and writing happen in memory, at once; a checkpoint writes
+ * what has changed since the one before.
  */
 export class State extends Checkpointed {
   /**
    * Writes a value: JSON-like data or a `Uint8Array`, which is copied.
    *
-   * @throws {@link StateError} `INVALID` for what would come back as something else (`undefined`, functions, NaN, dates, maps,
-   * bytes within data, …), `BUDGET`
+   * @throws {@link StateError} `INVALID` for what would come back as something else (`undefined`, functions, NaN,
+   * dates, maps, bytes within data, …), `BUDGET`
    *
    * @example
    * state.set("total/eu", { n: 3, sum: 12.5 });

@@ -104,7 +104,10 @@ export function positionsToText(positions: Positions): Record<string, string> {
   const texts: Record<string, string> = Object.create(null);
   for (const [name, position] of Object.entries(positions)) {
     if (typeof position !== "bigint" && !Number.isSafeInteger(position)) {
-      throw new StateError("INVALID", `position ${name} is ${String(position)}; use a whole number below 2^53, or a bigint`);
+      throw new StateError(
+        "INVALID",
+        `position ${name} is ${String(position)}; use a whole number below 2^53, or a bigint`,
+      );
     }
     texts[name] = String(position);
   }

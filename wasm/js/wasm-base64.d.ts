@@ -1,3 +1,3 @@
-/** The module as base64; the build makes it. */
+/** The module with gzip, as base64; the build makes it. */
 declare const base64: string;
 export default base64;

@@ -29,12 +29,18 @@ function takeLock(name: string, options: OpenOptions, lost: () => void): Promise
     navigator.locks
       .request(
         name,
-        { ifAvailable: tabs === "exclusive", steal: tabs === "takeover", ...(tabs === "wait" && signal ? { signal } : {}) },
+        {
+          ifAvailable: tabs === "exclusive",
+          steal: tabs === "takeover",
+          ...(tabs === "wait" && signal ? { signal } : {}),
+        },
         hold,
       )
       .catch((error: unknown) => {
         if (isHeld) return lost();
-        reject(error instanceof StateError ? error : new StateError("LOCKED", "gave up waiting for the other tab", error));
+        reject(
+          error instanceof StateError ? error : new StateError("LOCKED", "gave up waiting for the other tab", error),
+        );
       });
   });
 }
@@ -46,7 +52,10 @@ function openStorage(backend: string, options: OpenOptions, calls: PlaceCalls): 
     case "indexeddb":
       return openIndexedDb(options.name, options.durability ?? "strict");
     default:
-      throw new StateError("UNSUPPORTED", `there is no backend "${backend}" in browsers; use "indexeddb", "opfs" or "memory"`);
+      throw new StateError(
+        "UNSUPPORTED",
+        `there is no backend "${backend}" in browsers; use "indexeddb", "opfs" or "memory"`,
+      );
   }
 }
 
@@ -64,7 +73,7 @@ export async function openWebPlace(options: OpenOptions, calls: PlaceCalls): Pro
   let channel: BroadcastChannel | undefined;
   try {
     const storage = await openStorage(backend, options, calls);
-    const persisted = options.persist ? await navigator.storage?.persist?.().catch(() => false) : undefined;
+    const persisted = options.persist ? await askToPersist() : undefined;
     channel = new BroadcastChannel(name);
     if (options.tabs === "read") channel.onmessage = () => calls.published();
     return {
@@ -87,8 +96,19 @@ export async function openWebPlace(options: OpenOptions, calls: PlaceCalls): Pro
   }
 }
 
+/** Whether the browser promises to keep what is stored. Only pages can ask; workers are told what it said. */
+async function askToPersist(): Promise<boolean> {
+  const { storage } = navigator;
+  const asked = storage?.persist?.() ?? storage?.persisted?.();
+  return (await asked?.catch(() => false)) ?? false;
+}
+
 function storageError(error: unknown): StateError {
-  return new StateError("STORAGE", `the storage cannot be opened: ${error instanceof Error ? error.message : error}`, error);
+  return new StateError(
+    "STORAGE",
+    `the storage cannot be opened: ${error instanceof Error ? error.message : error}`,
+    error,
+  );
 }
 
 /** Calls when a page is hidden or left; workers are never told. */

@@ -1,10 +1,11 @@
 // Locks of files, as the native program takes them: flock(2), which Node does not have.
 //
 // Invariants:
-// - A lock belongs to what `open` has opened, not to the process that asked for it: flock(1) locks the file that Node opened
-//   and hands down, and ends; Node holds the lock until it closes the file or dies, however it dies. No process stays behind.
-// - `writer.lock` counts only while it is the file of that name: a take-over removes the name, and the next writer makes a
-//   new file.
+// - A lock belongs to what `open` has opened, not to the process that asked for it: flock(1) locks the file that Node
+//   opened and hands down, and ends; Node holds the lock until it closes the file or dies, however it dies. No process
+//   stays behind.
+// - `writer.lock` counts only while it is the file of that name: a take-over removes the name, and the next writer
+//   makes a new file.
 
 import { spawn } from "node:child_process";
 import { type FileHandle, constants, open, readFile, stat, unlink } from "node:fs/promises";

@@ -1,11 +1,12 @@
 // A storage in a directory, for Node: the layout of the native program, whose documentation
 // (host/src/storage/file/mod.rs) says why each step is where it is.
 //
-// Layout: `objects/` with one file for each object; `head`, the head record; `writer.lock`, locked by the process that writes, for as
-// long as it lives; `head.lock`, locked while the head is replaced.
+// Layout: `objects/` with one file for each object; `head`, the head record; `writer.lock`, locked by the process that
+// writes, for as long as it lives; `head.lock`, locked while the head is replaced.
 //
 // Invariants:
-// - A file gets its name only once it is written whole. Names that end in `.tmp` are never read, and the next writer removes them.
+// - A file gets its name only once it is written whole. Names that end in `.tmp` are never read, and the next writer
+//   removes them.
 // - The head gets its name only once it is durable: temporary file, fsync, rename, fsync of the directory.
 // - An object is renamed first and synced then, file before directory; no head names it before.
 // - After a failed fsync the file is abandoned and written anew under another temporary name.
@@ -188,12 +189,15 @@ class Files implements Storage {
   }
 }
 
-/** When a file that is written whole gets its name: before it is durable, where nobody needs what the name had; or after. */
+/**
+ * When a file that is written whole gets its name: before it is durable, where nobody needs what the name had; or
+ * after.
+ */
 type Rename = "rename first" | "rename last";
 
 /**
- * Writes a file so that its name has all of `bytes`, durably. If that fails, the name has what it had before or all of `bytes`; with
- * `rename first` perhaps nothing.
+ * Writes a file so that its name has all of `bytes`, durably. If that fails, the name has what it had before or all of
+ * `bytes`; with `rename first` perhaps nothing.
  */
 async function writeDurably(path: string, bytes: Uint8Array, order: Rename): Promise<void> {
   for (let attempt = 0; ; attempt += 1) {

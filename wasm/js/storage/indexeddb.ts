@@ -1,8 +1,8 @@
 // A storage in a database of IndexedDB: one entry for each object, and one for the head.
 //
 // Invariants:
-// - An object and the head that names it are written in one transaction: nobody ever sees one without the other. `put` holds the
-//   object back in memory, and `swapHead` writes both.
+// - An object and the head that names it are written in one transaction: nobody ever sees one without the other. `put`
+//   holds the object back in memory, and `swapHead` writes both.
 // - A transaction only counts once it says `complete`; until then nothing is acknowledged.
 // - The head is compared in the transaction that replaces it, so that of two tabs one is refused.
 
@@ -25,7 +25,8 @@ function answerOf<T>(request: IDBRequest<T>): Promise<T> {
 function completed(transaction: IDBTransaction): Promise<void> {
   return new Promise((resolve, reject) => {
     transaction.oncomplete = () => resolve();
-    transaction.onabort = () => reject(transaction.error ?? new DOMException("the transaction was given up", "AbortError"));
+    transaction.onabort = () =>
+      reject(transaction.error ?? new DOMException("the transaction was given up", "AbortError"));
   });
 }
 
@@ -150,7 +151,11 @@ class IndexedDb implements Storage {
     this.#held.clear();
   }
 
-  #begin(mode: IDBTransactionMode, stores: string | string[], durability: "strict" | "relaxed" = "relaxed"): IDBTransaction {
+  #begin(
+    mode: IDBTransactionMode,
+    stores: string | string[],
+    durability: "strict" | "relaxed" = "relaxed",
+  ): IDBTransaction {
     if (this.#isLost) {
       throw new StateError(
         "STORAGE",

@@ -1,8 +1,8 @@
 import { type Durability, type Storage, isSame, rangeWithin } from "./storage.js";
 
 /**
- * A storage in memory: for tests, and for programs that carry the bytes elsewhere themselves. Two states that are opened on
- * the same one after the other see the same checkpoints.
+ * A storage in memory: for tests, and for programs that carry the bytes elsewhere themselves. Two states that are
+ * opened on the same one after the other see the same checkpoints.
  *
  * @example
  * const storage = memoryStorage();

@@ -1,13 +1,14 @@
 // A storage in the origin private file system, for a dedicated worker: only there files can be written at once.
 //
-// Layout: a directory for each state, with `objects/`, one file for each object, and the head in two slots, `head.0` and `head.1`.
+// Layout: a directory for each state, with `objects/`, one file for each object, and the head in two slots, `head.0`
+// and `head.1`.
 //
 // Invariants:
-// - The head is the newest slot whose checksum holds. It is replaced by writing the other one: whatever a crash leaves of that, the old
-//   one is whole.
+// - The head is the newest slot whose checksum holds. It is replaced by writing the other one: whatever a crash leaves
+//   of that, the old one is whole.
 // - An object is flushed before the head that names it is written. One that a crash left in part is named by no head.
-// - Whoever compares and replaces the head has both slots open, which no other tab can at that moment. Nothing stays open
-//   longer: a tab that takes over is not shut out.
+// - Whoever compares and replaces the head has both slots open, which no other tab can at that moment. Nothing stays
+//   open longer: a tab that takes over is not shut out.
 // - After a failed write of a slot that same slot is written anew, never the other one: it may be the only whole one.
 
 import { StateError } from "../error.js";
@@ -41,10 +42,14 @@ export function hasOpfs(): boolean {
 /** Opens the directory of a state, which is made if there is none. */
 export async function openOpfs(name: string, newestHead: (slots: Uint8Array[]) => number): Promise<Storage> {
   if (!hasOpfs()) {
-    throw new StateError("UNSUPPORTED", 'OPFS is for dedicated workers of a secure page; use `backend: "indexeddb"` here');
+    throw new StateError(
+      "UNSUPPORTED",
+      'OPFS is for dedicated workers of a secure page; use `backend: "indexeddb"` here',
+    );
   }
   let directory = await navigator.storage.getDirectory();
-  for (const part of ["eventflux", placeName(name)]) directory = await directory.getDirectoryHandle(part, { create: true });
+  for (const part of ["eventflux", placeName(name)])
+    directory = await directory.getDirectoryHandle(part, { create: true });
   return new Opfs(directory, await directory.getDirectoryHandle("objects", { create: true }), newestHead);
 }
 
@@ -80,7 +85,7 @@ async function withFile<T>(file: FileSystemFileHandle, use: (handle: SyncHandle)
 }
 
 function writeAll(handle: SyncHandle, bytes: Uint8Array): void {
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const written = handle.write(at === 0 ? bytes : bytes.subarray(at), { at });
     if (written === 0) throw new DOMException("the file takes no more bytes", "QuotaExceededError");
     at += written;
@@ -173,8 +178,8 @@ class Opfs implements Storage {
   }
 
   /**
-   * Which slot is the head; -1 if there is none yet. If only one slot has bytes and they are no head, its first write never
-   * ended; if both have, they were damaged, which the engine is to see and say.
+   * Which slot is the head; -1 if there is none yet. If only one slot has bytes and they are no head, its first write
+   * never ended; if both have, they were damaged, which the engine is to see and say.
    */
   #newest(slots: Uint8Array[]): number {
     const newest = this.#newestHead(slots);

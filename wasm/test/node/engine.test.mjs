@@ -1,0 +1,86 @@
+// Windows, patterns and aggregations.
+import assert from "node:assert/strict";
+import test from "node:test";
+import { Engine, engine, memoryStorage } from "@eventflux/state";
+import { definition, eventsFrom } from "./flights.mjs";
+import { withCode } from "./support.mjs";
+
+const small = {
+  name: "totals",
+  source: { timestamp: "at", fields: ["at", "key", "n"] },
+  operator: [{ name: "sums", window: { tumbling: "1s" }, key: ["key"], compute: { n: "count", sum: "sum n" } }],
+};
+
+test("results come out as they fall due", async () => {
+  const totals = await engine({ definition: small, backend: "memory" });
+  assert.ok(totals instanceof Engine);
+  totals.push([
+    { at: 0, key: "a", n: 1 },
+    { at: 10, key: "b", n: 2 },
+  ]);
+  assert.deepEqual(totals.results(), []);
+  totals.push('[{"at": 500, "key": "a", "n": 5}, {"at": 1000, "key": "a", "n": 7}]');
+  assert.deepEqual(totals.results(), [
+    { operator: "sums", key: { key: "a" }, window_start: 0, window_end: 1000, n: 2, sum: 6 },
+    { operator: "sums", key: { key: "b" }, window_start: 0, window_end: 1000, n: 1, sum: 2 },
+  ]);
+  assert.deepEqual(totals.results(), []);
+  totals.push(new TextEncoder().encode('[{"at": 1, "key": "late"}]'));
+  const { events, late, results, watermark, finished } = totals.progress();
+  assert.deepEqual([events, late, results, watermark, finished], [5, { sums: 1 }, { sums: 2 }, 1000, false]);
+  totals.finish();
+  assert.match(totals.resultLines(), /^\{"operator":"sums","key":\{"key":"a"\},.*"sum":7\}\n$/);
+  assert.equal(totals.progress().finished, true);
+  await totals.close();
+});
+
+test("wrong definitions and events are refused", async () => {
+  const open = (definition) => engine({ definition, backend: "memory" });
+  await assert.rejects(
+    open({ ...small, operator: [{ name: "x", window: { tumblin: "1s" } }] }),
+    withCode("INVALID", "operator"),
+  );
+  await assert.rejects(open({ ...small, source: { timestamp: "at" } }), withCode("INVALID", "fields"));
+  await assert.rejects(open({ ...small, name: "" }), withCode("INVALID", "name"));
+  const totals = await open(small);
+  const wrong = [
+    [{ at: 1, n: NaN }],
+    [{ at: 1, n: undefined }],
+    [{ at: 1, n: 1n }],
+    [{ at: 1, n: [] }],
+    [{ at: 1, other: 1 }],
+    [{ n: 1 }],
+    "no JSON",
+  ];
+  for (const events of wrong) assert.throws(() => totals.push(events), withCode("INVALID"), String(events));
+  assert.equal(totals.progress().events, 0);
+  await totals.close();
+});
+
+test("an engine goes on where its checkpoint was, and gives the same results", async () => {
+  const events = eventsFrom(0).slice(0, 6000);
+  const whole = await engine({ definition, backend: "memory" });
+  whole.push(events);
+  whole.finish();
+  const expected = whole.resultLines();
+  await whole.close();
+
+  const storage = memoryStorage();
+  let lines = "";
+  for (let from = 0, goesOn = true; goesOn;) {
+    const part = await engine({ definition, backend: storage });
+    // What was pushed after the last checkpoint is lost, and pushed again.
+    const { positions, outputs } = part.restored;
+    from = Number(positions.events ?? 0n);
+    lines = lines.slice(0, Number(outputs.lines ?? 0n));
+    goesOn = from + 2000 < events.length;
+    part.push(events.slice(from, from + 2000));
+    lines += part.resultLines();
+    await part.checkpoint({ positions: { events: from + 2000 }, outputs: { lines: lines.length } });
+    part.push(events.slice(from + 2000, from + 2500));
+    if (!goesOn) part.finish();
+    lines += part.resultLines();
+    await part.close();
+  }
+  assert.equal(lines, expected);
+});

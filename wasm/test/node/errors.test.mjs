@@ -1,0 +1,237 @@
+// Every error is a StateError with a code, and leaves the state as it was.
+import assert from "node:assert/strict";
+import { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import test from "node:test";
+import { StateError, engine, memoryStorage, open } from "@eventflux/state";
+import { temporaryDirectory, withCode } from "./support.mjs";
+
+const wasm = readFileSync(createRequire(import.meta.url).resolve("@eventflux/state/core.wasm"));
+
+/** The module, with a memory that may grow by so many pages of 64 KiB only. */
+function withLittleMemory(pages) {
+  const leb = (number) => (number < 128 ? [number] : [(number & 127) | 128, ...leb(number >>> 7)]);
+  const read = (at) => {
+    let [value, shift] = [0, 0];
+    for (;;) {
+      const byte = wasm[at++];
+      value |= (byte & 127) << shift;
+      if (byte < 128) return [value, at];
+      shift += 7;
+    }
+  };
+  for (let at = 8; at < wasm.length;) {
+    const [length, body] = read(at + 1);
+    if (wasm[at] === 5) {
+      const [initial] = read(body + 2);
+      const limits = [1, 1, ...leb(initial), ...leb(initial + pages)];
+      return Buffer.concat([
+        wasm.subarray(0, at),
+        Buffer.from([5, ...leb(limits.length), ...limits]),
+        wasm.subarray(body + length),
+      ]);
+    }
+    at = body + length;
+  }
+  throw new Error("the module has no memory");
+}
+
+test("values that would come back as something else are refused", async () => {
+  const state = await open({ name: "orders", backend: "memory" });
+  const cycle = [];
+  cycle.push(cycle);
+  const wrong = [
+    [undefined, "undefined"],
+    [() => 1, "function"],
+    [Symbol("s"), "symbol"],
+    [1n, "bigint"],
+    [NaN, "NaN"],
+    [-Infinity, "-Infinity"],
+    [new Date(0), "Date"],
+    [new Map(), "Map"],
+    [new (class Order {})(), "Order"],
+    [new Uint16Array(2), "Uint16Array"],
+    [cycle, "refers to itself"],
+    [{ list: [1, { x: undefined }] }, "at .list[1].x"],
+    [{ bytes: new Uint8Array(1) }, "at .bytes"],
+    [[1, , 2], "at [1]"],
+    ["half \ud800", ""],
+  ];
+  for (const [value, text] of wrong) {
+    assert.throws(() => state.set("a", value), withCode("INVALID", text));
+    assert.throws(() => state.setMany([["a", value]]), withCode("INVALID", text));
+  }
+  for (const key of [1, undefined, "\udc00"]) {
+    assert.throws(() => state.set(key, 1), withCode("INVALID", "key"));
+    assert.throws(() => state.get(key), withCode("INVALID", "key"));
+  }
+  assert.equal(state.size, 0);
+  for (const id of [-1, 0.5, "1", undefined, NaN]) {
+    await assert.rejects(state.restore(id), withCode("INVALID"));
+    await assert.rejects(state.at(id), withCode("INVALID"));
+  }
+  for (const id of [0, 2 ** 53 - 1]) {
+    await assert.rejects(state.restore(id), withCode("NOT_FOUND"));
+    await assert.rejects(state.diff(id, id), withCode("NOT_FOUND"));
+  }
+  for (const position of [-1, 0.5, 2 ** 60, -1n, 2n ** 64n, "1"]) {
+    await assert.rejects(state.checkpoint({ positions: { p: position } }), withCode("INVALID"));
+  }
+  await assert.rejects(state.checkpoint({ label: 5 }), withCode("INVALID"));
+  await assert.rejects(state.import("text"), withCode("INVALID"));
+  await state.checkpoint();
+  await state.close();
+});
+
+test("wrong options are refused before anything is opened", async () => {
+  const wrong = [
+    undefined,
+    {},
+    { name: "" },
+    { name: 5 },
+    { backend: "disk" },
+    { backend: null },
+    { tabs: "all" },
+    { durability: "none" },
+    { compression: "zip" },
+    { retain: { max: 0 } },
+    { budgetBytes: -1 },
+    { from: "newest" },
+    { from: 0.5 },
+  ];
+  for (const options of wrong) {
+    const given =
+      options && Object.keys(options).length > 0 && !("name" in options)
+        ? { name: "orders", backend: "memory", ...options }
+        : options;
+    await assert.rejects(open(given), withCode("INVALID"), JSON.stringify(options));
+  }
+  await assert.rejects(open({ name: "orders", backend: "opfs" }), withCode("UNSUPPORTED", "files"));
+  await assert.rejects(engine({ backend: "memory" }), withCode("INVALID", "definition"));
+  await assert.rejects(
+    open({ name: "orders", backend: "memory", wasm: new Uint8Array(9) }),
+    withCode("UNSUPPORTED", "wasm"),
+  );
+  await assert.rejects(open({ name: "orders", backend: "memory", from: 3 }), withCode("NOT_FOUND"));
+});
+
+test("a budget is kept", async () => {
+  const state = await open({ name: "orders", backend: "memory", budgetBytes: 100_000 });
+  assert.throws(() => {
+    for (let key = 0; ; key += 1) state.set(`key/${key}`, "x".repeat(1000));
+  }, withCode("BUDGET"));
+  assert.ok(state.sizeBytes <= 100_000);
+  await state.checkpoint();
+  await state.close();
+});
+
+test("what a storage fails with comes out, and the next checkpoint makes up for it", async () => {
+  const storage = memoryStorage();
+  let failure;
+  let place;
+  const failing = {
+    ...storage,
+    put: (object, bytes) => {
+      if (failure && place === "put") throw failure;
+      return storage.put(object, bytes);
+    },
+    swapHead: (expected, bytes) => {
+      if (failure && place === "swapHead") throw failure;
+      return storage.swapHead(expected, bytes);
+    },
+  };
+  const state = await open({ name: "orders", backend: failing });
+  state.set("a", 1);
+  const failures = [
+    [Object.assign(new Error("no space left"), { code: "ENOSPC" }), "QUOTA"],
+    [new DOMException("full", "QuotaExceededError"), "QUOTA"],
+    [Object.assign(new Error("broken"), { code: "EIO" }), "STORAGE"],
+    [new StateError("UNSUPPORTED", "of one's own"), "UNSUPPORTED"],
+    ["text", "STORAGE"],
+  ];
+  for (place of ["put", "swapHead"]) {
+    for (const [thrown, code] of failures) {
+      failure = thrown;
+      await assert.rejects(state.checkpoint(), withCode(code));
+    }
+  }
+  failure = undefined;
+  assert.equal((await state.checkpoint()).dirty, 1);
+  await state.close();
+});
+
+test("damage is told, and an older checkpoint can be chosen", async (t) => {
+  const directory = temporaryDirectory(t);
+  const state = await open({ name: "orders", directory });
+  state.set("a", "first");
+  const { id } = await state.checkpoint();
+  state.set("a", "second");
+  await state.checkpoint();
+  await state.close();
+  const object = join(directory, "objects", readdirSync(join(directory, "objects")).sort().at(-1));
+  const bytes = readFileSync(object);
+  bytes[26] ^= 1;
+  writeFileSync(object, bytes);
+  await assert.rejects(open({ name: "orders", directory }), withCode("CORRUPT"));
+  // The lock was given back, and nothing has changed.
+  const older = await open({ name: "orders", directory, from: id });
+  assert.equal(older.get("a"), "first");
+  const report = await older.verify();
+  assert.equal(report.findings.length, 1);
+  assert.equal(report.newestWhole, id);
+  await older.close();
+  await assert.rejects(open({ name: "others", directory, from: id }), withCode("MISMATCH", "orders"));
+});
+
+test("a trap costs what was written since the last checkpoint, and nothing goes on before that is known", async (t) => {
+  const directory = temporaryDirectory(t);
+  const state = await open({ name: "orders", directory, wasm: withLittleMemory(100) });
+  state.set("a", 1);
+  const { id } = await state.checkpoint({ positions: { n: 1 } });
+  state.set("a", 2);
+  const past = await state.at(id);
+  const reading = state.verify();
+  assert.throws(() => state.set("huge", new Uint8Array(8 << 20)), withCode("TRAPPED", `checkpoint ${id}`));
+  for (const call of [() => state.get("a"), () => state.set("a", 3), () => state.size, () => past.get("a")]) {
+    assert.throws(call, withCode("TRAPPED"));
+  }
+  await assert.rejects(state.checkpoint(), withCode("TRAPPED"));
+  await assert.rejects(reading, withCode("TRAPPED"));
+  // The lock is still ours.
+  await assert.rejects(open({ name: "orders", directory }), withCode("LOCKED"));
+  const recoveries = await Promise.all([state.recovered(), state.recovered()]);
+  for (const { checkpoint, positions } of recoveries) assert.deepEqual([checkpoint.id, positions], [id, { n: 1n }]);
+  assert.equal(state.get("a"), 1);
+  assert.throws(() => past.get("a"), withCode("TRAPPED"));
+  past.close();
+  state.set("a", 4);
+  assert.equal((await state.checkpoint()).parent, id);
+  await state.close();
+});
+
+test("a trap within a checkpoint goes back to the one before", async () => {
+  class Broken extends Uint8Array {
+    get length() {
+      throw new RangeError("simulated");
+    }
+  }
+  const storage = memoryStorage();
+  let isBroken = false;
+  const state = await open({
+    name: "orders",
+    backend: { ...storage, read: (object, range) => (isBroken ? new Broken(1) : storage.read(object, range)) },
+  });
+  state.set("a", 1);
+  const first = await state.checkpoint();
+  state.set("a", 2);
+  await state.checkpoint();
+  await state.restore(first.id);
+  isBroken = true;
+  await assert.rejects(state.at(first.id), withCode("TRAPPED", `checkpoint ${first.id}`));
+  isBroken = false;
+  // Where the user had gone back to, not the newest.
+  assert.equal((await state.recovered()).checkpoint.id, first.id);
+  assert.equal(state.get("a"), 1);
+  await state.close();
+});
