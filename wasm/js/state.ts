@@ -4,6 +4,9 @@ import type { Platform } from "./place.js";
 import { Session } from "./session.js";
 import { type Value, fromEngineValue, keyOf, toJson } from "./value.js";
 
+/** Values that cross to the engine in one step: enough to make crossing cheap, few enough to need little memory. */
+const BATCH = 1000;
+
 /**
  * Keyed state with checkpoints; from {@link open}. Reading and writing happen in memory, at once; a checkpoint writes
  * what has changed since the one before.
@@ -26,7 +29,7 @@ export class State extends Checkpointed {
   }
 
   /**
-   * Writes many values in one step, which is faster than one by one.
+   * Writes many values, in batches.
    *
    * @throws as {@link State.set}; the values before the wrong one may be written then
    *
@@ -46,6 +49,7 @@ export class State extends Checkpointed {
         this.set(key, value);
       } else {
         batch.push(`[${JSON.stringify(keyOf(key))},${toJson(value)}]`);
+        if (batch.length === BATCH) write();
       }
     }
     write();
