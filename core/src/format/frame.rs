@@ -56,6 +56,10 @@ pub(crate) fn read_frame(object: &[u8]) -> Result<(ObjectId, u16, &[u8]), Malfor
     if manifest_hash(header, manifest, &trailer[..8]) != read_u64(&trailer[8..16]) {
         return Err(Malformed::new("header and manifest do not match their hash"));
     }
+    let version = u16::from_le_bytes([header[4], header[5]]);
+    if version == FORMAT_VERSION && (header[6..8] != [0; 2] || trailer[16..20] != [0; 4]) {
+        return Err(Malformed::new("reserved bytes are not zero"));
+    }
     let found = ObjectId { id: read_u64(&header[8..16]), generation: read_u64(&header[16..]) };
-    Ok((found, u16::from_le_bytes([header[4], header[5]]), manifest))
+    Ok((found, version, manifest))
 }
