@@ -4,7 +4,7 @@ use heapless::Vec;
 
 use super::error::FixedError;
 use super::lineage::{Held, Lineage};
-use super::map::FixedState;
+use super::map::{FixedState, insertion_sort};
 use super::map::sealed::Written;
 use crate::credit::{Account, Credit};
 use crate::format::frame::{HEADER_BYTES, header, trailer};
@@ -185,7 +185,7 @@ impl<'a, const STATES: usize, const DELTAS: usize> FixedHolder<'a, STATES, DELTA
         let live = states.iter().map(|state| state.live_bytes()).sum();
         let mut credit = lineage.credit.to_spend(lineage.restore_raw(), live);
         let mut by_age: Vec<&Held, STATES, u16> = lineage.bases.iter().collect();
-        by_age.sort_unstable_by_key(|base| (base.object.id, base.state));
+        insertion_sort(&mut by_age, |a, b| (a.object.id, a.state) < (b.object.id, b.state));
         for base in by_age.into_iter().filter(|base| lineage.has_delta(base)) {
             let state = usize::from(base.state);
             match credit.checked_sub(states[state].live_bytes()) {

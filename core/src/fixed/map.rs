@@ -261,6 +261,18 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
     }
 }
 
+/// Sorts what is few, or nearly sorted, as entries are from the checkpoint before. That of the standard library
+/// would be a fourth of a program for a microcontroller.
+pub(super) fn insertion_sort<T>(items: &mut [T], is_less: impl Fn(&T, &T) -> bool) {
+    for end in 1..items.len() {
+        let mut at = end;
+        while at > 0 && is_less(&items[at], &items[at - 1]) {
+            items.swap(at, at - 1);
+            at -= 1;
+        }
+    }
+}
+
 fn upper_hash(key: &[u8]) -> u32 {
     (key_hash(key) >> 32) as u32
 }
@@ -288,7 +300,7 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
 
     fn sort(&mut self, key_groups: u16) {
         let place = |entry: &Entry<V, KEY_BYTES>| group_of(entry.hash, key_groups);
-        self.entries.sort_unstable_by(|a, b| place(a).cmp(&place(b)).then_with(|| a.key.cmp(&b.key)));
+        insertion_sort(&mut self.entries, |a, b| (place(a), &a.key[..]) < (place(b), &b.key[..]));
     }
 
     fn write_rows(&self, key_groups: u16, all: bool, out: &mut FixedBytes<'_>) -> Written {

@@ -181,7 +181,8 @@ pub(crate) fn hash64(bytes: &[u8]) -> u64 {
 /// Hash of an encoded key. Frozen: it decides the key group of every stored row.
 #[inline]
 pub(crate) fn key_hash(key: &[u8]) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(key)
+    // One copy of the code is enough where flash is scarce; elsewhere it belongs into the lookup.
+    if cfg!(feature = "alloc") { xxhash_rust::xxh3::xxh3_64(key) } else { hash64(key) }
 }
 
 /// Key group of a key: bits 32 and up of its hash, modulo the number of groups. The low bits stay
