@@ -46,7 +46,7 @@ impl<const FUNCTIONS: usize, const BYTES: usize> FixedAggregation<FUNCTIONS, BYT
     #[must_use]
     pub fn accumulators(&self) -> [Accumulator; FUNCTIONS] {
         // Only what was written or checked gets in; empty counts stand for the impossible.
-        read(&self.0).unwrap_or_else(|_| [const { Accumulator::Count(0) }; FUNCTIONS])
+        read(&self.0).unwrap_or([const { Accumulator::Count(0) }; FUNCTIONS])
     }
 
     /// Changes the accumulators.

@@ -4,8 +4,8 @@ use heapless::Vec;
 
 use super::error::FixedError;
 use super::lineage::{Held, Lineage};
-use super::map::{FixedState, insertion_sort};
 use super::map::sealed::Written;
+use super::map::{FixedState, insertion_sort};
 use crate::credit::{Account, Credit};
 use crate::format::frame::{HEADER_BYTES, header, trailer};
 pub use crate::format::manifest_fixed::FixedEngine;

@@ -315,9 +315,10 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
                 written.high = group + 1;
                 group_before = Some(group);
             }
-            let payload = |out: &mut FixedBytes<'_>| match &entry.value {
-                Some(value) => value.write(out, form == Form::Whole),
-                None => {}
+            let payload = |out: &mut FixedBytes<'_>| {
+                if let Some(value) = &entry.value {
+                    value.write(out, form == Form::Whole);
+                }
             };
             let mut counted = FixedBytes::new(&mut []);
             payload(&mut counted);

@@ -4,7 +4,7 @@ use super::error::FixedError;
 use super::holder::FixedHolder;
 use super::lineage::{Held, Lineage};
 use super::map::FixedState;
-use crate::format::frame::read_frame;
+use crate::format::frame::{is_object, read_frame};
 use crate::format::manifest_fixed::{ManifestView, Records};
 use crate::format::manifest_parts::{Base, Delta, ObjectId};
 use crate::format::rows::{Form, Row, read_rows};
@@ -55,9 +55,9 @@ impl<'a> Reading<'_, 'a> {
         if section.codec != Codec::Rows {
             return Err(FixedError::NotPlain);
         }
-        // An object's end is part of its last section at most: the hashes tell.
-        let is_it = |bytes: &&&[u8]| read_frame(bytes).is_ok_and(|(found, ..)| found == object);
-        let bytes = self.objects.iter().find(is_it).ok_or(FixedError::ObjectMissing(object))?;
+        // Of the others only sections are read, each of which has its hashes.
+        let bytes =
+            self.objects.iter().find(|bytes| is_object(bytes, object)).ok_or(FixedError::ObjectMissing(object))?;
         let range = usize::try_from(section.offset).ok().zip(usize::try_from(section.stored).ok());
         let rows = range.and_then(|(start, len)| bytes.get(start..start.checked_add(len)?));
         let rows = rows.ok_or_else(|| Malformed::new("a section is not inside of its object"))?;
@@ -104,10 +104,9 @@ impl<'a> Reading<'_, 'a> {
             if part.delta.is_none() && row.form != Form::Whole {
                 return Err(Malformed::new("a base with a row that is not whole"));
             }
-            if part.delta.is_none_or(|delta| self.base_of(part.state, row.group) < delta) {
-                if failed.is_ok() {
-                    failed = each(&row);
-                }
+            let counts = part.delta.is_none_or(|delta| self.base_of(part.state, row.group) < delta);
+            if counts && failed.is_ok() {
+                failed = each(&row);
             }
             Ok(())
         });

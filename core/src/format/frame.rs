@@ -60,6 +60,14 @@ pub(crate) fn read_frame(object: &[u8]) -> Result<(ObjectId, u16, &[u8]), Malfor
     if version == FORMAT_VERSION && (header[6..8] != [0; 2] || trailer[16..20] != [0; 4]) {
         return Err(Malformed::new("reserved bytes are not zero"));
     }
-    let found = ObjectId { id: read_u64(&header[8..16]), generation: read_u64(&header[16..]) };
-    Ok((found, version, manifest))
+    Ok((object_of(header), version, manifest))
+}
+
+fn object_of(header: &[u8; HEADER_BYTES]) -> ObjectId {
+    ObjectId { id: read_u64(&header[8..16]), generation: read_u64(&header[16..]) }
+}
+
+/// Whether an object claims to be this one.
+pub(crate) fn is_object(bytes: &[u8], object: ObjectId) -> bool {
+    bytes.first_chunk().is_some_and(|header| header[..4] == *HEADER_MAGIC && object_of(header) == object)
 }

@@ -52,12 +52,7 @@ impl Device {
     fn new(groups: &'static mut Groups) -> Self {
         let values = FixedStateDescriptor { name: "", version: 1, description: "" };
         let by_sensor = FixedStateDescriptor { name: "by_sensor", version: 1, description: BY_SENSOR };
-        Device {
-            holder: FixedHolder::new("sensors", 16, [values, by_sensor]),
-            values: Values::new(),
-            groups,
-            taken: 0,
-        }
+        Device { holder: FixedHolder::new("sensors", 16, [values, by_sensor]), values: Values::new(), groups, taken: 0 }
     }
 
     #[inline(never)]
@@ -84,8 +79,7 @@ impl Device {
         let newest = self.taken.checked_sub(1).map(readings::reading);
         let timestamp_max = newest.as_ref().map(|reading| reading.at_ms);
         // As the engine of the command: one operator, which has given out nothing yet.
-        let engine =
-            FixedEngine { events: self.taken, timestamp_max, finished: false, results: &[0], late: &[0] };
+        let engine = FixedEngine { events: self.taken, timestamp_max, finished: false, results: &[0], late: &[0] };
         let request = FixedRequest {
             created_ms: timestamp_max.unwrap_or_default(),
             positions: &[("readings", self.taken)],
