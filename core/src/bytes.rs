@@ -1,5 +1,6 @@
 //! Short byte strings without a heap allocation.
 
+#[cfg(feature = "alloc")]
 use alloc::boxed::Box;
 use core::fmt;
 
@@ -12,26 +13,34 @@ pub(crate) const INLINE_BYTES: usize = 22;
 /// compare as arrays of a fixed size, which needs no call.
 #[derive(Clone)]
 pub(crate) enum SmallBytes {
-    Inline { len: u8, data: [u8; INLINE_BYTES] },
+    Inline {
+        len: u8,
+        data: [u8; INLINE_BYTES],
+    },
+    #[cfg(feature = "alloc")]
     Heap(Box<[u8]>),
 }
 
 impl SmallBytes {
+    #[cfg(feature = "alloc")]
     #[inline]
     pub(crate) fn new(bytes: &[u8]) -> Self {
-        if bytes.len() <= INLINE_BYTES {
-            let mut data = [0; INLINE_BYTES];
-            data[..bytes.len()].copy_from_slice(bytes);
-            SmallBytes::Inline { len: bytes.len() as u8, data }
-        } else {
-            SmallBytes::Heap(bytes.into())
-        }
+        Self::inline(bytes).unwrap_or_else(|| SmallBytes::Heap(bytes.into()))
+    }
+
+    /// Bytes that need no allocation, if they are as few.
+    #[inline]
+    pub(crate) fn inline(bytes: &[u8]) -> Option<Self> {
+        let mut data = [0; INLINE_BYTES];
+        data.get_mut(..bytes.len())?.copy_from_slice(bytes);
+        Some(SmallBytes::Inline { len: bytes.len() as u8, data })
     }
 
     #[inline]
     pub(crate) fn as_slice(&self) -> &[u8] {
         match self {
             SmallBytes::Inline { len, data } => data.get(..usize::from(*len)).unwrap_or(data),
+            #[cfg(feature = "alloc")]
             SmallBytes::Heap(bytes) => bytes,
         }
     }
@@ -41,23 +50,27 @@ impl SmallBytes {
     pub(crate) fn heap_bytes(&self) -> usize {
         match self {
             SmallBytes::Inline { .. } => 0,
+            #[cfg(feature = "alloc")]
             SmallBytes::Heap(bytes) => heap_bytes_beyond_inline(bytes.len()),
         }
     }
 }
 
+#[cfg(feature = "alloc")]
 /// What an allocation of `len` bytes takes with its header, in a common allocator.
 #[inline]
 pub(crate) fn heap_chunk_bytes(len: usize) -> usize {
     if len == 0 { 0 } else { ((len + 8 + 15) & !15).max(32) }
 }
 
+#[cfg(feature = "alloc")]
 /// Bytes on the heap of a [`SmallBytes`] of `len` bytes.
 #[inline]
 pub(crate) fn heap_bytes_beyond_inline(len: usize) -> usize {
     if len > INLINE_BYTES { heap_chunk_bytes(len) } else { 0 }
 }
 
+#[cfg(feature = "alloc")]
 /// What an allocation for `capacity` elements takes.
 #[inline]
 pub(crate) fn heap_bytes_of<T>(capacity: usize) -> u64 {
@@ -71,6 +84,7 @@ impl PartialEq for SmallBytes {
             (SmallBytes::Inline { len: a_len, data: a }, SmallBytes::Inline { len: b_len, data: b }) => {
                 a_len == b_len && a == b
             }
+            #[cfg(feature = "alloc")]
             _ => self.as_slice() == other.as_slice(),
         }
     }
@@ -91,6 +105,7 @@ impl Ord for SmallBytes {
             (SmallBytes::Inline { len: a_len, data: a }, SmallBytes::Inline { len: b_len, data: b }) => {
                 a.cmp(b).then(a_len.cmp(b_len))
             }
+            #[cfg(feature = "alloc")]
             _ => self.as_slice().cmp(other.as_slice()),
         }
     }
@@ -105,7 +120,7 @@ impl fmt::Debug for SmallBytes {
     }
 }
 
-const _: () = assert!(size_of::<SmallBytes>() == 24);
+const _: () = assert!(size_of::<SmallBytes>() <= 24);
 
 #[cfg(test)]
 mod tests {

@@ -1,49 +1,72 @@
 #![doc = include_str!("../README.md")]
 #![no_std]
+// Of the shared format, what only the growable states use.
+#![cfg_attr(not(feature = "alloc"), allow(dead_code))]
 
+#[cfg(feature = "alloc")]
 extern crate alloc;
 
-#[cfg(not(feature = "alloc"))]
-compile_error!("this release needs the feature `alloc`; states without an allocator come with a later one");
-
+#[cfg(feature = "alloc")]
 mod backend;
 mod bytes;
+#[cfg(feature = "alloc")]
 mod checkpoint;
+mod credit;
+#[cfg(feature = "alloc")]
 pub mod definition;
+#[cfg(feature = "alloc")]
 mod engine;
+#[cfg(feature = "alloc")]
 mod error;
+mod fixed;
 mod format;
+mod function;
 pub mod limits;
+#[cfg(feature = "alloc")]
 mod operator;
+#[cfg(feature = "alloc")]
 mod schema;
 mod state;
+#[cfg(feature = "alloc")]
 mod tracked;
 mod value;
 
-pub use crate::value::{BufferedEvent, Event, Footprint, Text, Value};
+pub use crate::function::Function;
+pub use crate::state::{AccumulateError, Accumulator};
+pub use crate::value::{Footprint, Text, Value};
 
-pub use crate::definition::Function;
-pub use crate::state::{
-    AccumulateError, Accumulator, AggregationState, CheckpointRequest, DistinctValues, JsonValue, MedianValues,
-    Migrate, PartialMatch, PatternState, PlainValue, RestoreOptions, StateHolder, StateHolderBuilder, StepProgress,
-    Window, WindowState,
+pub use crate::fixed::{
+    FixedAggregation, FixedEngine, FixedError, FixedHolder, FixedMap, FixedPlain, FixedRequest, FixedRestored,
+    FixedState, FixedStateDescriptor, FixedValue, encode_key,
 };
-pub use crate::tracked::{TrackedDeque, TrackedMap, TrackedValue};
 
-pub use crate::engine::{Clock, Engine, JsonEvents, MatchedStep, NoTime, Output};
+#[cfg(feature = "alloc")]
+mod growable {
+    pub use crate::value::{BufferedEvent, Event};
 
-pub use crate::backend::{Backend, MemoryBackend, drive};
-pub use crate::checkpoint::{
-    ByteRange, Capture, EncodedCheckpoint, Executor, Export, Finding, KeyDifference, ObjectInfo, OpenWriter, Procedure,
-    Prune, Publish, Published, ReadHead, ReadManifest, Republish, Request, Response, Restore, RestoredCheckpoint,
-    Retention, Selector, StateContents, Step, Task, Verify, VerifyReport, Writer, contents, difference, open_archive,
-    retain, write_archive,
-};
-pub use crate::format::head::{CatalogEntry, Head};
-pub use crate::format::manifest::{
-    CheckpointSizes, EngineProgress, Manifest, ObjectId, Progress, StateDescriptor, StateKind,
-};
-pub use crate::format::section::Compression;
+    pub use crate::state::{
+        AggregationState, CheckpointRequest, DistinctValues, JsonValue, MedianValues, Migrate, PartialMatch,
+        PatternState, PlainValue, RestoreOptions, StateHolder, StateHolderBuilder, StepProgress, Window, WindowState,
+    };
+    pub use crate::tracked::{TrackedDeque, TrackedMap, TrackedValue};
+
+    pub use crate::engine::{Clock, Engine, JsonEvents, MatchedStep, NoTime, Output};
+
+    pub use crate::backend::{Backend, MemoryBackend, drive};
+    pub use crate::checkpoint::{
+        ByteRange, Capture, EncodedCheckpoint, Executor, Export, Finding, KeyDifference, ObjectInfo, OpenWriter,
+        Procedure, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Request, Response, Restore,
+        RestoredCheckpoint, Retention, Selector, StateContents, Step, Task, Verify, VerifyReport, Writer, contents,
+        difference, open_archive, retain, write_archive,
+    };
+    pub use crate::format::head::{CatalogEntry, Head};
+    pub use crate::format::manifest::{EngineProgress, Manifest, Progress, StateDescriptor};
+    pub use crate::format::section::Compression;
+
+    pub use crate::error::{Error, Result};
+}
+#[cfg(feature = "alloc")]
+pub use growable::*;
+
+pub use crate::format::manifest_parts::{CheckpointSizes, ObjectId, StateKind};
 pub use crate::format::{FORMAT_VERSION, Malformed};
-
-pub use crate::error::{Error, Result};

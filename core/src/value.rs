@@ -1,10 +1,13 @@
 //! Values of events, and the events.
 
+#[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 use core::fmt;
 
-use crate::bytes::{SmallBytes, heap_chunk_bytes};
+use crate::bytes::SmallBytes;
+#[cfg(feature = "alloc")]
+use crate::bytes::heap_chunk_bytes;
 
 /// One field of an event.
 ///
@@ -38,6 +41,7 @@ const _: () = assert!(size_of::<Value>() == 24);
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Text(SmallBytes);
 
+#[cfg(feature = "alloc")]
 /// One event: its time in milliseconds since 1970 (UTC), and a value for each field of the stream.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Event {
@@ -47,6 +51,7 @@ pub struct Event {
     pub values: Vec<Value>,
 }
 
+#[cfg(feature = "alloc")]
 /// An event that a state keeps, with its place in the input.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BufferedEvent {
@@ -110,6 +115,7 @@ impl Value {
         }
     }
 
+    #[cfg(feature = "alloc")]
     /// As JSON; NaN and the infinities, which JSON lacks, become null.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
@@ -189,6 +195,7 @@ impl From<f64> for Value {
     }
 }
 
+#[cfg(feature = "alloc")]
 impl From<&str> for Value {
     fn from(text: &str) -> Self {
         Value::Str(Text::new(text))
@@ -196,10 +203,17 @@ impl From<&str> for Value {
 }
 
 impl Text {
+    #[cfg(feature = "alloc")]
     /// Text of its own from a string.
     #[must_use]
     pub fn new(text: &str) -> Self {
         Text(SmallBytes::new(text.as_bytes()))
+    }
+
+    /// Text of at most 22 bytes of UTF-8, which needs no allocation; `None` if it is longer.
+    #[must_use]
+    pub fn inline(text: &str) -> Option<Self> {
+        SmallBytes::inline(text.as_bytes()).map(Text)
     }
 
     /// The text.
@@ -222,6 +236,7 @@ impl fmt::Debug for Text {
     }
 }
 
+#[cfg(feature = "alloc")]
 impl Event {
     /// An event at a time, with a value for each field.
     #[must_use]
@@ -245,6 +260,7 @@ impl Event {
     }
 }
 
+#[cfg(feature = "alloc")]
 impl BufferedEvent {
     pub(crate) fn footprint(&self) -> Footprint {
         let event = self.event.footprint();

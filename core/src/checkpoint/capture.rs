@@ -13,7 +13,7 @@ use crate::format::manifest::{
     Base, CheckpointSizes, Delta, Manifest, ObjectId, ObjectTable, Page, StateDescriptor, StateKind,
 };
 use crate::format::object;
-use crate::format::rows::RowBlock;
+use crate::format::row_block::RowBlock;
 use crate::format::section::{Compression, SectionRef, append_columns, append_section};
 use crate::limits::{
     BASE_SECTION_BYTES, DELTA_SECTION_BYTES, INLINE_DELTAS_MAX, PAGE_DELTAS, PLAN_ROWS_BYTES, SECTION_RAW_BYTES_MAX,
@@ -73,6 +73,34 @@ impl BuildsOn {
 }
 
 impl EncodedCheckpoint {
+    /// A checkpoint that came from elsewhere as the bytes of its object, such as from a device: to be published.
+    ///
+    /// The storage must have what it builds on, and it must be of [`Writer::next_object`](crate::Writer::next_object).
+    /// Its sections are not read: `Verify` does that.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`], [`Error::VersionTooNew`]; [`Error::OverLimit`] if it has pages, which say more than can be
+    /// known of one object.
+    pub fn from_object(object: ObjectId, bytes: Vec<u8>) -> Result<Self> {
+        let (header, tail) = bytes.split_at(bytes.len().min(object::HEADER_BYTES));
+        let trailer = &tail[tail.len().saturating_sub(object::TRAILER_BYTES)..];
+        let len = object::read_trailer(&object.name(), trailer)?.saturating_add(object::TRAILER_BYTES as u64);
+        let from = (tail.len() as u64).saturating_sub(len) as usize;
+        let manifest = Arc::new(object::read_manifest(object, header, &tail[from..])?);
+        if !manifest.pages.is_empty() {
+            let found = manifest.pages.len() as u64;
+            return Err(Error::OverLimit { what: "number of pages of a checkpoint from elsewhere", found, limit: 0 });
+        }
+        Ok(EncodedCheckpoint {
+            lineage: Lineage::new(Arc::clone(&manifest)),
+            dirty_entries: manifest.sizes.delta_rows + manifest.sizes.base_rows,
+            manifest,
+            bytes,
+            relabels: None,
+            builds_on: None,
+        })
+    }
+
     /// Its manifest.
     #[must_use]
     pub fn manifest(&self) -> &Manifest {
@@ -116,6 +144,8 @@ impl EncodedCheckpoint {
 struct Assembly {
     object: Vec<u8>,
     compression: Compression,
+    /// Whether sections are rows, even where columns are shorter.
+    plain: bool,
     sizes: CheckpointSizes,
     bases: Vec<Base>,
     deltas: Vec<Delta>,
@@ -138,9 +168,24 @@ impl Capture {
     /// [`Error::OverLimit`] for a section beyond [`SECTION_RAW_BYTES_MAX`], or a manifest beyond
     /// [`MANIFEST_BYTES_MAX`](crate::limits::MANIFEST_BYTES_MAX).
     pub fn into_object(self, object: ObjectId, compression: Compression) -> Result<EncodedCheckpoint> {
+        self.assemble(object, compression, false)
+    }
+
+    /// As [`Capture::into_object`], with sections that are rows as they are: what
+    /// [`FixedHolder`](crate::FixedHolder) writes, and all that it reads. For one that it restores alone, begin
+    /// with [`StateHolder::begin_whole`](crate::StateHolder::begin_whole).
+    ///
+    /// # Errors
+    /// As [`Capture::into_object`].
+    pub fn into_plain_object(self, object: ObjectId) -> Result<EncodedCheckpoint> {
+        self.assemble(object, Compression::None, true)
+    }
+
+    fn assemble(self, object: ObjectId, compression: Compression, plain: bool) -> Result<EncodedCheckpoint> {
         let mut assembly = Assembly {
             object: Vec::from(object::header(object)),
             compression,
+            plain,
             sizes: CheckpointSizes::default(),
             bases: Vec::new(),
             deltas: Vec::new(),
@@ -330,7 +375,7 @@ impl Assembly {
             }
         }
         let blocks: Vec<&[(u16, RowBlock)]> = sections.iter().map(|section| section.blocks.as_slice()).collect();
-        let columns = if blocks.is_empty() { None } else { columns::encode(kind, &blocks) };
+        let columns = if blocks.is_empty() || self.plain { None } else { columns::encode(kind, &blocks) };
         let Some(columns) = columns else { return Ok(self.pack_rows(sections)) };
         if let [section] = sections {
             return Ok(alloc::vec![(self.pack_one(section, &columns), None)]);

@@ -1,7 +1,7 @@
 //! Which key groups get a fresh base with the next checkpoint.
 //!
 //! There is no periodic full checkpoint. Each checkpoint earns credit for what was dirty
-//! ([`COMPACTION_SHARE_PERCENT`] of it) and spends it on new bases for the ranges of key groups whose base is oldest.
+//! ([`COMPACTION_SHARE_PERCENT`](crate::limits::COMPACTION_SHARE_PERCENT) of it) and spends it on new bases for the ranges of key groups whose base is oldest.
 //! With share *r* all bases are renewed once for every *1/r* × live bytes of deltas, so that in the
 //! long run writing is *1 + r* times the dirty bytes, and what a restore reads is
 //! *1 + 1/r* times the live bytes. With *r* = 0.8: 1.8 and 2.25. Skew does not matter: age decides,
@@ -14,8 +14,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
+use crate::credit::{Account, Credit};
 use crate::format::manifest::Manifest;
-use crate::limits::{COMPACTION_SHARE_PERCENT, RESTORE_READ_PERCENT_HIGH, SECTION_NAMING_BYTES, STORAGE_BYTES_MAX};
 
 /// The checkpoint that the state builds on, with what planning wants to know of it; cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -69,11 +69,7 @@ pub(crate) fn plan_rebase<'a>(
         }
     }
     let live_total: u64 = live.iter().copied().flatten().sum();
-    let reads_too_much = manifest.sizes.restore_raw * 100 > live_total * RESTORE_READ_PERCENT_HIGH;
-    let mut credit = manifest.credit.max(0) as u64;
-    if reads_too_much {
-        credit += manifest.reserve.max(0) as u64;
-    }
+    let mut credit = credit_of(manifest).to_spend(manifest.sizes.restore_raw, live_total);
     for index in &newest.by_age {
         let base = &manifest.bases[*index as usize];
         if newest.newest_delta[usize::from(base.state)] <= base.checkpoint {
@@ -98,33 +94,25 @@ pub(crate) fn plan_rebase<'a>(
     ranges
 }
 
-/// Credit and reserve after a checkpoint: what was dirty earns, what bases cost beyond it is paid.
+/// Credit and reserve after a checkpoint.
 pub(crate) fn settle_credit(parent: Option<&Manifest>, manifest: &Manifest, base_cost: u64) -> (i64, i64) {
-    let dirty = manifest.sizes.dirty;
-    let Some(parent) = parent else {
-        // The first checkpoint is nothing but dirty: all of it goes to the reserve.
-        return (0, dirty as i64);
-    };
-    // Where deltas are smaller than what it takes to name them, fewer of them are worth more.
-    let named = manifest.bases.len()
-        + manifest.pages.len()
-        + manifest.deltas.iter().filter(|delta| delta.page.is_none()).count();
-    let earned = dirty.max(named as u64 * SECTION_NAMING_BYTES);
-    let share = earned * COMPACTION_SHARE_PERCENT / 100;
-    let credit = parent.credit + share as i64 - base_cost as i64;
-    let reserve = parent.reserve + (earned - share) as i64;
-    // Spent beyond the credit: that was the reserve.
-    let (credit, reserve) = if credit < 0 { (0, reserve + credit) } else { (credit, reserve) };
-    // More than what there is to renew is never spent, and would add up for as long as the job lives.
-    let reserve = reserve.min(manifest.sizes.restore_raw.saturating_mul(2) as i64);
-    let most = STORAGE_BYTES_MAX as i64;
-    (credit.clamp(0, most), reserve.clamp(-most, most))
+    let inline = manifest.deltas.iter().filter(|delta| delta.page.is_none()).count();
+    let named = (manifest.bases.len() + manifest.pages.len() + inline) as u64;
+    let (dirty, restore_raw) = (manifest.sizes.dirty, manifest.sizes.restore_raw);
+    let Credit { credit, reserve } =
+        Credit::settle(parent.map(credit_of), Account { dirty, named, base_cost, restore_raw });
+    (credit, reserve)
+}
+
+fn credit_of(manifest: &Manifest) -> Credit {
+    Credit { credit: manifest.credit, reserve: manifest.reserve }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::format::manifest::{ObjectId, tests::empty_manifest};
+    use crate::limits::STORAGE_BYTES_MAX;
 
     #[test]
     fn what_adds_up_for_years_still_reads_back() {

@@ -271,10 +271,10 @@ impl Sections {
                 if !same_schema(found, &holder.states()[place]) {
                     migrated[place] = true;
                     let rows = |key: &[u8], value: &[u8]| migrate.migrate(found, key, value).map_err(Malformed::new);
-                    maps[place]
-                        .any_mut()
-                        .migrate(&mut { rows })
-                        .map_err(|malformed| Error::StateChanged { state: found.name.clone(), reason: malformed.0 })?;
+                    maps[place].any_mut().migrate(&mut { rows }).map_err(|malformed| Error::StateChanged {
+                        state: found.name.clone(),
+                        reason: malformed.0.into(),
+                    })?;
                 }
             }
         }

@@ -70,6 +70,7 @@ mod read;
 mod tests;
 
 pub use crate::format::section::Compression;
+pub use crate::function::Function;
 pub use document::Document;
 pub use hint::nearest;
 
@@ -210,31 +211,6 @@ pub struct Compute {
     pub function: Function,
     /// Its field; only [`Function::Count`] may go without, and then counts events.
     pub field: Option<String>,
-}
-
-/// A function over the values of a field. All of them skip nulls.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Function {
-    /// How many values; without a field, how many events.
-    Count,
-    /// Their sum.
-    Sum,
-    /// The smallest.
-    Min,
-    /// The largest.
-    Max,
-    /// The mean.
-    Avg,
-    /// The standard deviation of the population.
-    Stddev,
-    /// The first by time.
-    First,
-    /// The last by time.
-    Last,
-    /// How many different values.
-    Distinct,
-    /// The middle value, or the mean of the two middle ones.
-    Median,
 }
 
 /// One step of a pattern.

@@ -3,13 +3,18 @@
 //! The growing ones (`distinct`, `median`) say from which position their values follow; a whole one
 //! says 0.
 
+#[cfg(feature = "alloc")]
 use alloc::boxed::Box;
+#[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 
-use super::columns::tables;
+#[cfg(feature = "alloc")]
+use super::Cursor;
 use super::payload::{At, Sink, Source, cell_of};
-use super::{Cursor, Malformed};
-use crate::state::{Accumulator, DistinctValues, MedianValues};
+use super::{Malformed, tables};
+use crate::state::Accumulator;
+#[cfg(feature = "alloc")]
+use crate::state::{DistinctValues, MedianValues};
 use crate::value::Value;
 
 /// Most accumulators of one list that columns tell apart.
@@ -46,6 +51,7 @@ impl AccumulatorTables {
         Place(tables::ACCUMULATORS.wrapping_add((place as u16).wrapping_mul(2)))
     }
 
+    /// Writes a list, whole or what is new of it; without growing ones there is no difference.
     pub(crate) fn write(self, sink: &mut impl Sink, accumulators: &[Accumulator], whole: bool) {
         sink.uint(self.0, accumulators.len() as u64);
         for (accumulator, place) in accumulators.iter().zip(0..) {
@@ -85,6 +91,7 @@ impl Place {
         At { table: self.0 + 1, column: 0 }
     }
 
+    #[cfg_attr(not(feature = "alloc"), expect(unused_variables, reason = "only what grows has anything new"))]
     fn write(self, sink: &mut impl Sink, accumulator: &Accumulator, whole: bool) {
         let field = |number| self.field(number);
         match accumulator {
@@ -115,12 +122,14 @@ impl Place {
             }
             Accumulator::First(held) => self.write_timed(sink, FIRST, held.as_ref()),
             Accumulator::Last(held) => self.write_timed(sink, LAST, held.as_ref()),
+            #[cfg(feature = "alloc")]
             Accumulator::Distinct(values) => {
                 let from = if whole { 0 } else { values.captured() };
                 let new = &values.values()[from..];
                 self.write_growing(sink, DISTINCT, from, new.len());
                 new.iter().for_each(|value| sink.cell(self.values(), cell_of(value)));
             }
+            #[cfg(feature = "alloc")]
             Accumulator::Median(values) => {
                 let from = if whole { 0 } else { values.captured() };
                 let new = &values.values()[from..];
@@ -147,6 +156,7 @@ impl Place {
         }
     }
 
+    #[cfg(feature = "alloc")]
     fn write_growing(self, sink: &mut impl Sink, variant: u64, from: usize, new: usize) {
         sink.uint(self.variant(), variant);
         sink.uint(self.field(1), from as u64);
@@ -154,6 +164,7 @@ impl Place {
     }
 
     /// Reads what replaces an accumulator, or adds to the one that is there.
+    #[cfg_attr(not(feature = "alloc"), expect(unused_variables, reason = "only what grows goes on from what is there"))]
     fn read<S: Source>(self, source: &mut S, held: Option<&mut Accumulator>) -> Result<Option<Accumulator>, Malformed> {
         Ok(Some(match source.uint(self.variant())? {
             COUNT => Accumulator::Count(count(source, self.field(1))?),
@@ -177,8 +188,12 @@ impl Place {
             },
             FIRST => Accumulator::First(self.read_timed(source)?),
             LAST => Accumulator::Last(self.read_timed(source)?),
+            #[cfg(feature = "alloc")]
             DISTINCT => return self.read_distinct(source, held),
+            #[cfg(feature = "alloc")]
             MEDIAN => return self.read_median(source, held),
+            #[cfg(not(feature = "alloc"))]
+            DISTINCT | MEDIAN => return Err(Malformed::new("distinct and median need an allocator")),
             _ => return Err(Malformed::new("unknown function of an accumulator")),
         }))
     }
@@ -194,6 +209,7 @@ impl Place {
         Ok(Some((source.int(self.field(2), 0)?, source.value(self.field(3))?)))
     }
 
+    #[cfg(feature = "alloc")]
     fn read_distinct<S: Source>(
         self,
         source: &mut S,
@@ -212,6 +228,7 @@ impl Place {
         Ok((from == 0).then_some(Accumulator::Distinct(whole)))
     }
 
+    #[cfg(feature = "alloc")]
     fn read_median<S: Source>(
         self,
         source: &mut S,
@@ -294,10 +311,12 @@ fn is_there<S: Source>(source: &mut S, at: At) -> Result<bool, Malformed> {
     }
 }
 
+#[cfg(feature = "alloc")]
 fn gap() -> Malformed {
     Malformed::new("values of an accumulator do not follow those before")
 }
 
+#[cfg(feature = "alloc")]
 /// Applies a list to the accumulators that are there, in place; an empty list becomes what is read.
 pub(crate) fn apply<S: Source>(
     at: &AccumulatorTables,
@@ -311,22 +330,40 @@ pub(crate) fn apply<S: Source>(
             let read = AccumulatorTables::place(place).read(source, None)?;
             accumulators.push(read.ok_or_else(gap)?);
         }
-    } else if accumulators.len() as u64 == count {
-        for (held, place) in accumulators.iter_mut().zip(0..) {
-            if let Some(replaced) = AccumulatorTables::place(place).read(source, Some(held))? {
-                *held = replaced;
-            }
-        }
-    } else {
+        accumulators.iter_mut().for_each(Accumulator::settle);
+        return Ok(());
+    }
+    apply_each(source, count, accumulators)
+}
+
+/// Applies a list whose length has been read to as many accumulators that are there.
+fn apply_each<S: Source>(source: &mut S, count: u64, accumulators: &mut [Accumulator]) -> Result<(), Malformed> {
+    if accumulators.len() as u64 != count {
         return Err(Malformed::new("number of accumulators differs"));
+    }
+    for (held, place) in accumulators.iter_mut().zip(0..) {
+        if let Some(replaced) = AccumulatorTables::place(place).read(source, Some(held))? {
+            *held = replaced;
+        }
     }
     accumulators.iter_mut().for_each(Accumulator::settle);
     Ok(())
 }
 
+/// Reads a list into as many accumulators as are there, whatever they were.
+pub(crate) fn read_into<S: Source>(
+    at: &AccumulatorTables,
+    source: &mut S,
+    accumulators: &mut [Accumulator],
+) -> Result<(), Malformed> {
+    let count = source.uint(at.0)?;
+    apply_each(source, count, accumulators)
+}
+
 /// Where the accumulators of a running group are.
 pub(crate) const GROUP: AccumulatorTables = AccumulatorTables(At { table: tables::PAYLOAD, column: 0 });
 
+#[cfg(feature = "alloc")]
 /// Applies the payload of a row to the accumulators of a running group.
 pub(crate) fn apply_row(bytes: &[u8], accumulators: &mut Vec<Accumulator>) -> Result<(), Malformed> {
     let mut cursor = Cursor::new(bytes);

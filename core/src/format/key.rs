@@ -5,10 +5,15 @@
 //! bytes sort like numbers, and a `u16` big-endian of what is left of a whole number. A string is
 //! its UTF-8 with `00` written as `00 FF`, closed by `00 00`. Numbers equal in value are one key.
 
+#[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 
+use super::ByteSink;
+#[cfg(feature = "alloc")]
 use super::{Malformed, hash64};
-use crate::value::{Text, Value, canonical};
+#[cfg(feature = "alloc")]
+use crate::value::Text;
+use crate::value::{Value, canonical};
 
 const NULL: u8 = 0;
 const FALSE: u8 = 1;
@@ -21,7 +26,7 @@ const NUMBER_BYTES: usize = 11;
 const INT_LIMIT: f64 = 9_223_372_036_854_775_808.0;
 
 /// Appends one value of a key.
-pub(crate) fn append_value(out: &mut Vec<u8>, value: &Value) {
+pub(crate) fn append_value(out: &mut impl ByteSink, value: &Value) {
     match value {
         Value::Null => out.push(NULL),
         Value::Bool(false) => out.push(FALSE),
@@ -41,6 +46,7 @@ pub(crate) fn append_value(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
+#[cfg(feature = "alloc")]
 /// The values of a key.
 pub(crate) fn read_values(key: &[u8]) -> Result<Vec<Value>, Malformed> {
     let mut values = Vec::new();
@@ -48,6 +54,7 @@ pub(crate) fn read_values(key: &[u8]) -> Result<Vec<Value>, Malformed> {
     Ok(values)
 }
 
+#[cfg(feature = "alloc")]
 /// Hands over the values of a key, in order.
 pub(crate) fn for_each_value(mut key: &[u8], mut each: impl FnMut(Value)) -> Result<(), Malformed> {
     while let Some((&tag, rest)) = key.split_first() {
@@ -73,6 +80,7 @@ pub(crate) fn for_each_value(mut key: &[u8], mut each: impl FnMut(Value)) -> Res
     Ok(())
 }
 
+#[cfg(feature = "alloc")]
 /// A hash under which values that are equal are equal; not part of the format.
 pub(crate) fn hash_value(value: &Value) -> u64 {
     match value {
@@ -98,6 +106,7 @@ fn number_bytes(float: f64, rest: u16) -> [u8; NUMBER_BYTES] {
     [NUMBER, a, b, c, d, e, f, g, h, i, j]
 }
 
+#[cfg(feature = "alloc")]
 fn read_number(bytes: &[u8; 10]) -> Value {
     let [a, b, c, d, e, f, g, h, i, j] = *bytes;
     let sortable = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
@@ -111,6 +120,7 @@ fn read_number(bytes: &[u8; 10]) -> Value {
     }
 }
 
+#[cfg(feature = "alloc")]
 fn read_string(key: &[u8]) -> Result<(Value, &[u8]), Malformed> {
     let unclosed = || Malformed::new("key: string without its end");
     let mut end = key.iter().position(|byte| *byte == 0).ok_or_else(unclosed)?;
@@ -131,6 +141,7 @@ fn read_string(key: &[u8]) -> Result<(Value, &[u8]), Malformed> {
     }
 }
 
+#[cfg(feature = "alloc")]
 fn to_text(bytes: &[u8]) -> Result<Value, Malformed> {
     let text = core::str::from_utf8(bytes).map_err(|_| Malformed::new("key: string is not UTF-8"))?;
     Ok(Value::Str(Text::new(text)))

@@ -8,34 +8,59 @@
 //!   more than the stored bytes can account for.
 
 pub(crate) mod accumulator;
+#[cfg(feature = "alloc")]
 pub(crate) mod archive;
+#[cfg(feature = "alloc")]
 pub(crate) mod columns;
+#[cfg(feature = "alloc")]
+mod event;
+pub(crate) mod frame;
+#[cfg(feature = "alloc")]
 pub(crate) mod head;
 pub(crate) mod key;
+#[cfg(feature = "alloc")]
 pub(crate) mod manifest;
+pub(crate) mod manifest_fixed;
+pub(crate) mod manifest_parts;
+#[cfg(feature = "alloc")]
 mod manifest_v1;
+#[cfg(feature = "alloc")]
 pub(crate) mod object;
+#[cfg(feature = "alloc")]
 pub(crate) mod pattern;
 pub(crate) mod payload;
+#[cfg(feature = "alloc")]
+pub(crate) mod row_block;
 pub(crate) mod rows;
+#[cfg(feature = "alloc")]
 pub(crate) mod section;
+pub(crate) mod section_ref;
+pub(crate) mod sink;
+pub(crate) mod tables;
+#[cfg(feature = "alloc")]
 pub(crate) mod value;
+#[cfg(feature = "alloc")]
 pub(crate) mod window;
 
-use alloc::string::{String, ToString};
-use alloc::vec::Vec;
+use serde::Deserialize;
 
-use serde::{Deserialize, Serialize};
+pub(crate) use sink::{ByteSink, FixedBytes, append, append_varint};
 
 /// The format this release writes. It reads this one and all before it.
 pub const FORMAT_VERSION: u16 = 2;
 
+/// What is wrong with bytes, in words.
+#[cfg(feature = "alloc")]
+pub(crate) type Reason = alloc::borrow::Cow<'static, str>;
+#[cfg(not(feature = "alloc"))]
+pub(crate) type Reason = &'static str;
+
 /// Bytes that do not say what they should; the caller adds object and part.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Malformed(pub(crate) String);
+pub struct Malformed(pub(crate) Reason);
 
 impl Malformed {
-    pub(crate) fn new(reason: impl Into<String>) -> Self {
+    pub(crate) fn new(reason: impl Into<Reason>) -> Self {
         Malformed(reason.into())
     }
 }
@@ -47,18 +72,14 @@ impl core::fmt::Display for Malformed {
 }
 
 impl From<postcard::Error> for Malformed {
+    #[cfg(feature = "alloc")]
     fn from(error: postcard::Error) -> Self {
-        Malformed(error.to_string())
+        Malformed(alloc::string::ToString::to_string(&error).into())
     }
-}
 
-/// Appends a record in postcard's encoding.
-pub(crate) fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, record: &T) {
-    let bytes = core::mem::take(out);
-    // Growable output and length-prefixed sequences only: no input makes this fail.
-    match postcard::to_extend(record, bytes) {
-        Ok(bytes) => *out = bytes,
-        Err(error) => unreachable!("encoding into memory failed: {error}"),
+    #[cfg(not(feature = "alloc"))]
+    fn from(_: postcard::Error) -> Self {
+        Malformed("a record is not what it should be")
     }
 }
 
@@ -66,15 +87,6 @@ pub(crate) fn append<T: Serialize + ?Sized>(out: &mut Vec<u8>, record: &T) {
 pub(crate) fn read_all<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Malformed> {
     let (record, rest) = postcard::take_from_bytes(bytes)?;
     if rest.is_empty() { Ok(record) } else { Err(Malformed::new("bytes left over at the end of a record")) }
-}
-
-/// Appends an unsigned number as a varint.
-pub(crate) fn append_varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
 }
 
 /// A cursor over bytes that answers `Malformed` where they end too early.
@@ -103,6 +115,13 @@ impl<'a> Cursor<'a> {
             .ok_or_else(|| Malformed::new("ends in the middle of a record"))?;
         self.bytes = rest;
         Ok(taken)
+    }
+
+    /// Takes a record in postcard's encoding.
+    pub(crate) fn record<T: Deserialize<'a>>(&mut self) -> Result<T, Malformed> {
+        let (record, rest) = postcard::take_from_bytes(self.bytes)?;
+        self.bytes = rest;
+        Ok(record)
     }
 
     /// That all was taken.
@@ -164,7 +183,8 @@ pub(crate) fn hash64(bytes: &[u8]) -> u64 {
 /// Hash of an encoded key. Frozen: it decides the key group of every stored row.
 #[inline]
 pub(crate) fn key_hash(key: &[u8]) -> u64 {
-    xxhash_rust::xxh3::xxh3_64(key)
+    // One copy of the code is enough where flash is scarce; elsewhere it belongs into the lookup.
+    if cfg!(feature = "alloc") { xxhash_rust::xxh3::xxh3_64(key) } else { hash64(key) }
 }
 
 /// Key group of a key: bits 32 and up of its hash, modulo the number of groups. The low bits stay
@@ -180,6 +200,7 @@ pub(crate) fn key_group(hash: u64, groups: u16) -> u16 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::vec::Vec;
 
     #[test]
     fn varints_read_back_and_agree_with_postcard() {

@@ -10,25 +10,12 @@
 use alloc::format;
 use alloc::vec::Vec;
 
+use super::FORMAT_VERSION;
+pub(crate) use super::frame::{HEADER_BYTES, TRAILER_BYTES, header};
+use super::frame::{HEADER_MAGIC, TRAILER_MAGIC, manifest_hash, read_u64, trailer};
 use super::manifest::{Manifest, ObjectId};
-use super::{FORMAT_VERSION, hash64};
 use crate::error::{Error, Result};
 use crate::limits::MANIFEST_BYTES_MAX;
-
-pub(crate) const HEADER_BYTES: usize = 24;
-pub(crate) const TRAILER_BYTES: usize = 24;
-const HEADER_MAGIC: &[u8; 4] = b"EFXC";
-const TRAILER_MAGIC: &[u8; 4] = b"EFXT";
-
-/// The first bytes of an object.
-pub(crate) fn header(object: ObjectId) -> [u8; HEADER_BYTES] {
-    let mut header = [0; HEADER_BYTES];
-    header[..4].copy_from_slice(HEADER_MAGIC);
-    header[4..6].copy_from_slice(&FORMAT_VERSION.to_le_bytes());
-    header[8..16].copy_from_slice(&object.id.to_le_bytes());
-    header[16..].copy_from_slice(&object.generation.to_le_bytes());
-    header
-}
 
 /// Closes an object that begins with [`header`]: manifest and trailer.
 ///
@@ -43,13 +30,9 @@ pub(crate) fn append_manifest(object: &mut Vec<u8>, manifest: &Manifest) -> Resu
             limit: MANIFEST_BYTES_MAX,
         });
     }
-    let len = (bytes.len() as u64).to_le_bytes();
-    let hash = manifest_hash(&object[..HEADER_BYTES], &bytes, &len);
+    let trailer = trailer(&object[..HEADER_BYTES], &bytes);
     object.extend_from_slice(&bytes);
-    object.extend_from_slice(&len);
-    object.extend_from_slice(&hash.to_le_bytes());
-    object.extend_from_slice(&[0; 4]);
-    object.extend_from_slice(TRAILER_MAGIC);
+    object.extend_from_slice(&trailer);
     Ok(())
 }
 
@@ -105,18 +88,6 @@ pub(crate) fn read_manifest(object: ObjectId, header_bytes: &[u8], tail: &[u8]) 
         return Err(damaged("header", "it is another checkpoint than its name says"));
     }
     Ok(manifest)
-}
-
-fn manifest_hash(header: &[u8], manifest: &[u8], len: &[u8]) -> u64 {
-    let mut all = Vec::with_capacity(header.len() + manifest.len() + len.len());
-    all.extend_from_slice(header);
-    all.extend_from_slice(manifest);
-    all.extend_from_slice(len);
-    hash64(&all)
-}
-
-fn read_u64(bytes: &[u8]) -> u64 {
-    bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]

@@ -2,8 +2,9 @@
 
 use alloc::vec::Vec;
 
-use super::columns::tables;
-use super::payload::{At, EventTable, Sink, Source};
+use super::event::EventTable;
+use super::payload::{At, Sink, Source};
+use super::tables;
 use super::{Cursor, Malformed};
 use crate::state::PatternChange;
 use crate::state::PatternState;

@@ -3,11 +3,15 @@
 //! Windows, patterns and accumulators say once what they write, read and copy, in terms of
 //! [`Sink`] and [`Source`]. The bytes of rows are postcard's: see `core/FORMAT.md`.
 
+#[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 
-use super::columns::{Cell, Column};
-use super::{Cursor, Malformed, append_varint};
-use crate::value::{BufferedEvent, Event, Footprint, Text, Value, canonical};
+#[cfg(feature = "alloc")]
+use super::columns::Column;
+use super::{ByteSink, Cursor, Malformed, append_varint};
+#[cfg(feature = "alloc")]
+use crate::value::Footprint;
+use crate::value::{Text, Value, canonical};
 
 /// Where something goes among the columns of a section. Rows have it where it comes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,9 +23,19 @@ pub(crate) struct At {
 impl At {
     /// A later column. Beyond [`VALUES_MAX`] it says nothing, which rows do not mind.
     #[inline]
-    fn plus(self, columns: u64) -> At {
+    pub(super) fn plus(self, columns: u64) -> At {
         At { table: self.table, column: self.column.wrapping_add(columns as u16) }
     }
+}
+
+/// One value of a column. A text is its bytes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Cell<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    Bytes(&'a [u8]),
 }
 
 /// Takes the parts of a payload, in order.
@@ -54,6 +68,7 @@ pub(crate) trait Source {
     fn cell(&mut self, at: At) -> Result<Cell<'_>, Malformed>;
     /// A cell as a value of an event.
     fn value(&mut self, at: At) -> Result<Value, Malformed>;
+    #[cfg(feature = "alloc")]
     /// `count` values, each from a column of its own, from `at` on, and what they take together.
     fn values(&mut self, at: At, count: u64) -> Result<(Vec<Value>, Footprint), Malformed> {
         let mut values = Vec::with_capacity(self.room_for(at, count));
@@ -65,6 +80,7 @@ pub(crate) trait Source {
         }
         Ok((values, footprint))
     }
+    #[cfg(feature = "alloc")]
     /// Puts cells into columns, one into each.
     fn fill(&mut self, at: At, columns: &mut [Column]) -> Result<(), Malformed> {
         for (column, place) in columns.iter_mut().zip(0..) {
@@ -76,7 +92,7 @@ pub(crate) trait Source {
     fn room_for(&self, at: At, count: u64) -> usize;
 }
 
-impl Sink for Vec<u8> {
+impl<B: ByteSink> Sink for B {
     #[inline]
     fn uint(&mut self, _: At, number: u64) {
         append_varint(self, number);
@@ -193,6 +209,7 @@ impl Source for Cursor<'_> {
         value_of(self.cell(at)?)
     }
 
+    #[cfg(feature = "alloc")]
     fn fill(&mut self, at: At, columns: &mut [Column]) -> Result<(), Malformed> {
         for column in columns {
             // Without a cell in between, which would be written in parts and read as a whole.
@@ -222,6 +239,17 @@ impl Source for Cursor<'_> {
     }
 }
 
+#[cfg(feature = "alloc")]
+#[inline]
+fn text_of(text: &str) -> Option<Text> {
+    Some(Text::new(text))
+}
+
+#[cfg(not(feature = "alloc"))]
+fn text_of(text: &str) -> Option<Text> {
+    Text::inline(text)
+}
+
 /// A cell as a value of an event.
 pub(crate) fn value_of(cell: Cell<'_>) -> Result<Value, Malformed> {
     Ok(match cell {
@@ -231,7 +259,10 @@ pub(crate) fn value_of(cell: Cell<'_>) -> Result<Value, Malformed> {
         Cell::Float(float) => Value::Float(float),
         Cell::Bytes(bytes) => {
             let text = core::str::from_utf8(bytes).map_err(|_| Malformed::new("text is not UTF-8"))?;
-            Value::Str(Text::new(text))
+            match text_of(text) {
+                Some(text) => Value::Str(text),
+                None => return Err(Malformed::new("a text is longer than can be held without an allocator")),
+            }
         }
     })
 }
@@ -245,77 +276,5 @@ pub(crate) fn cell_of(value: &Value) -> Cell<'_> {
         Value::Int(int) => Cell::Int(*int),
         Value::Float(float) => Cell::Float(canonical(*float)),
         Value::Str(text) => Cell::Bytes(text.as_bytes()),
-    }
-}
-
-/// Most values of an event that columns tell apart.
-const VALUES_MAX: u64 = crate::limits::FIELDS_MAX as u64;
-
-/// Where buffered events and events of a partial match are: columns of a table.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct EventTable(pub(crate) u16);
-
-impl EventTable {
-    fn at(self, column: u16) -> At {
-        At { table: self.0, column }
-    }
-
-    /// An event; its time is mostly near `from`.
-    pub(crate) fn write(self, sink: &mut impl Sink, event: &Event, from: i64) {
-        sink.int(self.at(1), event.timestamp, from);
-        sink.uint(self.at(2), event.values.len() as u64);
-        for (value, place) in event.values.iter().zip(0..) {
-            sink.cell(self.at(3).plus(place), cell_of(value));
-        }
-    }
-
-    pub(crate) fn write_buffered(self, sink: &mut impl Sink, event: &BufferedEvent, from: i64) {
-        sink.uint(self.at(0), event.sequence);
-        self.write(sink, &event.event, from);
-    }
-
-    pub(crate) fn read<S: Source>(self, source: &mut S, from: i64) -> Result<Event, Malformed> {
-        Ok(self.read_measured(source, from)?.0)
-    }
-
-    /// An event with what its values take together.
-    fn read_measured<S: Source>(self, source: &mut S, from: i64) -> Result<(Event, Footprint), Malformed> {
-        let timestamp = source.int(self.at(1), from)?;
-        let count = source.uint(self.at(2))?;
-        let (values, footprint) = source.values(self.at(3), count)?;
-        Ok((Event { timestamp, values }, footprint))
-    }
-
-    /// A buffered event with its own footprint.
-    pub(crate) fn read_buffered<S: Source>(
-        self,
-        source: &mut S,
-        from: i64,
-    ) -> Result<(BufferedEvent, Footprint), Malformed> {
-        let sequence = source.uint(self.at(0))?;
-        let (event, of_values) = self.read_measured(source, from)?;
-        let event = BufferedEvent { sequence, event };
-        let footprint = event.footprint_with(of_values);
-        Ok((event, footprint))
-    }
-
-    pub(crate) fn copy<S: Source, K: Sink>(self, source: &mut S, sink: &mut K, from: i64) -> Result<(), Malformed> {
-        sink.int(self.at(1), source.int(self.at(1), from)?, from);
-        let count = source.uint(self.at(2))?;
-        sink.uint(self.at(2), count);
-        if count > VALUES_MAX {
-            return Err(Malformed::new("an event has more values than columns can be told apart"));
-        }
-        sink.copy_cells(self.at(3), count, source)
-    }
-
-    pub(crate) fn copy_buffered<S: Source, K: Sink>(
-        self,
-        source: &mut S,
-        sink: &mut K,
-        from: i64,
-    ) -> Result<(), Malformed> {
-        sink.uint(self.at(0), source.uint(self.at(0))?);
-        self.copy(source, sink, from)
     }
 }

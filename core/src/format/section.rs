@@ -8,10 +8,10 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use serde::{Deserialize, Serialize};
-
+use super::section_ref::section_ref;
+pub(crate) use super::section_ref::{Codec, SectionRef};
 use super::{Cursor, Malformed, append_varint, hash64};
-use crate::limits::{COLUMNS_RATIO_MAX, LZ4_BLOCK_BYTES, LZ4_RATIO_MAX, SECTION_RAW_BYTES_MAX, STORAGE_BYTES_MAX};
+use crate::limits::{COLUMNS_RATIO_MAX, LZ4_BLOCK_BYTES, LZ4_RATIO_MAX, SECTION_RAW_BYTES_MAX};
 
 /// How the bytes of sections are compressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -21,52 +21,6 @@ pub enum Compression {
     /// LZ4, where it pays.
     #[default]
     Lz4,
-}
-
-/// Encoding of a section's stored bytes; the order of the variants is the format.
-///
-/// A number stands for all there is to know of the bytes: compression, rows or columns, payloads.
-/// Manifests of later versions go on naming sections of older ones, so that whatever changes in rows,
-/// columns or payloads takes a new number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Codec {
-    Rows,
-    RowsLz4,
-    /// From version 2 on.
-    Columns,
-    ColumnsLz4,
-}
-
-impl Codec {
-    pub(crate) fn is_columns(self) -> bool {
-        matches!(self, Codec::Columns | Codec::ColumnsLz4)
-    }
-}
-
-/// Where a section is and how to check it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct SectionRef {
-    /// Index into the manifest's objects.
-    pub(crate) object: u32,
-    pub(crate) offset: u64,
-    pub(crate) stored: u64,
-    /// What it holds, in bytes of rows; for columns as well, so that compaction compares like with like.
-    pub(crate) raw: u64,
-    pub(crate) codec: Codec,
-    /// XXH3 of the rows or columns once unpacked, little-endian.
-    pub(crate) hash: [u8; 8],
-    /// Low half of XXH3 of the stored bytes, little-endian: checked before they are unpacked.
-    pub(crate) check: [u8; 4],
-}
-
-impl SectionRef {
-    /// Whether its numbers are small enough that arithmetic on them is safe.
-    pub(crate) fn check_bounds(&self) -> Result<(), Malformed> {
-        if self.offset > STORAGE_BYTES_MAX || self.stored > STORAGE_BYTES_MAX || self.raw > SECTION_RAW_BYTES_MAX {
-            return Err(Malformed::new("place or length of a section is out of range"));
-        }
-        Ok(())
-    }
 }
 
 /// Packs rows, or a page, onto the end of `object`; the reference points there.
@@ -120,32 +74,10 @@ pub(crate) fn append_columns(
     Some(section_ref(object, offset, columns, raw, codec))
 }
 
-fn section_ref(object: &[u8], offset: usize, unpacked: &[u8], raw: u64, codec: Codec) -> SectionRef {
-    let stored = &object[offset..];
-    SectionRef {
-        object: 0,
-        offset: offset as u64,
-        stored: stored.len() as u64,
-        raw,
-        codec,
-        hash: hash64(unpacked).to_le_bytes(),
-        check: (hash64(stored) as u32).to_le_bytes(),
-    }
-}
-
 /// Unpacks the stored bytes of a section, checking length and hash before and after: rows or columns,
 /// as its codec says.
 pub(crate) fn read_section(section: &SectionRef, stored: &[u8]) -> Result<Vec<u8>, Malformed> {
-    if stored.len() as u64 != section.stored {
-        return Err(Malformed::new(alloc::format!(
-            "{} bytes stored, the manifest says {}",
-            stored.len(),
-            section.stored
-        )));
-    }
-    if (hash64(stored) as u32).to_le_bytes() != section.check {
-        return Err(Malformed::new("the stored bytes do not match their hash"));
-    }
+    section.check_stored(stored)?;
     let out_of_proportion = || Malformed::new("raw length is out of proportion");
     let ratio_max = if section.codec.is_columns() { COLUMNS_RATIO_MAX } else { LZ4_RATIO_MAX };
     if section.raw > section.stored.saturating_mul(ratio_max) || section.raw > SECTION_RAW_BYTES_MAX {

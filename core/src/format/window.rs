@@ -4,8 +4,9 @@
 //! every window with all its events and accumulators.
 
 use super::accumulator::{self, AccumulatorTables};
-use super::columns::tables;
-use super::payload::{At, EventTable, Sink, Source};
+use super::event::EventTable;
+use super::payload::{At, Sink, Source};
+use super::tables;
 use super::{Cursor, Malformed};
 use crate::state::{Window, WindowState};
 

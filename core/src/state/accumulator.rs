@@ -1,15 +1,22 @@
 //! Accumulators: what a function has taken in so far.
 
+#[cfg(feature = "alloc")]
 use alloc::boxed::Box;
+#[cfg(feature = "alloc")]
 use alloc::vec::Vec;
 use core::cmp::Ordering;
 
+#[cfg(feature = "alloc")]
 use hashbrown::HashTable;
 
+#[cfg(feature = "alloc")]
 use crate::bytes::heap_bytes_of;
-use crate::definition::Function;
+#[cfg(feature = "alloc")]
 use crate::format::key;
-use crate::value::{Footprint, Value, canonical, varint_len};
+use crate::function::Function;
+#[cfg(feature = "alloc")]
+use crate::value::canonical;
+use crate::value::{Footprint, Value, varint_len};
 
 /// The running state of one function over a window or a group.
 ///
@@ -66,8 +73,10 @@ pub enum Accumulator {
     First(Option<(i64, Value)>),
     /// The latest value: by time, then by input order.
     Last(Option<(i64, Value)>),
+    #[cfg(feature = "alloc")]
     /// Different values. In a box, since the other accumulators are half as large.
     Distinct(Box<DistinctValues>),
+    #[cfg(feature = "alloc")]
     /// All values.
     Median(MedianValues),
 }
@@ -110,7 +119,9 @@ impl Accumulator {
             Function::Stddev => Accumulator::Stddev { count: 0, mean: 0.0, m2: 0.0 },
             Function::First => Accumulator::First(None),
             Function::Last => Accumulator::Last(None),
+            #[cfg(feature = "alloc")]
             Function::Distinct => Accumulator::Distinct(Box::default()),
+            #[cfg(feature = "alloc")]
             Function::Median => Accumulator::Median(MedianValues::default()),
         }
     }
@@ -125,10 +136,11 @@ impl Accumulator {
             (Accumulator::Sum { int_sum, .. }, Value::Int(int)) => {
                 int_sum.checked_add(*int).map(|_| ()).ok_or(AccumulateError::Overflow)
             }
-            (
-                Accumulator::Sum { .. } | Accumulator::Avg { .. } | Accumulator::Stddev { .. } | Accumulator::Median(_),
-                value,
-            ) => needs_number(value),
+            (Accumulator::Sum { .. } | Accumulator::Avg { .. } | Accumulator::Stddev { .. }, value) => {
+                needs_number(value)
+            }
+            #[cfg(feature = "alloc")]
+            (Accumulator::Median(_), value) => needs_number(value),
             (Accumulator::Min(Some(held)) | Accumulator::Max(Some(held)), value) => {
                 let number = |value: &Value| value.as_f64().is_some();
                 if held.kind() == value.kind() || number(held) && number(value) {
@@ -141,6 +153,7 @@ impl Accumulator {
         }
     }
 
+    #[cfg(feature = "alloc")]
     /// Whether an accumulator of this function, as long as it is empty, would take the value.
     pub(crate) fn check_kind(function: Function, value: &Value) -> Result<(), AccumulateError> {
         match function {
@@ -209,7 +222,9 @@ impl Accumulator {
                     *held = Some((timestamp, value.clone()));
                 }
             }
+            #[cfg(feature = "alloc")]
             Accumulator::Distinct(values) => values.add(value),
+            #[cfg(feature = "alloc")]
             Accumulator::Median(values) => values.add(value.as_f64().unwrap_or_default()),
         }
     }
@@ -231,7 +246,9 @@ impl Accumulator {
             Accumulator::First(held) | Accumulator::Last(held) => {
                 held.as_ref().map_or(Value::Null, |(_, value)| value.clone())
             }
+            #[cfg(feature = "alloc")]
             Accumulator::Distinct(values) => Value::Int(values.len() as i64),
+            #[cfg(feature = "alloc")]
             Accumulator::Median(values) => values.median().map_or(Value::Null, Value::from),
         }
     }
@@ -239,21 +256,27 @@ impl Accumulator {
     /// Forgets what is new since the last capture.
     pub(crate) fn settle(&mut self) {
         match self {
+            #[cfg(feature = "alloc")]
             Accumulator::Distinct(values) => values.captured = values.order.len(),
+            #[cfg(feature = "alloc")]
             Accumulator::Median(values) => values.captured = values.values.len(),
             _ => {}
         }
     }
 
+    #[cfg(feature = "alloc")]
     /// Takes a place where another may have been captured: all of it is new there.
     pub(crate) fn take_place(&mut self) {
         match self {
+            #[cfg(feature = "alloc")]
             Accumulator::Distinct(values) => values.captured = 0,
+            #[cfg(feature = "alloc")]
             Accumulator::Median(values) => values.captured = 0,
             _ => {}
         }
     }
 
+    #[cfg(feature = "alloc")]
     /// Most bytes of memory by which taking in a value makes it grow.
     pub(crate) fn growth_of_add(&self, value: &Value) -> usize {
         let doubled =
@@ -261,6 +284,7 @@ impl Accumulator {
         let memory = value.footprint().memory as usize;
         match self {
             Accumulator::Min(_) | Accumulator::Max(_) | Accumulator::First(_) | Accumulator::Last(_) => memory,
+            #[cfg(feature = "alloc")]
             Accumulator::Distinct(values) => {
                 // The table doubles, from nothing to its least size.
                 let table =
@@ -268,6 +292,7 @@ impl Accumulator {
                 let order = doubled(values.order.len(), values.order.capacity(), size_of::<Value>());
                 memory + table + order
             }
+            #[cfg(feature = "alloc")]
             Accumulator::Median(values) => doubled(values.values.len(), values.values.capacity(), size_of::<f64>()),
             _ => 0,
         }
@@ -289,12 +314,14 @@ impl Accumulator {
                 footprint.encoded += 8;
                 footprint
             }
+            #[cfg(feature = "alloc")]
             Accumulator::Distinct(values) => {
                 let reserved = heap_bytes_of::<DistinctValues>(1)
                     + heap_bytes_of::<Value>(values.order.capacity())
                     + heap_bytes_of::<u8>(values.seen.allocation_size());
                 Footprint { memory: values.footprint.memory + reserved, encoded: values.footprint.encoded + 3 }
             }
+            #[cfg(feature = "alloc")]
             Accumulator::Median(values) => {
                 let len = values.values.len() as u64;
                 Footprint { memory: heap_bytes_of::<f64>(values.values.capacity()), encoded: 8 * len + 4 }
@@ -316,6 +343,7 @@ fn replace_if(held: &mut Option<Value>, value: &Value, when: Ordering) {
     }
 }
 
+#[cfg(feature = "alloc")]
 /// A set of values that remembers the order of their coming, and which are new.
 #[derive(Debug, Default)]
 pub struct DistinctValues {
@@ -326,6 +354,7 @@ pub struct DistinctValues {
     footprint: Footprint,
 }
 
+#[cfg(feature = "alloc")]
 impl Clone for DistinctValues {
     /// No capture has seen the copy.
     fn clone(&self) -> Self {
@@ -333,12 +362,14 @@ impl Clone for DistinctValues {
     }
 }
 
+#[cfg(feature = "alloc")]
 impl PartialEq for DistinctValues {
     fn eq(&self, other: &Self) -> bool {
         self.order == other.order
     }
 }
 
+#[cfg(feature = "alloc")]
 impl DistinctValues {
     pub(crate) fn add(&mut self, value: &Value) {
         let hash = key::hash_value(value);
@@ -374,6 +405,7 @@ impl DistinctValues {
     }
 }
 
+#[cfg(feature = "alloc")]
 /// Numbers in the order of their coming, with a mark of which are new.
 #[derive(Debug, Default)]
 pub struct MedianValues {
@@ -381,6 +413,7 @@ pub struct MedianValues {
     captured: usize,
 }
 
+#[cfg(feature = "alloc")]
 impl Clone for MedianValues {
     /// No capture has seen the copy.
     fn clone(&self) -> Self {
@@ -388,12 +421,14 @@ impl Clone for MedianValues {
     }
 }
 
+#[cfg(feature = "alloc")]
 impl PartialEq for MedianValues {
     fn eq(&self, other: &Self) -> bool {
         self.values == other.values
     }
 }
 
+#[cfg(feature = "alloc")]
 impl MedianValues {
     pub(crate) fn add(&mut self, value: f64) {
         self.values.push(canonical(value));

@@ -35,6 +35,8 @@ pub enum StepProgress {
 #[derive(Debug)]
 pub(super) struct UnderWay {
     request: CheckpointRequest,
+    /// What the checkpoint builds on.
+    lineage: Lineage,
     rebase: Vec<(u16, core::ops::Range<u16>)>,
     shrunk: u64,
     /// State the next step goes on with.
@@ -51,6 +53,19 @@ impl StateHolder {
     /// label too long; [`Error::CallOrder`] for the state of an engine, whose checkpoints
     /// [`Engine::begin_checkpoint`](crate::Engine::begin_checkpoint) begins. Nothing has changed then.
     pub fn begin(&mut self, request: CheckpointRequest) -> Result<()> {
+        self.begin_on(self.lineage.clone(), request)
+    }
+
+    /// As [`StateHolder::begin`], of a checkpoint that carries all state itself and needs no other object: for a place
+    /// that has no storage to look others up in.
+    ///
+    /// # Errors
+    /// As [`StateHolder::begin`].
+    pub fn begin_whole(&mut self, request: CheckpointRequest) -> Result<()> {
+        self.begin_on(Lineage::default(), request)
+    }
+
+    fn begin_on(&mut self, lineage: Lineage, request: CheckpointRequest) -> Result<()> {
         if self.under_way.is_some() {
             return Err(Error::CheckpointUnderWay);
         }
@@ -76,7 +91,7 @@ impl StateHolder {
             });
         }
         let maps = &self.maps;
-        let rebase = plan_rebase(&self.lineage, self.key_groups, maps.iter().map(|map| map.any().live_bytes()));
+        let rebase = plan_rebase(&lineage, self.key_groups, maps.iter().map(|map| map.any().live_bytes()));
         self.clock = self.clock.begin();
         let mut shrunk = 0;
         for (state, map) in self.maps.iter_mut().enumerate() {
@@ -84,7 +99,7 @@ impl StateHolder {
             shrunk += map.any_mut().take_shrunk();
             map.any_mut().begin(self.clock, &mut ranges);
         }
-        self.under_way = Some(UnderWay { request, rebase, shrunk, state: 0, taken: false });
+        self.under_way = Some(UnderWay { request, lineage, rebase, shrunk, state: 0, taken: false });
         Ok(())
     }
 
@@ -122,7 +137,7 @@ impl StateHolder {
             request: core::mem::take(&mut under_way.request),
             rebase: core::mem::take(&mut under_way.rebase),
             shrunk: under_way.shrunk,
-            lineage: self.lineage.clone(),
+            lineage: core::mem::take(&mut under_way.lineage),
             states,
         })
     }

@@ -1,27 +1,51 @@
 //! The states: plain values, windows, patterns, aggregations; and the holder of all of them.
 
 mod accumulator;
+#[cfg(feature = "alloc")]
 mod aggregation;
+#[cfg(feature = "alloc")]
 mod any;
+#[cfg(feature = "alloc")]
 mod builder;
+#[cfg(feature = "alloc")]
 mod cut;
+#[cfg(feature = "alloc")]
 pub(crate) mod describe;
+#[cfg(feature = "alloc")]
 mod holder;
+#[cfg(feature = "alloc")]
 mod json;
+#[cfg(feature = "alloc")]
 mod migrate;
+#[cfg(feature = "alloc")]
 mod pattern;
+#[cfg(feature = "alloc")]
 mod plain;
+#[cfg(feature = "alloc")]
 mod window;
 
-pub use accumulator::{AccumulateError, Accumulator, DistinctValues, MedianValues};
+pub use accumulator::{AccumulateError, Accumulator};
+#[cfg(feature = "alloc")]
+pub use accumulator::{DistinctValues, MedianValues};
+#[cfg(feature = "alloc")]
 pub use aggregation::AggregationState;
+#[cfg(feature = "alloc")]
 pub(crate) use any::StateMap;
+#[cfg(feature = "alloc")]
 pub use builder::StateHolderBuilder;
+#[cfg(feature = "alloc")]
 pub use cut::{CheckpointRequest, StepProgress};
+#[cfg(feature = "alloc")]
 pub use holder::StateHolder;
+#[cfg(feature = "alloc")]
 pub use json::JsonValue;
+#[cfg(feature = "alloc")]
 pub use migrate::{Migrate, RestoreOptions};
+#[cfg(feature = "alloc")]
 pub(crate) use pattern::PatternChange;
+#[cfg(feature = "alloc")]
 pub use pattern::{PartialMatch, PatternState};
+#[cfg(feature = "alloc")]
 pub use plain::PlainValue;
+#[cfg(feature = "alloc")]
 pub use window::{Window, WindowState};

@@ -10,7 +10,8 @@ use super::sealed::Sealed;
 use crate::error::{Error, Result};
 use crate::format::Malformed;
 use crate::format::columns::ColumnRow;
-use crate::format::rows::{Form, Row, RowBlock};
+use crate::format::row_block::RowBlock;
+use crate::format::rows::{Form, Row};
 use crate::limits::STEP_ROW_BYTES;
 use crate::value::Footprint;
 

@@ -15,7 +15,7 @@ use super::page::{GROWTH_SLOTS, Marks, NONE, Page, Slot};
 use super::sealed::Sealed;
 use crate::error::{Error, Result};
 use crate::format::key_hash;
-use crate::format::rows::RowBlock;
+use crate::format::row_block::RowBlock;
 
 /// Directory entries a page may cost before keys that cannot be told apart go to overflow pages
 /// instead: bounds what keys made to collide can do.

@@ -2,15 +2,7 @@
 
 use alloc::vec::Vec;
 
-/// One value of a column. A text is its bytes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) enum Cell<'a> {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Bytes(&'a [u8]),
-}
+pub(crate) use super::super::payload::Cell;
 
 /// Kinds of cells, in the order in which columns and dictionaries have them; part of the format.
 pub(super) const NULL: u8 = 0;

@@ -7,7 +7,8 @@ use alloc::vec::Vec;
 
 use super::super::manifest::StateKind;
 use super::super::payload::{At, Sink, Source, cell_of};
-use super::super::rows::{Form, RowBlock};
+use super::super::row_block::RowBlock;
+use super::super::rows::Form;
 use super::super::{Cursor, Malformed, accumulator, append_varint, key, pattern, window};
 use super::cell::Cell;
 use super::shred::Shredder;

@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::super::manifest::StateKind;
-use super::super::rows::{Form, RowBlock};
+use super::super::row_block::RowBlock;
+use super::super::rows::Form;
 use super::super::{Cursor, accumulator, key, pattern, window};
 use super::*;
 use crate::definition::Function;

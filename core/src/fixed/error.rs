@@ -1,0 +1,89 @@
+//! The error of states of fixed capacity: without an allocator, so without texts of its own.
+
+use crate::format::Malformed;
+use crate::format::manifest_parts::ObjectId;
+
+/// What went wrong. Unless a variant says otherwise, nothing has changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FixedError {
+    /// Something has no room. Remove state, or build with a larger capacity. A restore that ends so has left
+    /// the states empty.
+    Full {
+        /// What there is no room for.
+        what: &'static str,
+        /// How much room there is.
+        capacity: usize,
+    },
+    /// A checkpoint does not fit into the buffer.
+    BufferFull {
+        /// Bytes it takes.
+        needed: usize,
+        /// Bytes of the buffer.
+        available: usize,
+    },
+    /// Bytes are not what was written.
+    Damaged(Malformed),
+    /// Written in another version of the format than the one that can be read here.
+    OtherVersion {
+        /// Version found.
+        found: u16,
+    },
+    /// A part of the checkpoint is stored in a form that needs an allocator: write it with
+    /// `Capture::into_plain_object`.
+    NotPlain,
+    /// The checkpoint needs an object that was not given.
+    ObjectMissing(ObjectId),
+    /// The checkpoint is of another holder.
+    OtherHolder,
+    /// The checkpoint has other states: their number, or name, kind, version or description of this one.
+    StateChanged {
+        /// Place of the state.
+        state: usize,
+    },
+    /// The states given are not those that the holder declares.
+    OtherStates,
+    /// A plain value does not decode as the type asked for, or its `Serialize` fails.
+    Undecodable,
+    /// A checkpoint is under way; commit or abort it first.
+    CheckpointUnderWay,
+    /// No checkpoint is under way.
+    NoCheckpointUnderWay,
+}
+
+impl core::fmt::Display for FixedError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            FixedError::Full { what, capacity } => {
+                write!(f, "full: room for {capacity} {what}; remove state, or build with a larger capacity")
+            }
+            FixedError::BufferFull { needed, available } => {
+                write!(f, "the checkpoint takes {needed} bytes, the buffer has {available}")
+            }
+            FixedError::Damaged(malformed) => write!(f, "damaged checkpoint: {malformed}"),
+            FixedError::OtherVersion { found } => write!(f, "format version {found} cannot be read here"),
+            FixedError::NotPlain => {
+                f.write_str("the checkpoint is compressed or in columns; write it with `Capture::into_plain_object`")
+            }
+            FixedError::ObjectMissing(ObjectId { id, generation }) => {
+                write!(f, "the checkpoint needs object {id} of generation {generation}, which was not given")
+            }
+            FixedError::OtherHolder => f.write_str("the checkpoint is of another holder"),
+            FixedError::StateChanged { state } => write!(f, "state {state} is not that of the checkpoint"),
+            FixedError::OtherStates => f.write_str("the states given are not those that the holder declares"),
+            FixedError::Undecodable => f.write_str("a plain value does not decode as the type asked for"),
+            FixedError::CheckpointUnderWay => {
+                f.write_str("a checkpoint is already under way; commit or abort it first")
+            }
+            FixedError::NoCheckpointUnderWay => f.write_str("no checkpoint is under way"),
+        }
+    }
+}
+
+impl core::error::Error for FixedError {}
+
+impl From<Malformed> for FixedError {
+    fn from(malformed: Malformed) -> Self {
+        FixedError::Damaged(malformed)
+    }
+}

@@ -1,0 +1,404 @@
+//! A tracked map of fixed capacity.
+//!
+//! Invariants:
+//! - The marks mean what they mean in `tracked/page.rs`: `DIRTY` written since the newest cut, `CUT_DIRTY` dirty at
+//!   the cut under way, `SENT` in it, `WHOLE` no change can be told, `NEVER` no durable checkpoint has the
+//!   key, `ABSENT` captured as not there.
+//! - An entry without a value is a key that was removed, but not yet durably; it goes when that is.
+//!
+//! Capture is one step here, in which nothing is written: no entry is ever frozen.
+
+use heapless::Vec;
+
+use sealed::{AnyState, Sealed, Written};
+
+use super::error::FixedError;
+use crate::format::manifest_parts::StateKind;
+use crate::format::rows::{Form, Row, append_group, append_row_head};
+use crate::format::{FixedBytes, Malformed, key_group, key_hash};
+
+const DIRTY: u8 = 1;
+const CUT_DIRTY: u8 = 1 << 1;
+const SENT: u8 = 1 << 2;
+const WHOLE: u8 = 1 << 3;
+const NEVER: u8 = 1 << 4;
+const ABSENT: u8 = 1 << 5;
+
+/// A map from byte strings to values that knows what changed since the last checkpoint: at most `KEYS` keys of
+/// `KEY_BYTES` bytes, those counted whose removal is not durable yet.
+///
+/// A lookup compares with each key: it is made for up to a few hundred.
+#[derive(Debug, Clone)]
+pub struct FixedMap<V, const KEYS: usize, const KEY_BYTES: usize> {
+    entries: Vec<Entry<V, KEY_BYTES>, KEYS, u16>,
+    /// Encoded bytes of what lives, and by how many rows shrank since the newest cut.
+    live: u64,
+    shrunk: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Entry<V, const KEY_BYTES: usize> {
+    value: Option<V>,
+    /// The upper half of the key's hash, which decides the key group.
+    hash: u32,
+    marks: u8,
+    key: Vec<u8, KEY_BYTES, u16>,
+}
+
+/// A value of a [`FixedMap`]. Sealed: the bytes are part of the format.
+pub trait FixedValue: Sealed {}
+impl<V: Sealed> FixedValue for V {}
+
+/// A map, whatever its values and capacities, as [`FixedHolder`](super::FixedHolder) sees it. Sealed.
+pub trait FixedState: AnyState {}
+impl<S: AnyState + ?Sized> FixedState for S {}
+
+pub(crate) mod sealed {
+    use super::{FixedBytes, FixedError, Row, StateKind};
+
+    pub trait Sealed: Sized {
+        const KIND: StateKind;
+        /// Whether it can say what changed, and not only all it is.
+        const CHANGES: bool;
+
+        /// Bytes in a row, by the estimate of its growable twin.
+        fn encoded(&self) -> u64;
+
+        /// Appends all of it, or what changed since the last checkpoint.
+        fn write(&self, out: &mut FixedBytes<'_>, whole: bool);
+
+        fn read_whole(bytes: &[u8]) -> Result<Self, FixedError>;
+
+        fn apply_change(&mut self, bytes: &[u8]) -> Result<(), FixedError>;
+
+        /// Forgets the changes: they have been captured.
+        fn settle(&mut self) {}
+    }
+
+    /// Rows of a state that were written.
+    #[derive(Debug, Clone, Copy, Default)]
+    pub struct Written {
+        pub rows: u64,
+        /// Key groups of the rows.
+        pub low: u16,
+        pub high: u16,
+        /// Bytes of the keys and payloads of rows that had changed.
+        pub dirty: u64,
+    }
+
+    pub trait AnyState {
+        fn kind(&self) -> StateKind;
+        fn live_bytes(&self) -> u64;
+        fn shrunk(&self) -> u64;
+        fn has_changes(&self) -> bool;
+        /// Puts the entries in the order of rows.
+        fn sort(&mut self, key_groups: u16);
+        /// Appends the rows of a section, of sorted entries: all, or those that changed.
+        fn write_rows(&self, key_groups: u16, all: bool, out: &mut FixedBytes<'_>) -> Written;
+        /// Marks what [`AnyState::write_rows`] wrote as part of the checkpoint under way.
+        fn cut(&mut self, all: bool);
+        /// The checkpoint under way is over, durable or not.
+        fn end(&mut self, durable: bool);
+        fn clear(&mut self);
+        fn restore_row(&mut self, row: &Row<'_>) -> Result<(), FixedError>;
+        /// All that is there came out of a checkpoint.
+        fn settle(&mut self);
+    }
+}
+
+impl<V, const KEY_BYTES: usize> Entry<V, KEY_BYTES> {
+    fn has(&self, mark: u8) -> bool {
+        self.marks & mark != 0
+    }
+
+    fn set_mark(&mut self, mark: u8, on: bool) {
+        self.marks = if on { self.marks | mark } else { self.marks & !mark };
+    }
+}
+
+impl<V: Sealed, const KEY_BYTES: usize> Entry<V, KEY_BYTES> {
+    /// Form of its row; `None` if it has none.
+    fn form(&self, all: bool) -> Option<Form> {
+        match &self.value {
+            Some(_) if all || !V::CHANGES || self.has(NEVER | WHOLE) => Some(Form::Whole),
+            Some(_) => Some(Form::Change),
+            // Never durable, or a base without it: there is nothing to say.
+            None if all || self.has(NEVER) => None,
+            None => Some(Form::Removed),
+        }
+    }
+}
+
+/// Encoded bytes of a row beside its payload.
+fn row_overhead(key: &[u8]) -> u64 {
+    key.len() as u64 + 3
+}
+
+impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> Default for FixedMap<V, KEYS, KEY_BYTES> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS, KEY_BYTES> {
+    /// No keys yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        const { assert!(KEYS < u16::MAX as usize && KEY_BYTES <= crate::limits::KEY_BYTES_MAX) };
+        FixedMap { entries: Vec::new(), live: 0, shrunk: 0 }
+    }
+
+    /// The value of a key.
+    #[must_use]
+    pub fn get(&self, key: &[u8]) -> Option<&V> {
+        self.entries[self.find(key)?].value.as_ref()
+    }
+
+    /// Sets the value of a key.
+    ///
+    /// # Errors
+    /// [`FixedError::Full`] if there is no room for the key; nothing has changed then.
+    pub fn set(&mut self, key: &[u8], value: V) -> Result<(), FixedError> {
+        match self.find(key) {
+            None => self.insert(key, value, NEVER | DIRTY),
+            Some(at) => {
+                // Another value in its place is no change of what was captured.
+                self.replace(at, value);
+                self.entries[at].marks |= DIRTY | WHOLE;
+                Ok(())
+            }
+        }
+    }
+
+    /// Changes the value of a key, which `create` makes if there is none.
+    ///
+    /// # Errors
+    /// [`FixedError::Full`] if there is no room for the key, or what `create` or `change` answer; nothing has changed
+    /// then, if `change` has left the value as it was.
+    pub fn update<R>(
+        &mut self,
+        key: &[u8],
+        create: impl FnOnce() -> Result<V, FixedError>,
+        change: impl FnOnce(&mut V) -> Result<R, FixedError>,
+    ) -> Result<R, FixedError> {
+        let held = self.find(key).filter(|at| self.entries[*at].value.is_some());
+        let Some(at) = held else {
+            let mut value = create()?;
+            let result = change(&mut value)?;
+            self.set(key, value)?;
+            return Ok(result);
+        };
+        let entry = &mut self.entries[at];
+        let Some(value) = entry.value.as_mut() else { unreachable!("an entry with a value was looked for") };
+        let before = value.encoded();
+        let result = change(value);
+        let after = value.encoded();
+        entry.marks |= DIRTY;
+        self.account(before, after);
+        result
+    }
+
+    /// Removes a key; whether it was there. Its room is free once a checkpoint without it is durable.
+    pub fn remove(&mut self, key: &[u8]) -> bool {
+        let Some(at) = self.find(key) else { return false };
+        let entry = &mut self.entries[at];
+        let Some(value) = entry.value.take() else { return false };
+        let before = value.encoded() + row_overhead(key);
+        entry.marks |= DIRTY;
+        // No checkpoint, durable or under way, knows of it.
+        if entry.has(NEVER) && !entry.has(SENT) {
+            self.entries.swap_remove(at);
+        }
+        self.account(before, 0);
+        true
+    }
+
+    /// Number of keys.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.iter().count()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Keys and values, in no useful order.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
+        self.entries.iter().filter_map(|entry| Some((entry.key.as_slice(), entry.value.as_ref()?)))
+    }
+
+    fn find(&self, key: &[u8]) -> Option<usize> {
+        let hash = upper_hash(key);
+        self.entries.iter().position(|entry| entry.hash == hash && entry.key == key)
+    }
+
+    fn insert(&mut self, key: &[u8], value: V, marks: u8) -> Result<(), FixedError> {
+        let full = |what, capacity| FixedError::Full { what, capacity };
+        let after = value.encoded() + row_overhead(key);
+        let key_bytes = Vec::from_slice(key).map_err(|_| full("bytes of a key", KEY_BYTES))?;
+        let entry = Entry { value: Some(value), hash: upper_hash(key), marks, key: key_bytes };
+        self.entries.push(entry).map_err(|_| full("keys", KEYS))?;
+        self.account(0, after);
+        Ok(())
+    }
+
+    /// Puts a value where one was, or was removed.
+    fn replace(&mut self, at: usize, value: V) {
+        let entry = &mut self.entries[at];
+        let overhead = row_overhead(&entry.key);
+        let before = entry.value.as_ref().map_or(0, |value| value.encoded() + overhead);
+        let after = value.encoded() + overhead;
+        entry.value = Some(value);
+        self.account(before, after);
+    }
+
+    fn account(&mut self, before: u64, after: u64) {
+        self.live = (self.live + after).saturating_sub(before);
+        self.shrunk += before.saturating_sub(after);
+    }
+}
+
+/// Sorts what is few, or nearly sorted, as entries are from the checkpoint before. That of the standard library
+/// would be a fourth of a program for a microcontroller.
+pub(super) fn insertion_sort<T>(items: &mut [T], is_less: impl Fn(&T, &T) -> bool) {
+    for end in 1..items.len() {
+        let mut at = end;
+        while at > 0 && is_less(&items[at], &items[at - 1]) {
+            items.swap(at, at - 1);
+            at -= 1;
+        }
+    }
+}
+
+fn upper_hash(key: &[u8]) -> u32 {
+    (key_hash(key) >> 32) as u32
+}
+
+fn group_of(hash: u32, key_groups: u16) -> u16 {
+    key_group(u64::from(hash) << 32, key_groups)
+}
+
+impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap<V, KEYS, KEY_BYTES> {
+    fn kind(&self) -> StateKind {
+        V::KIND
+    }
+
+    fn live_bytes(&self) -> u64 {
+        self.live
+    }
+
+    fn shrunk(&self) -> u64 {
+        self.shrunk
+    }
+
+    fn has_changes(&self) -> bool {
+        self.entries.iter().any(|entry| entry.has(DIRTY) && entry.form(false).is_some())
+    }
+
+    fn sort(&mut self, key_groups: u16) {
+        let place = |entry: &Entry<V, KEY_BYTES>| group_of(entry.hash, key_groups);
+        insertion_sort(&mut self.entries, |a, b| (place(a), &a.key[..]) < (place(b), &b.key[..]));
+    }
+
+    fn write_rows(&self, key_groups: u16, all: bool, out: &mut FixedBytes<'_>) -> Written {
+        let rows = self.entries.iter().filter(|entry| all || entry.has(DIRTY));
+        let rows = rows.filter_map(|entry| Some((group_of(entry.hash, key_groups), entry, entry.form(all)?)));
+        let mut written = Written::default();
+        let mut group_before = None;
+        for (group, entry, form) in rows.clone() {
+            if group_before != Some(group) {
+                append_group(out, group, rows.clone().filter(|(of, ..)| *of == group).count() as u64);
+                written.low = if group_before.is_none() { group } else { written.low };
+                written.high = group + 1;
+                group_before = Some(group);
+            }
+            let payload = |out: &mut FixedBytes<'_>| {
+                if let Some(value) = &entry.value {
+                    value.write(out, form == Form::Whole);
+                }
+            };
+            let mut counted = FixedBytes::new(&mut []);
+            payload(&mut counted);
+            append_row_head(out, &entry.key, form, counted.len());
+            payload(out);
+            written.rows += 1;
+            written.dirty += if entry.has(DIRTY) { (entry.key.len() + counted.len()) as u64 } else { 0 };
+        }
+        written
+    }
+
+    fn cut(&mut self, all: bool) {
+        self.shrunk = 0;
+        for entry in &mut self.entries {
+            let dirty = entry.has(DIRTY);
+            entry.set_mark(CUT_DIRTY, dirty);
+            entry.set_mark(DIRTY, false);
+            if all || dirty {
+                entry.set_mark(SENT, true);
+                entry.set_mark(WHOLE, false);
+                entry.set_mark(ABSENT, entry.value.is_none());
+                if let Some(value) = &mut entry.value {
+                    value.settle();
+                }
+            }
+        }
+    }
+
+    fn end(&mut self, durable: bool) {
+        for entry in &mut self.entries {
+            let (sent, absent, cut_dirty) = (entry.has(SENT), entry.has(ABSENT), entry.has(CUT_DIRTY));
+            if durable {
+                entry.set_mark(NEVER, entry.has(NEVER) && !sent || absent);
+            } else if cut_dirty {
+                entry.set_mark(DIRTY, true);
+                entry.set_mark(WHOLE, entry.has(WHOLE) || sent);
+            }
+            entry.set_mark(SENT | ABSENT | CUT_DIRTY, false);
+        }
+        // What was never durable and is gone again leaves nothing to say.
+        self.entries.retain(|entry| entry.value.is_some() || !entry.has(NEVER));
+    }
+
+    fn clear(&mut self) {
+        *self = Self::new();
+    }
+
+    fn restore_row(&mut self, row: &Row<'_>) -> Result<(), FixedError> {
+        match (row.form, self.find(row.key)) {
+            (Form::Whole, None) => self.insert(row.key, V::read_whole(row.payload)?, 0)?,
+            (Form::Whole, Some(at)) => self.replace(at, V::read_whole(row.payload)?),
+            (Form::Change, Some(at)) => {
+                let value = self.entries[at].value.as_mut().ok_or_else(no_such_key)?;
+                let before = value.encoded();
+                value.apply_change(row.payload)?;
+                let after = value.encoded();
+                self.account(before, after);
+            }
+            (Form::Change, None) => return Err(no_such_key()),
+            (Form::Removed, None) => {}
+            (Form::Removed, Some(at)) => {
+                let entry = self.entries.swap_remove(at);
+                let before = entry.value.map_or(0, |value| value.encoded() + row_overhead(row.key));
+                self.account(before, 0);
+            }
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self) {
+        self.shrunk = 0;
+        for entry in &mut self.entries {
+            entry.marks = 0;
+            if let Some(value) = &mut entry.value {
+                value.settle();
+            }
+        }
+    }
+}
+
+fn no_such_key() -> FixedError {
+    Malformed::new("a change of a key that is not there").into()
+}

@@ -1,0 +1,247 @@
+//! Restoring into fixed states: all is checked before anything changes.
+
+use super::error::FixedError;
+use super::holder::FixedHolder;
+use super::lineage::{Held, Lineage};
+use super::map::FixedState;
+use crate::format::frame::{is_object, read_frame};
+use crate::format::manifest_fixed::{ManifestView, Records};
+use crate::format::manifest_parts::{Base, Delta, ObjectId};
+use crate::format::rows::{Form, Row, read_rows};
+use crate::format::section_ref::{Codec, SectionRef};
+use crate::format::{FORMAT_VERSION, Malformed, hash64, key_group, key_hash};
+
+/// What was restored.
+#[derive(Debug, Clone, Copy)]
+pub struct FixedRestored<'a> {
+    /// The checkpoint.
+    pub object: ObjectId,
+    /// Time of its cut, milliseconds since 1970.
+    pub created_ms: i64,
+    /// Its label, if it is a savepoint.
+    pub label: Option<&'a str>,
+    positions: Records<'a, (&'a str, u64)>,
+}
+
+impl FixedRestored<'_> {
+    /// Position in a source, as it was recorded.
+    #[must_use]
+    pub fn position(&self, name: &str) -> Option<u64> {
+        self.positions.iter().find(|(of, _)| *of == name).map(|(_, position)| position)
+    }
+}
+
+/// A section with what its manifest says of it.
+struct Part<'a> {
+    state: u16,
+    low: u16,
+    high: u16,
+    /// Checkpoint of a delta; `None` is a base.
+    delta: Option<u64>,
+    rows: &'a [u8],
+}
+
+/// A checkpoint with the objects that it may need.
+struct Reading<'o, 'a> {
+    manifest: ManifestView<'a>,
+    objects: &'o [&'a [u8]],
+}
+
+impl<'a> Reading<'_, 'a> {
+    /// The bytes of a section, which match its hashes.
+    fn rows(&self, section: &SectionRef) -> Result<&'a [u8], FixedError> {
+        let object = self.object_of(section)?;
+        section.check_bounds()?;
+        if section.codec != Codec::Rows {
+            return Err(FixedError::NotPlain);
+        }
+        // Of the others only sections are read, each of which has its hashes.
+        let bytes =
+            self.objects.iter().find(|bytes| is_object(bytes, object)).ok_or(FixedError::ObjectMissing(object))?;
+        let range = usize::try_from(section.offset).ok().zip(usize::try_from(section.stored).ok());
+        let rows = range.and_then(|(start, len)| bytes.get(start..start.checked_add(len)?));
+        let rows = rows.ok_or_else(|| Malformed::new("a section is not inside of its object"))?;
+        section.check_stored(rows)?;
+        if section.raw != section.stored || hash64(rows).to_le_bytes() != section.hash {
+            return Err(Malformed::new("the content does not match its hash").into());
+        }
+        Ok(rows)
+    }
+
+    fn object_of(&self, section: &SectionRef) -> Result<ObjectId, FixedError> {
+        let object = self.manifest.objects.iter().nth(section.object as usize);
+        object.ok_or_else(|| Malformed::new("a section names an object that is not there").into())
+    }
+
+    /// Hands over every section, bases first.
+    fn for_each_part(&self, mut each: impl FnMut(Part<'a>) -> Result<(), FixedError>) -> Result<(), FixedError> {
+        for Base { state, low, high, section, .. } in self.manifest.bases.iter() {
+            if let Some(section) = section {
+                each(Part { state, low, high, delta: None, rows: self.rows(&section)? })?;
+            }
+        }
+        for Delta { state, low, high, checkpoint, section, .. } in self.manifest.deltas.iter() {
+            each(Part { state, low, high, delta: Some(checkpoint), rows: self.rows(&section)? })?;
+        }
+        Ok(())
+    }
+
+    /// Hands over the rows of a section that count.
+    fn for_each_row(
+        &self,
+        part: &Part<'a>,
+        mut each: impl FnMut(&Row<'a>) -> Result<(), FixedError>,
+    ) -> Result<(), FixedError> {
+        let key_groups = self.manifest.beginning.key_groups;
+        let mut failed = Ok(());
+        let read = read_rows(part.rows, |row| {
+            if !(part.low..part.high).contains(&row.group) {
+                return Err(Malformed::new("a row of a key group the section does not cover"));
+            }
+            if key_group(key_hash(row.key), key_groups) != row.group {
+                return Err(Malformed::new("a key is filed under another key group than its own"));
+            }
+            if part.delta.is_none() && row.form != Form::Whole {
+                return Err(Malformed::new("a base with a row that is not whole"));
+            }
+            let counts = part.delta.is_none_or(|delta| self.base_of(part.state, row.group) < delta);
+            if counts && failed.is_ok() {
+                failed = each(&row);
+            }
+            Ok(())
+        });
+        read?;
+        failed
+    }
+
+    /// Checkpoint of the base of a key group; the checks saw to it that there is one.
+    fn base_of(&self, state: u16, group: u16) -> u64 {
+        let mut bases = self.manifest.bases.iter();
+        let base = bases.find(|base| base.state == state && (base.low..base.high).contains(&group));
+        base.map_or(0, |base| base.checkpoint)
+    }
+
+    /// What a manifest says of states, key groups and order.
+    fn check(&self) -> Result<(), FixedError> {
+        let manifest = &self.manifest;
+        let (states, groups) = (manifest.states.len(), manifest.beginning.key_groups);
+        let id = manifest.beginning.object.id;
+        if groups == 0 || groups > crate::limits::KEY_GROUPS_MAX {
+            return Err(Malformed::new("number of key groups out of range").into());
+        }
+        let mut next = (0, 0);
+        for base in manifest.bases.iter() {
+            if (base.state, base.low) != next || base.low >= base.high || base.high > groups || base.checkpoint > id {
+                return Err(Malformed::new("the bases do not cover each key group once, in order").into());
+            }
+            next = if base.high == groups { (base.state + 1, 0) } else { (base.state, base.high) };
+        }
+        let mut newest = 0;
+        let mut deltas = manifest.deltas.iter();
+        let deltas_are_right = deltas.all(|delta| {
+            let in_order = delta.checkpoint >= newest && delta.checkpoint <= id;
+            newest = delta.checkpoint;
+            in_order && u64::from(delta.state) < states && delta.low < delta.high && delta.high <= groups
+        });
+        if (u64::from(next.0), next.1) != (states, 0) || !deltas_are_right {
+            return Err(Malformed::new("bases or deltas of other states or key groups, or out of order").into());
+        }
+        Ok(())
+    }
+}
+
+impl<const STATES: usize, const DELTAS: usize> FixedHolder<'_, STATES, DELTAS> {
+    /// Restores a checkpoint: the first of `objects`, with the others that it may need, in any order. One that this
+    /// holder wrote, or its growable twin with `Capture::into_plain_object`.
+    ///
+    /// The key groups of the holder become those of the checkpoint.
+    ///
+    /// # Errors
+    /// Any of [`FixedError`]. All is checked before the first state changes; only [`FixedError::Full`], for a
+    /// checkpoint that the states have no room for, leaves them empty.
+    pub fn restore<'o>(
+        &mut self,
+        states: &mut [&mut dyn FixedState],
+        objects: &[&'o [u8]],
+    ) -> Result<FixedRestored<'o>, FixedError> {
+        self.check_states(states)?;
+        let newest = objects.first().ok_or_else(|| Malformed::new("no object"))?;
+        let (found, version, bytes) = read_frame(newest)?;
+        if version != FORMAT_VERSION {
+            return Err(FixedError::OtherVersion { found: version });
+        }
+        let reading = Reading { manifest: ManifestView::read(bytes)?, objects };
+        let manifest = &reading.manifest;
+        let beginning = manifest.beginning;
+        if beginning.object != found {
+            return Err(Malformed::new("it is another checkpoint than its header says").into());
+        }
+        if beginning.holder != self.id {
+            return Err(FixedError::OtherHolder);
+        }
+        for (place, (state, of)) in states.iter().zip(&self.descriptors).enumerate() {
+            if manifest.states.iter().nth(place) != Some(of.record(state.kind())) {
+                return Err(FixedError::StateChanged { state: place });
+            }
+        }
+        if manifest.states.len() != STATES as u64 {
+            return Err(FixedError::StateChanged { state: STATES });
+        }
+        if manifest.pages > 0 {
+            return Err(FixedError::NotPlain);
+        }
+        reading.check()?;
+        reading.for_each_part(|part| reading.for_each_row(&part, |_| Ok(())))?;
+
+        states.iter_mut().for_each(|state| state.clear());
+        (self.lineage, self.under_way) = (None, None);
+        let filled = reading.for_each_part(|part| {
+            let state = &mut states[usize::from(part.state)];
+            reading.for_each_row(&part, |row| state.restore_row(row))
+        });
+        if let Err(error) = filled {
+            states.iter_mut().for_each(|state| state.clear());
+            return Err(error);
+        }
+        states.iter_mut().for_each(|state| state.settle());
+        self.key_groups = beginning.key_groups;
+        self.lineage = Some(lineage_of(&reading)?);
+        Ok(FixedRestored {
+            object: found,
+            created_ms: beginning.created_ms,
+            label: beginning.label,
+            positions: manifest.positions,
+        })
+    }
+}
+
+/// The lineage of a checkpoint. Without bases, so that the next checkpoint writes all, if it has more sections than can
+/// be remembered.
+fn lineage_of<const STATES: usize, const DELTAS: usize>(
+    reading: &Reading<'_, '_>,
+) -> Result<Lineage<STATES, DELTAS>, FixedError> {
+    let manifest = &reading.manifest;
+    let mut lineage = Lineage::new(manifest.beginning.object.id);
+    lineage.credit = manifest.credit;
+    let held = |section: Option<&SectionRef>, checkpoint, state, low, high| {
+        let Some(section) = section else {
+            let object = ObjectId { id: checkpoint, generation: 0 };
+            return Ok(Held { object, hash: 0, offset: 0, len: 0, state, low, high });
+        };
+        let object = reading.object_of(section)?;
+        let (offset, len) = (section.offset as u32, section.stored as u32);
+        Ok::<Held, FixedError>(Held { object, hash: u64::from_le_bytes(section.hash), offset, len, state, low, high })
+    };
+    let mut fits = true;
+    for Base { state, low, high, checkpoint, section, .. } in manifest.bases.iter() {
+        fits &= lineage.bases.push(held(section.as_ref(), checkpoint, state, low, high)?).is_ok();
+    }
+    for Delta { state, low, high, checkpoint, section, .. } in manifest.deltas.iter() {
+        fits &= lineage.deltas.push(held(Some(&section), checkpoint, state, low, high)?).is_ok();
+    }
+    if !fits {
+        lineage.bases.clear();
+        lineage.deltas.clear();
+    }
+    Ok(lineage)
+}
