@@ -61,11 +61,14 @@ export class Output {
   async cut() {
     return withFile((handle) => {
       const size = handle.getSize();
-      // The file never had what it lacks now.
-      if (size < this.length) this.start = this.length;
+      if (size <= this.length) {
+        // What the file lacks it never had. It grows only once a checkpoint has recorded that.
+        if (size < this.length) this.start = this.length;
+        return 0;
+      }
       handle.truncate(this.length);
       handle.flush();
-      return Math.max(0, size - this.length);
+      return size - this.length;
     });
   }
 
@@ -78,6 +81,7 @@ export class Output {
   /** Stores all that was added. */
   async flush() {
     const waiting = this.#waiting;
+    if (waiting.length === 0) return;
     this.#waiting = [];
     await withFile((handle) => {
       for (const bytes of waiting) {
