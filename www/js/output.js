@@ -3,7 +3,8 @@
 // Invariants:
 // - Whatever a checkpoint accounts for is in the file, and flushed, before the checkpoint is taken.
 // - What the file has beyond the last checkpoint is cut off before anything is added.
-// - The file is open only while it is used: a tab that takes over is not shut out.
+// - The file is open only while it is used: a tab that takes over is not shut out. What the loser may still write is what the
+//   winner writes at the same place: the results depend on nothing but the events.
 
 const NAME = "flights-output.ndjson";
 const OPEN_WAIT_MS = 5_000;
@@ -92,7 +93,6 @@ export class Output {
         }
         this.#stored += bytes.length;
       }
-      handle.truncate(this.#stored);
       handle.flush();
     });
   }
