@@ -25,6 +25,9 @@ let speed = 1_000;
 let isPlaying = false;
 let loop = Promise.resolve();
 let knownCheckpoints = "";
+/** Whether the writer has published what this reader does not show yet. */
+let isBehind = false;
+let following;
 
 const told = (error) => ({ code: error instanceof StateError ? error.code : "ERROR", message: error.message });
 
@@ -96,12 +99,23 @@ async function pause() {
   await loop;
 }
 
+/** Goes to the newest checkpoint of the writer beside us, until there is no newer one. */
+async function follow() {
+  try {
+    while (isBehind && job) {
+      isBehind = false;
+      await job.refresh();
+      await report();
+    }
+  } catch (error) {
+    await stopped(error);
+  }
+}
+
 function changed({ kind }) {
   if (kind === "published") {
-    job
-      ?.refresh()
-      .then(report)
-      .catch((error) => stopped(error));
+    isBehind = true;
+    following ??= follow().finally(() => (following = undefined));
     return;
   }
   isPlaying = false;
@@ -166,8 +180,8 @@ const calls = {
     return { id, ...(await flipBit("flights", id)) };
   },
 
-  /** Which checkpoint can be restored, beside the damaged one; nothing if there is none. */
-  async newestWhole() {
+  /** What is damaged, and the newest checkpoint that can be restored. */
+  async verify() {
     const { definition } = await loaded;
     const reader = await engine({ definition, tabs: "read", from: "none" });
     try {
@@ -180,7 +194,7 @@ const calls = {
 
 onmessage = async ({ data: { call, of, argument } }) => {
   try {
-    if (!job && !["open", "speed", "newestWhole", "output"].includes(of)) {
+    if (!job && !["open", "speed", "verify", "output"].includes(of)) {
       throw new StateError("CLOSED", "the state is not open here");
     }
     postMessage({ answer: call, result: await calls[of](argument) });
