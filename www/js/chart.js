@@ -17,7 +17,7 @@ const svg = (name, attributes, text) => {
 
 /** A round number of bytes between two lines of the grid. */
 function step(largest) {
-  const rough = largest / 3;
+  const rough = largest / 4;
   const power = 10 ** Math.floor(Math.log10(rough));
   return power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
 }
@@ -26,7 +26,7 @@ function step(largest) {
 export function drawChart(container, checkpoints, selected, select) {
   const width = Math.max(240, container.clientWidth);
   const image = svg("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}` });
-  const largest = Math.max(1_000, ...checkpoints.map(({ rawBytes, bytes }) => Math.max(rawBytes, bytes)));
+  const largest = Math.max(1_000, ...checkpoints.map((checkpoint) => Math.max(checkpoint.rawBytes, checkpoint.bytes)));
   const base = HEIGHT - BOTTOM;
   const y = (amount) => base - (amount / largest) * (base - TOP);
   for (let amount = 0; amount <= largest; amount += step(largest)) {

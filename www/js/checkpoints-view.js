@@ -28,27 +28,24 @@ function changesText({ added, removed, changed }) {
   return parts.length === 0 ? "no difference" : parts.map(([number, what]) => `${count(number)} ${what}`).join(", ");
 }
 
-const rows = (lines) => element("table", { className: "state" }, element("tbody", {}, ...lines));
+/** A key and what is said of it. */
+const entry = (key, ...texts) => [element("dt", {}, key), ...texts.map((text) => element("dd", {}, ...text))];
+const entries = (list) => element("dl", { className: "state" }, ...list.flat());
 
 function operatorDetails({ name, keys, rows: state, changes }) {
-  const lines = state.map(({ key, value }) => element("tr", {}, element("th", { scope: "row" }, key), element("td", {}, value)));
+  const lines = state.map(({ key, value }) => entry(key, [value]));
   const differences = changes.rows.map(({ key, kind, before, after }) =>
-    element(
-      "tr",
-      {},
-      element("th", { scope: "row" }, key),
-      element("td", {}, `${kind}: `, before && element("del", {}, before), " ", after && element("ins", {}, after)),
-    ),
+    entry(`${key}, ${kind}`, ...[before && ["then ", element("del", {}, before)], after && ["now ", element("ins", {}, after)]].filter(Boolean)),
   );
   const more = (shown, all) => (all > shown ? ` (the first ${shown} of ${count(all)})` : "");
   return element(
     "details",
     {},
     element("summary", {}, element("code", {}, name), ` ${plural(keys, "key")}; since then ${changesText(changes)}`),
-    element("h5", {}, `State then${more(lines.length, keys)}`),
-    lines.length > 0 ? rows(lines) : element("p", {}, "Empty."),
-    element("h5", {}, `Difference to now${more(differences.length, changes.added + changes.removed + changes.changed)}`),
-    differences.length > 0 ? rows(differences) : element("p", {}, "None."),
+    element("h4", {}, `State then${more(lines.length, keys)}`),
+    lines.length > 0 ? entries(lines) : element("p", {}, "Empty."),
+    element("h4", {}, `Difference to now${more(differences.length, changes.added + changes.removed + changes.changed)}`),
+    differences.length > 0 ? entries(differences) : element("p", {}, "None."),
   );
 }
 

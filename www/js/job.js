@@ -18,6 +18,8 @@ export class Job {
   recovered;
   /** What became of the last checkpoint. */
   durability = "strict";
+  /** Number of the last checkpoint. */
+  newest;
   engine;
   output;
   comparison;
@@ -61,10 +63,13 @@ export class Job {
     const start = Number(outputs["output.start"] ?? 0);
     this.output = new Output({ length: Number(outputs["output.length"] ?? 0), start });
     this.latest = {};
+    this.comparison = undefined;
     let cut = 0;
     if (!this.engine.isReadOnly) {
-      cut = await this.output.cut();
+      await this.output.find();
+      // First the newest checkpoint accounts for the output as it will be, then it becomes so.
       if (!isNewest || this.output.start !== start) await this.checkpoint();
+      cut = await this.output.cut();
     }
     this.comparison = new Comparison(this.#expected, this.output.start);
     await this.comparison.update(this.output.length);
@@ -121,6 +126,7 @@ export class Job {
       outputs: { "output.length": this.output.length, "output.start": this.output.start },
     });
     this.#took.set(id, performance.now() - started);
+    this.newest = id;
     this.durability = durability;
     await this.comparison?.update(this.output.length);
   }

@@ -58,15 +58,17 @@ export class Output {
     this.#stored = length;
   }
 
-  /** Cuts off what no checkpoint accounts for; gives how many bytes that were. */
+  /** Finds out from where on the output is here: what the file lacks it never had. It grows only once a checkpoint has recorded that. */
+  async find() {
+    const size = await withFile((handle) => handle.getSize());
+    if (size < this.length) this.start = this.length;
+  }
+
+  /** Cuts off what the checkpoint does not account for; gives how many bytes that were. */
   async cut() {
     return withFile((handle) => {
       const size = handle.getSize();
-      if (size <= this.length) {
-        // What the file lacks it never had. It grows only once a checkpoint has recorded that.
-        if (size < this.length) this.start = this.length;
-        return 0;
-      }
+      if (size <= this.length) return 0;
       handle.truncate(this.length);
       handle.flush();
       return size - this.length;

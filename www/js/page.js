@@ -52,8 +52,8 @@ function enable(isOpen) {
   if (!isOpen) checkpoints.show([]);
 }
 
-/** Opens the state in the worker; `how`: `tabs` and `from`. */
-async function open(how, whatHappened) {
+/** Opens the state in the worker; `how`: `tabs` and `from`. `whatHappened` is given what was found. */
+async function open(how, whatHappened = () => "") {
   await link.call("speed", SPEEDS[byId("speed").value]);
   const found = await link.call("open", how);
   hideNotice();
@@ -68,10 +68,11 @@ async function open(how, whatHappened) {
       kind: "calm",
       title: "Reading beside another tab",
       text: "This page follows its checkpoints. It can look at any of them, and change nothing.",
-      choices: [["Take over", act(() => open({ tabs: "takeover" }, "Took over from the other tab."))]],
+      choices: [["Take over", act(() => open({ tabs: "takeover" }, () => "Took over from the other tab. "))]],
     });
-  } else if (found.id !== undefined || whatHappened) {
-    log(`${whatHappened ? `${whatHappened} ` : ""}${describe(found)}`);
+  } else {
+    const text = whatHappened(found);
+    if (found.id !== undefined || text) log(`${text}${describe(found)}`);
   }
   return found;
 }
@@ -86,13 +87,13 @@ function describe({ id, events, cut, milliseconds }) {
   );
 }
 
-const anew = () => open({ from: "none" }, "Started anew.");
+const anew = () => open({ from: "none" }, () => "Started anew. ");
 
 /** Says why it does not go on, and what can be done. */
 function stopped(error) {
   enable(false);
   log(`${error.code}: ${error.message}.`);
-  const takeOver = (label) => [label, act(() => open({ tabs: "takeover" }, "Took over from the other tab."))];
+  const takeOver = (label) => [label, act(() => open({ tabs: "takeover" }, () => "Took over from the other tab. "))];
   const read = ["Read beside it", act(() => open({ tabs: "read" }))];
   switch (error.code) {
     case "LOCKED":
@@ -126,12 +127,12 @@ function stopped(error) {
 }
 
 async function damaged(error) {
-  const { newestWhole } = await link.call("verify");
+  const { newestWhole } = await link.call("verify").catch(() => ({ newestWhole: null }));
   const choices = [["Start anew", act(anew)]];
   if (newestWhole !== null) {
     choices.unshift([
       `Go back to checkpoint ${newestWhole}`,
-      act(() => open({ from: newestWhole }, "Went back to an older checkpoint by your choice.")),
+      act(() => open({ from: newestWhole }, () => "Went back by your choice. ")),
     ]);
   }
   showNotice({
@@ -150,9 +151,12 @@ async function restart() {
 async function killWorker() {
   const { events, isPlaying, isReader } = status;
   link.replace();
-  await open(isReader ? { tabs: "read" } : { tabs: "wait" }, `Killed the worker at event ${count(events)}.`);
+  await open(isReader ? { tabs: "read" } : { tabs: "wait" }, (found) => killed("worker", events, found));
   if (isPlaying) await link.call("play");
 }
+
+/** What the page had been told may be a little behind what the worker had done. */
+const killed = (what, events, found) => `Killed the ${what} at event ${count(Math.max(events, found.events))}. `;
 
 function killTab() {
   const { events, isPlaying } = status;
@@ -224,7 +228,7 @@ async function begin() {
   const isReload = performance.getEntriesByType("navigation")[0]?.type === "reload";
   await open(
     isReload ? { tabs: "wait" } : { tabs: "exclusive" },
-    interrupted && `Killed the tab at event ${count(interrupted.events)}.`,
+    interrupted ? (found) => killed("tab", interrupted.events, found) : undefined,
   );
   if (interrupted?.isPlaying) await link.call("play");
 }

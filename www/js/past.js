@@ -1,9 +1,9 @@
 // What the page shows of an older checkpoint: its state, operator by operator, and what has changed since.
 
 /** Rows that are shown of each operator. */
-const ROWS_MAX = 6;
+const ROWS_MAX = 4;
 /** Characters of a value that are shown. */
-const TEXT_MAX = 240;
+const TEXT_MAX = 160;
 
 const shorten = (text) => (text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)} …` : text);
 const keyText = (key) => (Array.isArray(key) ? key.join(" · ") : JSON.stringify(key));

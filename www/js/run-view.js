@@ -77,10 +77,10 @@ export function showResults({ results, latest }) {
     if (!row) {
       row = element(
         "tr",
-        { id: `operator-${name}` },
-        element("th", { scope: "row" }, element("code", {}, name), element("small", {}, description)),
-        element("td", { className: "number" }),
-        element("td", { className: "last" }),
+        { id: `operator-${name}`, role: "row" },
+        element("th", { scope: "row", role: "rowheader" }, element("code", {}, name), element("small", {}, description)),
+        element("td", { className: "number", role: "cell" }),
+        element("td", { className: "last", role: "cell" }),
       );
       body.append(row);
     }

@@ -72,8 +72,9 @@ async function play() {
       last = now;
       const count = speed === 0 ? FULL_SPEED_EVENTS : Math.floor(owed);
       owed -= speed === 0 ? owed : count;
+      const taken = job.newest;
       if (!(await job.advance(count, () => !isPlaying))) isPlaying = false;
-      if (now - reported >= REPORT_MS) {
+      if (now - reported >= REPORT_MS || taken !== job.newest) {
         reported = now;
         await report();
       }
@@ -183,11 +184,12 @@ const calls = {
   /** What is damaged, and the newest checkpoint that can be restored. */
   async verify() {
     const { definition } = await loaded;
-    const reader = await engine({ definition, tabs: "read", from: "none" });
+    // It begins with none and takes none: what is stored stays as it is.
+    const beside = await engine({ definition, tabs: "wait", from: "none" });
     try {
-      return await reader.verify();
+      return await beside.verify();
     } finally {
-      await reader.close();
+      await beside.close();
     }
   },
 };
