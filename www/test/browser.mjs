@@ -18,7 +18,10 @@ const ARGUMENTS = [
   "--disable-component-update",
   "--disable-sync",
 ];
+/** Places of the slider: as fast as it goes, fast enough to get somewhere, and so slow that nothing ends meanwhile. */
 export const FULL_SPEED = "8";
+export const FAST = "7";
+export const SLOW = "0";
 
 /** Starts www/serve on a free port; gives the address and how to stop it. */
 export async function serve() {
@@ -80,15 +83,25 @@ export async function openPage(context, address) {
   return page;
 }
 
-/** Lets events through at a place of the slider. */
+export const setSpeed = (page, speed) => page.locator("#speed").fill(speed);
+
+/** Starts the stream, or goes on with it. */
 export async function play(page, speed = FULL_SPEED) {
-  await page.locator("#speed").fill(speed);
+  await setSpeed(page, speed);
   await page.locator("#play").click();
 }
 
 /** Waits until so many events are through. */
 export function reached(page, events) {
-  return page.waitForFunction((least) => document.getElementById("progress").value >= least, events);
+  const isThrough = (least) => document.getElementById("progress").value >= least;
+  return page.waitForFunction(isThrough, events, { polling: 20 });
+}
+
+/** Goes fast until so many events are through, and then on, but slowly: what is done next meets a stream that runs. */
+export async function runTo(page, events) {
+  await setSpeed(page, FAST);
+  await reached(page, events);
+  await setSpeed(page, SLOW);
 }
 
 /** Stops the stream; gives the events that are through. */

@@ -7,7 +7,7 @@ import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { FULL_SPEED, downloaded, launch, openPage, pause, play, reached, serve, temporaryDirectory, text } from "./browser.mjs";
+import { FULL_SPEED, SLOW, downloaded, launch, openPage, pause, play, reached, runTo, serve, setSpeed, temporaryDirectory, text } from "./browser.mjs";
 
 const native = process.env.EVENTFLUX_BIN;
 const example = (name) => fileURLToPath(new URL(`../../host/examples/flights/${name}`, import.meta.url));
@@ -49,18 +49,17 @@ test("a whole run gives the native output", async (t) => {
 test("a killed worker and a killed tab cost nothing", async (t) => {
   const directory = temporaryDirectory(t);
   const page = await openPage(await launch(t), server.address);
-  await play(page, "7");
-  await reached(page, 2_300);
+  await play(page, SLOW);
+  await runTo(page, 2_300);
   await page.locator("#kill-worker").click();
   const first = await text(page, "#log", /Killed the worker at event .* Went on from checkpoint .* 0 mismatches/);
   const [, checkpoint, event] = /checkpoint (\d+) in .*? event ([\d,]+),/.exec(first);
   assert.ok(Number(checkpoint) >= 2);
   assert.equal(Number(event.replace(",", "")), Number(checkpoint) * 1_000, "it went on where its checkpoint was");
-  await reached(page, 4_400);
+  await runTo(page, 4_400);
   await page.locator("#kill-tab").click();
   await text(page, "#log", /Killed the tab at event .* Went on from checkpoint .* 0 mismatches/);
-  await reached(page, 6_000);
-  await page.locator("#speed").fill(FULL_SPEED);
+  await setSpeed(page, FULL_SPEED);
   await finished(page);
   assert.equal(sha256(await outputOf(page, directory)), expected.sha256);
   await page.reload();
@@ -72,8 +71,8 @@ test("a flipped bit is refused, and there is a choice", async (t) => {
   const directory = temporaryDirectory(t);
   const page = await openPage(await launch(t), server.address);
   const choose = (name) => page.locator("#notice-choices").getByRole("button", { name }).click();
-  await play(page, "7");
-  await reached(page, 5_200);
+  await play(page, SLOW);
+  await runTo(page, 5_200);
   await page.locator("#flip").click();
   await text(page, "#notice-code", /^CORRUPT$/);
   assert.match(await page.locator("#notice-message").innerText(), /do not match their hash/);
@@ -98,12 +97,13 @@ test("a second tab reads or takes over, and the loser is told", async (t) => {
   const directory = temporaryDirectory(t);
   const context = await launch(t);
   const first = await openPage(context, server.address);
-  await play(first, "5");
-  await reached(first, 1_100);
+  await play(first, SLOW);
+  await runTo(first, 1_100);
   const [second] = await Promise.all([context.waitForEvent("page"), first.locator("#second-tab").click()]);
   await text(second, "#notice-code", /^LOCKED$/);
   await second.getByRole("button", { name: "Read beside it" }).click();
   await text(second, "#notice-title", /Reading/);
+  await runTo(first, 3_100);
   await reached(second, 3_000);
   assert.ok(await second.locator("#play").isDisabled());
   assert.ok(await second.locator("#flip").isDisabled());
@@ -125,8 +125,8 @@ test("a second tab reads or takes over, and the loser is told", async (t) => {
 test("a checkpoint goes to another browser and to the native command", async (t) => {
   const directory = temporaryDirectory(t);
   const from = await openPage(await launch(t), server.address);
-  await play(from, "7");
-  await reached(from, 12_100);
+  await play(from, SLOW);
+  await runTo(from, 12_100);
   await pause(from);
   await from.locator("#time").fill("12");
   const file = await downloaded(from, "#download", join(directory, "page.efx"));
@@ -153,7 +153,7 @@ test("a checkpoint goes to another browser and to the native command", async (t)
 });
 
 async function fullOutput(page, directory) {
-  await page.locator("#speed").fill(FULL_SPEED);
+  await setSpeed(page, FULL_SPEED);
   await page.locator("#play").click();
   await finished(page);
   return outputOf(page, directory);
@@ -194,7 +194,7 @@ test("the past can be looked at by keyboard, on a phone, in the dark", async (t)
   assert.match(await rotations.innerText(), /keys; since then .* removed/);
   await rotations.focus();
   await page.keyboard.press("Enter");
-  await page.locator("#past .state dd").first().waitFor();
+  await page.locator("#past details[open] .state dd").first().waitFor();
   assert.equal(await page.locator("#checkpoint-rows tr").count(), 29);
   const [needed, there] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
   assert.equal(needed, there, "nothing sticks out");
