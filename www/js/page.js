@@ -40,7 +40,9 @@ const act = (action) => async () => {
   try {
     await action();
   } catch (error) {
-    if (error.code !== "KILLED") stopped(error);
+    // Killed by the button beside; or closed by what a notice says already.
+    if (error.code === "KILLED" || (error.code === "CLOSED" && !byId("notice").hidden)) return;
+    stopped(error);
   }
 };
 
@@ -91,6 +93,7 @@ const anew = () => open({ from: "none" }, () => "Started anew. ");
 
 /** Says why it does not go on, and what can be done. */
 function stopped(error) {
+  if (status) showRun({ ...status, isPlaying: false });
   enable(false);
   log(`${error.code}: ${error.message}.`);
   const takeOver = (label) => [label, act(() => open({ tabs: "takeover" }, () => "Took over from the other tab. "))];
@@ -224,6 +227,7 @@ async function begin() {
   sessionStorage.removeItem(INTERRUPTED);
   if (interrupted) byId("speed").value = interrupted.speed;
   showSpeed();
+  showStorage();
   // After a reload the lock of the page before it may not be free yet.
   const isReload = performance.getEntriesByType("navigation")[0]?.type === "reload";
   await open(

@@ -10,7 +10,6 @@ const DURABILITIES = {
 };
 
 export async function showStorage(durability) {
-  setText("backend", "OPFS, in a worker");
   if (durability) setText("durability", DURABILITIES[durability]);
   const { usage, quota } = await navigator.storage.estimate();
   setText("usage", `${bytes(usage)} of ${bytes(quota)}`);
