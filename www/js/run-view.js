@@ -34,7 +34,9 @@ function rateOf({ events, isPlaying }) {
 
 function verdictOf({ output, finished }) {
   const { length, start, compared, different, sha256, expected } = output;
-  if (different > 0) return ["bad", `${plural(different, "mismatch", "mismatches")}: blocks of the output differ from the native output.`];
+  if (different > 0) {
+    return ["bad", `${plural(different, "mismatch", "mismatches")}: blocks of 32 KiB that differ from the native output.`];
+  }
   const elsewhere = start > 0 ? ` The first ${bytes(start)} were written elsewhere, before the checkpoint that you opened.` : "";
   if (finished && start === 0) {
     const isEqual = sha256 === expected;

@@ -7,7 +7,21 @@ import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { FULL_SPEED, SLOW, downloaded, launch, openPage, pause, play, reached, runTo, serve, setSpeed, temporaryDirectory, text } from "./browser.mjs";
+import {
+  FULL_SPEED,
+  SLOW,
+  downloaded,
+  launch,
+  openPage,
+  pause,
+  play,
+  reached,
+  runTo,
+  serve,
+  setSpeed,
+  temporaryDirectory,
+  text,
+} from "./browser.mjs";
 
 const native = process.env.EVENTFLUX_BIN;
 const example = (name) => fileURLToPath(new URL(`../../host/examples/flights/${name}`, import.meta.url));
