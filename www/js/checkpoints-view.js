@@ -1,0 +1,149 @@
+// The checkpoints: their bytes as a chart and a table, and the slider that opens any of them.
+
+import { drawChart } from "./chart.js";
+import { byId, element, setText } from "./dom.js";
+import { bytes, count, plural, ratio, time } from "./format.js";
+
+const OPEN_DELAY_MS = 120;
+
+const cell = (text, className = "number") => element("td", { className }, text);
+
+function tableRow({ id, kind, rawBytes, bytes: stored, dirty, milliseconds }) {
+  const took = milliseconds === undefined ? "–" : `${milliseconds.toFixed(1)} ms`;
+  return element(
+    "tr",
+    {},
+    element("th", { scope: "row", className: "number" }, String(id)),
+    cell(kind, ""),
+    ...[bytes(rawBytes), bytes(stored), ratio(rawBytes, stored), count(dirty), took].map((text) => cell(text)),
+  );
+}
+
+function changesText({ added, removed, changed }) {
+  const parts = [
+    [changed, "changed"],
+    [added, "added"],
+    [removed, "removed"],
+  ].filter(([number]) => number > 0);
+  return parts.length === 0 ? "no difference" : parts.map(([number, what]) => `${count(number)} ${what}`).join(", ");
+}
+
+/** A key and what is said of it. */
+const entry = (key, ...texts) => [element("dt", {}, key), ...texts.map((text) => element("dd", {}, ...text))];
+const entries = (list) => element("dl", { className: "state" }, ...list.flat());
+
+function operatorDetails({ name, keys, rows: state, changes }) {
+  const lines = state.map(({ key, value }) => entry(key, [value]));
+  const differences = changes.rows.map(({ key, kind, before, after }) =>
+    entry(`${key}, ${kind}`, ...[before && ["then ", element("del", {}, before)], after && ["now ", element("ins", {}, after)]].filter(Boolean)),
+  );
+  const more = (shown, all) => (all > shown ? ` (the first ${shown} of ${count(all)})` : "");
+  return element(
+    "details",
+    {},
+    element("summary", {}, element("code", {}, name), ` ${plural(keys, "key")}; since then ${changesText(changes)}`),
+    element("h4", {}, `State then${more(lines.length, keys)}`),
+    lines.length > 0 ? entries(lines) : element("p", {}, "Empty."),
+    element("h4", {}, `Difference to now${more(differences.length, changes.added + changes.removed + changes.changed)}`),
+    differences.length > 0 ? entries(differences) : element("p", {}, "None."),
+  );
+}
+
+export class CheckpointsView {
+  #checkpoints = [];
+  /** Number of the checkpoint that is open; none at first. */
+  #selected;
+  #open;
+  #timer;
+  #asked = 0;
+
+  /** `open(id)` asks the worker what a checkpoint holds. */
+  constructor(open) {
+    this.#open = open;
+    const slider = byId("time");
+    slider.addEventListener("input", () => this.select(Number(slider.value)));
+    new ResizeObserver(() => this.#draw()).observe(byId("chart"));
+  }
+
+  /** The one that is open, or else the newest. */
+  get current() {
+    return this.#selected ?? this.#checkpoints.at(-1)?.id;
+  }
+
+  show(checkpoints) {
+    this.#checkpoints = checkpoints;
+    if (!checkpoints.some(({ id }) => id === this.#selected)) this.close();
+    const slider = byId("time");
+    slider.max = Math.max(0, checkpoints.length - 1);
+    slider.disabled = checkpoints.length === 0;
+    slider.value = this.#index() === -1 ? slider.max : this.#index();
+    this.#label();
+    byId("download").disabled = checkpoints.length === 0;
+    const sum = (of) => checkpoints.reduce((total, checkpoint) => total + checkpoint[of], 0);
+    const [raw, stored] = [sum("rawBytes"), sum("bytes")];
+    setText(
+      "checkpoints-text",
+      checkpoints.length === 0
+        ? "None yet."
+        : `${plural(checkpoints.length, "checkpoint")}: ${bytes(raw)} raw, ${bytes(stored)} stored, ${ratio(raw, stored)} smaller.`,
+    );
+    byId("checkpoint-rows").replaceChildren(...checkpoints.map(tableRow).reverse());
+    this.#draw();
+  }
+
+  /** Opens the checkpoint at an index, once the slider rests. */
+  select(index) {
+    this.#selected = this.#checkpoints[index]?.id;
+    byId("time").value = index;
+    this.#label();
+    this.#draw();
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#load(), OPEN_DELAY_MS);
+  }
+
+  /** Shows none. */
+  close() {
+    clearTimeout(this.#timer);
+    this.#selected = undefined;
+    this.#asked += 1;
+    byId("past").replaceChildren(element("p", { className: "hint" }, "Move the slider to look into an older checkpoint."));
+  }
+
+  async #load() {
+    const asked = (this.#asked += 1);
+    const view = byId("past");
+    view.setAttribute("aria-busy", "true");
+    let shown;
+    try {
+      shown = this.#describe(await this.#open(this.#selected));
+    } catch ({ code, message }) {
+      shown = [element("p", { className: "error" }, element("code", {}, code), ` ${message}`)];
+    }
+    if (asked !== this.#asked) return;
+    view.replaceChildren(...shown);
+    view.setAttribute("aria-busy", "false");
+  }
+
+  #describe({ checkpoint, newest, events, offset, output, operators }) {
+    const isNow = checkpoint.id === newest;
+    const summary =
+      `Checkpoint ${checkpoint.id} (${checkpoint.kind}), taken ${time(checkpoint.time)}: event ${count(events)}, byte ${count(offset)} of the ` +
+      `source, ${bytes(output)} of output. ${isNow ? "It is the newest: this is now." : `Now is checkpoint ${newest}.`}`;
+    return [element("p", {}, summary), ...operators.map(operatorDetails)];
+  }
+
+  #index() {
+    return this.#checkpoints.findIndex(({ id }) => id === this.#selected);
+  }
+
+  #label() {
+    const checkpoint = this.#checkpoints.find(({ id }) => id === this.current);
+    const text = checkpoint ? `number ${checkpoint.id}${this.#selected === undefined ? ", the newest" : ""}` : "none yet";
+    setText("time-text", text);
+    byId("time").setAttribute("aria-valuetext", text);
+  }
+
+  #draw() {
+    drawChart(byId("chart"), this.#checkpoints, this.#index(), (index) => this.select(index));
+  }
+}

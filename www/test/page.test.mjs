@@ -1,0 +1,222 @@
+// The page end to end, in Chromium. EVENTFLUX_BIN, the native command, is asked too where it is given.
+
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import {
+  FULL_SPEED,
+  SLOW,
+  downloaded,
+  launch,
+  openPage,
+  pause,
+  play,
+  reached,
+  runTo,
+  serve,
+  setSpeed,
+  temporaryDirectory,
+  text,
+} from "./browser.mjs";
+
+const native = process.env.EVENTFLUX_BIN;
+const example = (name) => fileURLToPath(new URL(`../../host/examples/flights/${name}`, import.meta.url));
+const expected = JSON.parse(readFileSync(new URL("../expected.json", import.meta.url)));
+const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
+
+let server;
+before(async () => (server = await serve()));
+after(() => server?.stop());
+
+/** Waits for the end of the stream, and that the page finds its output right. */
+async function finished(page) {
+  await text(page, "#play", /Finished/);
+  return text(page, "#verdict", /^0 mismatches/);
+}
+
+const outputOf = async (page, directory) => readFileSync(await downloaded(page, "#download-output", join(directory, "page.ndjson")));
+
+/** Compares the last twenty blocks of an output whose first bytes are elsewhere. */
+function assertEndsAsExpected(output) {
+  const { length, blockLength, blocks } = expected;
+  assert.equal(output.length, length);
+  blocks.forEach((block, index) => {
+    const bytes = output.subarray(index * blockLength, (index + 1) * blockLength);
+    if (index >= blocks.length - 20) assert.ok(sha256(bytes).startsWith(block), `block ${index}`);
+  });
+}
+
+/** The native application in a directory of its own; gives how to run a command there. */
+function nativeApplication(directory) {
+  for (const name of ["app.toml", "flights-2013-01.csv.gz"]) copyFileSync(example(name), join(directory, name));
+  return (...args) => execFileSync(native, args, { cwd: directory, stdio: "pipe" });
+}
+
+test("a whole run gives the native output", async (t) => {
+  const directory = temporaryDirectory(t);
+  const page = await openPage(await launch(t), server.address);
+  await play(page);
+  await finished(page);
+  const output = await outputOf(page, directory);
+  assert.equal(sha256(output), expected.sha256);
+  assert.equal(await page.locator("#chart .bar").count(), 29, "a checkpoint at the start, every 1,000 events, and at the end");
+  if (native) {
+    nativeApplication(directory)("run", "app.toml");
+    assert.equal(sha256(readFileSync(join(directory, "out.ndjson"))), expected.sha256);
+  }
+});
+
+test("a killed worker and a killed tab cost nothing", async (t) => {
+  const directory = temporaryDirectory(t);
+  const page = await openPage(await launch(t), server.address);
+  await play(page, SLOW);
+  await runTo(page, 2_300);
+  await page.locator("#kill-worker").click();
+  const first = await text(page, "#log", /Killed the worker at event .* Went on from checkpoint .* 0 mismatches/);
+  const [, checkpoint, event] = /checkpoint (\d+) in .*? event ([\d,]+),/.exec(first);
+  assert.ok(Number(checkpoint) >= 2);
+  assert.equal(Number(event.replace(",", "")), Number(checkpoint) * 1_000, "it went on where its checkpoint was");
+  await runTo(page, 4_400);
+  await page.locator("#kill-tab").click();
+  await text(page, "#log", /Killed the tab at event .* Went on from checkpoint .* 0 mismatches/);
+  await setSpeed(page, FULL_SPEED);
+  await finished(page);
+  assert.equal(sha256(await outputOf(page, directory)), expected.sha256);
+  await page.reload();
+  await text(page, "#play", /Finished/);
+  assert.match(await finished(page), new RegExp(expected.sha256.slice(0, 16)));
+});
+
+test("a flipped bit is refused, and there is a choice", async (t) => {
+  const directory = temporaryDirectory(t);
+  const page = await openPage(await launch(t), server.address);
+  const choose = (name) => page.locator("#notice-choices").getByRole("button", { name }).click();
+  await play(page, SLOW);
+  await runTo(page, 5_200);
+  await page.locator("#flip").click();
+  await text(page, "#notice-code", /^CORRUPT$/);
+  assert.match(await page.locator("#notice-message").innerText(), /do not match their hash/);
+  assert.ok(await page.locator("#play").isDisabled());
+  assert.equal(await page.evaluate(() => document.activeElement.id), "notice", "who cannot see it is told");
+  await choose(/^Go back to checkpoint \d+$/);
+  await text(page, "#log", /Went back by your choice.* 0 mismatches/);
+  await play(page);
+  await finished(page);
+  assert.equal(sha256(await outputOf(page, directory)), expected.sha256);
+
+  await page.locator("#flip").click();
+  await text(page, "#notice-code", /^CORRUPT$/);
+  await choose("Start anew");
+  await text(page, "#progress-text", /^Event 0 of/);
+  assert.equal((await outputOf(page, directory)).length, 0, "the output begins anew too");
+});
+
+test("a second tab reads or takes over, and the loser is told", async (t) => {
+  const directory = temporaryDirectory(t);
+  const context = await launch(t);
+  const first = await openPage(context, server.address);
+  await play(first, SLOW);
+  await runTo(first, 1_100);
+  const [second] = await Promise.all([context.waitForEvent("page"), first.locator("#second-tab").click()]);
+  await text(second, "#notice-code", /^LOCKED$/);
+  await second.getByRole("button", { name: "Read beside it" }).click();
+  await text(second, "#notice-title", /Reading/);
+  await runTo(first, 3_100);
+  await reached(second, 3_000);
+  assert.ok(await second.locator("#play").isDisabled());
+  assert.ok(await second.locator("#flip").isDisabled());
+  await second.locator("#time").fill("1");
+  await text(second, "#past", /Checkpoint 1 .* event 1,000/);
+
+  await second.getByRole("button", { name: "Take over" }).click();
+  await text(first, "#notice-code", /^FENCED$/);
+  await text(second, "#log", /Took over/);
+  await play(second);
+  await finished(second);
+  assert.equal(sha256(await outputOf(second, directory)), expected.sha256);
+  assert.ok(await first.locator("#play").isDisabled());
+  await first.getByRole("button", { name: "Take it back" }).click();
+  await finished(first);
+  await text(second, "#notice-code", /^FENCED$/);
+});
+
+test("a checkpoint goes to another browser and to the native command", async (t) => {
+  const directory = temporaryDirectory(t);
+  const from = await openPage(await launch(t), server.address);
+  await play(from, SLOW);
+  await runTo(from, 12_100);
+  await pause(from);
+  await from.locator("#time").fill("12");
+  const file = await downloaded(from, "#download", join(directory, "page.efx"));
+  const written = await outputOf(from, directory);
+
+  const to = await openPage(await launch(t), server.address);
+  writeFileSync(join(directory, "broken.efx"), readFileSync(file).subarray(1_000));
+  await to.locator("#file").setInputFiles(join(directory, "broken.efx"));
+  await text(to, "#log", /broken\.efx was refused\. CORRUPT/);
+  await to.locator("#file").setInputFiles(file);
+  await text(to, "#log", /Opened page\.efx .* event 12,000/);
+  await play(to);
+  assert.match(await finished(to), /were written elsewhere/);
+  assertEndsAsExpected(await outputOf(to, directory));
+
+  if (native) {
+    const run = nativeApplication(directory);
+    run("copy", "page.efx", "file:state");
+    writeFileSync(join(directory, "out.ndjson"), written);
+    run("run", "app.toml");
+    assert.equal(sha256(readFileSync(join(directory, "out.ndjson"))), expected.sha256, "the native command went on from the page");
+  }
+});
+
+test("a checkpoint of the native command goes on in the page", { skip: !native && "EVENTFLUX_BIN is not given" }, async (t) => {
+  const directory = temporaryDirectory(t);
+  const run = nativeApplication(directory);
+  run("run", "app.toml");
+  run("copy", "--checkpoint", "3", "file:state", "native.efx");
+  const page = await openPage(await launch(t), server.address);
+  const data = await page.evaluateHandle((bytes) => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File([Uint8Array.from(bytes)], "native.efx"));
+    return transfer;
+  }, [...readFileSync(join(directory, "native.efx"))]);
+  await page.dispatchEvent("#drop", "drop", { dataTransfer: data });
+  await text(page, "#log", /Opened native\.efx .* event 15,000/);
+  await play(page);
+  assert.match(await finished(page), /were written elsewhere/);
+  assertEndsAsExpected(await outputOf(page, directory));
+});
+
+test("the past can be looked at by keyboard, on a phone, in the dark", async (t) => {
+  const context = await launch(t, { colorScheme: "dark", viewport: { width: 390, height: 844 } });
+  const page = await openPage(context, server.address);
+  await page.getByRole("button", { name: "Start", exact: true }).focus();
+  await page.keyboard.press("Enter");
+  await page.getByRole("slider", { name: /^Speed/ }).focus();
+  await page.keyboard.press("End");
+  await finished(page);
+  await page.getByRole("slider", { name: /^Checkpoint/ }).focus();
+  await page.keyboard.press("Home");
+  for (let step = 0; step < 3; step += 1) await page.keyboard.press("ArrowRight");
+  await text(page, "#past", /Checkpoint 3 .* event 3,000[^]*Now is checkpoint 28/);
+  const rotations = page.locator("#past summary", { hasText: "rotations" });
+  assert.match(await rotations.innerText(), /keys; since then .* removed/);
+  await rotations.focus();
+  await page.keyboard.press("Enter");
+  await page.locator("#past details[open] .state dd").first().waitFor();
+  assert.equal(await page.locator("#checkpoint-rows tr").count(), 29);
+  const [needed, there] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
+  assert.equal(needed, there, "nothing sticks out");
+  const unnamed = await page.evaluate(() =>
+    [...document.querySelectorAll("button, input, a, progress")].filter(
+      (it) => !(it.textContent.trim() || it.labels?.[0]?.textContent.trim()),
+    ).length,
+  );
+  assert.equal(unnamed, 0, "every control has a name");
+  await text(page, "#durability", /strict/);
+  await text(page, "#usage", /MB of/);
+});
