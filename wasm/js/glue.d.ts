@@ -51,7 +51,7 @@ export interface Handle extends Owned {
   progress(): string;
   entries(): string;
   open(from: string): Task;
-  refresh(): Task;
+  refresh(from: string): Task;
   checkpoint(request: string, nowMs: number): Task;
   restore(id: number): Task;
   at(id: number): Task;

@@ -239,7 +239,7 @@ export class Session {
       throw new StateError("UNSUPPORTED", 'only what was opened with `tabs: "read"` follows a writer; this one is it');
     }
     this.#ensureUsable();
-    return this.began(await this.#alone<string>((handle) => handle.refresh()));
+    return this.began(await this.#alone<string>((handle) => handle.refresh("latest")));
   }
 
   /** Notes what was restored, and gives it. */
@@ -289,7 +289,7 @@ export class Session {
 
   async #openHandle(): Promise<Restored> {
     return this.began(
-      await this.#run<string>((handle) => (this.isReader ? handle.refresh() : handle.open(this.#from))),
+      await this.#run<string>((handle) => (this.isReader ? handle.refresh(this.#from) : handle.open(this.#from))),
     );
   }
 

@@ -136,10 +136,10 @@ impl Handle {
         Task::new(|mailbox| operations::open(inner, mailbox, from))
     }
 
-    /// Opens to read, and reads again what a writer has published since.
-    pub fn refresh(&self) -> Task {
+    /// Opens to read, and reads again what a writer has published since: as of [`Handle::open`], without a generation.
+    pub fn refresh(&self, from: String) -> Task {
         let inner = Rc::clone(&self.inner);
-        Task::new(|mailbox| operations::refresh(inner, mailbox))
+        Task::new(|mailbox| operations::refresh(inner, mailbox, from))
     }
 
     /// Takes a checkpoint.

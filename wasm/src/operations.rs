@@ -142,13 +142,17 @@ pub(crate) async fn open(inner: Rc<Inner>, mailbox: Mailbox, from: String) -> Re
     opened(&inner, restored)
 }
 
-/// Reads the newest checkpoint, without a generation of its own.
-pub(crate) async fn refresh(inner: Rc<Inner>, mailbox: Mailbox) -> Result<JsValue> {
+/// Reads a checkpoint, without a generation of its own.
+pub(crate) async fn refresh(inner: Rc<Inner>, mailbox: Mailbox, from: String) -> Result<JsValue> {
     let _busy = inner.start()?;
+    let selector = selector(&from)?;
     let head = mailbox.drive(ReadHead::new()).await?.unwrap_or_default();
-    let is_empty = head.latest.is_none();
+    let selector = selector.filter(|selector| head.latest.is_some() || *selector != Selector::Latest);
     *inner.head.borrow_mut() = head;
-    let restored = if is_empty { None } else { Some(restore_fresh(&inner, &mailbox, Selector::Latest).await?) };
+    let restored = match selector {
+        None => None,
+        Some(selector) => Some(restore_fresh(&inner, &mailbox, selector).await?),
+    };
     opened(&inner, restored)
 }
 
