@@ -1,6 +1,6 @@
 // Browsers: which storage, who may write, who is told.
 
-import { StateError } from "./error.js";
+import { StateError, fromStorage } from "./error.js";
 import type { OpenOptions } from "./options.js";
 import type { Place, PlaceCalls } from "./place.js";
 import { openIndexedDb } from "./storage/indexeddb.js";
@@ -64,7 +64,7 @@ export async function openWebPlace(options: OpenOptions, calls: PlaceCalls): Pro
   let channel: BroadcastChannel | undefined;
   try {
     const storage = await openStorage(backend, options, calls);
-    const persisted = options.persist ? await navigator.storage?.persist?.().catch(() => false) : undefined;
+    const persisted = options.persist ? await askToPersist() : undefined;
     channel = new BroadcastChannel(name);
     if (options.tabs === "read") channel.onmessage = () => calls.published();
     return {
@@ -83,12 +83,16 @@ export async function openWebPlace(options: OpenOptions, calls: PlaceCalls): Pro
   } catch (error) {
     channel?.close();
     release();
-    throw error instanceof StateError ? error : storageError(error);
+    throw fromStorage("open", options.name, error);
   }
 }
 
-function storageError(error: unknown): StateError {
-  return new StateError("STORAGE", `the storage cannot be opened: ${error instanceof Error ? error.message : error}`, error);
+/** Workers cannot ask, but see what the page was answered. */
+async function askToPersist(): Promise<boolean> {
+  const { storage } = navigator;
+  if (!storage) return false;
+  const answer = typeof storage.persist === "function" ? storage.persist() : storage.persisted();
+  return answer.catch(() => false);
 }
 
 /** Calls when a page is hidden or left; workers are never told. */

@@ -1,7 +1,7 @@
 // The API in a page, with IndexedDB, and in a dedicated worker, with OPFS; and what can go wrong there.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { freshName, inPage, inWorker, isLong, newPage } from "./harness.mjs";
+import { freshName, inPage, inWorker, isLong, newPage, otherAddress } from "./harness.mjs";
 
 for (const durability of ["strict", "relaxed"]) {
   test(`all of the API, ${durability}: page`, async () => {
@@ -25,10 +25,11 @@ test("a full storage: the state and the last checkpoint are as before", async ()
 
 for (const [place, run] of [["page", inPage], ["worker", inWorker]]) {
   test(`the origin's quota is used up: ${place}`, async () => {
-    const page = await newPage();
+    // Of an origin that nothing was stored for yet: browsers look at quotas only now and then.
+    const page = await newPage({ origin: otherAddress });
     const session = await page.context().newCDPSession(page);
-    const origin = new URL(page.url()).origin;
-    await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 1 << 20 });
+    const { origin } = new URL(otherAddress);
+    await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 2 << 20 });
     const { code, seen, value } = await run(page, "api", "overQuota", { name: freshName() });
     await session.send("Storage.overrideQuotaForOrigin", { origin });
     await page.close();

@@ -58,7 +58,7 @@ test("flights: what stopped half-way in Chromium, the command goes on with", asy
 test("flights: what the command had half-way, Chromium goes on with", async () => {
   const directory = nativeRun();
   const state = `file:${join(directory, "state")}`;
-  const { checkpoints } = JSON.parse(eventflux("checkpoints", state, "--json"));
+  const checkpoints = JSON.parse(eventflux("checkpoints", state, "--json"));
   const { id } = checkpoints[Math.floor(checkpoints.length / 2)];
   const file = join(temporaryDirectory(), "half.efx");
   eventflux("copy", "--checkpoint", String(id), state, file);

@@ -49,6 +49,8 @@ await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
 server.unref();
 /** Where the server is. A page from `localhost` is one that browsers trust. */
 export const address = `http://localhost:${server.address().port}/`;
+/** The same server, but to the browser another origin, with a storage of its own. */
+export const otherAddress = `http://127.0.0.1:${server.address().port}/`;
 
 /** A directory that is gone in the end. */
 export function temporaryDirectory() {
@@ -101,10 +103,10 @@ export async function newPage(options = {}) {
 }
 
 /** A new page of a browser; what goes wrong in it unseen comes up here. */
-export async function openPage(context, { path = "" } = {}) {
+export async function openPage(context, { origin = address } = {}) {
   const page = await context.newPage();
   page.on("pageerror", (error) => console.error("in the page:", error));
-  await page.goto(address + path);
+  await page.goto(origin);
   return page;
 }
 
