@@ -2,3 +2,4 @@
 import "./same-engine.mjs";
 import "./flights.mjs";
 import "./api.mjs";
+import "./kills.mjs";
