@@ -1,6 +1,6 @@
 // Browsers: which storage, who may write, who is told.
 
-import { StateError } from "./error.js";
+import { StateError, fromStorage } from "./error.js";
 import type { OpenOptions } from "./options.js";
 import type { Place, PlaceCalls } from "./place.js";
 import { openIndexedDb } from "./storage/indexeddb.js";
@@ -92,7 +92,7 @@ export async function openWebPlace(options: OpenOptions, calls: PlaceCalls): Pro
   } catch (error) {
     channel?.close();
     release();
-    throw error instanceof StateError ? error : storageError(error);
+    throw fromStorage("open", options.name, error);
   }
 }
 
@@ -102,13 +102,6 @@ async function askToPersist(): Promise<boolean> {
   const asked = storage?.persist?.() ?? storage?.persisted?.();
   return (await asked?.catch(() => false)) ?? false;
 }
-
-function storageError(error: unknown): StateError {
-  return new StateError(
-    "STORAGE",
-    `the storage cannot be opened: ${error instanceof Error ? error.message : error}`,
-    error,
-  );
 }
 
 /** Calls when a page is hidden or left; workers are never told. */

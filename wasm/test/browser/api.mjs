@@ -1,0 +1,114 @@
+// The API in a page, with IndexedDB, and in a dedicated worker, with OPFS; and what can go wrong there.
+import assert from "node:assert/strict";
+import test from "node:test";
+import { freshName, inPage, inWorker, isLong, newPage, otherAddress } from "./harness.mjs";
+
+for (const durability of ["strict", "relaxed"]) {
+  test(`all of the API, ${durability}: page`, async () => {
+    const page = await newPage();
+    assert.equal(await inPage(page, "api", "everything", { name: freshName(), durability }), durability);
+    await page.close();
+  });
+}
+
+test("all of the API: worker", async () => {
+  const page = await newPage();
+  assert.equal(await inWorker(page, "api", "everything", { name: freshName() }), "strict");
+  await page.close();
+});
+
+test("a full storage: the state and the last checkpoint are as before", async () => {
+  const page = await newPage();
+  await inPage(page, "api", "full", { name: freshName() });
+  await page.close();
+});
+
+for (const [place, run] of [["page", inPage], ["worker", inWorker]]) {
+  test(`the origin's quota is used up: ${place}`, async () => {
+    // Of an origin that nothing was stored for yet: browsers look at quotas only now and then.
+    const page = await newPage({ origin: otherAddress });
+    const session = await page.context().newCDPSession(page);
+    const { origin } = new URL(otherAddress);
+    await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 2 << 20 });
+    const { code, seen, value } = await run(page, "api", "overQuota", { name: freshName() });
+    await session.send("Storage.overrideQuotaForOrigin", { origin });
+    await page.close();
+    assert.deepEqual([code, seen, value], ["QUOTA", [65, [0]], 1]);
+  });
+}
+
+test("the database is deleted under us", async () => {
+  const page = await newPage();
+  await inPage(page, "api", "deleted", { name: freshName() });
+  await page.close();
+});
+
+test("an engine that breaks down is recovered", async () => {
+  const page = await newPage();
+  await inPage(page, "api", "trapped", { name: freshName() });
+  await page.close();
+});
+
+test("a bad wasm file", async () => {
+  const page = await newPage();
+  const codes = await inPage(page, "api", "badWasm", { name: freshName() });
+  assert.deepEqual(codes, Array(4).fill("UNSUPPORTED"));
+  await page.close();
+});
+
+test("without a network", async () => {
+  const page = await newPage();
+  // The modules are there by then, the wasm is not.
+  await page.evaluate(() => Promise.all(["run", "api"].map((module) => import(`/inside/${module}.mjs`))));
+  await page.evaluate(() => Promise.all(["browser", "inline", "wasm-base64"].map((entry) => import(`/dist/${entry}.js`))));
+  await page.route("**/*", (route) => route.abort());
+  const argument = { name: freshName() };
+  await assert.rejects(inPage(page, "api", "everything", argument), /UNSUPPORTED .*cannot be fetched/s);
+  await inPage(page, "api", "everything", argument, "inline");
+  await page.close();
+});
+
+test("two tabs: refused, waiting, reading, taking over", async () => {
+  const name = freshName();
+  const [first, second] = [await newPage(), await newPage()];
+  const step = (page, action, more = {}) => inPage(page, "api", action, { name, ...more });
+  assert.deepEqual(await step(first, "tabOpen"), []);
+  assert.equal(await step(first, "tabWrite", { key: "a" }), "no error");
+  assert.equal(await step(second, "tabOpen", { mode: "exclusive" }), "LOCKED");
+
+  assert.deepEqual(await step(second, "tabOpen", { mode: "read" }), ["a"]);
+  assert.equal(await step(first, "tabWrite", { key: "b" }), "no error");
+  const { keys, changes } = await step(second, "tabRefresh");
+  assert.deepEqual([keys, changes[0]], [["a", "b"], "published"]);
+  await step(second, "tabClose");
+
+  const waiting = step(second, "tabOpen", { mode: "wait" });
+  assert.equal(await step(first, "tabWrite", { key: "c" }), "no error");
+  await step(first, "tabClose");
+  assert.deepEqual(await waiting, ["a", "b", "c"]);
+
+  assert.deepEqual(await step(first, "tabOpen", { mode: "takeover" }), ["a", "b", "c"]);
+  assert.equal(await step(second, "tabWrite", { key: "lost" }), "FENCED");
+  assert.deepEqual(await step(second, "tabChanges"), ["fenced"]);
+  assert.equal(await step(first, "tabWrite", { key: "d" }), "no error");
+  await Promise.all([step(first, "tabClose"), step(second, "tabClose")]);
+  await Promise.all([first.close(), second.close()]);
+});
+
+test("opening and closing keeps memory flat", async () => {
+  const page = await newPage();
+  const session = await page.context().newCDPSession(page);
+  const used = async () => {
+    await session.send("HeapProfiler.collectGarbage");
+    const { usedSize, embedderHeapUsedSize = 0, backingStorageSize = 0 } = await session.send("Runtime.getHeapUsage");
+    return usedSize + embedderHeapUsedSize + backingStorageSize;
+  };
+  const count = isLong ? 10_000 : 300;
+  await inPage(page, "api", "cycles", { count: 100 });
+  const before = await used();
+  await inPage(page, "api", "cycles", { count });
+  const grown = (await used()) - before;
+  await page.close();
+  // One instance has a megabyte of memory at least: a leak would be hundreds of them.
+  assert.ok(grown < 4 << 20, `${grown} bytes more after ${count} cycles`);
+});

@@ -1,0 +1,3 @@
+import { run } from "./run.mjs";
+
+onmessage = async ({ data }) => postMessage(await run(...data));

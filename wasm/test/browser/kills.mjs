@@ -1,0 +1,77 @@
+// Writers that are killed in the midst of checkpoints: what was acknowledged is there afterwards, and whole.
+import assert from "node:assert/strict";
+import test from "node:test";
+import { freshName, inPage, inWorker, isLong, launch, launchToKill, newPage, openPage, temporaryDirectory } from "./harness.mjs";
+
+const PAGES = isLong ? 80 : 8;
+const WORKERS = isLong ? 80 : 8;
+const BROWSERS = isLong ? 40 : 4;
+
+/** Times to wait, different from round to round: what they hit is the luck of the round. */
+const moment = (round) => (round * 7) % 41;
+
+/** Looks at what is left, and that it is no less than what was acknowledged. */
+async function look(run, page, name, acknowledged) {
+  const { count, findings } = await run(page, "kills", "look", { name });
+  assert.deepEqual(findings, []);
+  assert.ok(count >= acknowledged, `${acknowledged} was acknowledged, ${count} is there`);
+}
+
+/** Lets a page count until some time after its first checkpoint; the last number that it told up to then. */
+async function countFor(page, name, milliseconds) {
+  let last = 0;
+  const first = new Promise((resolve) => {
+    page.on("console", (message) => {
+      const told = /^acknowledged (\d+)$/.exec(message.text());
+      if (told) resolve((last = Number(told[1])));
+    });
+  });
+  const ended = inPage(page, "kills", "countInPage", { name });
+  // It never ends by itself but by an error, such as that of the kill.
+  const failed = new Promise((_, reject) => ended.catch((error) => last === 0 && reject(error)));
+  await Promise.race([first, failed]);
+  await new Promise((resolve) => setTimeout(resolve, milliseconds));
+  return () => last;
+}
+
+test(`${PAGES} crashes of a page`, async () => {
+  const name = freshName();
+  for (let round = 0; round < PAGES; round += 1) {
+    const page = await newPage();
+    const session = await page.context().newCDPSession(page);
+    const last = await countFor(page, name, moment(round));
+    const crashed = new Promise((resolve) => page.on("crash", resolve));
+    session.send("Page.crash").catch(() => {});
+    await crashed;
+    await page.close();
+    const next = await newPage();
+    await look(inPage, next, name, last());
+    await next.close();
+  }
+});
+
+test(`${WORKERS} workers ended`, async () => {
+  const name = freshName();
+  const page = await newPage();
+  for (let round = 0; round < WORKERS; round += 1) {
+    const last = await inPage(page, "kills", "endWorker", { name, after: moment(round) });
+    await look(inWorker, page, name, last);
+  }
+  await page.close();
+});
+
+test(`${BROWSERS} browsers killed`, async () => {
+  const name = freshName();
+  const profile = temporaryDirectory();
+  let last = () => 0;
+  for (let round = 0; round < BROWSERS; round += 1) {
+    const browser = await launchToKill(profile);
+    const page = await openPage(browser.context);
+    await look(inPage, page, name, last());
+    last = await countFor(page, name, moment(round));
+    await browser.kill();
+  }
+  const context = await launch(profile);
+  await look(inPage, await openPage(context), name, last());
+  await context.close();
+});
