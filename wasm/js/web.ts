@@ -102,7 +102,6 @@ async function askToPersist(): Promise<boolean> {
   const asked = storage?.persist?.() ?? storage?.persisted?.();
   return (await asked?.catch(() => false)) ?? false;
 }
-}
 
 /** Calls when a page is hidden or left; workers are never told. */
 export function onPageHide(hidden: () => void): () => void {
