@@ -3,3 +3,4 @@ import "./same-engine.mjs";
 import "./flights.mjs";
 import "./api.mjs";
 import "./kills.mjs";
+import "./packed.mjs";
