@@ -6,11 +6,13 @@ import { join } from "node:path";
 import test from "node:test";
 import { gunzipSync } from "node:zlib";
 import { freshName, inPage, newPage, root, temporaryDirectory } from "./harness.mjs";
+import { definition } from "./flights-definition.mjs";
 import { eventflux } from "./native.mjs";
 
 const example = join(root, "host/examples/flights");
 const DATA = "flights-2013-01.csv.gz";
 const csv = gunzipSync(readFileSync(join(example, DATA))).toString();
+const header = csv.slice(0, csv.indexOf("\n"));
 /** Where Chromium stops: in the midst of everything. */
 const HALF = 13_501;
 
@@ -36,14 +38,14 @@ function nativeRun() {
 test("flights: Chromium gives the native output", async () => {
   const page = await newPage();
   const name = freshName();
-  const { lines } = await inPage(page, "flights", "run", { name, csv, definition: definition(), from: 0, to: Infinity });
+  const { lines } = await inPage(page, "flights", "run", { name, csv, definition: definition(header), from: 0, to: Infinity });
   assert.ok(lines === output(nativeRun()), "the output differs");
   await page.close();
 });
 
 test("flights: what stopped half-way in Chromium, the command goes on with", async () => {
   const page = await newPage();
-  const half = await inPage(page, "flights", "run", { name: freshName(), csv, definition: definition(), from: 0, to: HALF });
+  const half = await inPage(page, "flights", "run", { name: freshName(), csv, definition: definition(header), from: 0, to: HALF });
   await page.close();
   assert.ok(half.lines.length > 0);
   const directory = application();
@@ -64,62 +66,9 @@ test("flights: what the command had half-way, Chromium goes on with", async () =
   eventflux("copy", "--checkpoint", String(id), state, file);
   const page = await newPage();
   const imported = new Uint8Array(readFileSync(file));
-  const rest = await inPage(page, "flights", "goOn", { name: freshName(), csv, definition: definition(), imported });
+  const rest = await inPage(page, "flights", "goOn", { name: freshName(), csv, definition: definition(header), imported });
   await page.close();
   const expected = output(directory);
   assert.ok(rest.length > 0 && rest.length < Buffer.byteLength(expected));
   assert.ok(expected.slice(0, rest.length) + rest.lines === expected, "the output differs");
 });
-
-/** What app.toml says, as the package takes it. */
-function definition() {
-  const fields = csv.slice(0, csv.indexOf("\n")).split(",");
-  const where = (field, isNull) => [{ field, null: isNull }];
-  return {
-    name: "flights",
-    source: { file: DATA, timestamp: "time_hour", null: ["", "NA"], watermark_delay: "24h", fields },
-    operator: [
-      {
-        name: "origin_hourly",
-        window: { tumbling: "1h" },
-        key: ["origin"],
-        where: where("dep_delay", false),
-        compute: { flights: "count", mean_delay: "avg dep_delay", worst: "max dep_delay", spread: "stddev dep_delay" },
-      },
-      {
-        name: "destinations_6h",
-        window: { hopping: { size: "6h", every: "2h" } },
-        key: ["origin"],
-        compute: { flights: "count", destinations: "distinct dest", median_delay: "median dep_delay" },
-      },
-      {
-        name: "rotations",
-        window: { session: "12h" },
-        key: ["tailnum"],
-        where: where("tailnum", false),
-        compute: { legs: "count", miles: "sum distance", from: "first origin", to: "last dest" },
-      },
-      {
-        name: "cancelled_by_hundred",
-        window: { length: 100 },
-        key: ["origin"],
-        where: where("dep_time", true),
-        compute: { flights: "count", carriers: "distinct carrier", from: "first time_hour", to: "last time_hour" },
-      },
-      {
-        name: "later_and_later",
-        key: ["tailnum"],
-        within: "12h",
-        pattern: [
-          { step: "first", where: [{ field: "dep_delay", gt: 60 }] },
-          { step: "again", where: [{ field: "dep_delay", gt: { step: "first", field: "dep_delay" } }] },
-        ],
-      },
-      {
-        name: "carriers",
-        key: ["carrier", "origin"],
-        aggregate: { flights: "count", mean_air: "avg air_time", spread: "stddev arr_delay", first: "first time_hour" },
-      },
-    ],
-  };
-}

@@ -29,7 +29,7 @@ export const root = fileURLToPath(new URL("../../../", import.meta.url));
 export const isLong = Boolean(process.env.EVENTFLUX_LONG);
 
 /** Where a path of an address is on the disk. */
-const PLACES = { dist: "wasm/dist", inside: "wasm/test/browser/inside" };
+const PLACES = { dist: "wasm/dist", inside: "wasm/test/browser/inside", bench: "wasm/bench/build" };
 
 function answer(request, response) {
   const { pathname } = new URL(request.url, "http://localhost");

@@ -5,7 +5,7 @@ const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?$/;
 const BATCH = 1000;
 
 /** An event as JSON, with the file's own digits: 5 stays an integer and 5.0 a float, which JavaScript's numbers do not tell apart. */
-const toEvent = (fields) => (line) => {
+export const toEvent = (fields) => (line) => {
   const members = line.split(",").map((text, column) => {
     return `${JSON.stringify(fields[column])}:${NUMBER.test(text) ? text : JSON.stringify(text)}`;
   });

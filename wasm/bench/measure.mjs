@@ -1,0 +1,117 @@
+// Runs page.mjs in Chromium and prints what it measured, with the bounds that were set.
+import { execFileSync } from "node:child_process";
+import { copyFileSync, readFileSync, rmSync } from "node:fs";
+import { cpus, loadavg, tmpdir } from "node:os";
+import { join } from "node:path";
+import { brotliCompressSync, constants, gunzipSync } from "node:zlib";
+import { build } from "esbuild";
+import { launch, openPage, root, temporaryDirectory } from "../test/browser/harness.mjs";
+
+const wasm = join(root, "wasm");
+const dist = join(wasm, "dist");
+const rows = [];
+const row = (what, figure, bound = "") => {
+  rows.push([what, figure, bound]);
+  console.log(`${what.padEnd(64)} ${figure.padStart(14)}  ${bound}`);
+};
+const ms = (time) => `${time.toFixed(time < 20 ? 1 : 0)} ms`;
+const kb = (bytes) => `${(bytes / 1000).toFixed(1)} KB`;
+
+console.log(`${cpus()[0].model}, ${cpus().length} cores, load ${loadavg()[0].toFixed(1)}, Node ${process.version}`);
+
+const options = { params: { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_LGWIN]: 24 } };
+const brotli = (bytes) => brotliCompressSync(bytes, options).length;
+row("wasm, brotli 11", kb(brotli(readFileSync(join(dist, "eventflux.wasm")))), "<= 80 KB");
+const entry = readFileSync(join(dist, "browser.js"), "utf8");
+const chunks = [entry, ...Array.from(entry.matchAll(/\.\/(chunk-\w+\.js)/g), ([, name]) => readFileSync(join(dist, name)))];
+row("JavaScript in a browser, brotli 11", kb(chunks.map(brotli).reduce((a, b) => a + b)), "<= 10 KB");
+const [{ filename }] = JSON.parse(execFileSync("npm", ["pack", "--json", "--pack-destination", tmpdir()], { cwd: wasm }));
+const tarball = join(tmpdir(), filename);
+row("tarball", kb(readFileSync(tarball).length), "<= 500 KB");
+rmSync(tarball);
+
+await build({
+  entryPoints: [new URL("page.mjs", import.meta.url).pathname],
+  bundle: true,
+  format: "esm",
+  minify: true,
+  outfile: new URL("build/page.js", import.meta.url).pathname,
+  external: ["/dist/*"],
+  conditions: ["browser"],
+  logLevel: "error",
+});
+
+const context = await launch();
+console.log(`Chromium ${context.browser()?.version() ?? ""}`);
+const inPage = async (name, ...given) => {
+  const page = await openPage(context);
+  const answer = page.evaluate(
+    async ([name, given]) => {
+      await import("/bench/page.js");
+      return globalThis.bench[name](...given);
+    },
+    [name, given],
+  );
+  try {
+    return await answer;
+  } finally {
+    await page.close();
+  }
+};
+
+const { first, median } = await inPage("start");
+row("start once the bytes are there (median; the first)", `${ms(median)}; ${ms(first)}`, "<= 15 ms");
+row("longest main-thread task, 100,000 dirty keys checkpointed", ms(await inPage("longest")), "<= 16 ms");
+
+const names = ["eventflux", "raw IndexedDB, a put for each key", "idb-keyval", "dexie", "y-indexeddb", "loro", "automerge"];
+const bounds = { relaxed: "<= 8 ms", strict: "<= 12 ms" };
+for (const durability of ["relaxed", "strict"]) {
+  let raw;
+  for (const name of names) {
+    if (name === "idb-keyval" && durability === "strict") continue;
+    try {
+      const { change, full, restore, checkpoint, bytes } = await inPage("contest", name, durability);
+      const ours = name === "eventflux";
+      if (ours) {
+        raw = await inPage("rawPut", bytes, durability);
+        row(`raw IndexedDB, ${durability}: one put of the same ${bytes} bytes`, ms(raw));
+      }
+      row(`${name}, ${durability}: 1 % of 100,000 keys`, ms(change), ours ? bounds[durability] : "");
+      row(`${name}, ${durability}: of that, raw puts of the same bytes`, `${(change / raw).toFixed(1)} x`, ours ? "<= 3 x" : "");
+      row(`${name}, ${durability}: full, 100,000 keys`, ms(full), ours ? "<= 150 ms" : "");
+      if (ours) row(`${name}, ${durability}: of that, the checkpoint`, ms(checkpoint));
+      row(`${name}, ${durability}: restore`, ms(restore), ours ? "<= 200 ms" : "");
+    } catch (error) {
+      row(`${name}, ${durability}`, "failed", String(error).slice(0, 200));
+    }
+  }
+}
+
+if (process.env.EVENTFLUX_BIN) await flights(process.env.EVENTFLUX_BIN);
+await context.close();
+console.log(`load at the end ${loadavg()[0].toFixed(1)}`);
+
+/** The example of host/examples/flights: native and in the page. */
+async function flights(command) {
+  const { definition } = await import("../test/browser/flights-definition.mjs");
+  const { toEvent } = await import("../test/browser/inside/flights.mjs");
+  const example = join(root, "host/examples/flights");
+  const directory = temporaryDirectory();
+  for (const file of ["app.toml", "flights-2013-01.csv.gz"]) copyFileSync(join(example, file), join(directory, file));
+  let native = Infinity;
+  for (let round = 0; round < 5; round += 1) {
+    const start = performance.now();
+    execFileSync(command, ["run", join(directory, "app.toml"), "--from", "none"], { stdio: "ignore" });
+    native = Math.min(native, performance.now() - start);
+  }
+  const csv = gunzipSync(readFileSync(join(directory, "flights-2013-01.csv.gz"))).toString();
+  const [header, ...lines] = csv.trimEnd().split("\n");
+  const event = toEvent(header.split(","));
+  const batches = [];
+  for (let at = 0; at < lines.length; at += 1000) batches.push(`[${lines.slice(at, at + 1000).map(event).join(",")}]`);
+  const here = await inPage("flights", definition(header), batches);
+  const rate = (time) => `${Math.round(lines.length / time)} k/s`;
+  row("flights, native: the whole run, with its files", rate(native));
+  row("flights, Chromium: push and results", rate(here));
+  row("flights, Chromium over native", (native / here).toFixed(2), ">= 0.5");
+}
