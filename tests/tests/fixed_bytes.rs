@@ -166,7 +166,7 @@ impl Twins {
                 late: vec![number],
             }),
         };
-        let label = (number % 3 == 0).then_some("third");
+        let label = number.is_multiple_of(3).then_some("third");
         let request = CheckpointRequest { created_ms: 1000, label: label.map(String::from), progress };
         self.growable.begin(request).unwrap();
         let capture = self.growable.take_capture().unwrap();

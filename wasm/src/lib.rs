@@ -1,7 +1,7 @@
 //! EventFlux State for JavaScript: what `@eventflux/state` calls. Its documentation is that package's.
 //!
-//! One file a thing: [`handle`] is what JavaScript holds; [`state`] the keyed values or the engine behind it;
-//! [`operations`] all that waits for a storage; [`task`] how that waits; [`past`] an older state, to read; [`convert`]
+//! One file a thing: `handle.rs` is what JavaScript holds; `state.rs` the keyed values or the engine behind it;
+//! `operations.rs` all that waits for a storage; `task.rs` how that waits; `past.rs` an older state, to read; `convert.rs`
 //! what becomes JavaScript or comes from it.
 //!
 //! Invariants:
