@@ -5,19 +5,10 @@ import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { ARGUMENTS, CHROMIUM } from "../../wasm/test/browser/chromium.mjs";
 
 const { chromium } = createRequire(new URL("../../wasm/package.json", import.meta.url))("playwright-core");
 
-const ARGUMENTS = [
-  "--headless",
-  "--no-sandbox",
-  "--disable-gpu",
-  "--disable-quic",
-  "--no-first-run",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-];
 /** Places of the slider: as fast as it goes, fast enough to get somewhere, and so slow that nothing ends meanwhile. */
 export const FULL_SPEED = "8";
 export const FAST = "7";
@@ -46,7 +37,7 @@ export async function launch(test, options = {}) {
   const errors = [];
   const profile = mkdtempSync(join(tmpdir(), "eventflux-profile-"));
   const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+    executablePath: CHROMIUM,
     args: ARGUMENTS,
     ...options,
   });

@@ -8,54 +8,9 @@ export const csv = gunzipSync(readFileSync(file));
 const header = csv.subarray(0, csv.indexOf(10)).toString();
 const fields = header.split(",");
 
-/** As app.toml there. */
-export const definition = {
-  name: "flights",
-  source: { file, timestamp: "time_hour", null: ["", "NA"], watermark_delay: "24h", fields },
-  operator: [
-    {
-      name: "origin_hourly",
-      window: { tumbling: "1h" },
-      key: ["origin"],
-      where: [{ field: "dep_delay", null: false }],
-      compute: { flights: "count", mean_delay: "avg dep_delay", worst: "max dep_delay", spread: "stddev dep_delay" },
-    },
-    {
-      name: "destinations_6h",
-      window: { hopping: { size: "6h", every: "2h" } },
-      key: ["origin"],
-      compute: { flights: "count", destinations: "distinct dest", median_delay: "median dep_delay" },
-    },
-    {
-      name: "rotations",
-      window: { session: "12h" },
-      key: ["tailnum"],
-      where: [{ field: "tailnum", null: false }],
-      compute: { legs: "count", miles: "sum distance", from: "first origin", to: "last dest" },
-    },
-    {
-      name: "cancelled_by_hundred",
-      window: { length: 100 },
-      key: ["origin"],
-      where: [{ field: "dep_time", null: true }],
-      compute: { flights: "count", carriers: "distinct carrier", from: "first time_hour", to: "last time_hour" },
-    },
-    {
-      name: "later_and_later",
-      key: ["tailnum"],
-      within: "12h",
-      pattern: [
-        { step: "first", where: [{ field: "dep_delay", gt: 60 }] },
-        { step: "again", where: [{ field: "dep_delay", gt: { step: "first", field: "dep_delay" } }] },
-      ],
-    },
-    {
-      name: "carriers",
-      key: ["carrier", "origin"],
-      aggregate: { flights: "count", mean_air: "avg air_time", spread: "stddev arr_delay", first: "first time_hour" },
-    },
-  ],
-};
+/** As app.toml there, and as the page has it. */
+export const definition = JSON.parse(readFileSync(new URL("../../../www/flights.json", import.meta.url), "utf8"));
+definition.source.file = file;
 
 /** Events of the file from a position on, each with the position after it. */
 export function eventsFrom(offset) {
