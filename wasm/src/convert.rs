@@ -3,7 +3,7 @@
 //! Numbers of 64 bits that JavaScript's cannot hold are written as texts.
 
 use eventflux_core::definition::{ApplicationDefinition, Document};
-use eventflux_core::{CatalogEntry, CheckpointRequest, Compression, JsonValue, Progress, Retention, VerifyReport};
+use eventflux_core::{CatalogEntry, CheckpointRequest, Compression, Malformed, Progress, Retention, VerifyReport};
 use serde_json::{Map, Value as Json, json};
 use wasm_bindgen::JsValue;
 
@@ -133,9 +133,9 @@ pub(crate) fn report_to_json(report: &VerifyReport) -> Json {
     })
 }
 
-/// A value as JavaScript gives it: its JSON.
-pub(crate) fn value(text: &str) -> Result<JsonValue> {
-    JsonValue::from_json(text).map_err(|malformed| invalid(&format!("the value is no JSON: {malformed}")))
+/// What is wrong with the JSON of a value.
+pub(crate) fn no_json(malformed: Malformed) -> JsValue {
+    invalid(&format!("the value is no JSON: {malformed}"))
 }
 
 fn object(text: &str) -> Result<Map<String, Json>> {

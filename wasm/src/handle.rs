@@ -28,34 +28,27 @@ impl Handle {
 
     /// Writes a value: its JSON.
     pub fn set(&self, key: &str, json: &str) -> Result<()> {
-        self.write(key, &convert::value(json)?)
+        self.inner.ensure_writable()?;
+        let mut bytes = Vec::new();
+        JsonValue::encode_json(json, &mut bytes).map_err(convert::no_json)?;
+        self.inner.state.borrow_mut().plain_mut()?.set_encoded(key.as_bytes(), &bytes).map_err(from_core)
     }
 
     /// Writes bytes.
     #[wasm_bindgen(js_name = setBytes)]
     pub fn set_bytes(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
-        self.write(key, &JsonValue::Bytes(bytes))
+        self.inner.ensure_writable()?;
+        self.inner.state.borrow_mut().plain_mut()?.set(key, &JsonValue::Bytes(bytes)).map_err(from_core)
     }
 
     /// Writes many values: `[[key, value], …]`. Those before one that is wrong are written.
     #[wasm_bindgen(js_name = setMany)]
     pub fn set_many(&self, json: &str) -> Result<()> {
-        let JsonValue::List(pairs) = convert::value(json)? else { return Err(invalid("entries must be an array")) };
-        for pair in pairs {
-            match pair {
-                JsonValue::List(pair) => match <[JsonValue; 2]>::try_from(pair) {
-                    Ok([JsonValue::Text(key), value]) => self.write(&key, &value)?,
-                    _ => return Err(invalid("each entry must be [key, value], the key a text")),
-                },
-                _ => return Err(invalid("each entry must be [key, value], the key a text")),
-            }
-        }
-        Ok(())
-    }
-
-    fn write(&self, key: &str, value: &JsonValue) -> Result<()> {
         self.inner.ensure_writable()?;
-        self.inner.state.borrow_mut().plain_mut()?.set(key, value).map_err(from_core)
+        let mut state = self.inner.state.borrow_mut();
+        let holder = state.plain_mut()?;
+        let written = JsonValue::encode_json_entries(json, |key, bytes| holder.set_encoded(key.as_bytes(), bytes));
+        written.map_err(from_core)?.map_err(convert::no_json)
     }
 
     /// A value: its JSON, bytes, or nothing.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::format::Malformed;
 
 /// Nested deeper than this is refused: no value overflows a stack.
-const DEPTH_MAX: usize = 100;
+pub(super) const DEPTH_MAX: usize = 100;
 
 /// A value like those of JSON, or bytes, of no type that is known beforehand.
 ///

@@ -16,6 +16,8 @@ mod holder;
 #[cfg(feature = "alloc")]
 mod json;
 #[cfg(feature = "alloc")]
+mod json_encode;
+#[cfg(feature = "alloc")]
 mod migrate;
 #[cfg(feature = "alloc")]
 mod pattern;
