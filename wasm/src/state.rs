@@ -8,7 +8,7 @@ use crate::error::{Result, from_core};
 
 /// Keyed values, or the state of an engine.
 pub(crate) enum State {
-    Plain(StateHolder),
+    Plain(Box<StateHolder>),
     Engine(Box<Running>),
 }
 
@@ -30,7 +30,7 @@ impl State {
                 if let Some(budget) = options.budget_bytes {
                     builder = builder.budget_bytes(budget);
                 }
-                Ok(State::Plain(builder.build().map_err(from_core)?))
+                Ok(State::Plain(Box::new(builder.build().map_err(from_core)?)))
             }
             Some(definition) => {
                 let events = JsonEvents::new(&definition.source).map_err(from_core)?;
