@@ -1,7 +1,8 @@
 //! Which key groups get a fresh base with the next checkpoint.
 //!
 //! There is no periodic full checkpoint. Each checkpoint earns credit for what was dirty
-//! ([`COMPACTION_SHARE_PERCENT`](crate::limits::COMPACTION_SHARE_PERCENT) of it) and spends it on new bases for the ranges of key groups whose base is oldest.
+//! ([`COMPACTION_SHARE_PERCENT`](crate::limits::COMPACTION_SHARE_PERCENT) of it) and spends it on new bases for the
+//! ranges of key groups whose base is oldest.
 //! With share *r* all bases are renewed once for every *1/r* × live bytes of deltas, so that in the
 //! long run writing is *1 + r* times the dirty bytes, and what a restore reads is
 //! *1 + 1/r* times the live bytes. With *r* = 0.8: 1.8 and 2.25. Skew does not matter: age decides,

@@ -4,7 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error as _, MapAccess, SeqAccess, VariantAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, EnumAccess, Error as _, SeqAccess, VariantAccess, Visitor};
 use serde::ser::{SerializeMap, Serializer};
 use serde::{Deserialize, Serialize};
 
@@ -61,9 +61,9 @@ impl JsonValue {
     /// # Errors
     /// What is wrong with it, and where; values nested deeper than 100.
     pub fn from_json(text: &str) -> Result<Self, Malformed> {
-        let mut reader = serde_json::Deserializer::from_str(text);
-        let value = (&mut reader).deserialize_any(FromJson { depth: DEPTH_MAX });
-        value.and_then(|value| reader.end().map(|()| value)).map_err(|error| Malformed::new(error.to_string()))
+        let mut bytes = Vec::new();
+        JsonValue::encode_json(text, &mut bytes)?;
+        Ok(postcard::from_bytes(&bytes)?)
     }
 
     /// Writes it as a JSON text. Bytes become an array of numbers; NaN and infinite numbers `null`.
@@ -187,75 +187,6 @@ impl<'de> Visitor<'de> for Member {
         let name = parts.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &self))?;
         let value = parts.next_element_seed(self.0)?.ok_or_else(|| A::Error::invalid_length(1, &self))?;
         Ok((name, value))
-    }
-}
-
-/// Reads what comes, as it comes.
-struct FromJson {
-    depth: usize,
-}
-
-impl FromJson {
-    fn below<E: serde::de::Error>(&self) -> Result<FromJson, E> {
-        let depth = self.depth.checked_sub(1).ok_or_else(|| E::custom("nested too deep"))?;
-        Ok(FromJson { depth })
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for FromJson {
-    type Value = JsonValue;
-
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<JsonValue, D::Error> {
-        reader.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for FromJson {
-    type Value = JsonValue;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_unit<E>(self) -> Result<JsonValue, E> {
-        Ok(JsonValue::Null)
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<JsonValue, E> {
-        Ok(JsonValue::Bool(value))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<JsonValue, E> {
-        Ok(JsonValue::Int(value))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<JsonValue, E> {
-        Ok(i64::try_from(value).map_or(JsonValue::Float(value as f64), JsonValue::Int))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<JsonValue, E> {
-        Ok(JsonValue::Float(value))
-    }
-
-    fn visit_str<E>(self, value: &str) -> Result<JsonValue, E> {
-        Ok(JsonValue::Text(value.into()))
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<JsonValue, A::Error> {
-        let mut list = Vec::new();
-        while let Some(item) = items.next_element_seed(self.below()?)? {
-            list.push(item);
-        }
-        Ok(JsonValue::List(list))
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<JsonValue, A::Error> {
-        let mut object: Vec<(String, JsonValue)> = Vec::new();
-        while let Some(name) = members.next_key::<String>()? {
-            let value = members.next_value_seed(self.below()?)?;
-            object.push((name, value));
-        }
-        Ok(JsonValue::Object(object))
     }
 }
 

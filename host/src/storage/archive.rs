@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
-use eventflux_core::{MemoryBackend, open_archive, write_archive};
+use eventflux_core::{Error as CoreError, MemoryBackend, open_archive, write_archive};
 
 use super::{Access, sync_directory};
 use crate::error::{Error, Result};
@@ -23,7 +23,17 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<MemoryBackend> {
         return Err(Error::File { action: "write to", path: path.into(), reason });
     }
     let bytes = fs::read(path).map_err(|reason| Error::File { action: "read", path: path.into(), reason })?;
-    Ok(open_archive(&bytes)?)
+    Ok(open_archive(&bytes).map_err(|error| in_file(error, path))?)
+}
+
+/// Damage of an archive, with the file it is in.
+fn in_file(error: CoreError, path: &Path) -> CoreError {
+    let object = path.display().to_string();
+    match error {
+        CoreError::Damaged { part, reason, .. } => CoreError::Damaged { object, part, reason },
+        CoreError::VersionTooNew { found, newest, .. } => CoreError::VersionTooNew { object, found, newest },
+        other => other,
+    }
 }
 
 /// Writes a storage as an archive, durably; a file that is there stays.

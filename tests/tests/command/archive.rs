@@ -51,8 +51,10 @@ fn a_file_that_is_no_archive_or_a_damaged_one_is_refused() {
         .exits(1)
         .says(&["can only be read", "eventflux copy all.efx DIRECTORY"]);
     flip(&app.path("all.efx"), 100);
-    app.command(&["checkpoints", "all.efx"]).exits(3).says(&["archive: damaged file: it does not match its hash"]);
-    app.command(&["verify", "in.csv"]).exits(3).says(&["it is no archive of checkpoints; those begin with EFXA"]);
+    app.command(&["checkpoints", "all.efx"]).exits(3).says(&["all.efx: damaged file: it does not match its hash"]);
+    app.command(&["verify", "in.csv"])
+        .exits(3)
+        .says(&["in.csv: damaged file: it is no archive of checkpoints; those begin with EFXA"]);
     app.write("empty.efx", "");
     app.command(&["inspect", "empty.efx"]).exits(3).says(&["it is too short"]);
 }
