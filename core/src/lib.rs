@@ -25,6 +25,8 @@ pub mod limits;
 #[cfg(feature = "alloc")]
 mod operator;
 #[cfg(feature = "alloc")]
+pub mod plugin;
+#[cfg(feature = "alloc")]
 mod schema;
 mod state;
 #[cfg(feature = "alloc")]

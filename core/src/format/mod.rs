@@ -90,6 +90,7 @@ pub(crate) fn read_all<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, Mal
 }
 
 /// A cursor over bytes that answers `Malformed` where they end too early.
+#[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     bytes: &'a [u8],
 }

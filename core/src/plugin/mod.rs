@@ -1,0 +1,8 @@
+//! What host and plugins agree on: batches of events, their results, and what an instance answers.
+//!
+//! The bytes, and the order of calls, are those of `wasm/wit/eventflux.wit`. Plugins written in Rust and the engine
+//! use the same code for them, from here.
+
+mod batch;
+
+pub use self::batch::{BatchReader, BatchWriter, Item, PluginResult, ResultsReader, ResultsWriter};
