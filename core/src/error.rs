@@ -130,6 +130,16 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A plugin could not be started, or failed for good.
+    #[error("operator `{operator}`: its plugin: {reason}")]
+    Plugin {
+        /// Name of the operator.
+        operator: String,
+        /// What it said, or what became of it.
+        reason: String,
+        /// Whether its component is another than that of the newest checkpoint, to which one can go back.
+        upgraded: bool,
+    },
     /// A bound of [`crate::limits`].
     #[error("{what} is {found}, over the limit of {limit}")]
     OverLimit {
@@ -181,7 +191,11 @@ impl Error {
 
 /// Where in an event something is wrong, as a message begins; nothing for the event as such.
 fn event_place(operator: &str, field: &str) -> String {
-    if operator.is_empty() { String::new() } else { format!("operator `{operator}`, field `{field}`: ") }
+    match (operator, field) {
+        ("", _) => String::new(),
+        (operator, "") => format!("operator `{operator}`: "),
+        (operator, field) => format!("operator `{operator}`, field `{field}`: "),
+    }
 }
 
 #[cfg(test)]

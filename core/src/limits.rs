@@ -84,6 +84,23 @@ pub const SCHEMA_PARTS_MAX: usize = 65_536;
 /// Most parts looked at to describe a type.
 pub const SCHEMA_STEPS_MAX: usize = 1 << 20;
 
+/// Least and most memory of a plugin's instance, in bytes: a page, and all that 32 bits can name.
+pub const PLUGIN_MEMORY_BYTES_MIN: u64 = 64 * 1024;
+/// See [`PLUGIN_MEMORY_BYTES_MIN`].
+pub const PLUGIN_MEMORY_BYTES_MAX: u64 = 1 << 32;
+/// Most events a plugin is given at once.
+pub const PLUGIN_BATCH_EVENTS: usize = 256;
+/// Longest frame of a plugin's checkpoint, in bytes.
+pub const PLUGIN_FRAME_BYTES: u32 = 256 * 1024;
+/// Frames may take so many times the state that a plugin is allowed; what hands out more is broken.
+pub const PLUGIN_FRAMES_PER_STATE: u64 = 2;
+/// Batches since the last frames that are kept to repeat them after a failure, in bytes; at more, frames are taken.
+pub const PLUGIN_JOURNAL_BYTES: usize = 8 * 1024 * 1024;
+/// Failures of a plugin from one checkpoint of it to the next, after which it is stopped.
+pub const PLUGIN_FAILURES_MAX: u32 = 4;
+/// Below this many bytes of changes a plugin is not asked for all of its state again.
+pub const PLUGIN_FULL_BYTES_MIN: u64 = 64 * 1024;
+
 const _: () = assert!(LZ4_BLOCK_BYTES < u16::MAX as usize);
 const _: () = assert!(KEY_GROUPS_DEFAULT <= KEY_GROUPS_MAX && KEY_GROUPS_DEFAULT.is_power_of_two());
 const _: () = assert!(100 + 100 * 100 / COMPACTION_SHARE_PERCENT <= RESTORE_READ_PERCENT_HIGH);

@@ -103,6 +103,14 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
+    /// The file of a plugin cannot be one.
+    #[error("{file}: {reason}", file = file.display())]
+    Plugin {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// The worker thread of the checkpoints is gone.
     #[error("the checkpoint worker stopped unexpectedly; run again to go on from the last checkpoint")]
     Worker,

@@ -6,6 +6,8 @@ pub mod config;
 mod error;
 mod manager;
 pub mod observe;
+#[cfg(feature = "plugins")]
+pub mod plugin;
 mod runtime;
 pub mod source;
 pub mod storage;

@@ -62,13 +62,14 @@ impl ApplicationDefinition {
 }
 
 impl OperatorDefinition {
-    /// `window`, `pattern` or `aggregation`.
+    /// `window`, `pattern`, `aggregation` or `plugin`.
     #[must_use]
     pub fn kind_name(&self) -> &'static str {
         match self.kind {
             OperatorKind::Window { .. } => "window",
             OperatorKind::Pattern { .. } => "pattern",
             OperatorKind::Aggregation { .. } => "aggregation",
+            OperatorKind::Plugin(_) => "plugin",
         }
     }
 
@@ -102,6 +103,8 @@ impl OperatorDefinition {
             }
             OperatorKind::Window { compute, .. } => compute_fields("compute", compute, &mut fields),
             OperatorKind::Aggregation { compute, .. } => compute_fields("aggregate", compute, &mut fields),
+            // It says itself which it wants, once it runs.
+            OperatorKind::Plugin(_) => {}
         }
         fields
     }

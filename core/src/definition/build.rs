@@ -8,7 +8,8 @@ use alloc::vec::Vec;
 use super::document::key_path;
 use super::{
     ApplicationDefinition, CheckpointDefinition, Comparison, Compression, Compute, Condition, Emit, Operand,
-    OperatorDefinition, OperatorKind, PatternStep, SinkDefinition, Skip, SourceDefinition, Test, WindowKind,
+    OperatorDefinition, OperatorKind, PatternStep, PluginDefinition, SinkDefinition, Skip, SourceDefinition, Test,
+    WindowKind,
 };
 use crate::{Error, Result, Value};
 
@@ -130,6 +131,12 @@ impl OperatorDefinition {
         Self::of_kind(name, OperatorKind::Aggregation { compute: Vec::new(), emit: Emit::End })
     }
 
+    /// What a plugin does.
+    #[must_use]
+    pub fn plugin(name: impl Into<String>, plugin: PluginDefinition) -> Self {
+        Self::of_kind(name, OperatorKind::Plugin(plugin))
+    }
+
     fn of_kind(name: impl Into<String>, kind: OperatorKind) -> Self {
         OperatorDefinition { name: name.into(), key: Vec::new(), filter: Vec::new(), kind }
     }
@@ -158,7 +165,9 @@ impl OperatorDefinition {
                 compute.push(Compute::new(name, expression)?);
                 Ok(self)
             }
-            OperatorKind::Pattern { .. } => Err(self.misplaced("compute", "windows and aggregations")),
+            OperatorKind::Pattern { .. } | OperatorKind::Plugin(_) => {
+                Err(self.misplaced("compute", "windows and aggregations"))
+            }
         }
     }
 

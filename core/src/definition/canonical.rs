@@ -1,11 +1,13 @@
 //! The one text of an operator: what its fingerprint is made from, and what users are shown.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::application::entries;
 use super::{
-    Compute, Condition, Operand, OperatorDefinition, OperatorKind, PatternStep, SourceDefinition, Test, WindowKind,
+    Compute, Condition, Operand, OperatorDefinition, OperatorKind, PatternStep, PluginDefinition, SourceDefinition,
+    Test, WindowKind,
 };
 use crate::format::hash64;
 
@@ -35,16 +37,7 @@ impl OperatorDefinition {
     /// ```
     #[must_use]
     pub fn to_canonical_json(&self) -> String {
-        let mut json = Json::default();
-        json.open('{');
-        json.text("name", &self.name);
-        json.key("key");
-        json.open('[');
-        for field in &self.key {
-            json.item(&quoted(field));
-        }
-        json.close(']');
-        json.conditions("where", &self.filter);
+        let mut json = self.begin_json();
         match &self.kind {
             OperatorKind::Window { window, compute } => {
                 json.window(window);
@@ -61,9 +54,33 @@ impl OperatorDefinition {
                 json.compute("aggregate", compute);
                 json.text("emit", emit.keyword());
             }
+            OperatorKind::Plugin(plugin) => json.plugin(plugin),
         }
         json.close('}');
         json.text
+    }
+
+    /// What must stay the same for a plugin to go on with its state, as far as it does not say so itself.
+    pub(crate) fn to_plugin_json(&self) -> String {
+        let mut json = self.begin_json();
+        json.raw("plugin", "true");
+        json.close('}');
+        json.text
+    }
+
+    /// Name, key and filter.
+    fn begin_json(&self) -> Json {
+        let mut json = Json::default();
+        json.open('{');
+        json.text("name", &self.name);
+        json.key("key");
+        json.open('[');
+        for field in &self.key {
+            json.item(&quoted(field));
+        }
+        json.close(']');
+        json.conditions("where", &self.filter);
+        json
     }
 }
 
@@ -138,6 +155,18 @@ impl Json {
             self.text(&member.name, &member.expression());
         }
         self.close('}');
+    }
+
+    fn plugin(&mut self, plugin: &PluginDefinition) {
+        self.text("plugin", &plugin.file);
+        self.raw("config", &plugin.config);
+        self.key("limits");
+        self.open('{');
+        self.text("memory", &format!("{}B", plugin.limits.memory_bytes));
+        self.text("state", &format!("{}B", plugin.limits.state_budget_bytes()));
+        self.raw("time", &plugin.limits.time_ms.to_string());
+        self.close('}');
+        self.text("on_failure", plugin.on_failure.keyword());
     }
 
     fn steps(&mut self, steps: &[PatternStep]) {

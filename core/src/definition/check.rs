@@ -9,7 +9,7 @@ use super::document::{item_path, key_path};
 use super::hint::{hint, shown};
 use super::{
     ApplicationDefinition, CheckpointDefinition, Compute, Condition, Function, Operand, OperatorDefinition,
-    OperatorKind, PatternStep, SourceDefinition, Test, WindowKind,
+    OperatorKind, PatternStep, PluginDefinition, SourceDefinition, Test, WindowKind,
 };
 use crate::limits::{DURATION_MS_MAX, FIELDS_MAX, PATTERN_STEPS_MAX, STATES_MAX, WINDOWS_PER_EVENT_MAX};
 use crate::{Error, Result, Value};
@@ -18,6 +18,11 @@ use crate::{Error, Result, Value};
 const NAME_CHARS_MAX: usize = 100;
 /// Members of a result that are not functions.
 const RESERVED: [&str; 5] = ["operator", "key", "window_start", "window_end", "matched"];
+
+/// Whether all results have a member of this name.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
 
 impl ApplicationDefinition {
     /// Checks what types cannot: names, bounds, and what steps refer to. [`from_document`](Self::from_document) has
@@ -95,7 +100,23 @@ fn check_operator(path: &str, operator: &OperatorDefinition) -> Result<()> {
             within_ms.map_or(Ok(()), |within_ms| check_duration(&key_path(path, "within"), within_ms, 0))
         }
         OperatorKind::Aggregation { compute, emit: _ } => check_compute(&key_path(path, "aggregate"), compute),
+        OperatorKind::Plugin(plugin) => check_plugin(path, plugin),
     }
+}
+
+fn check_plugin(path: &str, plugin: &PluginDefinition) -> Result<()> {
+    check_not_empty(&key_path(path, "plugin"), &plugin.file)?;
+    if !matches!(serde_json::from_str(&plugin.config), Ok(serde_json::Value::Object(_))) {
+        return Err(Error::definition(key_path(path, "config"), "must be a JSON object"));
+    }
+    let path = key_path(path, "limits");
+    let limits = &plugin.limits;
+    let memory = |key: &str, bytes| {
+        super::plugin::check_memory(bytes).map_err(|reason| Error::definition(key_path(&path, key), reason))
+    };
+    memory("memory", limits.memory_bytes)?;
+    limits.state_bytes.map_or(Ok(()), |bytes| memory("state", bytes))?;
+    check_duration(&key_path(&path, "time"), limits.time_ms, 1)
 }
 
 fn check_window(path: &str, window: &WindowKind) -> Result<()> {
@@ -131,7 +152,7 @@ fn check_compute(path: &str, compute: &[Compute]) -> Result<()> {
     for Compute { name, function, field } in compute {
         let path = key_path(path, name);
         check_name(&path, name)?;
-        if RESERVED.contains(&name.as_str()) {
+        if is_reserved(name) {
             let reason =
                 format!("`{name}` is a member of every result; choose another name than {}", RESERVED.join(", "));
             return Err(Error::definition(path, reason));

@@ -65,14 +65,17 @@ mod check;
 mod document;
 mod duration;
 pub(crate) mod hint;
+mod plugin;
 mod read;
 #[cfg(test)]
 mod tests;
 
 pub use crate::format::section::Compression;
 pub use crate::function::Function;
+pub(crate) use check::is_reserved;
 pub use document::Document;
 pub use hint::nearest;
+pub use plugin::{OnFailure, PluginDefinition, PluginLimits};
 
 /// A whole application: events of one source go through the operators, results to one sink.
 #[derive(Debug, Clone, PartialEq)]
@@ -172,6 +175,8 @@ pub enum OperatorKind {
         /// When results go out.
         emit: Emit,
     },
+    /// What a plugin does.
+    Plugin(PluginDefinition),
 }
 
 /// How events are divided into windows.

@@ -3,21 +3,39 @@
 use alloc::borrow::ToOwned;
 use alloc::collections::BTreeSet;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::application::TESTS;
 use super::document::{item_path, key_path};
 use super::hint::{hint, shown};
+use super::plugin::{document_to_json, parse_size};
 use super::{
-    ApplicationDefinition, CheckpointDefinition, Comparison, Compression, Compute, Condition, Document, Emit, Operand,
-    OperatorDefinition, OperatorKind, PatternStep, SinkDefinition, Skip, SourceDefinition, Test, WindowKind, duration,
+    ApplicationDefinition, CheckpointDefinition, Comparison, Compression, Compute, Condition, Document, Emit,
+    OnFailure, Operand, OperatorDefinition, OperatorKind, PatternStep, PluginDefinition, SinkDefinition, Skip,
+    SourceDefinition, Test, WindowKind, duration,
 };
 use crate::{Error, Result, Value};
 
-const KINDS: &str = "exactly one of `window`, `pattern`, `aggregate`";
-const OPERATOR_KEYS: [&str; 10] =
-    ["name", "window", "pattern", "aggregate", "key", "where", "compute", "within", "skip", "emit"];
+const KINDS: &str = "exactly one of `window`, `pattern`, `aggregate`, `plugin`";
+const OPERATOR_KEYS: [&str; 14] = [
+    "name",
+    "window",
+    "pattern",
+    "aggregate",
+    "plugin",
+    "key",
+    "where",
+    "compute",
+    "within",
+    "skip",
+    "emit",
+    "config",
+    "limits",
+    "on_failure",
+];
+/// What only plugins have.
+const PLUGIN_KEYS: [&str; 3] = ["config", "limits", "on_failure"];
 const WINDOWS: [&str; 4] = ["tumbling", "hopping", "session", "length"];
 const COMPUTE_WANTED: &str = "a table such as { flights = \"count\", mean_delay = \"avg dep_delay\" }";
 const DURATION_WANTED: &str = "a duration: a text such as \"1h\", or a number of milliseconds";
@@ -108,13 +126,15 @@ fn sink(node: &Node) -> Result<SinkDefinition> {
 }
 
 fn operator(node: &Node) -> Result<OperatorDefinition> {
-    let table = node.table("a table with a `name` and a `window`, `pattern` or `aggregate`", "key", &OPERATOR_KEYS)?;
+    let table =
+        node.table("a table with a `name` and a `window`, `pattern`, `aggregate` or `plugin`", "key", &OPERATOR_KEYS)?;
     let name = table.required_text("name", "a text such as \"origin_hourly\"")?;
-    let kind = match (table.get("window"), table.get("pattern"), table.get("aggregate")) {
-        (Some(kind), None, None) => window_operator(&table, &kind)?,
-        (None, Some(kind), None) => pattern_operator(&table, &kind)?,
-        (None, None, Some(kind)) => aggregation_operator(&table, &kind)?,
-        (None, None, None) => return Err(node.error(format!("has no kind; give {KINDS}"))),
+    let kind = match (table.get("window"), table.get("pattern"), table.get("aggregate"), table.get("plugin")) {
+        (Some(kind), None, None, None) => window_operator(&table, &kind)?,
+        (None, Some(kind), None, None) => pattern_operator(&table, &kind)?,
+        (None, None, Some(kind), None) => aggregation_operator(&table, &kind)?,
+        (None, None, None, Some(kind)) => plugin_operator(&table, &kind)?,
+        (None, None, None, None) => return Err(node.error(format!("has no kind; give {KINDS}"))),
         _ => return Err(node.error(format!("has more than one kind; give {KINDS}"))),
     };
     let key = table.get("key").map_or(Ok(Vec::new()), |node| node.texts("a list of fields such as [\"origin\"]"))?;
@@ -124,6 +144,7 @@ fn operator(node: &Node) -> Result<OperatorDefinition> {
 
 fn window_operator(table: &Table, kind: &Node) -> Result<OperatorKind> {
     table.refuse(&["within", "skip", "emit"], "this is a window")?;
+    table.refuse(&PLUGIN_KEYS, "this is a window")?;
     let window = window(kind)?;
     let compute = compute(&table.required("compute", COMPUTE_WANTED)?)?;
     Ok(OperatorKind::Window { window, compute })
@@ -131,6 +152,7 @@ fn window_operator(table: &Table, kind: &Node) -> Result<OperatorKind> {
 
 fn pattern_operator(table: &Table, kind: &Node) -> Result<OperatorKind> {
     table.refuse(&["compute", "emit"], "this is a pattern")?;
+    table.refuse(&PLUGIN_KEYS, "this is a pattern")?;
     let steps = kind.list("a list of steps such as [{ step = \"first\", where = [ … ] }]")?;
     let steps = steps.iter().map(pattern_step).collect::<Result<_>>()?;
     let within_ms = table.get("within").map(|node| node.duration_ms()).transpose()?;
@@ -141,10 +163,36 @@ fn pattern_operator(table: &Table, kind: &Node) -> Result<OperatorKind> {
 
 fn aggregation_operator(table: &Table, kind: &Node) -> Result<OperatorKind> {
     table.refuse(&["compute", "within", "skip"], "this is an aggregation, with its functions under `aggregate`")?;
+    table.refuse(&PLUGIN_KEYS, "this is an aggregation")?;
     let compute = compute(kind)?;
     let emits = [Emit::End, Emit::Change].map(|emit| (emit.keyword(), emit));
     let emit = table.get("emit").map_or(Ok(Emit::End), |node| node.choice("emit", &emits))?;
     Ok(OperatorKind::Aggregation { compute, emit })
+}
+
+fn plugin_operator(table: &Table, kind: &Node) -> Result<OperatorKind> {
+    table.refuse(&["compute", "within", "skip", "emit"], "this is a plugin, which has its own `config`")?;
+    let mut plugin = PluginDefinition::file(kind.text("the path of a component, such as \"top_k.wasm\"")?);
+    if let Some(node) = table.get("config") {
+        node.entries("a table such as { k = 3 }")?;
+        plugin.config = document_to_json(node.document).to_string();
+    }
+    if let Some(node) = table.get("limits") {
+        let table =
+            node.table("a table such as { memory = \"64MiB\", time = \"50ms\" }", "key", &["memory", "state", "time"])?;
+        if let Some(node) = table.get("memory") {
+            plugin.limits.memory_bytes = node.size_bytes()?;
+        }
+        plugin.limits.state_bytes = table.get("state").map(|node| node.size_bytes()).transpose()?;
+        if let Some(node) = table.get("time") {
+            plugin.limits.time_ms = node.duration_ms()?;
+        }
+    }
+    let choices = [OnFailure::Stop, OnFailure::Detach].map(|choice| (choice.keyword(), choice));
+    if let Some(node) = table.get("on_failure") {
+        plugin.on_failure = node.choice("reaction", &choices)?;
+    }
+    Ok(OperatorKind::Plugin(plugin))
 }
 
 fn window(node: &Node) -> Result<WindowKind> {
@@ -299,6 +347,11 @@ impl<'a> Node<'a> {
         }
     }
 
+    fn size_bytes(&self) -> Result<u64> {
+        let text = self.text("a size such as \"64MiB\"")?;
+        parse_size(text).map_err(|reason| self.error(reason))
+    }
+
     fn choice<T: Copy>(&self, noun: &str, choices: &[(&str, T)]) -> Result<T> {
         let names = || choices.iter().map(|(name, _)| *name);
         let wanted: Vec<String> = names().map(|name| format!("\"{name}\"")).collect();
@@ -344,6 +397,7 @@ impl<'a> Table<'a> {
                 let owner = match *key {
                     "within" | "skip" => "patterns",
                     "emit" => "aggregations",
+                    "config" | "limits" | "on_failure" => "plugins",
                     _ => "windows",
                 };
                 return Err(node.error(format!("`{key}` belongs to {owner}; {this}")));

@@ -2,6 +2,7 @@
 
 mod clock;
 mod json_events;
+mod plugins;
 
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -13,14 +14,15 @@ use core::borrow::Borrow;
 use crate::definition::ApplicationDefinition;
 use crate::error::{Error, Result};
 use crate::format::manifest::{EngineProgress, Manifest, Progress};
-use crate::limits::{FIELDS_MAX, TIMESTAMP_MS_MAX};
-use crate::operator::{Context, Operator, Timers};
+use crate::limits::{FIELDS_MAX, PLUGIN_BATCH_EVENTS, TIMESTAMP_MS_MAX};
+use crate::operator::{Context, Operator, Purpose, Timers};
 use crate::state::{CheckpointRequest, StateHolder};
 use crate::tracked::MapKey;
 use crate::value::Event;
 
 pub use self::clock::{Clock, NoTime};
 pub use self::json_events::JsonEvents;
+use self::plugins::Plugins;
 pub use crate::operator::{MatchedStep, Output};
 
 /// Name under which the watermark of the one source is recorded.
@@ -92,6 +94,7 @@ pub struct Engine {
     /// Place of each operator's key among them.
     key_of: Vec<usize>,
     admitted: Vec<bool>,
+    plugins: Plugins,
 }
 
 impl Engine {
@@ -135,6 +138,7 @@ impl Engine {
         let mut holder = builder.build()?;
         holder.set_driven();
         let count = operators.len();
+        let plugins = operators.iter().filter(|operator| operator.plugin().is_some()).count();
         let mut key_of: Vec<usize> = Vec::with_capacity(count);
         for operator in &definition.operators {
             let same = definition.operators[..key_of.len()].iter().position(|other| other.key == operator.key);
@@ -156,6 +160,7 @@ impl Engine {
             keys: (0..count).map(|_| Key::default()).collect(),
             key_of,
             admitted: alloc::vec![false; count],
+            plugins: Plugins::wanted(plugins),
         })
     }
 
@@ -166,7 +171,7 @@ impl Engine {
     /// [`Error::Event`] if the event does not fit the stream or a function cannot take a value;
     /// [`Error::OverBudget`]. State is unchanged then, and the engine goes on with the next event.
     pub fn handle_event(&mut self, event: impl Borrow<Event>) -> Result<()> {
-        self.take(event.borrow())
+        if self.has_plugins() { self.take_chunk(&[event]) } else { self.take(event.borrow()) }
     }
 
     fn take(&mut self, event: &Event) -> Result<()> {
@@ -179,6 +184,7 @@ impl Engine {
             if taken.is_ok() && self.admitted[number] {
                 let key = MapKey::new(&keys[self.key_of[number]].bytes);
                 taken = Operator::take(&mut self.context(number, watermark, sequence), &key, event);
+                self.give_out(number, watermark);
             }
         }
         self.keys = keys;
@@ -187,16 +193,30 @@ impl Engine {
         if self.progress.timestamp_max.is_none_or(|max| event.timestamp > max) {
             self.progress.timestamp_max = Some(event.timestamp);
         }
+        self.schedule_answers();
         // Waiting events may be due even if the watermark stands: those that came at its very time.
         self.release(self.watermark_ms().unwrap_or(i64::MIN))
     }
 
-    /// Takes events one by one: the same as [`Engine::handle_event`] for each.
+    /// Takes events one by one: the same as [`Engine::handle_event`] for each, but faster where there are plugins,
+    /// which are asked about many at once.
     ///
     /// # Errors
     /// As [`Engine::handle_event`]; the events before have been taken, the ones after have not.
     pub fn handle_events(&mut self, events: impl IntoIterator<Item: Borrow<Event>>) -> Result<()> {
-        events.into_iter().try_for_each(|event| self.handle_event(event))
+        if !self.has_plugins() {
+            return events.into_iter().try_for_each(|event| self.take(event.borrow()));
+        }
+        let mut events = events.into_iter();
+        let mut chunk = Vec::new();
+        loop {
+            chunk.extend(events.by_ref().take(PLUGIN_BATCH_EVENTS));
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            self.take_chunk(&chunk)?;
+            chunk.clear();
+        }
     }
 
     /// The source has ended: the watermark becomes +∞, and all that is left goes out.
@@ -208,9 +228,11 @@ impl Engine {
         if self.progress.finished {
             return Ok(());
         }
+        self.end_plugins()?;
         self.progress.finished = true;
         self.release(i64::MAX)?;
         for number in 0..self.operators.len() {
+            self.give_out_rest(number);
             Operator::finish(&mut self.context(number, i64::MAX, self.progress.events))?;
         }
         Ok(())
@@ -273,6 +295,11 @@ impl Engine {
                 "results are waiting; take them out with `Engine::poll_output` before a checkpoint, they are not part of it",
             ));
         }
+        if self.holder.is_checkpoint_under_way() {
+            return Err(Error::CheckpointUnderWay);
+        }
+        self.check_plugins()?;
+        self.take_frames()?;
         let watermarks = self.watermark_ms().map(|watermark| (SOURCE.into(), watermark)).into_iter().collect();
         let progress = Progress { positions, outputs, watermarks, engine: Some(self.progress.clone()) };
         self.holder.begin(CheckpointRequest { created_ms, label, progress })
@@ -293,7 +320,7 @@ impl Engine {
     /// it no event is taken.
     ///
     /// # Errors
-    /// [`Error::StateChanged`] if the checkpoint was not written by an engine.
+    /// [`Error::StateChanged`] if the checkpoint was not written by an engine; [`Error::Plugin`] if a plugin cannot go on.
     pub fn resume(&mut self, manifest: &Manifest) -> Result<()> {
         let Some(progress) = &manifest.progress.engine else {
             return Err(Error::StateChanged {
@@ -321,7 +348,7 @@ impl Engine {
         for (number, operator) in self.operators.iter_mut().enumerate() {
             operator.resume(number as u16, &mut self.holder, &mut self.timers);
         }
-        Ok(())
+        self.resume_plugins(manifest.object.id)
     }
 
     fn check_resumed(&self) -> Result<()> {
@@ -335,6 +362,31 @@ impl Engine {
 
     /// Everything that could be wrong with an event, before anything changes.
     fn check(&mut self, event: &Event) -> Result<()> {
+        self.check_shape(event)?;
+        // All keys first: what was just written byte by byte is slow to read as words, for the hash.
+        self.keys.iter_mut().for_each(Key::clear);
+        for (number, operator) in self.operators.iter().enumerate() {
+            self.admitted[number] = operator.admits(event);
+            if self.admitted[number] {
+                self.keys[self.key_of[number]].make(|bytes| operator.append_key(event, bytes));
+            }
+        }
+        let mut growth = 0;
+        for (number, operator) in self.operators.iter_mut().enumerate() {
+            if self.admitted[number] {
+                let key = &self.keys[self.key_of[number]].bytes;
+                operator.check(&mut self.holder, number + 1, key, event)?;
+                let asked = self.holder.growth_for(number + 1, key, event);
+                if asked > 0 && operator.plugin().is_none() {
+                    growth += asked + operator.growth(&mut self.holder, number + 1, key, event);
+                }
+            }
+        }
+        if growth > 0 { self.holder.ensure_room(growth) } else { Ok(()) }
+    }
+
+    /// What could be wrong with an event as such.
+    fn check_shape(&self, event: &Event) -> Result<()> {
         self.check_resumed()?;
         let wrong = |reason: String| Err(Error::Event { operator: String::new(), field: String::new(), reason });
         if self.progress.finished {
@@ -350,30 +402,15 @@ impl Engine {
         if event.timestamp.unsigned_abs() > TIMESTAMP_MS_MAX as u64 {
             return wrong(format!("the timestamp {} ms is out of range, ±{TIMESTAMP_MS_MAX} ms", event.timestamp));
         }
-        // All keys first: what was just written byte by byte is slow to read as words, for the hash.
-        self.keys.iter_mut().for_each(Key::clear);
-        for (number, operator) in self.operators.iter().enumerate() {
-            self.admitted[number] = operator.admits(event);
-            if self.admitted[number] {
-                self.keys[self.key_of[number]].make(|bytes| operator.append_key(event, bytes));
-            }
-        }
-        let mut growth = 0;
-        for (number, operator) in self.operators.iter_mut().enumerate() {
-            if self.admitted[number] {
-                let key = &self.keys[self.key_of[number]].bytes;
-                operator.check(&mut self.holder, number + 1, key, event)?;
-                let asked = self.holder.growth_for(number + 1, key, event);
-                if asked > 0 {
-                    growth += asked + operator.growth(&mut self.holder, number + 1, key, event);
-                }
-            }
-        }
-        if growth > 0 { self.holder.ensure_room(growth) } else { Ok(()) }
+        Ok(())
     }
 
     fn release(&mut self, watermark: i64) -> Result<()> {
         while let Some(timer) = self.timers.pop_due(watermark) {
+            if timer.purpose == Purpose::Plugin {
+                self.give_out_waiting(&timer, watermark);
+                continue;
+            }
             let sequence = self.progress.events;
             Operator::fire(&mut self.context(usize::from(timer.operator), watermark, sequence), &timer)?;
         }

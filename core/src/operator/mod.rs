@@ -11,7 +11,7 @@ mod window;
 
 use output::OutputNames;
 pub use output::{MatchedStep, Output};
-pub(crate) use timers::{Timer, Timers};
+pub(crate) use timers::{Purpose, Timer, Timers};
 
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -23,7 +23,7 @@ use self::aggregation::AggregationPlan;
 use self::condition::Check;
 use self::pattern::PatternPlan;
 use self::window::WindowPlan;
-use crate::definition::{OperatorDefinition, OperatorKind, hint};
+use crate::definition::{OperatorDefinition, OperatorKind, PluginDefinition, hint};
 use crate::error::{Error, Result};
 use crate::format::key;
 use crate::format::manifest::{StateDescriptor, StateKind};
@@ -49,6 +49,8 @@ enum Kind {
     Window(WindowPlan),
     Pattern(PatternPlan),
     Aggregation(AggregationPlan),
+    /// The engine asks it, of many events at once.
+    Plugin(PluginDefinition),
 }
 
 /// What an operator works with while it takes an event or a timer.
@@ -74,7 +76,13 @@ impl Context<'_> {
     }
 
     /// Gives out a result; those of no window, function or match are empty.
-    fn emit(&mut self, key: &[u8], window: Option<(i64, i64)>, results: Vec<Value>, matched: Vec<MatchedStep>) {
+    pub(crate) fn emit(
+        &mut self,
+        key: &[u8],
+        window: Option<(i64, i64)>,
+        results: Vec<Value>,
+        matched: Vec<MatchedStep>,
+    ) {
         let key = key::read_values(key).unwrap_or_default();
         *self.results += 1;
         self.outputs.push_back(Output::new(&self.operator.names, key, window, results, matched));
@@ -104,10 +112,11 @@ impl Operator {
             OperatorKind::Aggregation { compute, emit } => {
                 (Kind::Aggregation(AggregationPlan::new(compute, *emit, &place)), StateKind::Aggregations)
             }
+            OperatorKind::Plugin(plugin) => (Kind::Plugin(plugin.clone()), StateKind::Values),
         };
         let functions = match &definition.kind {
             OperatorKind::Window { compute, .. } | OperatorKind::Aggregation { compute, .. } => compute.as_slice(),
-            OperatorKind::Pattern { .. } => &[],
+            OperatorKind::Pattern { .. } | OperatorKind::Plugin(_) => &[],
         };
         let names = OutputNames::new(
             &definition.name,
@@ -129,6 +138,21 @@ impl Operator {
         self.filter.iter().all(|check| check.holds(event, &[]))
     }
 
+    /// What the definition says, if it is a plugin.
+    pub(crate) fn plugin(&self) -> Option<&PluginDefinition> {
+        if let Kind::Plugin(plugin) = &self.kind { Some(plugin) } else { None }
+    }
+
+    /// Number of fields of the key.
+    pub(crate) fn key_fields(&self) -> usize {
+        self.key.len()
+    }
+
+    /// Gives the values of its results their names, which a plugin only says once it runs.
+    pub(crate) fn set_outputs(&mut self, outputs: &[String]) {
+        self.names = Arc::new(self.names.with_results(outputs.iter().map(String::as_str)));
+    }
+
     /// Appends the key of an event.
     pub(crate) fn append_key(&self, event: &Event, key: &mut Vec<u8>) {
         for place in &self.key {
@@ -138,23 +162,28 @@ impl Operator {
 
     /// Whether the operator could take the event. Nothing changes.
     pub(crate) fn check(&mut self, holder: &mut StateHolder, state: usize, key: &[u8], event: &Event) -> Result<()> {
-        let refused = |name: &Arc<str>, field: String, reason: String| Error::Event {
-            operator: String::from(&**name),
-            field,
-            reason,
-        };
-        if key.len() > KEY_BYTES_MAX {
-            let text_len = |place: usize| event.values.get(place).and_then(Value::as_str).map_or(0, str::len);
-            let longest = (0..self.key.len()).max_by_key(|at| text_len(self.key[*at])).unwrap_or(0);
-            let reason = format!("makes a key of {} bytes, over the limit of {KEY_BYTES_MAX}", key.len());
-            return Err(refused(&self.name, self.names.key_field(longest).into(), reason));
-        }
+        self.check_key(key, event)?;
         let result = match &mut self.kind {
             Kind::Window(plan) => plan.check(holder, state, key, event),
-            Kind::Pattern(_) => Ok(()),
+            Kind::Pattern(_) | Kind::Plugin(_) => Ok(()),
             Kind::Aggregation(plan) => plan.check(holder, state, key, event),
         };
-        result.map_err(|(field, error)| refused(&self.name, field, format!("{error}")))
+        result.map_err(|(field, error)| self.refused(field, format!("{error}")))
+    }
+
+    /// Whether the key of an event is short enough.
+    pub(crate) fn check_key(&self, key: &[u8], event: &Event) -> Result<()> {
+        if key.len() <= KEY_BYTES_MAX {
+            return Ok(());
+        }
+        let text_len = |place: usize| event.values.get(place).and_then(Value::as_str).map_or(0, str::len);
+        let longest = (0..self.key.len()).max_by_key(|at| text_len(self.key[*at])).unwrap_or(0);
+        let reason = format!("makes a key of {} bytes, over the limit of {KEY_BYTES_MAX}", key.len());
+        Err(self.refused(self.names.key_field(longest).into(), reason))
+    }
+
+    fn refused(&self, field: String, reason: String) -> Error {
+        Error::Event { operator: String::from(&*self.name), field, reason }
     }
 
     /// Most bytes by which the event makes the state of its key grow, beside what each event is reckoned at: where
@@ -167,6 +196,7 @@ impl Operator {
                 held.map_or(0, |held| held.growth_of_wait())
             }
             Kind::Aggregation(plan) => plan.growth(holder, state, key, event),
+            Kind::Plugin(_) => 0,
         }
     }
 
@@ -177,6 +207,7 @@ impl Operator {
             Kind::Window(plan) => plan.take(context, key, event),
             Kind::Pattern(plan) => plan.take(context, key, event),
             Kind::Aggregation(plan) => plan.take(context, key, event),
+            Kind::Plugin(_) => Ok(()),
         }
     }
 
@@ -186,7 +217,7 @@ impl Operator {
         match &operator.kind {
             Kind::Window(plan) => plan.fire(context, timer),
             Kind::Pattern(plan) => plan.fire(context, timer),
-            Kind::Aggregation(_) => Ok(()),
+            Kind::Aggregation(_) | Kind::Plugin(_) => Ok(()),
         }
     }
 
@@ -195,7 +226,7 @@ impl Operator {
         let operator = context.operator;
         match &operator.kind {
             Kind::Window(plan) => plan.finish(context),
-            Kind::Pattern(_) => Ok(()),
+            Kind::Pattern(_) | Kind::Plugin(_) => Ok(()),
             Kind::Aggregation(plan) => plan.finish(context),
         }
     }
@@ -207,13 +238,19 @@ impl Operator {
             Kind::Window(plan) => plan.resume(number, state, holder, timers),
             Kind::Pattern(plan) => plan.resume(number, state, holder, timers),
             Kind::Aggregation(plan) => plan.resume(state, holder),
+            Kind::Plugin(_) => {}
         }
     }
 }
 
 /// What the fingerprint of an operator's state covers. A pattern keeps whole events, so that the
 /// fields of the stream are part of it.
+///
+/// A plugin says itself what its state is: not file, configuration and limits, which may change.
 fn describe(definition: &OperatorDefinition, state: StateKind, fields: &[Arc<str>]) -> String {
+    if matches!(definition.kind, OperatorKind::Plugin(_)) {
+        return definition.to_plugin_json();
+    }
     let operator = definition.to_canonical_json();
     if state != StateKind::Patterns {
         return operator;

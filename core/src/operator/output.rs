@@ -119,9 +119,9 @@ impl Output {
 }
 
 impl OutputNames {
-    pub(super) fn new<'n>(
+    pub(super) fn new<'k, 'n>(
         operator: &str,
-        key: impl Iterator<Item = &'n str>,
+        key: impl Iterator<Item = &'k str>,
         results: impl Iterator<Item = &'n str>,
     ) -> Self {
         OutputNames {
@@ -133,6 +133,11 @@ impl OutputNames {
 }
 
 impl OutputNames {
+    /// The same, with other results.
+    pub(super) fn with_results<'n>(&self, results: impl Iterator<Item = &'n str>) -> Self {
+        OutputNames::new(&self.operator.text, self.key.iter().map(|name| name.text.as_str()), results)
+    }
+
     /// Name of a field of the key.
     pub(super) fn key_field(&self, at: usize) -> &str {
         self.key.get(at).map_or("", |name| &name.text)

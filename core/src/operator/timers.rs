@@ -27,6 +27,8 @@ pub(crate) enum Purpose {
     Event,
     /// A partial match cannot be completed any more.
     Expire,
+    /// A plugin's result is due.
+    Plugin,
 }
 
 #[derive(Debug, Default)]

@@ -123,6 +123,18 @@ impl BatchWriter {
         self.items += 1;
     }
 
+    /// Keeps the first items, whose events have so many values.
+    pub fn truncate(&mut self, items: u32, inputs: usize) {
+        let mut reader = BatchReader::new(&self.bytes, inputs);
+        let mut kept = 0;
+        while kept < items && matches!(reader.next_item(), Ok(Some(_))) {
+            kept += 1;
+        }
+        let len = self.bytes.len() - reader.cursor.rest().len();
+        self.bytes.truncate(len);
+        self.items = kept;
+    }
+
     /// Number of items written.
     #[must_use]
     pub fn items(&self) -> u32 {

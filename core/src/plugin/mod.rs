@@ -1,8 +1,18 @@
-//! What host and plugins agree on: batches of events, their results, and what an instance answers.
+//! Plugins: operators that a component does, whose instances the host runs.
 //!
 //! The bytes, and the order of calls, are those of `wasm/wit/eventflux.wit`. Plugins written in Rust and the engine
-//! use the same code for them, from here.
+//! use the same code for them, from here. A host answers with a [`GuestHome`], which
+//! [`Engine::attach_plugin`](crate::Engine::attach_plugin) takes.
 
+mod answer;
 mod batch;
+mod guest;
+mod notice;
+mod stored;
+mod supervisor;
 
+pub(crate) use self::answer::Answer;
 pub use self::batch::{BatchReader, BatchWriter, Item, PluginResult, ResultsReader, ResultsWriter};
+pub use self::guest::{Component, Guest, GuestDescription, GuestError, GuestHome, GuestSchema, GuestSetup};
+pub use self::notice::{Happening, PluginNotice};
+pub(crate) use self::supervisor::{Given, Supervisor, Trouble};

@@ -208,6 +208,10 @@ impl StateHolder {
         self.aggregations_at(index)
     }
 
+    pub(crate) fn values_at(&mut self, index: usize) -> Option<&mut TrackedMap<PlainValue>> {
+        if let Some(StateMap::Values(map)) = self.maps.get_mut(index) { Some(map) } else { None }
+    }
+
     pub(crate) fn windows_at(&mut self, index: usize) -> Option<&mut TrackedMap<WindowState>> {
         if let Some(StateMap::Windows(map)) = self.maps.get_mut(index) { Some(map) } else { None }
     }

@@ -1,0 +1,450 @@
+//! Plugins among the operators of an engine.
+//!
+//! A plugin is asked about many events at once, all others take one after the other: it is asked first, and its results
+//! wait until the event is reached to which each belongs. So the output is the same whatever the batches.
+//!
+//! Invariants:
+//! - outside of [`Engine::take_chunk`] no answer waits: every plugin has seen the events that the engine has taken;
+//! - if an event in the midst is refused, plugins are set back to before it.
+
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, VecDeque};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::borrow::Borrow;
+
+use super::Engine;
+use crate::bytes::SmallBytes;
+use crate::definition::{OnFailure, PluginDefinition, hint};
+use crate::error::{Error, Result};
+use crate::limits::{FIELDS_MAX, KEY_BYTES_MAX};
+use crate::operator::{Purpose, Timer};
+use crate::plugin::{Answer, BatchWriter, Component, Given, GuestHome, PluginNotice, Supervisor, Trouble};
+use crate::value::{Event, Value};
+
+/// The plugins of an engine.
+#[derive(Debug, Default)]
+pub(super) struct Plugins {
+    /// Operators that are plugins.
+    wanted: usize,
+    slots: Vec<Slot>,
+    /// Whether components are those of the checkpoint, whatever the definition says.
+    keep: bool,
+    /// Whether one has failed, so that they are not all at one event.
+    failed: bool,
+    /// Number of the event at hand in its chunk.
+    at: u32,
+}
+
+/// A plugin and what it has answered.
+#[derive(Debug)]
+struct Slot {
+    /// Number of the operator.
+    operator: usize,
+    supervisor: Supervisor,
+    on_failure: OnFailure,
+    /// Places of the fields that it wants.
+    inputs: Vec<usize>,
+    batch: BatchWriter,
+    /// For each item of the batch its event in the chunk, and its time if it is a watermark.
+    items: Vec<u32>,
+    watermarks: Vec<Option<i64>>,
+    answers: VecDeque<Answer>,
+    /// Results that wait for their timers, by tie.
+    waiting: BTreeMap<i64, Answer>,
+    tie: i64,
+}
+
+impl Plugins {
+    /// Of so many operators.
+    pub(super) fn wanted(wanted: usize) -> Self {
+        Plugins { wanted, ..Plugins::default() }
+    }
+}
+
+impl Slot {
+    /// The next answer if it belongs to an event of the chunk, or to the watermark after it.
+    fn next_answer(&mut self, event: u32, of_watermark: bool) -> Option<Answer> {
+        let answer = self.answers.front()?;
+        let is_next = self.items.get(answer.item as usize) == Some(&event) && answer.time.is_some() == of_watermark;
+        if is_next { self.answers.pop_front() } else { None }
+    }
+}
+
+impl Engine {
+    /// Gives an operator of the definition that is a plugin its component, and where instances of it come from. Every
+    /// plugin needs that before the first event and before a restore.
+    ///
+    /// # Errors
+    /// [`Error::Plugin`] if it does not start, or refuses its configuration; [`Error::Definition`] if there is no such
+    /// operator, or it wants a field that is not there; [`Error::CallOrder`] after the first event.
+    pub fn attach_plugin(&mut self, operator: &str, component: Component, home: Box<dyn GuestHome>) -> Result<()> {
+        if self.progress.events > 0 {
+            return Err(Error::CallOrder("attach plugins before the first event"));
+        }
+        let number = self.operators.iter().position(|own| *own.name == *operator);
+        let Some((number, definition)) = number.and_then(|at| Some((at, self.operators[at].plugin()?.clone()))) else {
+            return Err(Error::definition("operator", format!("`{}` is no plugin", hint::shown(operator))));
+        };
+        let PluginDefinition { config, limits, on_failure, .. } = definition;
+        let key_fields = self.operators[number].key_fields();
+        let budget = limits.state_budget_bytes();
+        let supervisor = Supervisor::start(operator, key_fields, &config, budget, component, home)?;
+        self.plugins.slots.retain(|slot| slot.operator != number);
+        let mut slot = Slot {
+            operator: number,
+            supervisor,
+            on_failure,
+            inputs: Vec::new(),
+            batch: BatchWriter::default(),
+            items: Vec::new(),
+            watermarks: Vec::new(),
+            answers: VecDeque::new(),
+            waiting: BTreeMap::new(),
+            tie: 0,
+        };
+        self.set_up(&mut slot)?;
+        self.plugins.slots.push(slot);
+        self.plugins.slots.sort_unstable_by_key(|slot| slot.operator);
+        Ok(())
+    }
+
+    /// Plugins go on with the components of the checkpoint that is restored next, also where the definition has others:
+    /// the way back from an upgrade that failed.
+    pub fn keep_plugins_of_checkpoint(&mut self) {
+        self.plugins.keep = true;
+    }
+
+    /// What happened to plugins since the last call.
+    pub fn take_plugin_notices(&mut self) -> Vec<PluginNotice> {
+        self.plugins.slots.iter_mut().flat_map(|slot| slot.supervisor.take_notices()).collect()
+    }
+
+    /// Names of plugins that failed for good and get no event any more.
+    pub fn detached_plugins(&self) -> impl Iterator<Item = &str> {
+        let slots = self.plugins.slots.iter().filter(|slot| slot.supervisor.is_detached());
+        slots.map(|slot| &*self.operators[slot.operator].name)
+    }
+
+    /// Resolves what a plugin says of itself.
+    fn set_up(&mut self, slot: &mut Slot) -> Result<()> {
+        let operator = &mut self.operators[slot.operator];
+        let setup = slot.supervisor.setup();
+        let refused =
+            |reason: String| Error::Plugin { operator: String::from(&*operator.name), reason, upgraded: false };
+        if setup.inputs.len().max(setup.outputs.len()) > FIELDS_MAX {
+            return Err(refused(format!("it has more than {FIELDS_MAX} inputs or outputs")));
+        }
+        let place = |name: &String| {
+            self.fields.iter().position(|field| **field == **name).ok_or_else(|| {
+                let hint = hint::hint(name, self.fields.iter().map(AsRef::as_ref));
+                refused(format!("it wants the field `{}`, which the source does not have{hint}", hint::shown(name)))
+            })
+        };
+        slot.inputs = setup.inputs.iter().map(place).collect::<Result<_>>()?;
+        for (at, name) in setup.outputs.iter().enumerate() {
+            if crate::definition::is_reserved(name) || setup.outputs[..at].contains(name) || name.is_empty() {
+                return Err(refused(format!(
+                    "`{}` cannot be the name of an output, or is given twice",
+                    hint::shown(name)
+                )));
+            }
+        }
+        let outputs = setup.outputs.clone();
+        operator.set_outputs(&outputs);
+        Ok(())
+    }
+
+    pub(super) fn check_plugins(&self) -> Result<()> {
+        if self.plugins.failed {
+            return Err(Error::CallOrder("a plugin has failed; restore a checkpoint to go on"));
+        }
+        if self.plugins.slots.len() < self.plugins.wanted {
+            return Err(Error::CallOrder(
+                "an operator is a plugin and has no component; give it one with `Engine::attach_plugin`",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Whether an operator of the definition is a plugin.
+    #[must_use]
+    pub fn has_plugins(&self) -> bool {
+        self.plugins.wanted > 0
+    }
+
+    /// Takes events, at most [`PLUGIN_BATCH_EVENTS`](crate::limits::PLUGIN_BATCH_EVENTS).
+    pub(super) fn take_chunk<E: Borrow<Event>>(&mut self, events: &[E]) -> Result<()> {
+        self.check_plugins()?;
+        let (mut count, mut refused) = self.count_of_good(events);
+        while let Err((event, error)) = self.ask_plugins(&events[..count])? {
+            (count, refused) = (event, Some(error));
+        }
+        for (at, event) in events[..count].iter().enumerate() {
+            self.plugins.at = at as u32;
+            if let Err(error) = self.take(event.borrow()) {
+                // The plugins have seen what comes behind it.
+                self.set_back(&events[..at])?;
+                return Err(error);
+            }
+        }
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// How many events are right as such and for plugins, and what is wrong with the one behind them.
+    fn count_of_good<E: Borrow<Event>>(&mut self, events: &[E]) -> (usize, Option<Error>) {
+        let mut key = Vec::new();
+        for (at, event) in events.iter().enumerate() {
+            let event = event.borrow();
+            if let Err(error) = self.check_shape(event) {
+                return (at, Some(error));
+            }
+            for slot in &self.plugins.slots {
+                let operator = &self.operators[slot.operator];
+                key.clear();
+                operator.append_key(event, &mut key);
+                if key.len() > KEY_BYTES_MAX
+                    && operator.admits(event)
+                    && let Err(error) = operator.check_key(&key, event)
+                {
+                    return (at, Some(error));
+                }
+            }
+        }
+        (events.len(), None)
+    }
+
+    /// Asks all plugins about events. If one refuses an event, none has seen any of them: its number, and the error.
+    fn ask_plugins<E: Borrow<Event>>(&mut self, events: &[E]) -> Result<Result<(), (usize, Error)>> {
+        for at in 0..self.plugins.slots.len() {
+            self.write_batch(at, events);
+            match self.ask(at) {
+                Ok(()) => {}
+                Err(Trouble::Stopped(error)) => self.stop_or_detach(at, error)?,
+                Err(Trouble::BadEvent { item, reason }) => {
+                    (0..at).try_for_each(|before| self.take_back(before))?;
+                    let slot = &self.plugins.slots[at];
+                    let event = slot.items.get(item as usize).map_or(0, |event| *event as usize);
+                    let operator = String::from(&*self.operators[slot.operator].name);
+                    return Ok(Err((event, Error::Event { operator, field: String::new(), reason })));
+                }
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// What a plugin gets of events: those that its filter lets through, and the watermarks if it wants them.
+    fn write_batch<E: Borrow<Event>>(&mut self, at: usize, events: &[E]) {
+        let mut watermark = self.watermark_ms();
+        let mut newest = self.progress.timestamp_max;
+        let (delay_ms, floor) = (self.watermark_delay_ms, self.watermark_floor_ms);
+        let slot = &mut self.plugins.slots[at];
+        let operator = &self.operators[slot.operator];
+        let wants_watermarks = slot.supervisor.setup().watermarks;
+        let mut key = Vec::new();
+        slot.batch.clear();
+        slot.items.clear();
+        slot.watermarks.clear();
+        for (number, event) in (0..).zip(events) {
+            let event: &Event = event.borrow();
+            if operator.admits(event) {
+                key.clear();
+                operator.append_key(event, &mut key);
+                let values = slot.inputs.iter().map(|place| event.values.get(*place).unwrap_or(&Value::Null));
+                slot.batch.event(event.timestamp, &key, values);
+                slot.items.push(number);
+                slot.watermarks.push(None);
+            }
+            newest = newest.max(Some(event.timestamp));
+            let now = newest.map(|newest| newest.saturating_sub(delay_ms)).max(floor);
+            if now > watermark {
+                watermark = now;
+                if let Some(now) = now.filter(|_| wants_watermarks) {
+                    slot.batch.watermark(now);
+                    slot.items.push(number);
+                    slot.watermarks.push(Some(now));
+                }
+            }
+        }
+    }
+
+    fn ask(&mut self, at: usize) -> Result<(), Trouble> {
+        let slot = &mut self.plugins.slots[at];
+        slot.answers.clear();
+        let Some(state) = self.holder.values_at(slot.operator + 1) else { return Ok(()) };
+        if slot.batch.items() > 0 && !slot.supervisor.is_detached() {
+            let given = Given::Batch { bytes: slot.batch.bytes(), watermarks: &slot.watermarks };
+            slot.answers = slot.supervisor.give(state, given)?.into();
+        }
+        Ok(())
+    }
+
+    /// A plugin that was just asked is as before.
+    fn take_back(&mut self, at: usize) -> Result<()> {
+        let slot = &mut self.plugins.slots[at];
+        let Some(state) = self.holder.values_at(slot.operator + 1) else { return Ok(()) };
+        if slot.batch.items() > 0 && !slot.supervisor.is_detached() {
+            slot.supervisor.take_back(state)?;
+        }
+        slot.answers.clear();
+        Ok(())
+    }
+
+    /// All plugins have seen these events only of the last that they were asked about. Their results were given out.
+    fn set_back<E: Borrow<Event>>(&mut self, events: &[E]) -> Result<()> {
+        // Counts and watermark are those after these events, and a batch is written from those before: plugins see
+        // the watermarks that they have seen, but for those after the last event.
+        for at in 0..self.plugins.slots.len() {
+            let seen = self.items_of(at, events.len());
+            self.take_back(at)?;
+            self.give_items_again(at, seen)?;
+        }
+        Ok(())
+    }
+
+    /// How many items of the last batch belong to the first events.
+    fn items_of(&self, at: usize, events: usize) -> usize {
+        self.plugins.slots[at].items.partition_point(|event| (*event as usize) < events)
+    }
+
+    /// Gives a plugin the first items of its last batch again.
+    fn give_items_again(&mut self, at: usize, count: usize) -> Result<()> {
+        let slot = &mut self.plugins.slots[at];
+        slot.batch.truncate(count as u32, slot.inputs.len());
+        slot.items.truncate(count);
+        slot.watermarks.truncate(count);
+        match self.ask(at) {
+            Ok(()) => {}
+            Err(Trouble::Stopped(error)) => self.stop_or_detach(at, error)?,
+            Err(Trouble::BadEvent { reason, .. }) => {
+                let operator = String::from(&*self.operators[self.plugins.slots[at].operator].name);
+                self.plugins.failed = true;
+                let reason = format!("it refuses an event that it had taken: {reason}");
+                return Err(Error::Plugin { operator, reason, upgraded: false });
+            }
+        }
+        self.plugins.slots[at].answers.clear();
+        Ok(())
+    }
+
+    /// A plugin has failed for good: it is detached if the definition wants that, else this is the end.
+    fn stop_or_detach(&mut self, at: usize, error: Error) -> Result<()> {
+        let newest = self.holder.last_checkpoint();
+        let slot = &mut self.plugins.slots[at];
+        slot.answers.clear();
+        let error = slot.supervisor.stopped(error, newest);
+        if let (Error::Plugin { upgraded: false, .. }, OnFailure::Detach) = (&error, slot.on_failure)
+            && let Some(state) = self.holder.values_at(slot.operator + 1)
+        {
+            return slot.supervisor.detach(state, self.progress.events, &error);
+        }
+        self.plugins.failed = true;
+        Err(error)
+    }
+
+    /// Gives out what a plugin answered to the event at hand.
+    pub(super) fn give_out(&mut self, number: usize, watermark: i64) {
+        let event = self.plugins.at;
+        while let Some(answer) = self.slot_of(number).and_then(|slot| slot.next_answer(event, false)) {
+            self.emit(number, watermark, answer);
+        }
+    }
+
+    /// Sets timers for what plugins answered to the watermark after the event at hand.
+    pub(super) fn schedule_answers(&mut self) {
+        let event = self.plugins.at;
+        for slot in &mut self.plugins.slots {
+            while let Some(answer) = slot.next_answer(event, true) {
+                let (time, tie) = (answer.time.unwrap_or(i64::MAX), slot.tie);
+                let (operator, key) = (slot.operator as u16, SmallBytes::new(&answer.key));
+                self.timers.set(Timer { time, operator, key, tie, purpose: Purpose::Plugin });
+                slot.tie += 1;
+                slot.waiting.insert(tie, answer);
+            }
+        }
+    }
+
+    /// Gives out the result that waited for a timer.
+    pub(super) fn give_out_waiting(&mut self, timer: &Timer, watermark: i64) {
+        let number = usize::from(timer.operator);
+        if let Some(answer) = self.slot_of(number).and_then(|slot| slot.waiting.remove(&timer.tie)) {
+            self.emit(number, watermark, answer);
+        }
+    }
+
+    /// Tells plugins that the source has ended. What has no time waits for [`Engine::give_out_rest`].
+    pub(super) fn end_plugins(&mut self) -> Result<()> {
+        self.check_plugins()?;
+        for at in 0..self.plugins.slots.len() {
+            let slot = &mut self.plugins.slots[at];
+            slot.answers.clear();
+            let Some(state) = self.holder.values_at(slot.operator + 1) else { continue };
+            if slot.supervisor.is_detached() {
+                continue;
+            }
+            let answers = match slot.supervisor.give(state, Given::End) {
+                Ok(answers) => answers,
+                Err(Trouble::Stopped(error)) => {
+                    self.stop_or_detach(at, error)?;
+                    continue;
+                }
+                Err(Trouble::BadEvent { .. }) => continue,
+            };
+            (slot.items, slot.watermarks) = (alloc::vec![0], alloc::vec![Some(i64::MAX)]);
+            let (timed, mut rest): (Vec<Answer>, Vec<Answer>) =
+                answers.into_iter().partition(|answer| answer.time.is_some_and(|time| time < i64::MAX));
+            slot.answers = timed.into();
+            self.plugins.at = 0;
+            self.schedule_answers();
+            rest.sort_by(|a, b| a.key.cmp(&b.key));
+            self.plugins.slots[at].answers = rest.into();
+        }
+        Ok(())
+    }
+
+    /// Gives out what a plugin answered to the end of the source, without a time.
+    pub(super) fn give_out_rest(&mut self, number: usize) {
+        while let Some(answer) = self.slot_of(number).and_then(|slot| slot.answers.pop_front()) {
+            self.emit(number, i64::MAX, answer);
+        }
+    }
+
+    /// Takes what plugins hand out for a checkpoint into the state.
+    pub(super) fn take_frames(&mut self) -> Result<()> {
+        for at in 0..self.plugins.slots.len() {
+            let slot = &mut self.plugins.slots[at];
+            let Some(state) = self.holder.values_at(slot.operator + 1) else { continue };
+            if let Err(error) = slot.supervisor.take_frames(state) {
+                self.stop_or_detach(at, error)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with the plugins of a restored checkpoint.
+    pub(super) fn resume_plugins(&mut self, checkpoint: u64) -> Result<()> {
+        let keep = core::mem::take(&mut self.plugins.keep);
+        let mut slots = core::mem::take(&mut self.plugins.slots);
+        let resumed = slots.iter_mut().try_for_each(|slot| {
+            slot.answers.clear();
+            slot.waiting.clear();
+            if let Some(state) = self.holder.values_at(slot.operator + 1) {
+                slot.supervisor.resume(state, checkpoint, keep)?;
+            }
+            self.set_up(slot)
+        });
+        self.plugins.slots = slots;
+        self.plugins.failed = resumed.is_err();
+        resumed
+    }
+
+    fn slot_of(&mut self, number: usize) -> Option<&mut Slot> {
+        self.plugins.slots.iter_mut().find(|slot| slot.operator == number)
+    }
+
+    fn emit(&mut self, number: usize, watermark: i64, answer: Answer) {
+        let sequence = self.progress.events;
+        self.context(number, watermark, sequence).emit(&answer.key, None, answer.values, Vec::new());
+    }
+}

@@ -1,0 +1,130 @@
+//! A plugin in the state of its operator: the component, what it says of itself, and the frames it handed out.
+//!
+//! Plain keyed values, so that a checkpoint of a plugin is one of the application: tracked, compressed, compacted,
+//! copied and verified as all state is. Keys: `component`, `plugin`, and `frame` with the numbers of epoch and frame,
+//! big-endian, so that sorted frames are in the order in which they were handed out.
+//!
+//! Invariants:
+//! - the frames are those of the last full checkpoint of the plugin and of all that followed it, complete;
+//! - `plugin` tells how many frames each epoch has, so that one missing is damage, never a smaller state.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use super::guest::GuestDescription;
+use crate::error::{Error, Result};
+use crate::format::{append, read_all};
+use crate::state::PlainValue;
+use crate::tracked::TrackedMap;
+
+const COMPONENT: &[u8] = b"component";
+const PLUGIN: &[u8] = b"plugin";
+const FRAME: &[u8] = b"frame";
+
+/// What is known of the plugin whose frames are stored.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Stored {
+    /// SHA-256 of the component.
+    pub(crate) digest: [u8; 32],
+    /// The configuration it was started with.
+    pub(crate) config: String,
+    pub(crate) description: GuestDescription,
+    /// Epochs since the last full one, with the number of their frames, oldest first.
+    pub(crate) epochs: Vec<(u64, u32)>,
+    /// Bytes of the frames of the full one.
+    pub(crate) full_bytes: u64,
+    /// Bytes of the frames since.
+    pub(crate) change_bytes: u64,
+    /// Of a plugin that was detached: the event at which, and why.
+    pub(crate) detached: Option<(u64, String)>,
+}
+
+fn frame_key(epoch: u64, number: u32) -> [u8; 17] {
+    let mut key = [0; 17];
+    let (prefix, numbers) = key.split_at_mut(FRAME.len());
+    prefix.copy_from_slice(FRAME);
+    numbers[..8].copy_from_slice(&epoch.to_be_bytes());
+    numbers[8..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+impl Stored {
+    /// What a state holds; `None` if it is empty.
+    pub(crate) fn read(state: &TrackedMap<PlainValue>, operator: &str) -> Result<Option<Self>> {
+        let Some(value) = state.get(PLUGIN) else { return Ok(None) };
+        let stored = read_all(value.as_bytes());
+        stored.map(Some).map_err(|malformed| damaged(operator, malformed.0))
+    }
+
+    pub(crate) fn write(&self, state: &mut TrackedMap<PlainValue>) -> Result<()> {
+        let mut bytes = Vec::new();
+        append(&mut bytes, self);
+        state.set(PLUGIN, PlainValue::new(&bytes))
+    }
+
+    /// The epoch of the newest frames; 0 before the first.
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epochs.last().map_or(0, |(epoch, _)| *epoch)
+    }
+
+    /// Adds the frames of an epoch; those of a full one take the place of all before.
+    pub(crate) fn take_frames(
+        &mut self,
+        state: &mut TrackedMap<PlainValue>,
+        epoch: u64,
+        full: bool,
+        frames: &[Vec<u8>],
+    ) -> Result<()> {
+        for (number, frame) in (0..).zip(frames) {
+            state.set(&frame_key(epoch, number), PlainValue::new(frame))?;
+        }
+        let bytes = frames.iter().map(|frame| frame.len() as u64).sum::<u64>();
+        if full {
+            for (old, count) in self.epochs.drain(..) {
+                (0..count).for_each(|number| _ = state.remove(&frame_key(old, number)));
+            }
+            (self.full_bytes, self.change_bytes) = (bytes, 0);
+        } else {
+            self.change_bytes += bytes;
+        }
+        self.epochs.push((epoch, frames.len() as u32));
+        self.write(state)
+    }
+
+    /// Hands over the frames, in the order in which they were handed out.
+    pub(crate) fn for_each_frame<E: From<Error>>(
+        &self,
+        state: &TrackedMap<PlainValue>,
+        operator: &str,
+        mut each: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for (epoch, count) in &self.epochs {
+            for number in 0..*count {
+                let frame = state.get(&frame_key(*epoch, number));
+                let frame = frame.ok_or_else(|| damaged(operator, "a frame of its checkpoint is missing"))?;
+                each(frame.as_bytes())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The component that wrote the frames.
+    pub(crate) fn component<'s>(&self, state: &'s TrackedMap<PlainValue>, operator: &str) -> Result<&'s [u8]> {
+        let component = state.get(COMPONENT).map(PlainValue::as_bytes);
+        component.ok_or_else(|| damaged(operator, "the component that wrote it is missing"))
+    }
+
+    /// Stores the component.
+    pub(crate) fn set_component(state: &mut TrackedMap<PlainValue>, bytes: &[u8]) -> Result<()> {
+        if state.get(COMPONENT).is_some_and(|held| held.as_bytes() == bytes) {
+            return Ok(());
+        }
+        state.set(COMPONENT, PlainValue::new(bytes))
+    }
+}
+
+fn damaged(operator: &str, reason: impl Into<String>) -> Error {
+    Error::damaged(operator, "state of the plugin", reason)
+}

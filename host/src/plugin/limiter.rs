@@ -1,0 +1,53 @@
+//! Bounds on what one instance holds.
+
+use wasmtime::ResourceLimiter;
+
+/// Core instances of one plugin: a component that was made from one module has three or so.
+const INSTANCES_MAX: usize = 16;
+const TABLES_MAX: usize = 16;
+const MEMORIES_MAX: usize = 8;
+/// Elements of one table.
+const TABLE_ELEMENTS_MAX: usize = 20_000;
+
+/// Counts the memory of an instance, over all of its memories.
+#[derive(Debug)]
+pub(super) struct Limiter {
+    memory_max: u64,
+    memory: u64,
+    /// Whether memory was refused since the last call began.
+    pub(super) refused: bool,
+}
+
+impl Limiter {
+    pub(super) fn new(memory_max: u64) -> Self {
+        Limiter { memory_max, memory: 0, refused: false }
+    }
+}
+
+impl ResourceLimiter for Limiter {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let memory = self.memory + desired.saturating_sub(current) as u64;
+        let allowed = memory <= self.memory_max;
+        if allowed {
+            self.memory = memory;
+        }
+        self.refused |= !allowed;
+        Ok(allowed)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_ELEMENTS_MAX)
+    }
+
+    fn instances(&self) -> usize {
+        INSTANCES_MAX
+    }
+
+    fn tables(&self) -> usize {
+        TABLES_MAX
+    }
+
+    fn memories(&self) -> usize {
+        MEMORIES_MAX
+    }
+}
