@@ -4,5 +4,9 @@
 //! use the same code for them, from here.
 
 mod batch;
+mod frames;
+mod state;
 
 pub use self::batch::{BatchReader, BatchWriter, Item, PluginResult, ResultsReader, ResultsWriter};
+pub use self::frames::{FrameError, FrameMigration, FrameSchema, Frames};
+pub use self::state::PluginState;
