@@ -30,6 +30,8 @@ pub(crate) mod object;
 pub(crate) mod pattern;
 pub(crate) mod payload;
 #[cfg(feature = "alloc")]
+pub(crate) mod plugin_frame;
+#[cfg(feature = "alloc")]
 pub(crate) mod row_block;
 pub(crate) mod rows;
 #[cfg(feature = "alloc")]

@@ -6,13 +6,17 @@
 
 mod answer;
 mod batch;
+mod frames;
 mod guest;
 mod notice;
+mod state;
 mod stored;
 mod supervisor;
 
 pub(crate) use self::answer::Answer;
 pub use self::batch::{BatchReader, BatchWriter, Item, PluginResult, ResultsReader, ResultsWriter};
+pub use self::frames::{FrameError, FrameMigration, FrameSchema, Frames};
 pub use self::guest::{Component, Guest, GuestDescription, GuestError, GuestHome, GuestSchema, GuestSetup};
 pub use self::notice::{Happening, PluginNotice};
+pub use self::state::PluginState;
 pub(crate) use self::supervisor::{Given, Supervisor, Trouble};
