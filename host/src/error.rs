@@ -124,7 +124,7 @@ impl Error {
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Definition { .. } | Error::Address { .. } => 2,
+            Error::Definition { .. } | Error::Address { .. } | Error::Plugin { .. } => 2,
             Error::Core(eventflux_core::Error::Definition { .. }) => 2,
             Error::Core(error) if error.is_damage() => 3,
             Error::CheckpointDamaged { .. } => 3,

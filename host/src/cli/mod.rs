@@ -10,6 +10,8 @@ mod failure;
 mod inspect;
 mod metrics;
 mod names;
+#[cfg(feature = "plugins")]
+mod plugin;
 mod prune;
 mod run;
 mod savepoint;
@@ -70,6 +72,9 @@ enum Command {
     Prune(prune::Arguments),
     /// Copies checkpoints to another, empty storage, which then restores the same.
     Copy(copy::Arguments),
+    /// Looks into plugins: operators compiled to wasm.
+    #[cfg(feature = "plugins")]
+    Plugin(plugin::Arguments),
 }
 
 /// What a command says on standard output, and its exit code.
@@ -109,6 +114,8 @@ pub fn main() -> ExitCode {
         Command::Savepoint(arguments) => savepoint::savepoint(arguments, json),
         Command::Prune(arguments) => prune::prune(arguments, json),
         Command::Copy(arguments) => copy::copy(arguments, json),
+        #[cfg(feature = "plugins")]
+        Command::Plugin(arguments) => plugin::plugin(arguments, json),
     };
     match outcome.and_then(|outcome| print(&outcome.text).map(|()| outcome.exit_code)) {
         Ok(code) => ExitCode::from(code),

@@ -81,7 +81,11 @@ pub(super) fn run(arguments: &Arguments, json: bool) -> Result<Outcome, Failure>
     };
     bar.finish_and_clear();
     let summary = outcome.map_err(|error| explain(error, &from, storage.as_ref()))?;
-    let exit_code = if summary.finished { 0 } else { INTERRUPTED };
+    let exit_code = match (summary.finished, summary.detached.is_empty()) {
+        (true, true) => 0,
+        (true, false) => 1,
+        (false, _) => INTERRUPTED,
+    };
     let text = match (arguments.quiet, json) {
         (true, _) => return Ok(Outcome { exit_code, ..Outcome::default() }),
         (false, true) => format!("{}\n", to_json(&summary)),
@@ -213,6 +217,13 @@ fn to_text(summary: &RunSummary, definition: &Path, storage: Option<&StorageAddr
     if !summary.finished {
         facts.fact("stopped", String::from("before the end of the source; started again, it goes on"));
     }
+    if !summary.detached.is_empty() {
+        let names = summary.detached.join(", ");
+        facts.fact(
+            "went on without",
+            format!("{names}: the plugin failed; to repeat what it missed: --from a checkpoint before"),
+        );
+    }
     let this_run = summary.events_this_run;
     let part = if this_run == summary.events { String::new() } else { format!(" ({} in this run)", number(this_run)) };
     facts.fact("events", format!("{}{part}", number(summary.events)));
@@ -262,7 +273,7 @@ fn to_json(summary: &RunSummary) -> serde_json::Value {
         "restored_from": summary.restored_from, "events": summary.events,
         "events_this_run": summary.events_this_run, "late": summary.late, "results": summary.results,
         "operators": summary.operators.iter().map(operator).collect::<Vec<_>>(),
-        "checkpoints": summary.checkpoints, "checkpoint_raw_bytes": summary.checkpoint_raw_bytes,
+        "detached": summary.detached, "checkpoints": summary.checkpoints, "checkpoint_raw_bytes": summary.checkpoint_raw_bytes,
         "checkpoint_stored_bytes": summary.checkpoint_stored_bytes, "output_bytes": summary.output_bytes,
         "latest_checkpoint": summary.latest_checkpoint, "seconds": summary.elapsed.as_secs_f64(),
     })

@@ -129,7 +129,11 @@ pub(super) fn describe(engine: &wasmtime::Engine, component: &wasmtime::componen
     for (name, item) in types.exports(engine) {
         match item.ty {
             ComponentItem::ComponentInstance(instance) => {
-                facts.exports.extend(instance.exports(engine).map(|(function, _)| format!("{name}#{function}")));
+                let functions = instance
+                    .exports(engine)
+                    .filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_)))
+                    .map(|(function, _)| format!("{name}#{function}"));
+                facts.exports.extend(functions);
             }
             _ => facts.exports.push(name.into()),
         }

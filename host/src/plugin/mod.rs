@@ -13,4 +13,5 @@ mod runtime;
 mod world;
 
 pub use self::component::{Facts, load};
-pub use self::runtime::{Home, Runtime};
+pub use self::runtime::{GuestFacts, Home, Runtime};
+pub use eventflux_core::plugin::{Component, GuestDescription, GuestSchema};

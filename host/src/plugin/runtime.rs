@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use eventflux_core::definition::PluginLimits;
-use eventflux_core::plugin::{self, Guest, GuestHome};
+use eventflux_core::plugin::{self, Guest, GuestDescription, GuestHome, GuestSchema};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, OptLevel};
 
@@ -23,6 +23,15 @@ const TICK: Duration = Duration::from_millis(2);
 const STACK_BYTES: usize = 512 * 1024;
 /// How long to wait after the first failure; ten times as long after each that follows.
 const BACK_OFF: Duration = Duration::from_millis(10);
+
+/// What a plugin says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GuestFacts {
+    /// Name, version and schema.
+    pub description: GuestDescription,
+    /// Schemas that it restores.
+    pub readable: Vec<GuestSchema>,
+}
 
 /// What plugins run in. One for all of a process is enough.
 #[derive(Debug, Clone)]
@@ -115,6 +124,17 @@ impl Runtime {
             }
         }
         facts
+    }
+
+    /// What an instance with the usual limits says of itself.
+    ///
+    /// # Errors
+    /// Why it says nothing.
+    pub fn describe(&self, plugin: &plugin::Component) -> Result<GuestFacts, String> {
+        let mut guest = self.home(PluginLimits::default()).start(plugin, 0)?;
+        let description = guest.describe().map_err(|error| error.to_string())?;
+        let readable = guest.readable().map_err(|error| error.to_string())?;
+        Ok(GuestFacts { description, readable })
     }
 
     fn compile(&self, plugin: &plugin::Component) -> Result<Component, String> {

@@ -6,6 +6,7 @@
 //! however often and wherever the process was killed. Standard input and output can be neither
 //! rewound nor cut: with `-` this does not hold.
 
+mod plugins;
 mod reader;
 mod run;
 mod sink;
@@ -102,6 +103,8 @@ pub struct Runtime {
     allow_unknown: bool,
     stop: StopHandle,
     observer: Option<Observer>,
+    #[cfg(feature = "plugins")]
+    plugins: Option<crate::plugin::Runtime>,
 }
 
 /// Called now and then with how far a run is.
@@ -162,6 +165,8 @@ pub struct RunSummary {
     pub checkpoint_raw_bytes: u64,
     /// Stored bytes of their objects.
     pub checkpoint_stored_bytes: u64,
+    /// Operators whose plugins failed for good, and that the others went on without.
+    pub detached: Vec<String>,
     /// Length of the output.
     pub output_bytes: u64,
     /// Newest checkpoint.
@@ -223,6 +228,8 @@ impl Runtime {
             allow_unknown: false,
             stop: StopHandle::default(),
             observer: None,
+            #[cfg(feature = "plugins")]
+            plugins: None,
         }
     }
 
@@ -266,6 +273,14 @@ impl Runtime {
     #[must_use]
     pub fn allow_unknown(mut self, allow: bool) -> Self {
         self.allow_unknown = allow;
+        self
+    }
+
+    /// Runs plugins there; without this, in a runtime of its own with the user's cache of compiled components.
+    #[cfg(feature = "plugins")]
+    #[must_use]
+    pub fn with_plugins_in(mut self, plugins: crate::plugin::Runtime) -> Self {
+        self.plugins = Some(plugins);
         self
     }
 

@@ -1,11 +1,14 @@
 //! The loop of a run.
 
+use std::ops::Range;
 use std::time::{Duration, Instant};
 
+use eventflux_core::limits::PLUGIN_BATCH_EVENTS;
 use eventflux_core::{
     Engine, Error as CoreError, Head, Manifest, ReadManifest, RestoreOptions, Retention, Selector, StepProgress, drive,
 };
 
+use super::plugins;
 use super::reader::Reader;
 use super::sink::Sink;
 use super::worker::{Outcome, Worker};
@@ -32,9 +35,21 @@ const FIND_ATTEMPTS: u32 = 10;
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 
 pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
+    let mut observer = runtime.observer.take();
+    match attempt(&runtime, &mut observer, false) {
+        // Nothing of the new component is in a checkpoint yet.
+        Err(Error::Core(CoreError::Plugin { operator, reason, upgraded: true })) => {
+            tracing::warn!(%operator, %reason, "a new plugin failed before its first checkpoint; back to the one before");
+            attempt(&runtime, &mut observer, true)
+        }
+        outcome => outcome,
+    }
+}
+
+/// Runs; with `keep_plugins`, the components of the checkpoint, not those of the definition.
+fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugins: bool) -> Result<RunSummary> {
     let started = Instant::now();
-    let observer = runtime.observer.take();
-    let start = Start::find(&runtime)?;
+    let start = Start::find(runtime)?;
     // Of another checkpoint than the newest the output may not be there: to go to it is to go back.
     if let Some(manifest) = start.manifest.as_ref().filter(|manifest| start.is_latest && is_finished(manifest)) {
         if runtime.definition.source.file == "-" {
@@ -44,14 +59,18 @@ pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
         // The input may be gone by now; if it is there, a definition that has changed is told.
         if let Ok(source) = runtime.open_source() {
             let engine = runtime.engine(&source)?;
-            let checked = restore_options(&runtime).check(engine.holder(), manifest);
+            let checked = restore_options(runtime).check(engine.holder(), manifest);
             checked.map_err(|error| changed(error.into(), manifest.object.id))?;
-            check_source(&runtime, &source, manifest)?;
+            check_source(runtime, &source, manifest)?;
         }
-        return Ok(finished_before(&runtime, manifest));
+        return Ok(finished_before(runtime, manifest));
     }
     let mut source = runtime.open_source()?;
     let mut engine = runtime.engine(&source)?;
+    plugins::attach(runtime, &mut engine)?;
+    if keep_plugins {
+        engine.keep_plugins_of_checkpoint();
+    }
     let checkpoint = &runtime.definition.checkpoint;
     let config = ManagerConfig {
         compression: checkpoint.compression,
@@ -61,9 +80,9 @@ pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
     let mut manager = CheckpointManager::open(runtime.storage()?.open(runtime.access)?, config)?;
     let mut restored_from = None;
     let mut newest = None;
-    if let Some(selector) = start.selector(&runtime, &manager) {
-        let manifest = restore_engine(&runtime, selector, &start, &mut manager, &mut engine)?;
-        check_source(&runtime, &source, &manifest)?;
+    if let Some(selector) = start.selector(runtime, &manager) {
+        let manifest = restore_engine(runtime, selector, &start, &mut manager, &mut engine)?;
+        check_source(runtime, &source, &manifest)?;
         source.seek(source_position(&manifest))?;
         newest = manager.latest().map(|entry| entry.object.id);
         restored_from = Some(manifest);
@@ -115,7 +134,7 @@ pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
             }
             Some((Some(batch), bytes_read)) => {
                 run.progress.bytes_read = bytes_read;
-                run.take_batch(&batch, &runtime)?;
+                run.take_batch(&batch, runtime)?;
                 reader.recycle(batch);
             }
             Some((None, bytes_read)) => {
@@ -195,7 +214,9 @@ fn restore_engine(
     let checkpoint = start.manifest.as_ref().map_or(0, |manifest| manifest.object.id);
     let restored =
         manager.restore_selected(engine.holder_mut(), selector, options).map_err(|error| changed(error, checkpoint))?;
-    engine.resume(&restored.manifest)?;
+    let resumed = engine.resume(&restored.manifest);
+    plugins::tell(engine);
+    resumed?;
     Ok((*restored.manifest).clone())
 }
 
@@ -260,7 +281,7 @@ enum CheckpointState {
     Publishing(CheckpointWatch),
 }
 
-struct Run {
+struct Run<'o> {
     engine: Engine,
     metrics: RunMetrics,
     sink: Sink,
@@ -275,30 +296,57 @@ struct Run {
     events_since_cut: u64,
     progress: RunProgress,
     summary: RunSummary,
-    observer: Option<super::Observer>,
+    observer: &'o mut Option<super::Observer>,
 }
 
-impl Run {
+impl Run<'_> {
     fn take_batch(&mut self, batch: &Batch, runtime: &Runtime) -> Result<()> {
-        for (event, position) in batch.events.iter().zip(&batch.positions) {
-            self.engine.handle_event(event).map_err(|error| match error {
-                error @ CoreError::Event { .. } => {
-                    Error::Event { file: runtime.definition.source.file.clone(), line: position.line, error }
-                }
-                error => error.into(),
-            })?;
-            self.position = *position;
-            self.write_outputs()?;
-            self.events_since_cut += 1;
+        let mut at = 0;
+        while at < batch.events.len() {
+            let count = self.events_at_once().min(batch.events.len() - at);
+            let taken = self.take_events(batch, at..at + count, runtime);
+            plugins::tell(&mut self.engine);
+            taken?;
+            at += count;
             if self.every_events.is_some_and(|every| self.events_since_cut >= every) {
                 self.complete()?;
                 self.cut(None)?;
             }
             if matches!(self.state, CheckpointState::Capturing(_)) {
-                self.step(STEP_BYTES)?;
+                self.step(STEP_BYTES * count)?;
             }
         }
         self.between_batches()
+    }
+
+    /// One, but that plugins are asked about many, of which none is behind the next cut.
+    fn events_at_once(&self) -> usize {
+        if !self.engine.has_plugins() {
+            return 1;
+        }
+        let until_cut = self.every_events.map_or(u64::MAX, |every| every.saturating_sub(self.events_since_cut).max(1));
+        usize::try_from(until_cut).map_or(PLUGIN_BATCH_EVENTS, |until_cut| until_cut.min(PLUGIN_BATCH_EVENTS))
+    }
+
+    fn take_events(&mut self, batch: &Batch, range: Range<usize>, runtime: &Runtime) -> Result<()> {
+        let before = self.engine.progress().events;
+        let outcome = match &batch.events[range.clone()] {
+            [event] => self.engine.handle_event(event),
+            events => self.engine.handle_events(events),
+        };
+        let taken = self.engine.progress().events - before;
+        let of = |number: u64| batch.positions.get(range.start + number as usize);
+        if let Some(position) = taken.checked_sub(1).and_then(of) {
+            self.position = *position;
+        }
+        self.events_since_cut += taken;
+        self.write_outputs()?;
+        outcome.map_err(|error| match (error, of(taken)) {
+            (error @ CoreError::Event { .. }, Some(position)) => {
+                Error::Event { file: runtime.definition.source.file.clone(), line: position.line, error }
+            }
+            (error, _) => error.into(),
+        })
     }
 
     /// What need not be done after each event: clock, worker, observer.
@@ -331,7 +379,9 @@ impl Run {
     }
 
     fn finish(&mut self) -> Result<()> {
-        self.engine.finish()?;
+        let finished = self.engine.finish();
+        plugins::tell(&mut self.engine);
+        finished?;
         self.write_outputs()?;
         self.checkpoint_now()?;
         self.report();
@@ -346,7 +396,9 @@ impl Run {
         ];
         let outputs = vec![(OUTPUT_LENGTH.into(), self.sink.len())];
         let mut watch = CheckpointWatch::begin(&self.summary.name);
-        watch.cut(|| self.engine.begin_checkpoint(now_ms(), label, positions, outputs))?;
+        let cut = watch.cut(|| self.engine.begin_checkpoint(now_ms(), label, positions, outputs));
+        plugins::tell(&mut self.engine);
+        cut?;
         // What the cut accounts for must be with the operating system before the worker syncs it.
         self.sink.flush()?;
         self.last_cut = Instant::now();
@@ -413,7 +465,7 @@ impl Run {
 
     fn report(&mut self) {
         self.metrics.refresh(&self.engine);
-        if let Some(observer) = &mut self.observer {
+        if let Some(observer) = self.observer.as_mut() {
             let progress = self.engine.progress();
             self.progress.events = progress.events;
             self.progress.results = progress.results.iter().sum();
@@ -424,6 +476,7 @@ impl Run {
     fn into_summary(mut self, started: Instant) -> RunSummary {
         self.metrics.refresh(&self.engine);
         let progress = self.engine.progress();
+        self.summary.detached = self.engine.detached_plugins().map(String::from).collect();
         self.summary.finished = progress.finished;
         self.summary.events = progress.events;
         self.summary.late = progress.late.iter().sum();

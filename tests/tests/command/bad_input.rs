@@ -119,7 +119,7 @@ fn definitions_that_are_wrong() {
         "window = { tumbling = \"10s\" }\n",
         "",
         "15",
-        "has no kind; give exactly one of `window`, `pattern`, `aggregate`",
+        "has no kind; give exactly one of `window`, `pattern`, `aggregate`, `plugin`",
     );
     wrong("\"10s\"", "\"10 parsecs\"", "17", "`10 parsecs` is not a duration");
     wrong("every_events = 10", "every_events = \"ten\"", "10", "must be a whole number, found a text");

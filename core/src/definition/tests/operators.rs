@@ -69,7 +69,7 @@ fn windows() {
 
 #[test]
 fn errors_of_operator_kinds_and_keys() {
-    let kinds = "exactly one of `window`, `pattern`, `aggregate`";
+    let kinds = "exactly one of `window`, `pattern`, `aggregate`, `plugin`";
     let compute = r#""window": { "length": 3 }, "compute": { "n": "count" }"#;
     let long = "x".repeat(101);
     assert_operator_errors(&[
@@ -109,6 +109,64 @@ fn errors_of_operator_kinds_and_keys() {
         (
             r#""name": "a", "aggregate": { "n": "count" }, "emit": "ends""#,
             "operator[0].emit: unknown emit `ends`; did you mean `end`?",
+        ),
+    ]);
+}
+
+#[test]
+fn plugins_and_their_limits() {
+    let members = r#""name": "top", "plugin": "top_k.wasm", "key": ["origin"], "config": { "k": 3, "by": [1.5, null] },
+        "limits": { "memory": "16MiB", "time": "50ms" }, "on_failure": "detach""#;
+    let operator = read_operator(members).unwrap();
+    let limits = PluginLimits { memory_bytes: 16 << 20, state_bytes: None, time_ms: 50 };
+    let plugin = PluginDefinition {
+        config: r#"{"by":[1.5,null],"k":3}"#.into(),
+        limits,
+        on_failure: OnFailure::Detach,
+        ..PluginDefinition::file("top_k.wasm")
+    };
+    assert_eq!(operator, OperatorDefinition::plugin("top", plugin).key(["origin"]));
+    let canonical = operator.to_canonical_json();
+    assert_eq!(
+        canonical,
+        String::from(
+            r#"{"name":"top","key":["origin"],"where":[],"plugin":"top_k.wasm","config":{"by":[1.5,null],"k":3},"#
+        ) + r#""limits":{"memory":"16777216B","state":"8388608B","time":50},"on_failure":"detach"}"#
+    );
+    let again = read_operator(canonical.trim_start_matches('{').trim_end_matches('}')).unwrap();
+    assert_eq!(again.to_canonical_json(), canonical);
+    let plugin = r#""name": "p", "plugin": "p.wasm""#;
+    assert_operator_errors(&[
+        (r#""name": "p", "plugin": """#, "operator[0].plugin: must not be empty"),
+        (
+            &format!(r#"{plugin}, "compute": {{}}"#),
+            "operator[0].compute: `compute` belongs to windows; this is a plugin, which has its own `config`",
+        ),
+        (&format!(r#"{plugin}, "config": [1]"#), "operator[0].config: must be a table such as { k = 3 }, found a list"),
+        (
+            &format!(r#"{plugin}, "limits": {{ "memory": "64MB" }}"#),
+            "operator[0].limits.memory: `64MB` is not a size: the units are B, KiB, MiB, GiB; \
+             examples: \"512KiB\", \"64MiB\", \"1GiB\"",
+        ),
+        (
+            &format!(r#"{plugin}, "limits": {{ "memory": "1KiB" }}"#),
+            "operator[0].limits.memory: is 1024 bytes; at least 65536, at most 4294967296",
+        ),
+        (
+            &format!(r#"{plugin}, "limits": {{ "time": 0 }}"#),
+            "operator[0].limits.time: must be longer than 0, found 0 ms",
+        ),
+        (
+            &format!(r#"{plugin}, "limits": {{ "cpu": 1 }}"#),
+            "operator[0].limits.cpu: unknown key; known: memory, state, time",
+        ),
+        (
+            &format!(r#"{plugin}, "on_failure": "ignore""#),
+            "operator[0].on_failure: unknown reaction `ignore`; known: stop, detach",
+        ),
+        (
+            r#""name": "a", "aggregate": { "n": "count" }, "limits": {}"#,
+            "operator[0].limits: `limits` belongs to plugins; this is an aggregation",
         ),
     ]);
 }
