@@ -10,7 +10,7 @@ mod frames;
 mod guest;
 mod notice;
 mod state;
-mod stored;
+pub(crate) mod stored;
 mod supervisor;
 
 pub(crate) use self::answer::Answer;

@@ -8,10 +8,12 @@
 //! - the frames are those of the last full checkpoint of the plugin and of all that followed it, complete;
 //! - `plugin` tells how many frames each epoch has, so that one missing is damage, never a smaller state.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value as Json, json};
 
 use super::guest::GuestDescription;
 use crate::error::{Error, Result};
@@ -123,6 +125,37 @@ impl Stored {
         }
         state.set(COMPONENT, PlainValue::new(bytes))
     }
+}
+
+/// Whether a state of this description is kept of a plugin.
+pub(crate) fn is_description(description: &str) -> bool {
+    description.ends_with(",\"plugin\":true}")
+}
+
+/// A key as people read it: `frame 3.0`.
+pub(crate) fn key_to_text(key: &[u8]) -> Option<String> {
+    let numbers = key.strip_prefix(FRAME)?;
+    let (epoch, number) = numbers.split_at_checked(8)?;
+    let epoch = u64::from_be_bytes(epoch.try_into().ok()?);
+    let number = u32::from_be_bytes(number.try_into().ok()?);
+    Some(format!("frame {epoch}.{number}"))
+}
+
+/// What is stored, without the bytes that only the plugin understands.
+pub(crate) fn value_to_json(value: &[u8]) -> Json {
+    let Ok(stored) = read_all::<Stored>(value) else { return json!({ "bytes": value.len() }) };
+    let digest: String = stored.digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let Stored { description, config, full_bytes, change_bytes, detached, .. } = stored;
+    let frames: u64 = stored.epochs.iter().map(|(_, frames)| u64::from(*frames)).sum();
+    let mut json = json!({
+        "name": description.name, "version": description.version,
+        "schema": description.schema.name, "schema_version": description.schema.version,
+        "sha256": digest, "config": config, "frames": frames, "full_bytes": full_bytes, "change_bytes": change_bytes,
+    });
+    if let Some((event, reason)) = detached {
+        json["detached"] = json!({ "event": event, "reason": reason });
+    }
+    json
 }
 
 fn damaged(operator: &str, reason: impl Into<String>) -> Error {

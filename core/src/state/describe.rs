@@ -9,6 +9,7 @@ use serde_json::{Value as Json, json};
 use super::{AggregationState, JsonValue, PatternState, Window, WindowState};
 use crate::format::manifest::{StateDescriptor, StateKind};
 use crate::format::{Malformed, key};
+use crate::plugin::stored;
 use crate::schema::Schema;
 use crate::tracked::sealed::Sealed;
 use crate::value::Event;
@@ -44,6 +45,8 @@ pub(crate) struct Describer {
     schema: Option<Result<Schema, String>>,
     /// Whether they are [`JsonValue`]s: shown as the values they stand for.
     is_json: bool,
+    /// Whether they are what is kept of a plugin.
+    is_plugin: bool,
 }
 
 impl Describer {
@@ -51,12 +54,14 @@ impl Describer {
         let kind = descriptor.kind;
         let schema = if kind == StateKind::Values { Schema::from_text(&descriptor.description) } else { None };
         let is_json = Schema::describe::<JsonValue>().is_ok_and(|json| json == descriptor.description);
-        Describer { kind, schema, is_json }
+        let is_plugin = kind == StateKind::Values && stored::is_description(&descriptor.description);
+        Describer { kind, schema, is_json, is_plugin }
     }
 
     /// A key as JSON: the values of an operator's key, text, or `{"hex": …}`.
     pub(crate) fn key(&self, bytes: &[u8]) -> Json {
-        key_to_json(self.kind, bytes)
+        let plugin = if self.is_plugin { stored::key_to_text(bytes) } else { None };
+        plugin.map_or_else(|| key_to_json(self.kind, bytes), Json::from)
     }
 
     /// A whole value as JSON. Plain values by their schema, else `{"hex": …}`; with a note if there is one but does not fit.
@@ -69,6 +74,7 @@ impl Describer {
                 {
                     json
                 }
+                None if self.is_plugin => stored::value_to_json(whole),
                 None => json!({ "hex": hex(whole) }),
                 Some(Err(reason)) => {
                     json!({ "hex": hex(whole), "note": format!("this release does not understand the schema: {reason}") })

@@ -17,7 +17,7 @@ pub use eventflux_core::plugin::FrameSchema as Schema;
 /// What it has to remember from one event to another belongs into the state: members of its own are lost when the host
 /// starts it anew, unless [`configure`](Self::configure) or [`on_restored`](Self::on_restored) makes them again. The
 /// same events must give the same results: iterate over nothing whose order is not settled.
-pub trait Operator {
+pub trait Operator: Send {
     /// Name of the plugin, for people.
     fn name(&self) -> &'static str;
 

@@ -1,0 +1,280 @@
+//! Plugins among other operators: any batches, any checkpoints, any restarts and any failures give the results of
+//! events taken one by one.
+
+use eventflux_core::definition::{
+    ApplicationDefinition, Condition, Emit, OnFailure, OperatorDefinition, PluginDefinition, SourceDefinition,
+    WindowKind,
+};
+use eventflux_core::plugin::Happening;
+use eventflux_core::{
+    Compression, Engine, Error, Event, MemoryBackend, OpenWriter, Publish, Restore, RestoreOptions, Retention,
+    Selector, Value, Writer, drive,
+};
+use proptest::prelude::*;
+
+use crate::native::{NativeHome, component};
+
+const FIELDS: [&str; 2] = ["city", "number"];
+
+/// A plugin between operators of all sorts, and one more that sees every event.
+fn definition(on_failure: OnFailure) -> ApplicationDefinition {
+    let plugin = PluginDefinition { on_failure, ..PluginDefinition::file("tally.wasm") };
+    ApplicationDefinition::new("mixed", SourceDefinition::file("-").timestamp("at").watermark_delay_ms(3))
+        .operator(
+            OperatorDefinition::window("windows", WindowKind::Tumbling { size_ms: 10 })
+                .key(["city"])
+                .compute("n", "count")
+                .unwrap(),
+        )
+        .operator(
+            OperatorDefinition::plugin("tally", plugin.clone()).key(["city"]).filter(Condition::ne("city", "none")),
+        )
+        .operator(
+            OperatorDefinition::aggregation("sums")
+                .key(["city"])
+                .compute("sum", "sum number")
+                .unwrap()
+                .emit(Emit::Change)
+                .unwrap(),
+        )
+        .operator(OperatorDefinition::plugin("all", plugin))
+        .operator(OperatorDefinition::aggregation("ends").compute("n", "count").unwrap())
+}
+
+fn engine(definition: &ApplicationDefinition, home: &NativeHome, wanted: &str) -> Engine {
+    let mut engine = Engine::new(definition, &FIELDS).unwrap();
+    for operator in definition.operators.iter().filter(|operator| operator.kind_name() == "plugin") {
+        engine.attach_plugin(&operator.name, component(wanted), Box::new(home.clone())).unwrap();
+    }
+    engine
+}
+
+fn lines(engine: &mut Engine) -> Vec<String> {
+    let mut lines = Vec::new();
+    while let Some(output) = engine.poll_output() {
+        lines.push(serde_json::to_string(&output).unwrap());
+    }
+    lines
+}
+
+/// An event, or an error that it makes: the numbers of a refused event stay the same whatever the batches.
+fn feed(engine: &mut Engine, events: &[Event], out: &mut Vec<String>) {
+    let mut rest = events;
+    while !rest.is_empty() {
+        let before = engine.progress().events;
+        let outcome = engine.handle_events(rest);
+        let taken = (engine.progress().events - before) as usize;
+        out.extend(lines(engine));
+        match outcome {
+            Ok(()) => return,
+            Err(error @ Error::Event { .. }) => {
+                out.push(error.to_string());
+                rest = &rest[taken + 1..];
+            }
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Engine and storage.
+struct Session {
+    storage: MemoryBackend,
+    writer: Writer,
+    definition: ApplicationDefinition,
+    home: NativeHome,
+}
+
+impl Session {
+    fn new(definition: ApplicationDefinition, home: NativeHome) -> Self {
+        let mut storage = MemoryBackend::new();
+        let writer = drive(OpenWriter::new(), &mut storage).unwrap();
+        Session { storage, writer, definition, home }
+    }
+
+    fn checkpoint(&mut self, engine: &mut Engine) -> eventflux_core::Result<()> {
+        engine.begin_checkpoint(0, None, Vec::new(), Vec::new())?;
+        let capture = engine.holder_mut().take_capture()?;
+        let mut encoded = capture.into_object(self.writer.next_object(), Compression::Lz4)?;
+        let publish = Publish::new(&mut self.writer, &mut encoded, Retention { max_retained: 3 })?;
+        drive(publish, &mut self.storage)?;
+        engine.holder_mut().commit(&encoded)
+    }
+
+    fn restored(&mut self, wanted: &str) -> eventflux_core::Result<Engine> {
+        let mut engine = engine(&self.definition, &self.home, wanted);
+        self.restore(&mut engine)?;
+        Ok(engine)
+    }
+
+    fn restore(&mut self, engine: &mut Engine) -> eventflux_core::Result<()> {
+        let options = RestoreOptions::default();
+        let restore = Restore::new(engine.holder_mut(), Selector::Latest, options);
+        let restored = drive(restore, &mut self.storage)?;
+        engine.resume(&restored.manifest)
+    }
+}
+
+/// One thing to do.
+#[derive(Debug, Clone)]
+enum Action {
+    Events(usize),
+    Checkpoint,
+    /// From the newest checkpoint: what came since is done again.
+    Restart,
+}
+
+fn any_events() -> impl Strategy<Value = Vec<Event>> {
+    let city = prop_oneof![Just(Value::Null), "[ab]".prop_map(|city| Value::from(city.as_str())), Just("none".into())];
+    let number = prop_oneof![
+        8 => (0_i64..50).prop_map(Value::from),
+        1 => Just(Value::Null),
+        1 => (-2_i64..0).prop_map(Value::from),
+        1 => Just(Value::from(i64::MAX)),
+    ];
+    let event = (0_i64..6, city, number);
+    prop::collection::vec(event, 0..120).prop_map(|events| {
+        let mut time = 0;
+        let events = events.into_iter().map(|(step, city, number)| {
+            time += step;
+            Event::new(time - step / 3 * 4, vec![city, number])
+        });
+        events.collect()
+    })
+}
+
+fn any_action() -> impl Strategy<Value = Action> {
+    prop_oneof![4 => (1_usize..40).prop_map(Action::Events), 2 => Just(Action::Checkpoint), 1 => Just(Action::Restart)]
+}
+
+fn one_by_one(events: &[Event]) -> Vec<String> {
+    let mut engine = engine(&definition(OnFailure::Stop), &NativeHome::default(), "tally");
+    let mut out = Vec::new();
+    for event in events {
+        feed(&mut engine, std::slice::from_ref(event), &mut out);
+    }
+    engine.finish().unwrap();
+    out.extend(lines(&mut engine));
+    out
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.min(4000), ..ProptestConfig::default() })]
+    #[test]
+    fn batches_checkpoints_restarts_and_failures_change_nothing(
+        events in any_events(),
+        actions in prop::collection::vec(any_action(), 0..12),
+        // Below that, replays would fail as often as they are tried.
+        fails_each in prop_oneof![Just(0_u64), 23_u64..60],
+    ) {
+        let home = NativeHome { fails_each, ..NativeHome::default() };
+        let mut session = Session::new(definition(OnFailure::Stop), home.clone());
+        let mut engine = engine(&session.definition, &home, "tally");
+        let (mut out, mut at) = (Vec::new(), 0);
+        // As of the newest checkpoint.
+        let mut safe = (Vec::new(), 0);
+        session.checkpoint(&mut engine).unwrap();
+        for action in actions {
+            match action {
+                Action::Events(count) => {
+                    let end = (at + count).min(events.len());
+                    feed(&mut engine, &events[at..end], &mut out);
+                    at = end;
+                }
+                Action::Checkpoint => {
+                    session.checkpoint(&mut engine).unwrap();
+                    safe = (out.clone(), at);
+                }
+                Action::Restart => {
+                    engine = session.restored("tally").unwrap();
+                    (out, at) = safe.clone();
+                }
+            }
+        }
+        feed(&mut engine, &events[at..], &mut out);
+        engine.finish().unwrap();
+        out.extend(lines(&mut engine));
+        prop_assert_eq!(out, one_by_one(&events));
+    }
+}
+
+fn some_events(count: i64) -> Vec<Event> {
+    (0..count).map(|at| Event::new(at, vec![["a", "b"][at as usize % 2].into(), at.into()])).collect()
+}
+
+fn happenings(engine: &mut Engine) -> Vec<Happening> {
+    engine.take_plugin_notices().into_iter().map(|notice| notice.happening).collect()
+}
+
+#[test]
+fn a_new_component_goes_on_with_the_state_of_the_old_one() {
+    let mut session = Session::new(definition(OnFailure::Stop), NativeHome::default());
+    let mut old = engine(&session.definition, &session.home, "tally");
+    feed(&mut old, &some_events(5), &mut Vec::new());
+    session.checkpoint(&mut old).unwrap();
+
+    let mut new = session.restored("tally 2").unwrap();
+    let happened = happenings(&mut new);
+    assert!(matches!(happened[..], [Happening::Upgraded { .. }, Happening::Upgraded { .. }]), "{happened:?}");
+    let mut out = Vec::new();
+    feed(&mut new, &[Event::new(5, vec!["a".into(), 7.into()])], &mut out);
+    // 0 + 2 + 4 of version 1, and 7, tenfold.
+    assert!(out.iter().any(|line| line.contains(r#""sum":130,"#)), "{out:?}");
+    session.checkpoint(&mut new).unwrap();
+
+    // The old one does not read what the new one wrote: the new one of the checkpoint goes on.
+    let mut back = session.restored("tally").unwrap();
+    let happened = happenings(&mut back);
+    assert!(
+        matches!(&happened[..], [Happening::WentBack { reason }, ..] if reason.contains("it does not read the state's schema, `tally` version 2")),
+        "{happened:?}"
+    );
+    let mut out = Vec::new();
+    feed(&mut back, &[Event::new(6, vec!["a".into(), 0.into()]), Event::new(6, vec!["a".into(), 1.into()])], &mut out);
+    assert!(out.iter().any(|line| line.contains(r#""sum":140,"#)), "{out:?}");
+}
+
+#[test]
+fn what_fails_for_good_stops_and_says_why() {
+    let home = NativeHome { fails_each: 1, ..NativeHome::default() };
+    let mut engine = engine(&definition(OnFailure::Stop), &home, "tally");
+    let error = engine.handle_events(some_events(5)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "operator `tally`: its plugin: call 4 fails; stopped after 4 failures since its last checkpoint"
+    );
+    assert_eq!(engine.progress().events, 0);
+    // Other plugins may be ahead: only a checkpoint leads on.
+    assert!(matches!(engine.handle_event(some_events(1).remove(0)), Err(Error::CallOrder(_))));
+    assert!(matches!(engine.begin_checkpoint(0, None, Vec::new(), Vec::new()), Err(Error::CallOrder(_))));
+}
+
+#[test]
+fn a_detached_plugin_stays_so_and_the_others_go_on() {
+    let home = NativeHome { fails_each: 1, ..NativeHome::default() };
+    let mut session = Session::new(definition(OnFailure::Detach), home.clone());
+    let mut first = engine(&session.definition, &home, "tally");
+    let (events, mut out) = (some_events(50), Vec::new());
+    feed(&mut first, &events[..20], &mut out);
+    session.checkpoint(&mut first).unwrap();
+    assert_eq!(first.detached_plugins().collect::<Vec<_>>(), ["tally", "all"]);
+
+    let mut again = session.restored("tally").unwrap();
+    feed(&mut again, &events[20..], &mut out);
+    again.finish().unwrap();
+    out.extend(lines(&mut again));
+    assert_eq!(again.detached_plugins().collect::<Vec<_>>(), ["tally", "all"]);
+    let of_others = |line: &String| !line.contains(r#""operator":"tally""#) && !line.contains(r#""operator":"all""#);
+    let wanted: Vec<String> = one_by_one(&events).into_iter().filter(of_others).collect();
+    assert_eq!(out, wanted);
+}
+
+#[test]
+fn without_its_component_no_event_is_taken() {
+    let mut engine = Engine::new(&definition(OnFailure::Stop), &FIELDS).unwrap();
+    let error = engine.handle_event(some_events(1).remove(0)).unwrap_err();
+    assert!(error.to_string().contains("attach_plugin"), "{error}");
+    let error = engine.attach_plugin("sums", component("tally"), Box::new(NativeHome::default())).unwrap_err();
+    assert_eq!(error.to_string(), "operator: `sums` is no plugin");
+    let error = engine.attach_plugin("tally", component("nothing"), Box::new(NativeHome::default())).unwrap_err();
+    assert_eq!(error.to_string(), "operator `tally`: its plugin: there is no nothing");
+}

@@ -1,0 +1,4 @@
+//! Operators that are plugins: the same results as without, whatever happens to them.
+
+mod engine;
+mod native;
