@@ -9,4 +9,4 @@ mod state;
 
 pub use self::batch::{BatchReader, BatchWriter, Item, PluginResult, ResultsReader, ResultsWriter};
 pub use self::frames::{FrameError, FrameMigration, FrameSchema, Frames};
-pub use self::state::PluginState;
+pub use self::state::{PluginState, decode_value, encode_value};
