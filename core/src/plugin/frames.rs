@@ -400,3 +400,6 @@ impl From<Malformed> for FrameError {
         FrameError::Corrupt(malformed.to_string())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,5 +18,5 @@ pub use self::batch::{BatchReader, BatchWriter, Item, PluginResult, ResultsReade
 pub use self::frames::{FrameError, FrameMigration, FrameSchema, Frames};
 pub use self::guest::{Component, Guest, GuestDescription, GuestError, GuestHome, GuestSchema, GuestSetup};
 pub use self::notice::{Happening, PluginNotice};
-pub use self::state::PluginState;
+pub use self::state::{PluginState, decode_value, encode_value};
 pub(crate) use self::supervisor::{Given, Supervisor, Trouble};

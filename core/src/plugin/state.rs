@@ -7,7 +7,7 @@ use core::any::type_name;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::bytes::heap_bytes_beyond_inline;
+use crate::bytes::{SmallBytes, heap_bytes_beyond_inline};
 use crate::error::{Error, Result};
 use crate::state::PlainValue;
 use crate::state::describe::printable;
@@ -94,14 +94,19 @@ impl PluginState {
         self.values.remove(key)
     }
 
-    /// Calls `each` with all keys and values, in the order of the keys.
+    /// Calls `each` with all keys that begin with `prefix` and their values, in the order of the keys.
     ///
     /// # Errors
     /// [`Error::Undecodable`] if a value is not a `T`; what `each` answers.
-    pub fn for_each<T: DeserializeOwned>(&self, mut each: impl FnMut(&[u8], T) -> Result<()>) -> Result<()> {
-        for key in self.values.sorted_keys() {
-            if let Some(value) = self.get(key.as_slice())? {
-                each(key.as_slice(), value)?;
+    pub fn for_each<T: DeserializeOwned>(
+        &self,
+        prefix: &[u8],
+        mut each: impl FnMut(&[u8], T) -> Result<()>,
+    ) -> Result<()> {
+        let keys = self.values.sorted_keys();
+        for key in keys.iter().map(SmallBytes::as_slice).filter(|key| key.starts_with(prefix)) {
+            if let Some(value) = self.get(key)? {
+                each(key, value)?;
             }
         }
         Ok(())
@@ -124,6 +129,22 @@ impl PluginState {
     pub fn size_bytes(&self) -> usize {
         self.values.size_bytes()
     }
+}
+
+/// A value as it is kept: for what migrates one.
+///
+/// # Errors
+/// [`Error::Undecodable`] if its `Serialize` fails.
+pub fn encode_value<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
+    postcard::to_allocvec(value).map_err(|error| undecodable::<T>(b"", error.to_string()))
+}
+
+/// A value from what is kept.
+///
+/// # Errors
+/// [`Error::Undecodable`] if it is not a `T`.
+pub fn decode_value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
+    decode(b"", bytes)
 }
 
 fn decode<T: DeserializeOwned>(key: &[u8], bytes: &[u8]) -> Result<T> {

@@ -7,6 +7,7 @@ mod error;
 #[cfg(target_arch = "wasm32")]
 mod export;
 mod instance;
+mod keyed;
 mod operator;
 #[cfg(all(target_arch = "wasm32", feature = "runtime"))]
 mod runtime;
@@ -14,7 +15,8 @@ mod timers;
 
 pub use crate::error::{Error, Failure};
 pub use crate::instance::{Description, Instance};
+pub use crate::keyed::Keyed;
 pub use crate::operator::{Event, Operator, Results, Schema, Setup, parse_config};
 pub use crate::timers::Timers;
 pub use eventflux_core::Value;
-pub use eventflux_core::plugin::PluginState as State;
+pub use eventflux_core::plugin::{PluginState as State, decode_value, encode_value};

@@ -14,11 +14,12 @@ pub fn component(name: &str) -> Component {
     Component { bytes: name.as_bytes().into(), digest }
 }
 
-/// Where instances in this process come from. Every `fails_each`-th call of an instance loses it; 0 never does.
+/// Where instances in this process come from. The calls of these numbers, or all, lose the instance.
 #[derive(Debug, Clone, Default)]
 pub struct NativeHome {
     pub calls: Arc<AtomicU64>,
-    pub fails_each: u64,
+    pub fails_at: Vec<u64>,
+    pub fails: bool,
     pub starts: Arc<AtomicU64>,
 }
 
@@ -43,7 +44,7 @@ impl NativeGuest {
     /// Before a call that may fail.
     fn call(&self) -> Result<(), GuestError> {
         let number = self.home.calls.fetch_add(1, Ordering::Relaxed) + 1;
-        if self.home.fails_each > 0 && number % self.home.fails_each == 0 {
+        if self.home.fails || self.home.fails_at.contains(&number) {
             return Err(GuestError::Lost(format!("call {number} fails")));
         }
         Ok(())
