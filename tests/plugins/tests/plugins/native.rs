@@ -150,7 +150,7 @@ impl Operator for Tally {
 
     fn on_restored(&mut self, state: &State) -> Result<(), Failure> {
         self.timers.clear();
-        state.for_each::<Kept>(|key, (_, _, last)| {
+        state.for_each::<Kept>(&[], |key, (_, _, last)| {
             self.timers.set(None, last + QUIET_MS, key);
             Ok(())
         })?;
