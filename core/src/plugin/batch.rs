@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::format::{Cursor, Malformed, append, append_varint};
-use crate::value::Value;
+use crate::value::{Text, Value};
 
 const EVENT: u8 = 0;
 const WATERMARK: u8 = 1;
@@ -170,7 +170,7 @@ impl<'a> BatchReader<'a> {
                 let key = self.cursor.take(length)?;
                 self.values.clear();
                 for _ in 0..self.inputs {
-                    self.values.push(self.cursor.record()?);
+                    self.values.push(value(&mut self.cursor)?);
                 }
                 Ok(Some(Item::Event { timestamp, key, values: &self.values }))
             }
@@ -232,9 +232,33 @@ impl<'a> ResultsReader<'a> {
         let time_ms = zigzag(&mut self.cursor)?;
         let length = self.cursor.varint()?;
         let key = self.cursor.take(length)?.to_vec();
-        let values = (0..self.outputs).map(|_| self.cursor.record()).collect::<Result<_, _>>()?;
+        let values = (0..self.outputs).map(|_| value(&mut self.cursor)).collect::<Result<_, _>>()?;
         Ok(Some(PluginResult { item, time_ms, key, values }))
     }
+}
+
+/// Takes a value: what its `Deserialize` does, which would bring the errors of postcard into every plugin.
+#[inline]
+fn value(cursor: &mut Cursor<'_>) -> Result<Value, Malformed> {
+    Ok(match cursor.byte()? {
+        0 => Value::Null,
+        1 => match cursor.byte()? {
+            0 => Value::Bool(false),
+            1 => Value::Bool(true),
+            _ => return Err(Malformed::new("a value that is neither false nor true")),
+        },
+        2 => Value::Int(zigzag(cursor)?),
+        3 => {
+            let bytes = cursor.take(8)?.first_chunk().copied().unwrap_or_default();
+            Value::Float(f64::from_le_bytes(bytes))
+        }
+        4 => {
+            let length = cursor.varint()?;
+            let text = core::str::from_utf8(cursor.take(length)?);
+            Value::Str(Text::new(text.map_err(|_| Malformed::new("a text that is not UTF-8"))?))
+        }
+        _ => return Err(Malformed::new("a value of an unknown kind")),
+    })
 }
 
 fn append_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
@@ -253,6 +277,8 @@ fn zigzag(cursor: &mut Cursor<'_>) -> Result<i64, Malformed> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
     use proptest::prelude::*;
 
@@ -292,6 +318,19 @@ mod tests {
             while let Ok(Some(_)) = batch.next_item() {}
             let mut results = ResultsReader::new(&bytes, 3, 1);
             while let Ok(Some(_)) = results.next_result() {}
+        }
+
+        #[test]
+        fn values_are_read_as_postcard_reads_them(bytes in prop::collection::vec(any::<u8>(), 0..20), kind in 0..6_u8) {
+            let bytes = [&[kind], bytes.as_slice()].concat();
+            let mut cursor = Cursor::new(&bytes);
+            match (value(&mut cursor), postcard::take_from_bytes::<Value>(&bytes)) {
+                (Ok(ours), Ok((theirs, rest))) => {
+                    prop_assert_eq!(ours.to_string(), theirs.to_string());
+                    prop_assert_eq!(cursor.rest(), rest);
+                }
+                (ours, theirs) => prop_assert!(ours.is_err() && theirs.is_err()),
+            }
         }
     }
 }

@@ -1,6 +1,5 @@
 //! The state of a plugin: values by key, under one budget.
 
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::any::type_name;
 
@@ -16,6 +15,8 @@ use crate::tracked::{Clock, MapKey, TrackedMap};
 /// For frames key groups mean nothing, and each costs a visit a checkpoint; few of them keep what moves at once small
 /// when the tables grow.
 pub(super) const KEY_GROUPS: u16 = 16;
+/// Not in the words of postcard, which would be in every plugin.
+const NOT_ENCODED: &str = "its `Serialize` failed";
 
 /// Values by key, with the tracking that makes incremental checkpoints of them: [`Frames`](super::Frames).
 ///
@@ -69,8 +70,7 @@ impl PluginState {
         }
         let mut scratch = core::mem::take(&mut self.scratch);
         scratch.clear();
-        let failed = |error: postcard::Error| undecodable::<T>(key, error.to_string());
-        self.scratch = postcard::to_extend(value, scratch).map_err(failed)?;
+        self.scratch = postcard::to_extend(value, scratch).map_err(|_| undecodable::<T>(key, NOT_ENCODED))?;
         self.set_scratch(key)
     }
 
@@ -136,7 +136,7 @@ impl PluginState {
 /// # Errors
 /// [`Error::Undecodable`] if its `Serialize` fails.
 pub fn encode_value<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
-    postcard::to_allocvec(value).map_err(|error| undecodable::<T>(b"", error.to_string()))
+    postcard::to_allocvec(value).map_err(|_| undecodable::<T>(b"", NOT_ENCODED))
 }
 
 /// A value from what is kept.
@@ -150,12 +150,12 @@ pub fn decode_value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 fn decode<T: DeserializeOwned>(key: &[u8], bytes: &[u8]) -> Result<T> {
     match postcard::take_from_bytes::<T>(bytes) {
         Ok((value, [])) => Ok(value),
-        Ok(_) => Err(undecodable::<T>(key, "bytes are left over".into())),
-        Err(error) => Err(undecodable::<T>(key, error.to_string())),
+        Ok(_) => Err(undecodable::<T>(key, "bytes are left over")),
+        Err(_) => Err(undecodable::<T>(key, "it is of another type")),
     }
 }
 
 #[cold]
-fn undecodable<T: ?Sized>(key: &[u8], reason: String) -> Error {
-    Error::Undecodable { key: printable(key), wanted: type_name::<T>(), reason }
+fn undecodable<T: ?Sized>(key: &[u8], reason: &str) -> Error {
+    Error::Undecodable { key: printable(key), wanted: type_name::<T>(), reason: reason.into() }
 }

@@ -5,27 +5,20 @@ extern crate alloc;
 
 use alloc::string::String;
 
-use eventflux_plugin::{Event, Failure, Operator, Results, Setup, State, Value, parse_config};
-use serde::Deserialize;
+use eventflux_plugin::{Config, Event, Failure, Operator, Results, Setup, State, Value};
 
 /// The operator.
 #[derive(Debug, Default)]
 pub struct Counter;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    field: Option<String>,
-}
 
 impl Operator for Counter {
     fn name(&self) -> &'static str {
         "counter"
     }
 
-    fn configure(&mut self, config: &str) -> Result<Setup, String> {
-        let config: Config = parse_config(config)?;
-        Ok(Setup::new(config.field.as_deref(), ["count"]))
+    fn configure(&mut self, config: &mut Config) -> Result<Setup, String> {
+        let field = config.text("field")?;
+        Ok(Setup::new(field.as_deref(), ["count"]))
     }
 
     fn on_event(&mut self, state: &mut State, event: &Event<'_>, out: &mut Results<'_>) -> Result<(), Failure> {

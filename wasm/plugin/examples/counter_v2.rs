@@ -8,20 +8,13 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use eventflux_plugin::{
-    Event, Failure, Operator, Results, Schema, Setup, State, Value, decode_value, encode_value, parse_config,
+    Config, Event, Failure, Operator, Results, Schema, Setup, State, Value, decode_value, encode_value,
 };
 use serde::{Deserialize, Serialize};
 
 /// The operator.
 #[derive(Debug, Default)]
 pub struct Counter {
-    silence_ms: Option<i64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    field: Option<String>,
     silence_ms: Option<i64>,
 }
 
@@ -54,10 +47,10 @@ impl Operator for Counter {
         encode_value(&Count { count, last_ms: None }).map(Some).map_err(|error| error.to_string())
     }
 
-    fn configure(&mut self, config: &str) -> Result<Setup, String> {
-        let config: Config = parse_config(config)?;
-        self.silence_ms = config.silence_ms;
-        Ok(Setup::new(config.field.as_deref(), ["count"]))
+    fn configure(&mut self, config: &mut Config) -> Result<Setup, String> {
+        let field = config.text("field")?;
+        self.silence_ms = config.integer("silence_ms", 1..=i64::MAX)?;
+        Ok(Setup::new(field.as_deref(), ["count"]))
     }
 
     fn on_event(&mut self, state: &mut State, event: &Event<'_>, out: &mut Results<'_>) -> Result<(), Failure> {

@@ -6,7 +6,7 @@ extern crate alloc;
 
 use alloc::string::String;
 
-use eventflux_plugin::{Event, Failure, Operator, Results, Setup, State, Value, parse_config};
+use eventflux_plugin::{Config, Event, Failure, Operator, Results, Setup, State, Value};
 use serde::{Deserialize, Serialize};
 
 /// What an event takes of its bucket.
@@ -18,13 +18,6 @@ pub struct RateLimiter {
     /// Thousandths of an event that a millisecond fills in: as many as events per second.
     per_ms: i64,
     capacity: i64,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    per_second: u32,
-    burst: u32,
 }
 
 /// How full the bucket of a key was, in thousandths of an event, and when.
@@ -39,13 +32,9 @@ impl Operator for RateLimiter {
         "rate-limiter"
     }
 
-    fn configure(&mut self, config: &str) -> Result<Setup, String> {
-        let config: Config = parse_config(config)?;
-        if config.burst == 0 {
-            return Err("`burst` must be at least 1, or nothing ever passes".into());
-        }
-        self.per_ms = config.per_second.into();
-        self.capacity = i64::from(config.burst) * EVENT;
+    fn configure(&mut self, config: &mut Config) -> Result<Setup, String> {
+        self.per_ms = config.integer("per_second", 0..=1_000_000)?.ok_or("`per_second` is missing")?;
+        self.capacity = config.integer("burst", 1..=1_000_000)?.ok_or("`burst` is missing")? * EVENT;
         Ok(Setup::new([], ["passes"]))
     }
 

@@ -1,7 +1,7 @@
 /* A running sum by key, written from wasm/wit/eventflux.wit alone: no library, no generator. A table of fixed size; what
  * does not fit is `state-limit`. Configuration: {"field": "amount"}; the values must be whole numbers or null.
  *
- *     clang --target=wasm32 -O2 -ffreestanding -nostdlib -Wl,--no-entry -o running_sum.wasm running_sum.c
+ *     clang --target=wasm32 -mbulk-memory -O2 -ffreestanding -nostdlib -Wl,--no-entry -o running_sum.wasm running_sum.c
  *
  * How calls arrive (the component model's canonical ABI): strings and lists as pointer and length, which the host has
  * put into memory of `cabi_realloc`; what does not fit into one register comes back as a pointer to a record. After

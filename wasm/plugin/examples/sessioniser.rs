@@ -7,8 +7,11 @@ extern crate alloc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use eventflux_plugin::{Event, Failure, Keyed, Operator, Results, Setup, State, Timers, Value, parse_config};
+use eventflux_plugin::{Config, Event, Failure, Keyed, Operator, Results, Setup, State, Timers, Value};
 use serde::{Deserialize, Serialize};
+
+/// A year is enough.
+const MOST_MS: i64 = 366 * 24 * 60 * 60 * 1000;
 
 /// The operator.
 #[derive(Debug, Default)]
@@ -16,12 +19,6 @@ pub struct Sessioniser {
     gap_ms: i64,
     /// When sessions of a key end. One that was merged into another leaves its time behind, at which nothing is due.
     ends: Timers,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    gap_ms: u32,
 }
 
 /// A session: from `first` to `end`, a gap behind its last event.
@@ -42,12 +39,8 @@ impl Operator for Sessioniser {
         "sessioniser"
     }
 
-    fn configure(&mut self, config: &str) -> Result<Setup, String> {
-        let config: Config = parse_config(config)?;
-        if config.gap_ms == 0 {
-            return Err("`gap_ms` must be at least 1".into());
-        }
-        self.gap_ms = config.gap_ms.into();
+    fn configure(&mut self, config: &mut Config) -> Result<Setup, String> {
+        self.gap_ms = config.integer("gap_ms", 1..=MOST_MS)?.ok_or("`gap_ms` is missing")?;
         Ok(Setup::new([], ["start", "end", "events"]).with_watermarks())
     }
 

@@ -8,8 +8,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use eventflux_plugin::{Event, Failure, Keyed, Operator, Results, Setup, State, Timers, Value, parse_config};
-use serde::Deserialize;
+use eventflux_plugin::{Config, Event, Failure, Keyed, Operator, Results, Setup, State, Timers, Value};
+
+/// A year is enough.
+const MOST_MS: i64 = 366 * 24 * 60 * 60 * 1000;
 
 /// The operator.
 #[derive(Debug, Default)]
@@ -18,14 +20,6 @@ pub struct TopK {
     window_ms: i64,
     /// When the windows end, by their keys in [`COUNTS`].
     ends: Timers,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Config {
-    field: String,
-    k: u32,
-    window_ms: u32,
 }
 
 /// How often each value came, sorted by value. The key is the end of the window (8 bytes) and the key of the events.
@@ -38,13 +32,11 @@ impl Operator for TopK {
         "top-k"
     }
 
-    fn configure(&mut self, config: &str) -> Result<Setup, String> {
-        let config: Config = parse_config(config)?;
-        if config.k == 0 || config.window_ms == 0 {
-            return Err("`k` and `window_ms` must be at least 1".into());
-        }
-        (self.k, self.window_ms) = (config.k as usize, config.window_ms.into());
-        Ok(Setup::new([config.field.as_str()], ["window_start", "rank", "value", "count"]).with_watermarks())
+    fn configure(&mut self, config: &mut Config) -> Result<Setup, String> {
+        let field = config.text("field")?.ok_or("`field` is missing: whose values to count")?;
+        self.k = config.integer("k", 1..=1000)?.ok_or("`k` is missing: how many values to give")? as usize;
+        self.window_ms = config.integer("window_ms", 1..=MOST_MS)?.ok_or("`window_ms` is missing")?;
+        Ok(Setup::new([field.as_str()], ["window_start", "rank", "value", "count"]).with_watermarks())
     }
 
     fn on_restored(&mut self, state: &State) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! What went wrong: as the world says it, and as an operator does.
 
-use alloc::string::{String, ToString};
+use alloc::format;
+use alloc::string::String;
 
 use eventflux_core::plugin::FrameError;
 
@@ -38,13 +39,24 @@ pub enum Failure {
 }
 
 impl From<eventflux_core::Error> for Failure {
+    /// In words for the errors that a plugin's state has; those for all others would be in every plugin.
     fn from(error: eventflux_core::Error) -> Self {
-        let text = error.to_string();
+        use eventflux_core::Error;
         match error {
-            eventflux_core::Error::OverBudget { .. } | eventflux_core::Error::OutOfMemory { .. } => {
-                Failure::StateLimit(text)
+            Error::OverBudget { needed, budget } => {
+                Failure::StateLimit(format!("the state would grow to {needed} bytes, over its budget of {budget}"))
             }
-            _ => Failure::Other(text),
+            Error::OutOfMemory { bytes, .. } => Failure::StateLimit(format!("no memory for {bytes} bytes")),
+            Error::Undecodable { key, wanted, reason } => {
+                Failure::Other(format!("the value of key {key} is no {wanted}: {reason}"))
+            }
+            Error::OverLimit { what, found, limit } => {
+                Failure::Other(format!("{what} is {found}, over the limit of {limit}"))
+            }
+            Error::CheckpointUnderWay => "a checkpoint is under way".into(),
+            Error::NoCheckpointUnderWay => "no checkpoint is under way".into(),
+            Error::CallOrder(reason) => reason.into(),
+            _ => "an error that a plugin's state does not have".into(),
         }
     }
 }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use eventflux_core::plugin::{BatchReader, FrameMigration, Frames, Item, PluginState as State, ResultsWriter};
 
+use crate::config::Config;
 use crate::error::Error;
 use crate::operator::{Event, Operator, Results, Schema, Setup};
 
@@ -13,7 +14,7 @@ use crate::operator::{Event, Operator, Results, Schema, Setup};
 ///
 /// ```
 /// use eventflux_core::plugin::{BatchWriter, ResultsReader};
-/// use eventflux_plugin::{Event, Failure, Instance, Operator, Results, Setup, State, Value};
+/// use eventflux_plugin::{Config, Event, Failure, Instance, Operator, Results, Setup, State, Value};
 ///
 /// struct Counter;
 ///
@@ -21,7 +22,7 @@ use crate::operator::{Event, Operator, Results, Schema, Setup};
 ///     fn name(&self) -> &'static str {
 ///         "counter"
 ///     }
-///     fn configure(&mut self, _config: &str) -> Result<Setup, String> {
+///     fn configure(&mut self, _config: &mut Config) -> Result<Setup, String> {
 ///         Ok(Setup::new([], ["count"]))
 ///     }
 ///     fn on_event(&mut self, state: &mut State, event: &Event<'_>, out: &mut Results<'_>) -> Result<(), Failure> {
@@ -82,7 +83,9 @@ impl Instance {
         if self.running.is_some() {
             return Err(Error::Internal("`init` was called before".into()));
         }
-        let setup = self.operator.configure(config).map_err(Error::BadConfig)?;
+        let mut config = Config::parse(config).map_err(Error::BadConfig)?;
+        let setup = self.operator.configure(&mut config).map_err(Error::BadConfig)?;
+        config.finish().map_err(Error::BadConfig)?;
         let state = State::new(usize::try_from(state_budget).unwrap_or(usize::MAX));
         let frames = Frames::new(self.operator.schema());
         self.running = Some(Running { state, frames, inputs: setup.inputs.len() });
@@ -248,3 +251,6 @@ impl FrameMigration for Migration<'_> {
 fn not_configured() -> Error {
     Error::Internal("`init` must be called first".into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,12 +1,12 @@
 //! What an operator is.
 
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use eventflux_core::Value;
 use eventflux_core::plugin::{PluginState as State, ResultsWriter};
-use serde::de::DeserializeOwned;
 
+use crate::config::Config;
 use crate::error::Failure;
 
 /// What the state of an operator is: another name is another state.
@@ -36,11 +36,11 @@ pub trait Operator: Send {
         Vec::new()
     }
 
-    /// The first call: takes the configuration, a JSON object, which [`parse_config`] reads.
+    /// The first call: takes the configuration. A member that it does not ask for is an error.
     ///
     /// # Errors
     /// What is wrong with it: which member, and what it should be.
-    fn configure(&mut self, config: &str) -> Result<Setup, String>;
+    fn configure(&mut self, config: &mut Config) -> Result<Setup, String>;
 
     /// A state was restored; what is kept beside it, such as [`Timers`](crate::Timers), must be made again.
     ///
@@ -144,12 +144,4 @@ impl<'a> Results<'a> {
     pub fn give<'v>(&mut self, time_ms: i64, key: &[u8], values: impl IntoIterator<Item = &'v Value>) {
         self.writer.result(self.item, time_ms, key, values);
     }
-}
-
-/// Reads a configuration: of a struct that derives `Deserialize`, best with `deny_unknown_fields`.
-///
-/// # Errors
-/// What is wrong, and where.
-pub fn parse_config<T: DeserializeOwned>(config: &str) -> Result<T, String> {
-    serde_json::from_str(config).map_err(|error| error.to_string())
 }
