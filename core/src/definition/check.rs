@@ -19,11 +19,6 @@ const NAME_CHARS_MAX: usize = 100;
 /// Members of a result that are not functions.
 const RESERVED: [&str; 5] = ["operator", "key", "window_start", "window_end", "matched"];
 
-/// Whether all results have a member of this name.
-pub(crate) fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name)
-}
-
 impl ApplicationDefinition {
     /// Checks what types cannot: names, bounds, and what steps refer to. [`from_document`](Self::from_document) has
     /// done it; for a definition that was built or changed, whoever runs it does.
@@ -152,7 +147,7 @@ fn check_compute(path: &str, compute: &[Compute]) -> Result<()> {
     for Compute { name, function, field } in compute {
         let path = key_path(path, name);
         check_name(&path, name)?;
-        if is_reserved(name) {
+        if RESERVED.contains(&name.as_str()) {
             let reason =
                 format!("`{name}` is a member of every result; choose another name than {}", RESERVED.join(", "));
             return Err(Error::definition(path, reason));

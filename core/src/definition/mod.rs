@@ -72,7 +72,6 @@ mod tests;
 
 pub use crate::format::section::Compression;
 pub use crate::function::Function;
-pub(crate) use check::is_reserved;
 pub use document::Document;
 pub use hint::nearest;
 pub use plugin::{OnFailure, PluginDefinition, PluginLimits};

@@ -23,6 +23,9 @@ use crate::operator::{Purpose, Timer};
 use crate::plugin::{Answer, BatchWriter, Component, Given, GuestHome, PluginNotice, Supervisor, Trouble};
 use crate::value::{Event, Value};
 
+/// Members of every result that a plugin gives.
+const RESERVED: [&str; 2] = ["operator", "key"];
+
 /// The plugins of an engine.
 #[derive(Debug, Default)]
 pub(super) struct Plugins {
@@ -144,7 +147,7 @@ impl Engine {
         };
         slot.inputs = setup.inputs.iter().map(place).collect::<Result<_>>()?;
         for (at, name) in setup.outputs.iter().enumerate() {
-            if crate::definition::is_reserved(name) || setup.outputs[..at].contains(name) || name.is_empty() {
+            if RESERVED.contains(&name.as_str()) || setup.outputs[..at].contains(name) || name.is_empty() {
                 return Err(refused(format!(
                     "`{}` cannot be the name of an output, or is given twice",
                     hint::shown(name)

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use eventflux_core::plugin::Component;
 use sha2::{Digest, Sha256};
 use wasmtime::component::types::ComponentItem;
+use wasmtime::{Engine, Module};
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
@@ -52,39 +53,38 @@ pub(super) fn hex(digest: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The component of bytes that are one, or of a module.
-pub(super) fn encode(bytes: &[u8]) -> Result<Vec<u8>, String> {
+/// The component of bytes that are one, or of a valid module. What the module itself says of its world is not looked
+/// at: it has the exports of this one, or it is no plugin.
+pub(super) fn encode(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, String> {
     if !bytes.starts_with(MODULE) {
         return Ok(bytes.to_vec());
     }
-    let mut module = bytes.to_vec();
-    let carries_types = wasmtime_sections(bytes).any(|name| name.starts_with("component-type"));
-    if !carries_types {
-        let mut resolve = Resolve::default();
-        let package = resolve.push_str("eventflux.wit", WORLD).map_err(|error| format!("{error:#}"))?;
-        let world = resolve.select_world(&[package], Some("plugin")).map_err(|error| format!("{error:#}"))?;
-        embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
-            .map_err(|error| format!("{error:#}"))?;
-    }
+    // What makes components of modules takes their lengths on trust.
+    Module::validate(engine, bytes).map_err(|error| format!("it is no valid module: {error:#}"))?;
+    let mut module = without_world(bytes).ok_or("it is no valid module: a section is cut off")?;
+    let mut resolve = Resolve::default();
+    let package = resolve.push_str("eventflux.wit", WORLD).map_err(|error| format!("{error:#}"))?;
+    let world = resolve.select_world(&[package], Some("plugin")).map_err(|error| format!("{error:#}"))?;
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+        .map_err(|error| format!("{error:#}"))?;
     let encoded = ComponentEncoder::default().validate(true).module(&module).and_then(|encoder| encoder.encode());
     encoded.map_err(|error| format!("the module does not have the exports of the world: {error:#}"))
 }
 
-/// Names of the custom sections of a module; of damaged bytes as far as they go.
-fn wasmtime_sections(module: &[u8]) -> impl Iterator<Item = &str> {
-    let mut rest = module.get(MODULE.len()..).unwrap_or_default();
-    std::iter::from_fn(move || {
-        loop {
-            let (&kind, after) = rest.split_first()?;
-            let (length, after) = leb128(after)?;
-            let (section, after) = after.split_at_checked(length)?;
-            rest = after;
-            if kind == 0 {
-                let (length, name) = leb128(section)?;
-                return std::str::from_utf8(name.get(..length)?).ok();
-            }
+/// A module without the custom sections in which tools describe its world.
+fn without_world(module: &[u8]) -> Option<Vec<u8>> {
+    let (mut kept, mut rest) = (MODULE.to_vec(), module.get(MODULE.len()..)?);
+    while let Some((&kind, after)) = rest.split_first() {
+        let (length, after) = leb128(after)?;
+        let (section, after) = after.split_at_checked(length)?;
+        let whole = rest.get(..rest.len() - after.len())?;
+        let is_world = kind == 0 && leb128(section).is_some_and(|(_, name)| name.starts_with(b"component-type"));
+        if !is_world {
+            kept.extend_from_slice(whole);
         }
-    })
+        rest = after;
+    }
+    Some(kept)
 }
 
 fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
@@ -120,7 +120,7 @@ pub struct Facts {
 }
 
 /// What a compiled component says of itself.
-pub(super) fn describe(engine: &wasmtime::Engine, component: &wasmtime::component::Component, facts: &mut Facts) {
+pub(super) fn describe(engine: &Engine, component: &wasmtime::component::Component, facts: &mut Facts) {
     let types = component.component_type();
     for (name, _) in types.imports(engine) {
         facts.imports.push(name.into());

@@ -150,7 +150,7 @@ impl Runtime {
         let component = match cached {
             Some(component) => component,
             None => {
-                let bytes = encode(&plugin.bytes)?;
+                let bytes = encode(engine, &plugin.bytes)?;
                 let component = Component::from_binary(engine, &bytes)
                     .map_err(|error| format!("it is no valid component: {error:#}"))?;
                 if let Some(cache) = &self.0.cache {

@@ -1,6 +1,9 @@
 //! Operators that are plugins: the same results as without, whatever happens to them.
 
 mod app;
+mod command;
 mod engine;
+mod guests;
 mod misbehaviour;
 mod native;
+mod upgrade;

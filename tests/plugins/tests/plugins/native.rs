@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use eventflux_core::plugin::{Component, Guest, GuestDescription, GuestError, GuestHome, GuestSchema, GuestSetup};
-use eventflux_plugin::{Error, Event, Failure, Instance, Operator, Results, Schema, Setup, State, Timers, Value};
+use eventflux_plugin::{
+    Config, Error, Event, Failure, Instance, Operator, Results, Schema, Setup, State, Timers, Value,
+};
 
 /// A component that stands for an operator of this process.
 pub fn component(name: &str) -> Component {
@@ -144,7 +146,7 @@ impl Operator for Tally {
         if self.version == 2 { vec![Schema { name: "tally".into(), version: 1 }] } else { Vec::new() }
     }
 
-    fn configure(&mut self, _config: &str) -> Result<Setup, String> {
+    fn configure(&mut self, _config: &mut Config) -> Result<Setup, String> {
         Ok(Setup::new(["number"], ["events", "sum", "quiet"]).with_watermarks())
     }
 
