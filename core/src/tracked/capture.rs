@@ -191,7 +191,7 @@ impl<V: Sealed> TrackedMap<V> {
         match (form, place) {
             (Form::Whole, None) => {
                 let value = read_whole(payload)?;
-                self.add(group, &key, value).map_err(|error| Malformed::new(alloc::format!("{error}")))?;
+                self.add(group, &key, value).map_err(|error| refused(&error))?;
             }
             (Form::Whole, Some(place)) => {
                 let value = read_whole(payload)?;
@@ -271,5 +271,13 @@ impl<V: Sealed> TrackedMap<V> {
             self.dirty_in_bases += written.unwrap_or(0) as u64;
         }
         self.overflow |= written.is_none();
+    }
+}
+
+/// Why a row cannot be taken. Not in the error's own words: those for all errors would be in every plugin.
+fn refused(error: &Error) -> Malformed {
+    match error {
+        Error::OutOfMemory { bytes, .. } => Malformed::new(alloc::format!("no memory for {bytes} bytes")),
+        _ => Malformed::new("a key is longer than any can be"),
     }
 }
