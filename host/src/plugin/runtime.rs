@@ -126,6 +126,14 @@ impl Runtime {
         facts
     }
 
+    /// The component that a plugin is, or that is made of it if it is a module.
+    ///
+    /// # Errors
+    /// Why none can be made.
+    pub fn to_component(&self, plugin: &plugin::Component) -> Result<Vec<u8>, String> {
+        encode(&self.0.engine, &plugin.bytes)
+    }
+
     /// What an instance with the usual limits says of itself.
     ///
     /// # Errors

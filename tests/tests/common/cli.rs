@@ -57,6 +57,8 @@ fn build() -> PathBuf {
         "--workspace",
         "--exclude",
         "eventflux-bindgen",
+        "--exclude",
+        "eventflux-plugin-tests",
         "--features",
         "eventflux/full",
         "--bin",

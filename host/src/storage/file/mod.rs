@@ -19,6 +19,7 @@
 //! - A directory is made only in one whose own name is durable, so that of those that are there only
 //!   the deepest may have been left by a process that died before it synced the name.
 
+mod opened;
 mod system;
 
 use std::ffi::OsString;
@@ -30,12 +31,15 @@ use std::time::Duration;
 use eventflux_core::{Backend, ByteRange, Error as CoreError, ObjectInfo};
 
 use crate::error::{Error, Result};
+use opened::{Opened, is_open_here};
 pub use system::{FileSystem, HostFiles};
 
 const OBJECTS: &str = "objects";
 const HEAD: &str = "head";
 const HEAD_LOCK: &str = "head.lock";
 const WRITER_LOCK: &str = "writer.lock";
+/// How long a process that was just forked may take to become another program.
+const FORK_WAIT: Duration = Duration::from_secs(1);
 const TEMPORARY: &str = "tmp";
 /// How long replacing the head waits for another process that does the same.
 const HEAD_LOCK_WAIT: Duration = Duration::from_secs(10);
@@ -73,6 +77,8 @@ pub struct FileBackend<F: FileSystem = HostFiles> {
     objects: PathBuf,
     /// Held for as long as this lives; the lock goes with the process.
     _lock: Option<F::File>,
+    /// Dropped after the lock.
+    _opened: Option<Opened>,
 }
 
 impl FileBackend {
@@ -95,7 +101,7 @@ impl<F: FileSystem> FileBackend<F> {
     pub fn open_on(files: F, directory: impl Into<PathBuf>, access: Access) -> Result<Self> {
         let directory = directory.into();
         let objects = directory.join(OBJECTS);
-        let mut lock = None;
+        let (mut lock, mut opened) = (None, None);
         if access == Access::Read {
             if !files.is_directory(&objects) {
                 let reason = io::Error::new(ErrorKind::NotFound, "there is no checkpoint storage here");
@@ -104,10 +110,11 @@ impl<F: FileSystem> FileBackend<F> {
         } else {
             make_directory(&files, &objects)?;
             lock = Some(lock_writer(&files, &directory, access)?);
+            opened = Some(Opened::new(&directory));
             remove_temporary(&files, &objects);
             remove_temporary(&files, &directory);
         }
-        Ok(FileBackend { files, directory, objects, _lock: lock })
+        Ok(FileBackend { files, directory, objects, _lock: lock, _opened: opened })
     }
 
     /// The directory.
@@ -292,6 +299,14 @@ fn lock_writer<F: FileSystem>(files: &F, directory: &Path, access: Access) -> Re
                 let holder = files.read(&path, ByteRange::All).unwrap_or_default();
                 let holder = String::from_utf8_lossy(&holder);
                 let holder = if holder.is_empty() { String::from("unknown") } else { holder.trim().into() };
+                // A process that this one has just forked still has all files of ours, until it becomes another program.
+                let was_ours = holder == this_process() && !is_open_here(directory);
+                if was_ours
+                    && files.lock_within(&file, FORK_WAIT).is_ok()
+                    && files.is_at(&file, &path).map_err(failed)?
+                {
+                    break;
+                }
                 return Err(Error::Locked { path: directory.into(), holder });
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
@@ -299,8 +314,13 @@ fn lock_writer<F: FileSystem>(files: &F, directory: &Path, access: Access) -> Re
         file = files.open_lock(&path).map_err(failed)?;
     }
     files.set_len(&file, 0).map_err(failed)?;
-    writeln!(file, "process {}", std::process::id()).map_err(failed)?;
+    writeln!(file, "{}", this_process()).map_err(failed)?;
     Ok(file)
+}
+
+/// What a lock file says of its holder.
+fn this_process() -> String {
+    format!("process {}", std::process::id())
 }
 
 /// The holder of the head's lock may have been stopped: nobody waits for it for ever.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value as Json;
 use tempfile::TempDir;
 
-use crate::app::{App, operator, prebuilt};
+use crate::app::{App, PLUGINS, operator, prebuilt};
 
 /// Compiled components of all commands.
 static CACHE: LazyLock<TempDir> = LazyLock::new(|| tempfile::tempdir().unwrap());
@@ -44,8 +44,8 @@ fn check_says_what_a_plugin_is() {
 /// A component is as good as the module it was made from.
 #[test]
 fn components_and_modules_are_accepted() {
-    let module = fs::read(prebuilt("counter.wasm")).unwrap();
-    let component = wit_component::ComponentEncoder::default().module(&module).unwrap().encode().unwrap();
+    let module = eventflux::plugin::load(&prebuilt("counter.wasm")).unwrap();
+    let component = PLUGINS.to_component(&module).unwrap();
     let app = App::new(500, &operator("count", "counter.wasm", ""));
     app.run().unwrap();
     let of_component = App::new(500, "");
