@@ -1,5 +1,7 @@
 //! The example operators, native: what they answer, and that a restore in the middle changes nothing.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use eventflux_core::plugin::{BatchWriter, ResultsReader};
 use eventflux_plugin::{Error, Instance, Operator, Schema, Setup, Value};
 

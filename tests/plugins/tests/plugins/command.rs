@@ -51,7 +51,7 @@ fn components_and_modules_are_accepted() {
     let of_component = App::new(500, "");
     let file = of_component.path("component.wasm");
     fs::write(&file, component).unwrap();
-    of_component.define(&format!("\n[[operator]]\nname = \"count\"\nplugin = \"component.wasm\"\nkey = [\"city\"]\n"));
+    of_component.define("\n[[operator]]\nname = \"count\"\nplugin = \"component.wasm\"\nkey = [\"city\"]\n");
     of_component.run().unwrap();
     assert_eq!(of_component.output(), app.output());
     let (code, json, _) = check(&file);

@@ -174,7 +174,7 @@ impl Operator for Tally {
         let now: Kept = (events + 1, sum.wrapping_add(number.wrapping_mul(factor)), last.max(event.timestamp));
         state.set(event.key, &now)?;
         self.timers.set(kept.map(|_| last + QUIET_MS), now.2 + QUIET_MS, event.key);
-        if now.0 % 2 == 0 {
+        if now.0.is_multiple_of(2) {
             out.give(event.timestamp, event.key, &[(now.0 as i64).into(), now.1.into(), false.into()]);
         }
         Ok(())
