@@ -44,8 +44,6 @@ pub use json::JsonValue;
 #[cfg(feature = "alloc")]
 pub use migrate::{Migrate, RestoreOptions};
 #[cfg(feature = "alloc")]
-pub(crate) use pattern::PatternChange;
-#[cfg(feature = "alloc")]
 pub use pattern::{PartialMatch, PatternState};
 #[cfg(feature = "alloc")]
 pub use plain::PlainValue;
