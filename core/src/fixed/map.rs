@@ -64,6 +64,11 @@ pub(crate) mod sealed {
         /// Bytes in a row, by the estimate of its growable twin.
         fn encoded(&self) -> u64;
 
+        /// Whether no capture has seen it, so that all of it is new.
+        fn is_fresh(&self) -> bool {
+            false
+        }
+
         /// Appends all of it, or what changed since the last checkpoint.
         fn write(&self, out: &mut FixedBytes<'_>, whole: bool);
 
@@ -120,7 +125,7 @@ impl<V: Sealed, const KEY_BYTES: usize> Entry<V, KEY_BYTES> {
     /// Form of its row; `None` if it has none.
     fn form(&self, all: bool) -> Option<Form> {
         match &self.value {
-            Some(_) if all || !V::CHANGES || self.has(NEVER | WHOLE) => Some(Form::Whole),
+            Some(value) if all || !V::CHANGES || self.has(NEVER | WHOLE) || value.is_fresh() => Some(Form::Whole),
             Some(_) => Some(Form::Change),
             // Never durable, or a base without it: there is nothing to say.
             None if all || self.has(NEVER) => None,

@@ -12,8 +12,7 @@ pub(crate) mod accumulator;
 pub(crate) mod archive;
 #[cfg(feature = "alloc")]
 pub(crate) mod columns;
-#[cfg(feature = "alloc")]
-mod event;
+pub(crate) mod event;
 pub(crate) mod frame;
 #[cfg(feature = "alloc")]
 pub(crate) mod head;
@@ -26,7 +25,6 @@ pub(crate) mod manifest_parts;
 mod manifest_v1;
 #[cfg(feature = "alloc")]
 pub(crate) mod object;
-#[cfg(feature = "alloc")]
 pub(crate) mod pattern;
 pub(crate) mod payload;
 #[cfg(feature = "alloc")]
@@ -41,7 +39,6 @@ pub(crate) mod sink;
 pub(crate) mod tables;
 #[cfg(feature = "alloc")]
 pub(crate) mod value;
-#[cfg(feature = "alloc")]
 pub(crate) mod window;
 
 use serde::Deserialize;

@@ -23,7 +23,7 @@ pub(crate) struct At {
 impl At {
     /// A later column. Beyond [`VALUES_MAX`] it says nothing, which rows do not mind.
     #[inline]
-    pub(super) fn plus(self, columns: u64) -> At {
+    pub(crate) fn plus(self, columns: u64) -> At {
         At { table: self.table, column: self.column.wrapping_add(columns as u16) }
     }
 }

@@ -26,6 +26,7 @@ mod plain;
 #[cfg(feature = "alloc")]
 mod window;
 
+pub(crate) use accumulator::median_of;
 pub use accumulator::{AccumulateError, Accumulator};
 #[cfg(feature = "alloc")]
 pub use accumulator::{DistinctValues, MedianValues};
