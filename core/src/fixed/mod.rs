@@ -14,7 +14,7 @@
 //! They are twins and not one type over two storages, since that would put a type parameter for each
 //! capacity on the growable ones. What is shared is what must not differ: the functions, all bytes (`format`, which
 //! sees either twin through a small trait), and the arithmetic of compaction (`credit`). One test holds them equal:
-//! `tests/tests/fixed_bytes.rs` does the same to both, and compares the objects byte for byte.
+//! `tests/tests/fixed_bytes` does the same to both, and compares the objects byte for byte.
 
 mod accumulator;
 mod aggregation;

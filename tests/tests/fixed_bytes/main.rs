@@ -1,6 +1,10 @@
 //! States of fixed capacity against their growable twins: the same is done to both, and what they write is the same, byte
 //! for byte; what one wrote the other restores.
 
+mod pair;
+mod patterns;
+mod windows;
+
 use eventflux_core::{
     Accumulator, AggregationState, CheckpointRequest, EncodedCheckpoint, EngineProgress, FixedAccumulator,
     FixedAggregation, FixedEngine, FixedError, FixedHolder, FixedMap, FixedPlain, FixedRequest, FixedStateDescriptor,
