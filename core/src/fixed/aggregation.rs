@@ -49,8 +49,10 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> FixedAggre
     /// The accumulators.
     #[must_use]
     pub fn accumulators(&self) -> [FixedAccumulator<VALUES>; FUNCTIONS] {
-        // Only what was written or checked gets in; empty counts stand for the impossible.
-        self.read_held().unwrap_or([const { FixedAccumulator::EMPTY }; FUNCTIONS])
+        let mut accumulators = [const { FixedAccumulator::EMPTY }; FUNCTIONS];
+        let read = self.read_held(&mut accumulators);
+        debug_assert!(read.is_ok(), "only what was written or checked gets in");
+        accumulators
     }
 
     /// Changes the accumulators.
@@ -80,15 +82,25 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> FixedAggre
         Ok(())
     }
 
-    fn read_held(&self) -> Result<[FixedAccumulator<VALUES>; FUNCTIONS], FixedError> {
-        let mut accumulators = [const { FixedAccumulator::EMPTY }; FUNCTIONS];
+    fn read_held(&self, accumulators: &mut [FixedAccumulator<VALUES>; FUNCTIONS]) -> Result<(), FixedError> {
         let mut cursor = Cursor::new(&self.0);
-        read_into(&GROUP, &mut cursor, &mut accumulators)?;
+        read_into(&GROUP, &mut cursor, accumulators)?;
         for captured in accumulators.iter_mut().filter_map(FixedAccumulator::captured_mut) {
             *captured = u16::from_le_bytes([cursor.byte()?, cursor.byte()?]);
         }
+        Ok(cursor.finish()?)
+    }
+
+    /// Takes in what a row says of the accumulators that are there.
+    fn apply(
+        &mut self,
+        bytes: &[u8],
+        accumulators: &mut [FixedAccumulator<VALUES>; FUNCTIONS],
+    ) -> Result<(), FixedError> {
+        let mut cursor = Cursor::new(bytes);
+        read_into(&GROUP, &mut cursor, accumulators)?;
         cursor.finish()?;
-        Ok(accumulators)
+        self.put(accumulators)
     }
 }
 
@@ -112,17 +124,18 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> Sealed
     }
 
     fn read_whole(bytes: &[u8]) -> Result<Self, FixedError> {
-        let mut group = Self::new(&[const { FixedAccumulator::EMPTY }; FUNCTIONS])?;
-        group.apply_change(bytes)?;
+        let mut group = FixedAggregation(Vec::new());
+        group.apply(bytes, &mut [const { FixedAccumulator::EMPTY }; FUNCTIONS])?;
         Ok(group)
     }
 
     fn apply_change(&mut self, bytes: &[u8]) -> Result<(), FixedError> {
-        let mut accumulators = self.accumulators();
-        let mut cursor = Cursor::new(bytes);
-        read_into(&GROUP, &mut cursor, &mut accumulators)?;
-        cursor.finish()?;
-        self.put(&accumulators)
+        // Without values, what a change says does not depend on what is there.
+        let mut accumulators = [const { FixedAccumulator::EMPTY }; FUNCTIONS];
+        if VALUES > 0 {
+            self.read_held(&mut accumulators)?;
+        }
+        self.apply(bytes, &mut accumulators)
     }
 
     fn settle(&mut self) {
