@@ -3,12 +3,12 @@
 //! They lie as they are written into a checkpoint, in a third of the memory that they take otherwise,
 //! and are taken out to be changed.
 
-use heapless::Vec;
+use core::num::NonZeroU16;
 
 use super::accumulator::FixedAccumulator;
 use super::error::FixedError;
 use super::map::sealed::Sealed;
-use crate::format::accumulator::{AccumulatorRow, GROUP, read_into};
+use crate::format::accumulator::{AccumulatorRow, GROUP, read_each, read_into};
 use crate::format::manifest_parts::StateKind;
 use crate::format::{ByteSink, Cursor, FixedBytes};
 
@@ -30,10 +30,12 @@ use crate::format::{ByteSink, Cursor, FixedBytes};
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FixedAggregation<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize = 0>(
-    /// As a row has them whole; then, of each that grows, how many values the last capture had, in two bytes.
-    Vec<u8, BYTES, u16>,
-);
+pub struct FixedAggregation<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize = 0> {
+    /// Never nothing, which leaves a map a number for a value that is not there.
+    len: NonZeroU16,
+    /// As a row has them whole; then, of each that grows, how many values the last capture had, in two bytes; zeros.
+    bytes: [u8; BYTES],
+}
 
 impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> FixedAggregation<FUNCTIONS, BYTES, VALUES> {
     /// A new group.
@@ -41,7 +43,7 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> FixedAggre
     /// # Errors
     /// [`FixedError::Full`] if the accumulators take more than `BYTES` bytes.
     pub fn new(accumulators: &[FixedAccumulator<VALUES>; FUNCTIONS]) -> Result<Self, FixedError> {
-        let mut group = FixedAggregation(Vec::new());
+        let mut group = Self::EMPTY;
         group.put(accumulators)?;
         Ok(group)
     }
@@ -69,6 +71,16 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> FixedAggre
         Ok(result)
     }
 
+    /// Before anything is put in.
+    const EMPTY: Self = {
+        assert!(BYTES < u16::MAX as usize);
+        FixedAggregation { len: NonZeroU16::MIN, bytes: [0; BYTES] }
+    };
+
+    fn held(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len.get())).unwrap_or(&self.bytes)
+    }
+
     fn put(&mut self, accumulators: &[FixedAccumulator<VALUES>; FUNCTIONS]) -> Result<(), FixedError> {
         let mut bytes = [0; BYTES];
         let mut out = FixedBytes::new(&mut bytes);
@@ -76,14 +88,14 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> FixedAggre
         for captured in accumulators.iter().filter_map(FixedAccumulator::captured) {
             out.extend_from_slice(&captured.to_le_bytes());
         }
-        let full = FixedError::Full { what: "bytes of accumulators", capacity: BYTES };
-        let written = out.finish().map_err(|_| full.clone())?;
-        self.0 = Vec::from_slice(written).map_err(|_| full)?;
+        let len = NonZeroU16::new(out.len() as u16).filter(|_| out.finish().is_ok());
+        self.len = len.ok_or(FixedError::Full { what: "bytes of accumulators", capacity: BYTES })?;
+        self.bytes = bytes;
         Ok(())
     }
 
     fn read_held(&self, accumulators: &mut [FixedAccumulator<VALUES>; FUNCTIONS]) -> Result<(), FixedError> {
-        let mut cursor = Cursor::new(&self.0);
+        let mut cursor = Cursor::new(self.held());
         read_into(&GROUP, &mut cursor, accumulators)?;
         for captured in accumulators.iter_mut().filter_map(FixedAccumulator::captured_mut) {
             *captured = u16::from_le_bytes([cursor.byte()?, cursor.byte()?]);
@@ -111,20 +123,24 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> Sealed
     const CHANGES: bool = true;
 
     fn encoded(&self) -> u64 {
-        1 + self.accumulators().iter().map(FixedAccumulator::encoded).sum::<u64>()
+        // One after the other: all of them would lie on the stack of every change.
+        let mut cursor = Cursor::new(self.held());
+        let encoded = read_each(&GROUP, &mut cursor, |accumulator: &FixedAccumulator<VALUES>| accumulator.encoded());
+        debug_assert!(encoded.is_ok(), "only what was written or checked gets in");
+        1 + encoded.unwrap_or_default()
     }
 
     fn write(&self, out: &mut FixedBytes<'_>, whole: bool) {
         // Only accumulators that grow make a difference.
         if VALUES == 0 {
-            out.extend_from_slice(&self.0);
+            out.extend_from_slice(self.held());
         } else {
             GROUP.write(out, &self.accumulators(), whole);
         }
     }
 
     fn read_whole(bytes: &[u8]) -> Result<Self, FixedError> {
-        let mut group = FixedAggregation(Vec::new());
+        let mut group = Self::EMPTY;
         group.apply(bytes, &mut [const { FixedAccumulator::EMPTY }; FUNCTIONS])?;
         Ok(group)
     }

@@ -75,15 +75,29 @@ impl<'a> Reading<'_, 'a> {
 
     /// Hands over every section, bases first.
     fn for_each_part(&self, mut each: impl FnMut(Part<'a>) -> Result<(), FixedError>) -> Result<(), FixedError> {
-        for Base { state, low, high, section, .. } in self.manifest.bases.iter() {
-            if let Some(section) = section {
-                each(Part { state, low, high, delta: None, rows: self.rows(&section)? })?;
+        let bases = self.manifest.bases.len();
+        for at in 0..bases + self.manifest.deltas.len() {
+            let part = if at < bases { self.base(at)? } else { self.delta(at - bases)? };
+            if let Some(part) = part {
+                each(part)?;
             }
         }
-        for Delta { state, low, high, checkpoint, section, .. } in self.manifest.deltas.iter() {
-            each(Part { state, low, high, delta: Some(checkpoint), rows: self.rows(&section)? })?;
-        }
         Ok(())
+    }
+
+    /// The section of a base, if it has rows. Not inlined: a record would lie on the stack while its rows are read.
+    #[inline(never)]
+    fn base(&self, at: u64) -> Result<Option<Part<'a>>, FixedError> {
+        let base = self.manifest.bases.iter().nth(at as usize);
+        let Some(Base { state, low, high, section: Some(section), .. }) = base else { return Ok(None) };
+        Ok(Some(Part { state, low, high, delta: None, rows: self.rows(&section)? }))
+    }
+
+    #[inline(never)]
+    fn delta(&self, at: u64) -> Result<Option<Part<'a>>, FixedError> {
+        let delta = self.manifest.deltas.iter().nth(at as usize);
+        let Some(Delta { state, low, high, checkpoint, section, .. }) = delta else { return Ok(None) };
+        Ok(Some(Part { state, low, high, delta: Some(checkpoint), rows: self.rows(&section)? }))
     }
 
     /// Hands over the rows of a section that count.
@@ -164,8 +178,13 @@ impl<const STATES: usize, const DELTAS: usize> FixedHolder<'_, STATES, DELTAS> {
         states: &mut [&mut dyn FixedState],
         objects: &[&'o [u8]],
     ) -> Result<FixedRestored<'o>, FixedError> {
-        let reading = self.check_objects(states, objects)?;
-        self.fill(states, &reading)?;
+        let checked = self.check_objects(states, objects);
+        // Not taken out, which would be a copy on the stack.
+        let reading = match &checked {
+            Ok(reading) => reading,
+            Err(error) => return Err(error.clone()),
+        };
+        self.fill(states, reading)?;
         let Beginning { object, created_ms, label, .. } = reading.manifest.beginning;
         Ok(FixedRestored { object, created_ms, label, positions: reading.manifest.positions })
     }

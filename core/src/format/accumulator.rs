@@ -432,6 +432,20 @@ pub(crate) fn read_into<S: Source, A: AccumulatorRow>(
     apply_each(source, count, accumulators)
 }
 
+/// Reads a whole list and adds up what is asked of each.
+pub(crate) fn read_each<S: Source, A: AccumulatorRow>(
+    at: &AccumulatorTables,
+    source: &mut S,
+    ask: impl Fn(&A) -> u64,
+) -> Result<u64, A::Error> {
+    let mut sum = 0;
+    for place in 0..source.uint(at.0)? {
+        let read = A::read(AccumulatorTables::place(place), source, None)?;
+        sum += ask(&read.ok_or_else(gap)?);
+    }
+    Ok(sum)
+}
+
 /// Where the accumulators of a running group are.
 pub(crate) const GROUP: AccumulatorTables = AccumulatorTables(At { table: tables::PAYLOAD, column: 0 });
 

@@ -27,6 +27,7 @@ mod manifest_v1;
 pub(crate) mod object;
 pub(crate) mod pattern;
 pub(crate) mod payload;
+mod pieces;
 #[cfg(feature = "alloc")]
 pub(crate) mod plugin_frame;
 #[cfg(feature = "alloc")]
