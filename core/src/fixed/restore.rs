@@ -232,7 +232,8 @@ impl<const STATES: usize, const DELTAS: usize> FixedHolder<'_, STATES, DELTAS> {
     #[inline(never)]
     fn fill(&mut self, states: &mut [&mut dyn FixedState], reading: &Reading<'_, '_>) -> Result<(), FixedError> {
         states.iter_mut().for_each(|state| state.clear());
-        (self.lineage, self.under_way) = (None, None);
+        self.lineage = None;
+        self.under_way = None;
         let filled = reading.for_each_part(|part| {
             let state = &mut states[usize::from(part.state)];
             reading.for_each_row(&part, |row| state.restore_row(row))
@@ -243,8 +244,7 @@ impl<const STATES: usize, const DELTAS: usize> FixedHolder<'_, STATES, DELTAS> {
         }
         states.iter_mut().for_each(|state| state.settle());
         self.key_groups = reading.manifest.beginning.key_groups;
-        let lineage = self.lineage.insert(Lineage::new(reading.manifest.beginning.object.id));
-        fill_lineage(reading, lineage).inspect_err(|_| self.lineage = None)
+        fill_lineage(reading, &mut self.lineage).inspect_err(|_| self.lineage = None)
     }
 }
 
@@ -253,9 +253,10 @@ impl<const STATES: usize, const DELTAS: usize> FixedHolder<'_, STATES, DELTAS> {
 #[inline(never)]
 fn fill_lineage<const STATES: usize, const DELTAS: usize>(
     reading: &Reading<'_, '_>,
-    lineage: &mut Lineage<STATES, DELTAS>,
+    lineage: &mut Option<Lineage<STATES, DELTAS>>,
 ) -> Result<(), FixedError> {
     let manifest = &reading.manifest;
+    let lineage = lineage.insert(Lineage::new(manifest.beginning.object.id));
     lineage.credit = manifest.credit;
     let held = |section: Option<&SectionRef>, checkpoint, state, low, high| {
         let Some(section) = section else {

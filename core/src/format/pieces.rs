@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     fn pieces_hash_like_the_whole() {
-        let bytes: Vec<u8> = (0..5000_u32).map(|number| (number * number >> 3) as u8).collect();
+        let bytes: Vec<u8> = (0..5000_u32).map(|number| ((number * number) >> 3) as u8).collect();
         let lengths = (0..700).chain([1023, 1024, 1025, 1088, 2047, 2048, 2049, 2113, 4096, 5000]);
         for len in lengths {
             for (first, second) in [(0, 0), (24, len), (1, 2), (63, 65), (100, 400), (len, len)] {
