@@ -40,7 +40,7 @@ enum Operation {
 #[derive(Debug, Clone)]
 enum Change {
     Push(i64, Vec<Value>),
-    Pop,
+    Pop(usize),
     Functions(usize),
     Add(usize, Value),
     End(i64),
@@ -49,9 +49,9 @@ enum Change {
 
 fn any_change() -> impl Strategy<Value = Change> {
     prop_oneof![
-        5 => (any::<i8>(), prop::collection::vec(any_value(), 0..=FIELDS))
+        8 => (any::<i8>(), prop::collection::vec(any_value(), 0..=FIELDS))
             .prop_map(|(time, values)| Change::Push(i64::from(time), values)),
-        2 => Just(Change::Pop),
+        4 => (1..=EVENTS).prop_map(Change::Pop),
         1 => (0..FUNCTION_LISTS.len()).prop_map(Change::Functions),
         4 => (0..FUNCTIONS, any_value()).prop_map(|(at, value)| Change::Add(at, value)),
         1 => any::<i64>().prop_map(Change::End),
@@ -64,7 +64,7 @@ fn change_growable(window: &mut Window, change: &Change, sequence: u64) {
         Change::Push(time, values) => {
             window.push_back(BufferedEvent { sequence, event: Event::new(*time, values.clone()) });
         }
-        Change::Pop => drop(window.pop_front()),
+        Change::Pop(count) => (0..*count).for_each(|_| drop(window.pop_front())),
         Change::Functions(list) => {
             *window.accumulators_mut() = FUNCTION_LISTS[*list].iter().copied().map(Accumulator::new).collect();
         }
@@ -83,7 +83,7 @@ fn change_fixed(window: &mut FixedOpen, change: &Change, sequence: u64) -> Resul
         Change::Push(time, values) => {
             window.push_back(FixedBufferedEvent { sequence, event: FixedEvent::new(*time, values)? })?;
         }
-        Change::Pop => drop(window.pop_front()),
+        Change::Pop(count) => (0..*count).for_each(|_| drop(window.pop_front())),
         Change::Functions(list) => {
             let empty: Vec<_> = FUNCTION_LISTS[*list].iter().copied().map(FixedAccumulator::new).collect();
             window.set_accumulators(&empty)?;
@@ -104,14 +104,14 @@ impl Subject for Windows {
     const KIND: StateKind = StateKind::Windows;
 
     fn any_operation() -> BoxedStrategy<(u8, Operation)> {
-        let start = || (0_i64..4).prop_map(|at| at * 100 - 100);
+        let start = || (0_i64..3).prop_map(|at| at * 100 - 100);
         let operation = prop_oneof![
             14 => (start(), any_change()).prop_map(|(start, change)| Operation::Change(start, change)),
             3 => start().prop_map(Operation::Close),
             1 => any::<bool>().prop_map(|in_place| Operation::Renew { in_place }),
             1 => Just(Operation::Remove),
         ];
-        (0_u8..4, operation).boxed()
+        (0_u8..3, operation).boxed()
     }
 
     fn apply(
