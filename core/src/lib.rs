@@ -38,8 +38,9 @@ pub use crate::state::{AccumulateError, Accumulator};
 pub use crate::value::{Footprint, Text, Value};
 
 pub use crate::fixed::{
-    FixedAggregation, FixedEngine, FixedError, FixedHolder, FixedMap, FixedPlain, FixedRequest, FixedRestored,
-    FixedState, FixedStateDescriptor, FixedValue, encode_key,
+    FixedAccumulator, FixedAggregation, FixedBufferedEvent, FixedEngine, FixedError, FixedEvent, FixedHolder, FixedMap,
+    FixedOpenWindow, FixedPartialMatch, FixedPattern, FixedPlain, FixedRequest, FixedRestored, FixedState,
+    FixedStateDescriptor, FixedValue, FixedWindow, encode_key,
 };
 
 #[cfg(feature = "alloc")]

@@ -255,7 +255,8 @@ impl Event {
     /// As [`Event::footprint`], when that of the values is known.
     #[inline]
     fn footprint_with(&self, mut total: Footprint) -> Footprint {
-        total += Footprint { memory: heap_chunk_bytes(self.values.len() * size_of::<Value>()) as u64, encoded: 8 };
+        let memory = heap_chunk_bytes(self.values.len() * size_of::<Value>()) as u64;
+        total += Footprint { memory, encoded: EVENT_ENCODED };
         total
     }
 }
@@ -274,6 +275,9 @@ impl BufferedEvent {
         Footprint { memory: event.memory, encoded: event.encoded + varint_len(self.sequence) as u64 }
     }
 }
+
+/// About what an event takes encoded beside its values.
+pub(crate) const EVENT_ENCODED: u64 = 8;
 
 /// What something takes: memory while it lives, bytes once encoded in rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

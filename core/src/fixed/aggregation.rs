@@ -3,104 +3,163 @@
 //! They lie as they are written into a checkpoint, in a third of the memory that they take otherwise,
 //! and are taken out to be changed.
 
-use heapless::Vec;
+use core::num::NonZeroU16;
 
+use super::accumulator::FixedAccumulator;
 use super::error::FixedError;
 use super::map::sealed::Sealed;
-use crate::format::accumulator::{GROUP, read_into};
+use crate::format::accumulator::{AccumulatorRow, GROUP, read_each, read_into};
 use crate::format::manifest_parts::StateKind;
-use crate::format::{ByteSink, Cursor, FixedBytes, Malformed};
-use crate::state::Accumulator;
+use crate::format::{ByteSink, Cursor, FixedBytes};
 
-/// `FUNCTIONS` accumulators that take at most `BYTES` bytes encoded: a count 2 to 10, a sum 12 to 36, an
-/// average 11 to 38, a deviation 18 to 27, a `min`, `max`, `first` or `last` 2 to 22 and the length of a text.
+/// `FUNCTIONS` accumulators, of `VALUES` values, that take at most `BYTES` bytes encoded: a count 2 to 10, a sum 12 to
+/// 36, an average 11 to 38, a deviation 18 to 27, a `min`, `max`, `first` or `last` 2 to 22 and the length of a text;
+/// `distinct` and `median` 5 to 7 and their values, which take 2 to 24 bytes each, and 8.
 ///
 /// ```
-/// use eventflux_core::{Accumulator, FixedAggregation, Function, Value};
-/// # fn main() -> Result<(), eventflux_core::FixedError> {
-/// let mut group = FixedAggregation::<2, 40>::new(&[Function::Count, Function::Max].map(Accumulator::new))?;
+/// use eventflux_core::{FixedAccumulator, FixedAggregation, FixedError, Function, Value};
+/// # fn main() -> Result<(), FixedError> {
+/// let empty = [Function::Count, Function::Max].map(FixedAccumulator::new);
+/// let mut group = FixedAggregation::<2, 40>::new(&empty)?;
 /// group.update(|[count, max]| {
 ///     count.add_event();
 ///     max.add(0, &Value::from(21.5))
-/// })?
-/// .expect("a number");
+/// })?;
 /// assert_eq!(group.accumulators().map(|of| of.result()), [Value::from(1), Value::from(21.5)]);
 /// # Ok(())
 /// # }
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FixedAggregation<const FUNCTIONS: usize, const BYTES: usize>(Vec<u8, BYTES, u16>);
+pub struct FixedAggregation<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize = 0> {
+    /// Never nothing, which leaves a map a number for a value that is not there.
+    len: NonZeroU16,
+    /// As a row has them whole; then, of each that grows, how many values the last capture had, in two bytes; zeros.
+    bytes: [u8; BYTES],
+}
 
-impl<const FUNCTIONS: usize, const BYTES: usize> FixedAggregation<FUNCTIONS, BYTES> {
+impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> FixedAggregation<FUNCTIONS, BYTES, VALUES> {
     /// A new group.
     ///
     /// # Errors
     /// [`FixedError::Full`] if the accumulators take more than `BYTES` bytes.
-    pub fn new(accumulators: &[Accumulator; FUNCTIONS]) -> Result<Self, FixedError> {
-        let mut group = FixedAggregation(Vec::new());
+    pub fn new(accumulators: &[FixedAccumulator<VALUES>; FUNCTIONS]) -> Result<Self, FixedError> {
+        let mut group = Self::EMPTY;
         group.put(accumulators)?;
         Ok(group)
     }
 
     /// The accumulators.
     #[must_use]
-    pub fn accumulators(&self) -> [Accumulator; FUNCTIONS] {
-        // Only what was written or checked gets in; empty counts stand for the impossible.
-        read(&self.0).unwrap_or([const { Accumulator::Count(0) }; FUNCTIONS])
+    pub fn accumulators(&self) -> [FixedAccumulator<VALUES>; FUNCTIONS] {
+        let mut accumulators = [const { FixedAccumulator::EMPTY }; FUNCTIONS];
+        let read = self.read_held(&mut accumulators);
+        debug_assert!(read.is_ok(), "only what was written or checked gets in");
+        accumulators
     }
 
     /// Changes the accumulators.
     ///
     /// # Errors
-    /// [`FixedError::Full`] if they then take more than `BYTES` bytes; they are as they were.
-    pub fn update<R>(&mut self, change: impl FnOnce(&mut [Accumulator; FUNCTIONS]) -> R) -> Result<R, FixedError> {
+    /// [`FixedError::Full`] if they then take more than `BYTES` bytes, or what `change` answers; they are as they were.
+    pub fn update<R>(
+        &mut self,
+        change: impl FnOnce(&mut [FixedAccumulator<VALUES>; FUNCTIONS]) -> Result<R, FixedError>,
+    ) -> Result<R, FixedError> {
         let mut accumulators = self.accumulators();
-        let result = change(&mut accumulators);
+        let result = change(&mut accumulators)?;
         self.put(&accumulators)?;
         Ok(result)
     }
 
-    fn put(&mut self, accumulators: &[Accumulator; FUNCTIONS]) -> Result<(), FixedError> {
+    /// Before anything is put in.
+    const EMPTY: Self = {
+        assert!(BYTES < u16::MAX as usize);
+        FixedAggregation { len: NonZeroU16::MIN, bytes: [0; BYTES] }
+    };
+
+    fn held(&self) -> &[u8] {
+        self.bytes.get(..usize::from(self.len.get())).unwrap_or(&self.bytes)
+    }
+
+    fn put(&mut self, accumulators: &[FixedAccumulator<VALUES>; FUNCTIONS]) -> Result<(), FixedError> {
         let mut bytes = [0; BYTES];
         let mut out = FixedBytes::new(&mut bytes);
         GROUP.write(&mut out, accumulators, true);
-        let full = FixedError::Full { what: "bytes of accumulators", capacity: BYTES };
-        let written = out.finish().map_err(|_| full.clone())?;
-        self.0 = Vec::from_slice(written).map_err(|_| full)?;
+        for captured in accumulators.iter().filter_map(FixedAccumulator::captured) {
+            out.extend_from_slice(&captured.to_le_bytes());
+        }
+        let len = NonZeroU16::new(out.len() as u16).filter(|_| out.finish().is_ok());
+        self.len = len.ok_or(FixedError::Full { what: "bytes of accumulators", capacity: BYTES })?;
+        self.bytes = bytes;
         Ok(())
+    }
+
+    fn read_held(&self, accumulators: &mut [FixedAccumulator<VALUES>; FUNCTIONS]) -> Result<(), FixedError> {
+        let mut cursor = Cursor::new(self.held());
+        read_into(&GROUP, &mut cursor, accumulators)?;
+        for captured in accumulators.iter_mut().filter_map(FixedAccumulator::captured_mut) {
+            *captured = u16::from_le_bytes([cursor.byte()?, cursor.byte()?]);
+        }
+        Ok(cursor.finish()?)
+    }
+
+    /// Takes in what a row says of the accumulators that are there.
+    fn apply(
+        &mut self,
+        bytes: &[u8],
+        accumulators: &mut [FixedAccumulator<VALUES>; FUNCTIONS],
+    ) -> Result<(), FixedError> {
+        let mut cursor = Cursor::new(bytes);
+        read_into(&GROUP, &mut cursor, accumulators)?;
+        cursor.finish()?;
+        self.put(accumulators)
     }
 }
 
-fn read<const FUNCTIONS: usize>(bytes: &[u8]) -> Result<[Accumulator; FUNCTIONS], Malformed> {
-    let mut accumulators = [const { Accumulator::Count(0) }; FUNCTIONS];
-    let mut cursor = Cursor::new(bytes);
-    read_into(&GROUP, &mut cursor, &mut accumulators)?;
-    cursor.finish()?;
-    Ok(accumulators)
-}
-
-impl<const FUNCTIONS: usize, const BYTES: usize> Sealed for FixedAggregation<FUNCTIONS, BYTES> {
+impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> Sealed
+    for FixedAggregation<FUNCTIONS, BYTES, VALUES>
+{
     const KIND: StateKind = StateKind::Aggregations;
     const CHANGES: bool = true;
 
     fn encoded(&self) -> u64 {
-        1 + self.accumulators().iter().map(|accumulator| accumulator.footprint().encoded).sum::<u64>()
+        // One after the other: all of them would lie on the stack of every change.
+        let mut cursor = Cursor::new(self.held());
+        let encoded = read_each(&GROUP, &mut cursor, |accumulator: &FixedAccumulator<VALUES>| accumulator.encoded());
+        debug_assert!(encoded.is_ok(), "only what was written or checked gets in");
+        1 + encoded.unwrap_or_default()
     }
 
-    /// Whole or change: only accumulators that grow would make a difference.
-    fn write(&self, out: &mut FixedBytes<'_>, _: bool) {
-        out.extend_from_slice(&self.0);
+    fn write(&self, out: &mut FixedBytes<'_>, whole: bool) {
+        // Only accumulators that grow make a difference.
+        if VALUES == 0 {
+            out.extend_from_slice(self.held());
+        } else {
+            GROUP.write(out, &self.accumulators(), whole);
+        }
     }
 
     fn read_whole(bytes: &[u8]) -> Result<Self, FixedError> {
-        Self::new(&read(bytes)?)
+        let mut group = Self::EMPTY;
+        group.apply(bytes, &mut [const { FixedAccumulator::EMPTY }; FUNCTIONS])?;
+        Ok(group)
     }
 
     fn apply_change(&mut self, bytes: &[u8]) -> Result<(), FixedError> {
-        let mut accumulators = self.accumulators();
-        let mut cursor = Cursor::new(bytes);
-        read_into(&GROUP, &mut cursor, &mut accumulators)?;
-        cursor.finish()?;
-        self.put(&accumulators)
+        // Without values, what a change says does not depend on what is there.
+        let mut accumulators = [const { FixedAccumulator::EMPTY }; FUNCTIONS];
+        if VALUES > 0 {
+            self.read_held(&mut accumulators)?;
+        }
+        self.apply(bytes, &mut accumulators)
+    }
+
+    fn settle(&mut self) {
+        if VALUES > 0 {
+            let mut accumulators = self.accumulators();
+            accumulators.iter_mut().for_each(AccumulatorRow::settle);
+            let kept = self.put(&accumulators);
+            debug_assert!(kept.is_ok(), "they take as many bytes as before");
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::format::Malformed;
 use crate::format::manifest_parts::ObjectId;
+use crate::state::AccumulateError;
 
 /// What went wrong. Unless a variant says otherwise, nothing has changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +44,8 @@ pub enum FixedError {
     },
     /// The states given are not those that the holder declares.
     OtherStates,
+    /// A function does not take a value.
+    Refused(AccumulateError),
     /// A plain value does not decode as the type asked for, or its `Serialize` fails.
     Undecodable,
     /// A checkpoint is under way; commit or abort it first.
@@ -71,6 +74,7 @@ impl core::fmt::Display for FixedError {
             FixedError::OtherHolder => f.write_str("the checkpoint is of another holder"),
             FixedError::StateChanged { state } => write!(f, "state {state} is not that of the checkpoint"),
             FixedError::OtherStates => f.write_str("the states given are not those that the holder declares"),
+            FixedError::Refused(error) => error.fmt(f),
             FixedError::Undecodable => f.write_str("a plain value does not decode as the type asked for"),
             FixedError::CheckpointUnderWay => {
                 f.write_str("a checkpoint is already under way; commit or abort it first")

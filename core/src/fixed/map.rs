@@ -41,8 +41,10 @@ struct Entry<V, const KEY_BYTES: usize> {
     value: Option<V>,
     /// The upper half of the key's hash, which decides the key group.
     hash: u32,
+    /// Not a vector, which would be followed by a gap.
+    key: [u8; KEY_BYTES],
+    key_len: u16,
     marks: u8,
-    key: Vec<u8, KEY_BYTES, u16>,
 }
 
 /// A value of a [`FixedMap`]. Sealed: the bytes are part of the format.
@@ -63,6 +65,11 @@ pub(crate) mod sealed {
 
         /// Bytes in a row, by the estimate of its growable twin.
         fn encoded(&self) -> u64;
+
+        /// Whether no capture has seen it, so that all of it is new.
+        fn is_fresh(&self) -> bool {
+            false
+        }
 
         /// Appends all of it, or what changed since the last checkpoint.
         fn write(&self, out: &mut FixedBytes<'_>, whole: bool);
@@ -107,6 +114,10 @@ pub(crate) mod sealed {
 }
 
 impl<V, const KEY_BYTES: usize> Entry<V, KEY_BYTES> {
+    fn key(&self) -> &[u8] {
+        self.key.get(..usize::from(self.key_len)).unwrap_or(&self.key)
+    }
+
     fn has(&self, mark: u8) -> bool {
         self.marks & mark != 0
     }
@@ -120,7 +131,7 @@ impl<V: Sealed, const KEY_BYTES: usize> Entry<V, KEY_BYTES> {
     /// Form of its row; `None` if it has none.
     fn form(&self, all: bool) -> Option<Form> {
         match &self.value {
-            Some(_) if all || !V::CHANGES || self.has(NEVER | WHOLE) => Some(Form::Whole),
+            Some(value) if all || !V::CHANGES || self.has(NEVER | WHOLE) || value.is_fresh() => Some(Form::Whole),
             Some(_) => Some(Form::Change),
             // Never durable, or a base without it: there is nothing to say.
             None if all || self.has(NEVER) => None,
@@ -227,19 +238,22 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
 
     /// Keys and values, in no useful order.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &V)> {
-        self.entries.iter().filter_map(|entry| Some((entry.key.as_slice(), entry.value.as_ref()?)))
+        self.entries.iter().filter_map(|entry| Some((entry.key(), entry.value.as_ref()?)))
     }
 
     fn find(&self, key: &[u8]) -> Option<usize> {
         let hash = upper_hash(key);
-        self.entries.iter().position(|entry| entry.hash == hash && entry.key == key)
+        self.entries.iter().position(|entry| entry.hash == hash && entry.key() == key)
     }
 
     fn insert(&mut self, key: &[u8], value: V, marks: u8) -> Result<(), FixedError> {
         let full = |what, capacity| FixedError::Full { what, capacity };
         let after = value.encoded() + row_overhead(key);
-        let key_bytes = Vec::from_slice(key).map_err(|_| full("bytes of a key", KEY_BYTES))?;
-        let entry = Entry { value: Some(value), hash: upper_hash(key), marks, key: key_bytes };
+        let mut key_bytes = [0; KEY_BYTES];
+        let place = key_bytes.get_mut(..key.len()).ok_or(full("bytes of a key", KEY_BYTES))?;
+        place.copy_from_slice(key);
+        let key_len = key.len() as u16;
+        let entry = Entry { value: Some(value), hash: upper_hash(key), key: key_bytes, key_len, marks };
         self.entries.push(entry).map_err(|_| full("keys", KEYS))?;
         self.account(0, after);
         Ok(())
@@ -248,7 +262,7 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
     /// Puts a value where one was, or was removed.
     fn replace(&mut self, at: usize, value: V) {
         let entry = &mut self.entries[at];
-        let overhead = row_overhead(&entry.key);
+        let overhead = row_overhead(entry.key());
         let before = entry.value.as_ref().map_or(0, |value| value.encoded() + overhead);
         let after = value.encoded() + overhead;
         entry.value = Some(value);
@@ -300,7 +314,7 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
 
     fn sort(&mut self, key_groups: u16) {
         let place = |entry: &Entry<V, KEY_BYTES>| group_of(entry.hash, key_groups);
-        insertion_sort(&mut self.entries, |a, b| (place(a), &a.key[..]) < (place(b), &b.key[..]));
+        insertion_sort(&mut self.entries, |a, b| (place(a), a.key()) < (place(b), b.key()));
     }
 
     fn write_rows(&self, key_groups: u16, all: bool, out: &mut FixedBytes<'_>) -> Written {
@@ -322,10 +336,10 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
             };
             let mut counted = FixedBytes::new(&mut []);
             payload(&mut counted);
-            append_row_head(out, &entry.key, form, counted.len());
+            append_row_head(out, entry.key(), form, counted.len());
             payload(out);
             written.rows += 1;
-            written.dirty += if entry.has(DIRTY) { (entry.key.len() + counted.len()) as u64 } else { 0 };
+            written.dirty += if entry.has(DIRTY) { (entry.key().len() + counted.len()) as u64 } else { 0 };
         }
         written
     }
@@ -368,8 +382,7 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
 
     fn restore_row(&mut self, row: &Row<'_>) -> Result<(), FixedError> {
         match (row.form, self.find(row.key)) {
-            (Form::Whole, None) => self.insert(row.key, V::read_whole(row.payload)?, 0)?,
-            (Form::Whole, Some(at)) => self.replace(at, V::read_whole(row.payload)?),
+            (Form::Whole, at) => self.restore_whole(row, at)?,
             (Form::Change, Some(at)) => {
                 let value = self.entries[at].value.as_mut().ok_or_else(no_such_key)?;
                 let before = value.encoded();
@@ -396,6 +409,17 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
                 value.settle();
             }
         }
+    }
+}
+
+impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS, KEY_BYTES> {
+    fn restore_whole(&mut self, row: &Row<'_>, at: Option<usize>) -> Result<(), FixedError> {
+        let value = V::read_whole(row.payload)?;
+        match at {
+            Some(at) => self.replace(at, value),
+            None => self.insert(row.key, value, 0)?,
+        }
+        Ok(())
     }
 }
 

@@ -5,7 +5,7 @@ use super::holder::FixedHolder;
 use super::lineage::{Held, Lineage};
 use super::map::FixedState;
 use crate::format::frame::{is_object, read_frame};
-use crate::format::manifest_fixed::{ManifestView, Records};
+use crate::format::manifest_fixed::{Beginning, ManifestView, Records};
 use crate::format::manifest_parts::{Base, Delta, ObjectId};
 use crate::format::rows::{Form, Row, read_rows};
 use crate::format::section_ref::{Codec, SectionRef};
@@ -75,15 +75,29 @@ impl<'a> Reading<'_, 'a> {
 
     /// Hands over every section, bases first.
     fn for_each_part(&self, mut each: impl FnMut(Part<'a>) -> Result<(), FixedError>) -> Result<(), FixedError> {
-        for Base { state, low, high, section, .. } in self.manifest.bases.iter() {
-            if let Some(section) = section {
-                each(Part { state, low, high, delta: None, rows: self.rows(&section)? })?;
+        let bases = self.manifest.bases.len();
+        for at in 0..bases + self.manifest.deltas.len() {
+            let part = if at < bases { self.base(at)? } else { self.delta(at - bases)? };
+            if let Some(part) = part {
+                each(part)?;
             }
         }
-        for Delta { state, low, high, checkpoint, section, .. } in self.manifest.deltas.iter() {
-            each(Part { state, low, high, delta: Some(checkpoint), rows: self.rows(&section)? })?;
-        }
         Ok(())
+    }
+
+    /// The section of a base, if it has rows. Not inlined: a record would lie on the stack while its rows are read.
+    #[inline(never)]
+    fn base(&self, at: u64) -> Result<Option<Part<'a>>, FixedError> {
+        let base = self.manifest.bases.iter().nth(at as usize);
+        let Some(Base { state, low, high, section: Some(section), .. }) = base else { return Ok(None) };
+        Ok(Some(Part { state, low, high, delta: None, rows: self.rows(&section)? }))
+    }
+
+    #[inline(never)]
+    fn delta(&self, at: u64) -> Result<Option<Part<'a>>, FixedError> {
+        let delta = self.manifest.deltas.iter().nth(at as usize);
+        let Some(Delta { state, low, high, checkpoint, section, .. }) = delta else { return Ok(None) };
+        Ok(Some(Part { state, low, high, delta: Some(checkpoint), rows: self.rows(&section)? }))
     }
 
     /// Hands over the rows of a section that count.
@@ -164,6 +178,25 @@ impl<const STATES: usize, const DELTAS: usize> FixedHolder<'_, STATES, DELTAS> {
         states: &mut [&mut dyn FixedState],
         objects: &[&'o [u8]],
     ) -> Result<FixedRestored<'o>, FixedError> {
+        let checked = self.check_objects(states, objects);
+        // Not taken out, which would be a copy on the stack.
+        let reading = match &checked {
+            Ok(reading) => reading,
+            Err(error) => return Err(error.clone()),
+        };
+        self.fill(states, reading)?;
+        let Beginning { object, created_ms, label, .. } = reading.manifest.beginning;
+        Ok(FixedRestored { object, created_ms, label, positions: reading.manifest.positions })
+    }
+
+    /// What is to be restored: all of it is checked. Not inlined, as are the other parts of a restore: what one has on
+    /// the stack would lie there for all.
+    #[inline(never)]
+    fn check_objects<'o, 'a>(
+        &self,
+        states: &[&mut dyn FixedState],
+        objects: &'o [&'a [u8]],
+    ) -> Result<Reading<'o, 'a>, FixedError> {
         self.check_states(states)?;
         let newest = objects.first().ok_or_else(|| Malformed::new("no object"))?;
         let (found, version, bytes) = read_frame(newest)?;
@@ -192,9 +225,15 @@ impl<const STATES: usize, const DELTAS: usize> FixedHolder<'_, STATES, DELTAS> {
         }
         reading.check()?;
         reading.for_each_part(|part| reading.for_each_row(&part, |_| Ok(())))?;
+        Ok(reading)
+    }
 
+    /// Restores what was checked.
+    #[inline(never)]
+    fn fill(&mut self, states: &mut [&mut dyn FixedState], reading: &Reading<'_, '_>) -> Result<(), FixedError> {
         states.iter_mut().for_each(|state| state.clear());
-        (self.lineage, self.under_way) = (None, None);
+        self.lineage = None;
+        self.under_way = None;
         let filled = reading.for_each_part(|part| {
             let state = &mut states[usize::from(part.state)];
             reading.for_each_row(&part, |row| state.restore_row(row))
@@ -204,24 +243,20 @@ impl<const STATES: usize, const DELTAS: usize> FixedHolder<'_, STATES, DELTAS> {
             return Err(error);
         }
         states.iter_mut().for_each(|state| state.settle());
-        self.key_groups = beginning.key_groups;
-        self.lineage = Some(lineage_of(&reading)?);
-        Ok(FixedRestored {
-            object: found,
-            created_ms: beginning.created_ms,
-            label: beginning.label,
-            positions: manifest.positions,
-        })
+        self.key_groups = reading.manifest.beginning.key_groups;
+        fill_lineage(reading, &mut self.lineage).inspect_err(|_| self.lineage = None)
     }
 }
 
 /// The lineage of a checkpoint. Without bases, so that the next checkpoint writes all, if it has more sections than can
 /// be remembered.
-fn lineage_of<const STATES: usize, const DELTAS: usize>(
+#[inline(never)]
+fn fill_lineage<const STATES: usize, const DELTAS: usize>(
     reading: &Reading<'_, '_>,
-) -> Result<Lineage<STATES, DELTAS>, FixedError> {
+    lineage: &mut Option<Lineage<STATES, DELTAS>>,
+) -> Result<(), FixedError> {
     let manifest = &reading.manifest;
-    let mut lineage = Lineage::new(manifest.beginning.object.id);
+    let lineage = lineage.insert(Lineage::new(manifest.beginning.object.id));
     lineage.credit = manifest.credit;
     let held = |section: Option<&SectionRef>, checkpoint, state, low, high| {
         let Some(section) = section else {
@@ -243,5 +278,5 @@ fn lineage_of<const STATES: usize, const DELTAS: usize>(
         lineage.bases.clear();
         lineage.deltas.clear();
     }
-    Ok(lineage)
+    Ok(())
 }

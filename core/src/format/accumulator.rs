@@ -14,7 +14,7 @@ use super::payload::{At, Sink, Source, cell_of};
 use super::{Malformed, tables};
 use crate::state::Accumulator;
 #[cfg(feature = "alloc")]
-use crate::state::{DistinctValues, MedianValues};
+use crate::state::DistinctValues;
 use crate::value::Value;
 
 /// Most accumulators of one list that columns tell apart.
@@ -33,8 +33,102 @@ const AVG: u64 = 4;
 const STDDEV: u64 = 5;
 const FIRST: u64 = 6;
 const LAST: u64 = 7;
-const DISTINCT: u64 = 8;
-const MEDIAN: u64 = 9;
+pub(crate) const DISTINCT: u64 = 8;
+pub(crate) const MEDIAN: u64 = 9;
+
+/// An accumulator, growable or of fixed capacity.
+pub(crate) trait AccumulatorRow: Sized {
+    /// [`Malformed`], or that it has no room.
+    type Error: From<Malformed>;
+
+    /// Writes it whole, or what is new of it; if it does not grow there is no difference.
+    fn write(&self, place: Place, sink: &mut impl Sink, whole: bool);
+
+    /// Reads what replaces an accumulator, or adds to the one that is there.
+    fn read<S: Source>(place: Place, source: &mut S, held: Option<&mut Self>) -> Result<Option<Self>, Self::Error>;
+
+    /// Forgets what is new since the last capture.
+    fn settle(&mut self);
+}
+
+/// The values of a growing accumulator, growable or of fixed capacity.
+pub(crate) trait GrowingRow: Default {
+    type Item: GrowingItem;
+    /// [`Malformed`], or that there is no room.
+    type Error: From<Malformed>;
+
+    fn items(&self) -> &[Self::Item];
+
+    /// How many of them the last capture had.
+    fn captured(&self) -> usize;
+
+    fn add_item(&mut self, item: Self::Item) -> Result<(), Self::Error>;
+}
+
+/// One of them: what it is says of which function.
+pub(crate) trait GrowingItem: Sized {
+    const VARIANT: u64;
+
+    fn write(&self, sink: &mut impl Sink, at: At);
+
+    fn read<S: Source>(source: &mut S, at: At) -> Result<Self, Malformed>;
+}
+
+impl GrowingItem for Value {
+    const VARIANT: u64 = DISTINCT;
+
+    fn write(&self, sink: &mut impl Sink, at: At) {
+        sink.cell(at, cell_of(self));
+    }
+
+    fn read<S: Source>(source: &mut S, at: At) -> Result<Self, Malformed> {
+        source.value(at)
+    }
+}
+
+impl GrowingItem for f64 {
+    const VARIANT: u64 = MEDIAN;
+
+    fn write(&self, sink: &mut impl Sink, at: At) {
+        sink.float(at, *self);
+    }
+
+    fn read<S: Source>(source: &mut S, at: At) -> Result<Self, Malformed> {
+        source.float(at)
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl AccumulatorRow for Accumulator {
+    type Error = Malformed;
+
+    fn write(&self, place: Place, sink: &mut impl Sink, whole: bool) {
+        match self {
+            Accumulator::Distinct(values) => place.write_growing(sink, &**values, whole),
+            Accumulator::Median(values) => place.write_growing(sink, values, whole),
+            plain => place.write(sink, plain),
+        }
+    }
+
+    fn read<S: Source>(place: Place, source: &mut S, held: Option<&mut Self>) -> Result<Option<Self>, Malformed> {
+        Ok(match source.uint(place.variant())? {
+            DISTINCT => {
+                let held = if let Some(Accumulator::Distinct(held)) = held { Some(&mut **held) } else { None };
+                let whole = place.read_growing::<S, DistinctValues>(source, held)?;
+                whole.map(|values| Accumulator::Distinct(Box::new(values)))
+            }
+            MEDIAN => {
+                let held = if let Some(Accumulator::Median(held)) = held { Some(held) } else { None };
+                place.read_growing(source, held)?.map(Accumulator::Median)
+            }
+            variant => Some(place.read(source, variant)?),
+        })
+    }
+
+    fn settle(&mut self) {
+        Accumulator::settle(self);
+    }
+}
 
 /// Where lists of accumulators are: the column of their lengths. Each place in the list has a table
 /// of its own, and one for the values that it holds.
@@ -43,7 +137,7 @@ pub(crate) struct AccumulatorTables(pub(crate) At);
 
 /// The columns of one place in a list.
 #[derive(Debug, Clone, Copy)]
-struct Place(u16);
+pub(crate) struct Place(u16);
 
 impl AccumulatorTables {
     /// Beyond [`PLACES_MAX`] it says nothing, which rows do not mind.
@@ -52,11 +146,16 @@ impl AccumulatorTables {
     }
 
     /// Writes a list, whole or what is new of it; without growing ones there is no difference.
-    pub(crate) fn write(self, sink: &mut impl Sink, accumulators: &[Accumulator], whole: bool) {
+    pub(crate) fn write(self, sink: &mut impl Sink, accumulators: &[impl AccumulatorRow], whole: bool) {
         sink.uint(self.0, accumulators.len() as u64);
         for (accumulator, place) in accumulators.iter().zip(0..) {
-            Self::place(place).write(sink, accumulator, whole);
+            accumulator.write(Self::place(place), sink, whole);
         }
+    }
+
+    /// How many accumulators come next.
+    pub(crate) fn read_count<S: Source>(self, source: &mut S) -> Result<u64, Malformed> {
+        source.uint(self.0)
     }
 
     /// Copies a list from one form to the other.
@@ -74,7 +173,7 @@ impl AccumulatorTables {
 }
 
 impl Place {
-    fn variant(self) -> At {
+    pub(crate) fn variant(self) -> At {
         At { table: self.0, column: 0 }
     }
 
@@ -91,8 +190,8 @@ impl Place {
         At { table: self.0 + 1, column: 0 }
     }
 
-    #[cfg_attr(not(feature = "alloc"), expect(unused_variables, reason = "only what grows has anything new"))]
-    fn write(self, sink: &mut impl Sink, accumulator: &Accumulator, whole: bool) {
+    /// Writes what does not grow.
+    pub(crate) fn write(self, sink: &mut impl Sink, accumulator: &Accumulator) {
         let field = |number| self.field(number);
         match accumulator {
             Accumulator::Count(count) => {
@@ -123,19 +222,7 @@ impl Place {
             Accumulator::First(held) => self.write_timed(sink, FIRST, held.as_ref()),
             Accumulator::Last(held) => self.write_timed(sink, LAST, held.as_ref()),
             #[cfg(feature = "alloc")]
-            Accumulator::Distinct(values) => {
-                let from = if whole { 0 } else { values.captured() };
-                let new = &values.values()[from..];
-                self.write_growing(sink, DISTINCT, from, new.len());
-                new.iter().for_each(|value| sink.cell(self.values(), cell_of(value)));
-            }
-            #[cfg(feature = "alloc")]
-            Accumulator::Median(values) => {
-                let from = if whole { 0 } else { values.captured() };
-                let new = &values.values()[from..];
-                self.write_growing(sink, MEDIAN, from, new.len());
-                new.iter().for_each(|value| sink.float(self.values(), *value));
-            }
+            Accumulator::Distinct(_) | Accumulator::Median(_) => debug_assert!(false, "these grow"),
         }
     }
 
@@ -156,17 +243,23 @@ impl Place {
         }
     }
 
-    #[cfg(feature = "alloc")]
-    fn write_growing(self, sink: &mut impl Sink, variant: u64, from: usize, new: usize) {
-        sink.uint(self.variant(), variant);
-        sink.uint(self.field(1), from as u64);
-        sink.uint(self.field(2), new as u64);
+    /// Writes what grows: from which value on, how many, and these.
+    pub(crate) fn write_growing<G: GrowingRow>(self, sink: &mut impl Sink, values: &G, whole: bool) {
+        let from = if whole { 0 } else { values.captured() };
+        let new = &values.items()[from..];
+        self.write_growing_head(sink, G::Item::VARIANT, from as u64, new.len() as u64);
+        new.iter().for_each(|item| item.write(sink, self.values()));
     }
 
-    /// Reads what replaces an accumulator, or adds to the one that is there.
-    #[cfg_attr(not(feature = "alloc"), expect(unused_variables, reason = "only what grows goes on from what is there"))]
-    fn read<S: Source>(self, source: &mut S, held: Option<&mut Accumulator>) -> Result<Option<Accumulator>, Malformed> {
-        Ok(Some(match source.uint(self.variant())? {
+    pub(crate) fn write_growing_head(self, sink: &mut impl Sink, variant: u64, from: u64, new: u64) {
+        sink.uint(self.variant(), variant);
+        sink.uint(self.field(1), from);
+        sink.uint(self.field(2), new);
+    }
+
+    /// Reads what does not grow.
+    pub(crate) fn read<S: Source>(self, source: &mut S, variant: u64) -> Result<Accumulator, Malformed> {
+        Ok(match variant {
             COUNT => Accumulator::Count(count(source, self.field(1))?),
             SUM => Accumulator::Sum {
                 ints: count(source, self.field(1))?,
@@ -188,14 +281,9 @@ impl Place {
             },
             FIRST => Accumulator::First(self.read_timed(source)?),
             LAST => Accumulator::Last(self.read_timed(source)?),
-            #[cfg(feature = "alloc")]
-            DISTINCT => return self.read_distinct(source, held),
-            #[cfg(feature = "alloc")]
-            MEDIAN => return self.read_median(source, held),
-            #[cfg(not(feature = "alloc"))]
-            DISTINCT | MEDIAN => return Err(Malformed::new("distinct and median need an allocator")),
+            DISTINCT | MEDIAN => return Err(Malformed::new("distinct or median, for whose values there is no room")),
             _ => return Err(Malformed::new("unknown function of an accumulator")),
-        }))
+        })
     }
 
     fn read_option<S: Source>(self, source: &mut S) -> Result<Option<Value>, Malformed> {
@@ -209,42 +297,23 @@ impl Place {
         Ok(Some((source.int(self.field(2), 0)?, source.value(self.field(3))?)))
     }
 
-    #[cfg(feature = "alloc")]
-    fn read_distinct<S: Source>(
+    /// Reads what replaces growing values, or goes on behind those that are there.
+    pub(crate) fn read_growing<S: Source, G: GrowingRow>(
         self,
         source: &mut S,
-        held: Option<&mut Accumulator>,
-    ) -> Result<Option<Accumulator>, Malformed> {
+        held: Option<&mut G>,
+    ) -> Result<Option<G>, G::Error> {
         let (from, new) = (source.uint(self.field(1))?, source.uint(self.field(2))?);
-        let mut whole = Box::<DistinctValues>::default();
+        let mut whole = G::default();
         let values = match held {
             _ if from == 0 => &mut whole,
-            Some(Accumulator::Distinct(held)) if held.len() as u64 == from => held,
-            _ => return Err(gap()),
+            Some(held) if held.items().len() as u64 == from => held,
+            _ => return Err(gap().into()),
         };
         for _ in 0..new {
-            values.add(&source.value(self.values())?);
+            values.add_item(G::Item::read(source, self.values())?)?;
         }
-        Ok((from == 0).then_some(Accumulator::Distinct(whole)))
-    }
-
-    #[cfg(feature = "alloc")]
-    fn read_median<S: Source>(
-        self,
-        source: &mut S,
-        held: Option<&mut Accumulator>,
-    ) -> Result<Option<Accumulator>, Malformed> {
-        let (from, new) = (source.uint(self.field(1))?, source.uint(self.field(2))?);
-        let mut whole = MedianValues::default();
-        let values = match held {
-            _ if from == 0 => &mut whole,
-            Some(Accumulator::Median(held)) if held.values().len() as u64 == from => held,
-            _ => return Err(gap()),
-        };
-        for _ in 0..new {
-            values.add(source.float(self.values())?);
-        }
-        Ok((from == 0).then_some(Accumulator::Median(whole)))
+        Ok((from == 0).then_some(whole))
     }
 
     fn copy<S: Source, K: Sink>(self, source: &mut S, sink: &mut K) -> Result<(), Malformed> {
@@ -311,7 +380,6 @@ fn is_there<S: Source>(source: &mut S, at: At) -> Result<bool, Malformed> {
     }
 }
 
-#[cfg(feature = "alloc")]
 fn gap() -> Malformed {
     Malformed::new("values of an accumulator do not follow those before")
 }
@@ -327,7 +395,7 @@ pub(crate) fn apply<S: Source>(
     if accumulators.is_empty() {
         accumulators.reserve_exact(source.room_for(Place(tables::ACCUMULATORS).variant(), count));
         for place in 0..count {
-            let read = AccumulatorTables::place(place).read(source, None)?;
+            let read = Accumulator::read(AccumulatorTables::place(place), source, None)?;
             accumulators.push(read.ok_or_else(gap)?);
         }
         accumulators.iter_mut().for_each(Accumulator::settle);
@@ -337,27 +405,45 @@ pub(crate) fn apply<S: Source>(
 }
 
 /// Applies a list whose length has been read to as many accumulators that are there.
-fn apply_each<S: Source>(source: &mut S, count: u64, accumulators: &mut [Accumulator]) -> Result<(), Malformed> {
+pub(crate) fn apply_each<S: Source, A: AccumulatorRow>(
+    source: &mut S,
+    count: u64,
+    accumulators: &mut [A],
+) -> Result<(), A::Error> {
     if accumulators.len() as u64 != count {
-        return Err(Malformed::new("number of accumulators differs"));
+        return Err(Malformed::new("number of accumulators differs").into());
     }
     for (held, place) in accumulators.iter_mut().zip(0..) {
-        if let Some(replaced) = AccumulatorTables::place(place).read(source, Some(held))? {
+        if let Some(replaced) = A::read(AccumulatorTables::place(place), source, Some(held))? {
             *held = replaced;
         }
     }
-    accumulators.iter_mut().for_each(Accumulator::settle);
+    accumulators.iter_mut().for_each(A::settle);
     Ok(())
 }
 
 /// Reads a list into as many accumulators as are there, whatever they were.
-pub(crate) fn read_into<S: Source>(
+pub(crate) fn read_into<S: Source, A: AccumulatorRow>(
     at: &AccumulatorTables,
     source: &mut S,
-    accumulators: &mut [Accumulator],
-) -> Result<(), Malformed> {
+    accumulators: &mut [A],
+) -> Result<(), A::Error> {
     let count = source.uint(at.0)?;
     apply_each(source, count, accumulators)
+}
+
+/// Reads a whole list and adds up what is asked of each.
+pub(crate) fn read_each<S: Source, A: AccumulatorRow>(
+    at: &AccumulatorTables,
+    source: &mut S,
+    ask: impl Fn(&A) -> u64,
+) -> Result<u64, A::Error> {
+    let mut sum = 0;
+    for place in 0..source.uint(at.0)? {
+        let read = A::read(AccumulatorTables::place(place), source, None)?;
+        sum += ask(&read.ok_or_else(gap)?);
+    }
+    Ok(sum)
 }
 
 /// Where the accumulators of a running group are.

@@ -2,7 +2,9 @@
 
 use super::Malformed;
 use super::payload::{At, Sink, Source, cell_of};
-use crate::value::{BufferedEvent, Event, Footprint};
+#[cfg(feature = "alloc")]
+use crate::value::Event;
+use crate::value::{Footprint, Value};
 
 /// Most values of an event that columns tell apart.
 const VALUES_MAX: u64 = crate::limits::FIELDS_MAX as u64;
@@ -11,48 +13,70 @@ const VALUES_MAX: u64 = crate::limits::FIELDS_MAX as u64;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EventTable(pub(crate) u16);
 
+/// An event, growable or of fixed capacity.
+pub(crate) trait EventRow: Sized {
+    /// [`Malformed`], or that it has no room.
+    type Error: From<Malformed>;
+
+    fn timestamp(&self) -> i64;
+
+    fn values(&self) -> &[Value];
+
+    /// An event with `count` values, which come from `at` on; with what the values take together.
+    fn read<S: Source>(timestamp: i64, source: &mut S, at: At, count: u64) -> Result<(Self, Footprint), Self::Error>;
+}
+
+#[cfg(feature = "alloc")]
+impl EventRow for Event {
+    type Error = Malformed;
+
+    #[inline]
+    fn timestamp(&self) -> i64 {
+        self.timestamp
+    }
+
+    #[inline]
+    fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    #[inline]
+    fn read<S: Source>(timestamp: i64, source: &mut S, at: At, count: u64) -> Result<(Self, Footprint), Malformed> {
+        let (values, footprint) = source.values(at, count)?;
+        Ok((Event { timestamp, values }, footprint))
+    }
+}
+
 impl EventTable {
     fn at(self, column: u16) -> At {
         At { table: self.0, column }
     }
 
     /// An event; its time is mostly near `from`.
-    pub(crate) fn write(self, sink: &mut impl Sink, event: &Event, from: i64) {
-        sink.int(self.at(1), event.timestamp, from);
-        sink.uint(self.at(2), event.values.len() as u64);
-        for (value, place) in event.values.iter().zip(0..) {
+    pub(crate) fn write(self, sink: &mut impl Sink, event: &impl EventRow, from: i64) {
+        sink.int(self.at(1), event.timestamp(), from);
+        sink.uint(self.at(2), event.values().len() as u64);
+        for (value, place) in event.values().iter().zip(0..) {
             sink.cell(self.at(3).plus(place), cell_of(value));
         }
     }
 
-    pub(crate) fn write_buffered(self, sink: &mut impl Sink, event: &BufferedEvent, from: i64) {
-        sink.uint(self.at(0), event.sequence);
-        self.write(sink, &event.event, from);
-    }
-
-    pub(crate) fn read<S: Source>(self, source: &mut S, from: i64) -> Result<Event, Malformed> {
-        Ok(self.read_measured(source, from)?.0)
+    /// An event with its number in the input.
+    pub(crate) fn write_buffered(self, sink: &mut impl Sink, sequence: u64, event: &impl EventRow, from: i64) {
+        sink.uint(self.at(0), sequence);
+        self.write(sink, event, from);
     }
 
     /// An event with what its values take together.
-    fn read_measured<S: Source>(self, source: &mut S, from: i64) -> Result<(Event, Footprint), Malformed> {
+    pub(crate) fn read<S: Source, E: EventRow>(self, source: &mut S, from: i64) -> Result<(E, Footprint), E::Error> {
         let timestamp = source.int(self.at(1), from)?;
         let count = source.uint(self.at(2))?;
-        let (values, footprint) = source.values(self.at(3), count)?;
-        Ok((Event { timestamp, values }, footprint))
+        E::read(timestamp, source, self.at(3), count)
     }
 
-    /// A buffered event with its own footprint.
-    pub(crate) fn read_buffered<S: Source>(
-        self,
-        source: &mut S,
-        from: i64,
-    ) -> Result<(BufferedEvent, Footprint), Malformed> {
-        let sequence = source.uint(self.at(0))?;
-        let (event, of_values) = self.read_measured(source, from)?;
-        let event = BufferedEvent { sequence, event };
-        let footprint = event.footprint_with(of_values);
-        Ok((event, footprint))
+    /// The number of an event in the input; the event comes next.
+    pub(crate) fn read_sequence<S: Source>(self, source: &mut S) -> Result<u64, Malformed> {
+        source.uint(self.at(0))
     }
 
     pub(crate) fn copy<S: Source, K: Sink>(self, source: &mut S, sink: &mut K, from: i64) -> Result<(), Malformed> {

@@ -1,8 +1,7 @@
 //! What an object begins and ends with: see `object.rs`, and `Object` in `core/FORMAT.md`.
 
-use xxhash_rust::xxh3::Xxh3;
-
 use super::manifest_parts::ObjectId;
+use super::pieces::hash64_of;
 use super::{FORMAT_VERSION, Malformed};
 
 pub(crate) const HEADER_BYTES: usize = 24;
@@ -32,11 +31,7 @@ pub(crate) fn trailer(header: &[u8], manifest: &[u8]) -> [u8; TRAILER_BYTES] {
 
 /// XXH3 of header, manifest and length, as if they lay together.
 pub(super) fn manifest_hash(header: &[u8], manifest: &[u8], len: &[u8]) -> u64 {
-    let mut hash = Xxh3::new();
-    hash.update(header);
-    hash.update(manifest);
-    hash.update(len);
-    hash.digest()
+    hash64_of([header, manifest, len])
 }
 
 pub(super) fn read_u64(bytes: &[u8]) -> u64 {

@@ -1,7 +1,7 @@
 //! The manifest without an allocator: written from what a fixed holder has, read where it lies.
 //!
 //! The fields and their order are those of `manifest.rs`; the parts are the same types. What
-//! holds the two equal is the test of equal bytes, `tests/tests/fixed_bytes.rs`.
+//! holds the two equal is the test of equal bytes, `tests/tests/fixed_bytes`.
 
 use core::marker::PhantomData;
 

@@ -12,8 +12,7 @@ pub(crate) mod accumulator;
 pub(crate) mod archive;
 #[cfg(feature = "alloc")]
 pub(crate) mod columns;
-#[cfg(feature = "alloc")]
-mod event;
+pub(crate) mod event;
 pub(crate) mod frame;
 #[cfg(feature = "alloc")]
 pub(crate) mod head;
@@ -26,9 +25,9 @@ pub(crate) mod manifest_parts;
 mod manifest_v1;
 #[cfg(feature = "alloc")]
 pub(crate) mod object;
-#[cfg(feature = "alloc")]
 pub(crate) mod pattern;
 pub(crate) mod payload;
+mod pieces;
 #[cfg(feature = "alloc")]
 pub(crate) mod plugin_frame;
 #[cfg(feature = "alloc")]
@@ -41,7 +40,6 @@ pub(crate) mod sink;
 pub(crate) mod tables;
 #[cfg(feature = "alloc")]
 pub(crate) mod value;
-#[cfg(feature = "alloc")]
 pub(crate) mod window;
 
 use serde::Deserialize;
@@ -69,7 +67,7 @@ impl Malformed {
 
 impl core::fmt::Display for Malformed {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.0.as_ref())
     }
 }
 

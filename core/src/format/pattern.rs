@@ -1,13 +1,9 @@
 //! Pattern state in payloads: what is gone, what is new. A whole one has nothing gone.
 
-use alloc::vec::Vec;
-
-use super::event::EventTable;
+use super::event::{EventRow, EventTable};
 use super::payload::{At, Sink, Source};
 use super::tables;
 use super::{Cursor, Malformed};
-use crate::state::PatternChange;
-use crate::state::PatternState;
 
 const fn count(column: u16) -> At {
     At { table: tables::PAYLOAD, column }
@@ -28,49 +24,89 @@ const EVENT_COUNT: At = At { table: tables::PARTIALS, column: 2 };
 const WAITING: EventTable = EventTable(tables::EVENTS);
 const MATCHED: EventTable = EventTable(tables::MATCHED);
 
-pub(crate) fn write(sink: &mut impl Sink, change: &PatternChange<'_>) {
-    sink.uint(TAKEN_COUNT, change.taken.len() as u64);
-    change.taken.iter().for_each(|sequence| sink.uint(TAKEN, *sequence));
-    sink.uint(WAITING_COUNT, change.waiting.len() as u64);
-    change.waiting.iter().for_each(|event| WAITING.write_buffered(sink, event, 0));
-    sink.uint(DROPPED_COUNT, change.dropped.len() as u64);
-    change.dropped.iter().for_each(|id| sink.uint(DROPPED, *id));
-    sink.uint(PARTIAL_COUNT, change.advanced.len() as u64);
-    for (id, from, events) in &change.advanced {
-        sink.uint(ID, *id);
-        sink.uint(FROM, *from as u64);
-        sink.uint(EVENT_COUNT, events.len() as u64);
-        events.iter().for_each(|event| MATCHED.write(sink, event, 0));
+/// About what the pattern state of a key takes encoded beside its events, and a partial match beside its own.
+pub(crate) const PATTERN_ENCODED: u64 = 4;
+pub(crate) const PARTIAL_ENCODED: u64 = 6;
+
+/// The pattern state of a key, growable or of fixed capacity.
+pub(crate) trait PatternRows {
+    /// [`Malformed`], or that there is no room.
+    type Error: From<Malformed>;
+    type Event: EventRow<Error = Self::Error> + 'static;
+
+    /// Numbers of waiting events that the last capture had and that are gone; and ids of partial matches.
+    fn gone(&self) -> (&[u64], &[u64]);
+
+    /// Waiting events with their numbers: all, or those that the last capture had not.
+    fn waiting(&self, all: bool) -> impl Iterator<Item = (u64, &Self::Event)>;
+
+    /// Partial matches: id, how many of its events the last capture had, and its events.
+    fn partials(&self) -> impl Iterator<Item = (u64, usize, &[Self::Event])>;
+
+    /// Takes out a waiting event; whether it was there.
+    fn forget_waiting(&mut self, sequence: u64) -> bool;
+
+    fn add_waiting(&mut self, sequence: u64, event: Self::Event) -> Result<(), Self::Error>;
+
+    /// Takes out partial matches by their ids.
+    fn forget_partials(&mut self, ids: impl Iterator<Item = Result<u64, Malformed>>) -> Result<(), Self::Error>;
+
+    /// Adds events, about `room` of them, to the partial match of an id that has as many as said, or begins one;
+    /// whether there is such a one.
+    fn add_to_partial(
+        &mut self,
+        id_and_events: (u64, u64),
+        room: usize,
+        events: impl Iterator<Item = Result<Self::Event, Self::Error>>,
+    ) -> Result<bool, Self::Error>;
+}
+
+/// Writes all of it, or what changed since the last capture.
+pub(crate) fn write(sink: &mut impl Sink, state: &impl PatternRows, all: bool) {
+    let (taken, dropped) = if all { Default::default() } else { state.gone() };
+    sink.uint(TAKEN_COUNT, taken.len() as u64);
+    taken.iter().for_each(|sequence| sink.uint(TAKEN, *sequence));
+    sink.uint(WAITING_COUNT, state.waiting(all).count() as u64);
+    state.waiting(all).for_each(|(sequence, event)| WAITING.write_buffered(sink, sequence, event, 0));
+    sink.uint(DROPPED_COUNT, dropped.len() as u64);
+    dropped.iter().for_each(|id| sink.uint(DROPPED, *id));
+    let advanced = || {
+        let new = |(id, captured, events)| (id, if all { 0 } else { captured }, events);
+        state.partials().map(new).filter(|(_, from, events)| *from < events.len())
+    };
+    sink.uint(PARTIAL_COUNT, advanced().count() as u64);
+    for (id, from, events) in advanced() {
+        let new = &events[from..];
+        sink.uint(ID, id);
+        sink.uint(FROM, from as u64);
+        sink.uint(EVENT_COUNT, new.len() as u64);
+        new.iter().for_each(|event| MATCHED.write(sink, event, 0));
     }
 }
 
 /// Applies a payload to the state it was taken against; a whole one to an empty state.
-pub(crate) fn apply<S: Source>(source: &mut S, state: &mut PatternState) -> Result<(), Malformed> {
+pub(crate) fn apply<S: Source, P: PatternRows>(source: &mut S, state: &mut P) -> Result<(), P::Error> {
     for _ in 0..source.uint(TAKEN_COUNT)? {
         if !state.forget_waiting(source.uint(TAKEN)?) {
-            return Err(Malformed::new("takes a waiting event that is not there"));
+            return Err(Malformed::new("takes a waiting event that is not there").into());
         }
     }
     for _ in 0..source.uint(WAITING_COUNT)? {
-        state.wait(WAITING.read_buffered(source, 0)?.0);
+        let sequence = WAITING.read_sequence(source)?;
+        let (event, _) = WAITING.read::<S, P::Event>(source, 0)?;
+        state.add_waiting(sequence, event)?;
     }
-    let mut dropped = Vec::new();
-    for _ in 0..source.uint(DROPPED_COUNT)? {
-        dropped.push(source.uint(DROPPED)?);
-    }
-    if !dropped.is_empty() {
-        dropped.sort_unstable();
-        state.retain(|partial| dropped.binary_search(&partial.id()).is_err());
+    let dropped = source.uint(DROPPED_COUNT)?;
+    if dropped > 0 {
+        state.forget_partials((0..dropped).map(|_| source.uint(DROPPED)))?;
     }
     for _ in 0..source.uint(PARTIAL_COUNT)? {
-        let (id, from) = (source.uint(ID)?, source.uint(FROM)?);
+        let partial = (source.uint(ID)?, source.uint(FROM)?);
         let count = source.uint(EVENT_COUNT)?;
-        let mut events = Vec::with_capacity(source.room_for(At { table: tables::MATCHED, column: 1 }, count));
-        for _ in 0..count {
-            events.push(MATCHED.read(source, 0)?);
-        }
-        if events.is_empty() || !state.restore_partial(id, from, events) {
-            return Err(Malformed::new("advances a partial match that is not there"));
+        let room = source.room_for(At { table: tables::MATCHED, column: 1 }, count);
+        let events = (0..count).map(|_| Ok(MATCHED.read::<S, P::Event>(source, 0)?.0));
+        if count == 0 || !state.add_to_partial(partial, room, events)? {
+            return Err(Malformed::new("advances a partial match that is not there").into());
         }
     }
     Ok(())
@@ -104,8 +140,8 @@ pub(crate) fn copy<S: Source, K: Sink>(source: &mut S, sink: &mut K) -> Result<(
 }
 
 /// Applies a payload of a row.
-pub(crate) fn apply_row(bytes: &[u8], state: &mut PatternState) -> Result<(), Malformed> {
+pub(crate) fn apply_row<P: PatternRows>(bytes: &[u8], state: &mut P) -> Result<(), P::Error> {
     let mut cursor = Cursor::new(bytes);
     apply(&mut cursor, state)?;
-    cursor.finish()
+    Ok(cursor.finish()?)
 }

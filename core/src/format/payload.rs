@@ -23,7 +23,7 @@ pub(crate) struct At {
 impl At {
     /// A later column. Beyond [`VALUES_MAX`] it says nothing, which rows do not mind.
     #[inline]
-    pub(super) fn plus(self, columns: u64) -> At {
+    pub(crate) fn plus(self, columns: u64) -> At {
         At { table: self.table, column: self.column.wrapping_add(columns as u16) }
     }
 }
@@ -204,7 +204,8 @@ impl Source for Cursor<'_> {
         self.cell_of_kind(at, kind)
     }
 
-    #[inline]
+    // Each value of each event is read so: a call for it would be a tenth of a restore. Flash is dearer than that.
+    #[cfg_attr(feature = "alloc", inline(always))]
     fn value(&mut self, at: At) -> Result<Value, Malformed> {
         value_of(self.cell(at)?)
     }
@@ -251,6 +252,7 @@ fn text_of(text: &str) -> Option<Text> {
 }
 
 /// A cell as a value of an event.
+#[cfg_attr(feature = "alloc", inline(always))]
 pub(crate) fn value_of(cell: Cell<'_>) -> Result<Value, Malformed> {
     Ok(match cell {
         Cell::Null => Value::Null,

@@ -12,7 +12,9 @@ use hashbrown::HashTable;
 #[cfg(feature = "alloc")]
 use crate::bytes::heap_bytes_of;
 #[cfg(feature = "alloc")]
-use crate::format::key;
+use crate::format::accumulator::GrowingRow;
+#[cfg(feature = "alloc")]
+use crate::format::{Malformed, key};
 use crate::function::Function;
 #[cfg(feature = "alloc")]
 use crate::value::canonical;
@@ -253,12 +255,11 @@ impl Accumulator {
         }
     }
 
+    #[cfg(feature = "alloc")]
     /// Forgets what is new since the last capture.
     pub(crate) fn settle(&mut self) {
         match self {
-            #[cfg(feature = "alloc")]
             Accumulator::Distinct(values) => values.captured = values.order.len(),
-            #[cfg(feature = "alloc")]
             Accumulator::Median(values) => values.captured = values.values.len(),
             _ => {}
         }
@@ -399,9 +400,24 @@ impl DistinctValues {
     pub fn values(&self) -> &[Value] {
         &self.order
     }
+}
 
-    pub(crate) fn captured(&self) -> usize {
+#[cfg(feature = "alloc")]
+impl GrowingRow for DistinctValues {
+    type Item = Value;
+    type Error = Malformed;
+
+    fn items(&self) -> &[Value] {
+        &self.order
+    }
+
+    fn captured(&self) -> usize {
         self.captured
+    }
+
+    fn add_item(&mut self, value: Value) -> Result<(), Malformed> {
+        self.add(&value);
+        Ok(())
     }
 }
 
@@ -440,25 +456,44 @@ impl MedianValues {
         &self.values
     }
 
-    pub(crate) fn captured(&self) -> usize {
+    fn median(&self) -> Option<f64> {
+        median_of(&mut self.values.clone())
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl GrowingRow for MedianValues {
+    type Item = f64;
+    type Error = Malformed;
+
+    fn items(&self) -> &[f64] {
+        &self.values
+    }
+
+    fn captured(&self) -> usize {
         self.captured
     }
 
-    fn median(&self) -> Option<f64> {
-        let mut values = self.values.clone();
-        let middle = values.len() / 2;
-        if values.is_empty() {
-            return None;
-        }
-        let (below, upper, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
-        let upper = *upper;
-        if self.values.len() % 2 == 1 {
-            return Some(upper);
-        }
-        let lower = below.iter().copied().max_by(f64::total_cmp)?;
-        // Halved first: the sum of two large numbers need not fit.
-        Some(if (lower + upper).is_finite() { (lower + upper) / 2.0 } else { lower / 2.0 + upper / 2.0 })
+    fn add_item(&mut self, value: f64) -> Result<(), Malformed> {
+        self.add(value);
+        Ok(())
     }
+}
+
+/// The middle one of values, or the mean of the two middle ones; they end up in another order.
+pub(crate) fn median_of(values: &mut [f64]) -> Option<f64> {
+    let len = values.len();
+    if len == 0 {
+        return None;
+    }
+    let (below, upper, _) = values.select_nth_unstable_by(len / 2, f64::total_cmp);
+    let upper = *upper;
+    if len % 2 == 1 {
+        return Some(upper);
+    }
+    let lower = below.iter().copied().max_by(f64::total_cmp)?;
+    // Halved first: the sum of two large numbers need not fit.
+    Some(if (lower + upper).is_finite() { (lower + upper) / 2.0 } else { lower / 2.0 + upper / 2.0 })
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ mod plain;
 #[cfg(feature = "alloc")]
 mod window;
 
+pub(crate) use accumulator::median_of;
 pub use accumulator::{AccumulateError, Accumulator};
 #[cfg(feature = "alloc")]
 pub use accumulator::{DistinctValues, MedianValues};
@@ -43,8 +44,6 @@ pub use holder::StateHolder;
 pub use json::JsonValue;
 #[cfg(feature = "alloc")]
 pub use migrate::{Migrate, RestoreOptions};
-#[cfg(feature = "alloc")]
-pub(crate) use pattern::PatternChange;
 #[cfg(feature = "alloc")]
 pub use pattern::{PartialMatch, PatternState};
 #[cfg(feature = "alloc")]

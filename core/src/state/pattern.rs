@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::bytes::heap_bytes_of;
 use crate::format::Malformed;
 use crate::format::columns::ColumnRow;
-use crate::format::pattern;
+use crate::format::pattern::{self, PatternRows};
 use crate::format::rows::Form;
 use crate::tracked::sealed::Sealed;
 use crate::value::{BufferedEvent, Event, Footprint};
@@ -105,7 +105,8 @@ impl PartialMatch {
     }
 
     fn footprint(&self) -> Footprint {
-        let mut total = Footprint { memory: heap_bytes_of::<Event>(self.events.capacity()), encoded: 6 };
+        let mut total =
+            Footprint { memory: heap_bytes_of::<Event>(self.events.capacity()), encoded: pattern::PARTIAL_ENCODED };
         for event in &self.events {
             total += event.footprint();
         }
@@ -123,7 +124,7 @@ impl PatternState {
             taken: Vec::new(),
             dropped: Vec::new(),
             fresh: true,
-            footprint: Footprint { memory: 0, encoded: 4 },
+            footprint: Footprint { memory: 0, encoded: pattern::PATTERN_ENCODED },
         }
     }
 
@@ -214,61 +215,75 @@ impl PatternState {
             kept
         });
     }
+}
 
-    pub(crate) fn change(&self) -> PatternChange<'_> {
-        let new_pending =
-            self.pending.iter().filter(|pending| !pending.captured).map(|pending| &pending.event).collect();
-        let partials = self.partials.iter().filter(|partial| partial.captured < partial.events.len());
-        let advanced =
-            partials.map(|partial| (partial.id, partial.captured, &partial.events[partial.captured..])).collect();
-        PatternChange { taken: &self.taken, waiting: new_pending, dropped: &self.dropped, advanced }
+impl PatternRows for PatternState {
+    type Error = Malformed;
+    type Event = Event;
+
+    fn gone(&self) -> (&[u64], &[u64]) {
+        (&self.taken, &self.dropped)
     }
 
-    /// Takes a waiting event out by its number, as a change says.
-    pub(crate) fn forget_waiting(&mut self, sequence: u64) -> bool {
+    fn waiting(&self, all: bool) -> impl Iterator<Item = (u64, &Event)> {
+        let written = self.pending.iter().filter(move |pending| all || !pending.captured);
+        written.map(|pending| (pending.event.sequence, &pending.event.event))
+    }
+
+    fn partials(&self) -> impl Iterator<Item = (u64, usize, &[Event])> {
+        self.partials.iter().map(|partial| (partial.id, partial.captured, &partial.events[..]))
+    }
+
+    fn forget_waiting(&mut self, sequence: u64) -> bool {
         let at = self.pending.iter().position(|pending| pending.event.sequence == sequence);
         let Some(pending) = at.and_then(|at| self.pending.remove(at)) else { return false };
         self.footprint -= pending.event.footprint();
         true
     }
 
-    /// Adds events to a partial match by its id, or begins one, as a change says.
-    pub(crate) fn restore_partial(&mut self, id: u64, from: u64, events: Vec<Event>) -> bool {
+    fn add_waiting(&mut self, sequence: u64, event: Event) -> Result<(), Malformed> {
+        self.wait(BufferedEvent { sequence, event });
+        Ok(())
+    }
+
+    fn forget_partials(&mut self, ids: impl Iterator<Item = Result<u64, Malformed>>) -> Result<(), Malformed> {
+        let mut dropped = ids.collect::<Result<Vec<u64>, Malformed>>()?;
+        dropped.sort_unstable();
+        self.retain(|partial| dropped.binary_search(&partial.id).is_err());
+        Ok(())
+    }
+
+    fn add_to_partial(
+        &mut self,
+        (id, from): (u64, u64),
+        room: usize,
+        events: impl Iterator<Item = Result<Event, Malformed>>,
+    ) -> Result<bool, Malformed> {
+        let mut added = Vec::with_capacity(room);
+        for event in events {
+            added.push(event?);
+        }
         if from == 0 {
-            let partial = PartialMatch { id, events, captured: 0 };
+            let partial = PartialMatch { id, events: added, captured: 0 };
             self.footprint += partial.footprint();
             self.partials.push(partial);
-            return true;
+            return Ok(true);
         }
-        let Some(at) = self.partials.iter().position(|partial| partial.id == id) else { return false };
+        let Some(at) = self.partials.iter().position(|partial| partial.id == id) else { return Ok(false) };
         let follows = self.partials[at].events.len() as u64 == from;
-        events.into_iter().for_each(|event| self.advance(at, event));
-        follows
+        added.into_iter().for_each(|event| self.advance(at, event));
+        Ok(follows)
     }
-}
-
-/// What changed since the last capture, borrowed from the state.
-pub(crate) struct PatternChange<'a> {
-    pub(crate) taken: &'a [u64],
-    pub(crate) waiting: Vec<&'a BufferedEvent>,
-    pub(crate) dropped: &'a [u64],
-    pub(crate) advanced: Vec<(u64, usize, &'a [Event])>,
 }
 
 impl Sealed for PatternState {
     fn write_whole(&self, out: &mut Vec<u8>) {
-        let advanced = self.partials.iter().map(|partial| (partial.id, 0, partial.events.as_slice())).collect();
-        pattern::write(out, &PatternChange { taken: &[], waiting: self.pending().collect(), dropped: &[], advanced });
+        pattern::write(out, self, true);
     }
 
     fn write_change(&self, out: &mut Vec<u8>) -> Form {
-        if self.fresh {
-            self.write_whole(out);
-            Form::Whole
-        } else {
-            pattern::write(out, &self.change());
-            Form::Change
-        }
+        pattern::write(out, self, self.fresh);
+        if self.fresh { Form::Whole } else { Form::Change }
     }
 
     fn read_whole(bytes: &[u8]) -> Result<Self, Malformed> {

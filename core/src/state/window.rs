@@ -5,12 +5,14 @@ use alloc::vec::Vec;
 use super::accumulator::Accumulator;
 use crate::bytes::heap_bytes_of;
 use crate::format::Malformed;
+use crate::format::accumulator;
 use crate::format::columns::ColumnRow;
+use crate::format::payload::{Sink, Source};
 use crate::format::rows::Form;
-use crate::format::window;
+use crate::format::window::{self, WindowRow, WindowRows};
 use crate::tracked::TrackedDeque;
 use crate::tracked::sealed::Sealed;
-use crate::value::{BufferedEvent, Footprint};
+use crate::value::{BufferedEvent, Event, Footprint};
 
 /// One open window. Times in milliseconds since 1970; the interval is half-open.
 #[derive(Debug, PartialEq)]
@@ -167,7 +169,7 @@ impl Window {
     fn measure(&self) -> Footprint {
         let reserved = heap_bytes_of::<BufferedEvent>(self.buffer.capacity())
             + heap_bytes_of::<Accumulator>(self.accumulators.capacity());
-        let mut total = Footprint { memory: reserved, encoded: 12 };
+        let mut total = Footprint { memory: reserved, encoded: window::WINDOW_ENCODED };
         total += self.buffered;
         for accumulator in &self.accumulators {
             total += accumulator.footprint();
@@ -180,7 +182,7 @@ impl WindowState {
     /// No windows yet.
     #[must_use]
     pub fn new() -> Self {
-        let footprint = Footprint { memory: 0, encoded: 1 };
+        let footprint = Footprint { memory: 0, encoded: window::WINDOWS_ENCODED };
         WindowState { windows: Vec::new(), closed: Vec::new(), fresh: true, footprint }
     }
 
@@ -264,25 +266,90 @@ impl WindowState {
         // Events mostly go to the newest windows.
         self.windows.binary_search_by_key(&start, |window| window.start)
     }
+}
 
-    pub(crate) fn closed(&self) -> &[i64] {
+impl WindowRows for WindowState {
+    type Error = Malformed;
+    type Window = Window;
+
+    fn windows(&self) -> &[Window] {
+        &self.windows
+    }
+
+    fn closed(&self) -> &[i64] {
         &self.closed
+    }
+
+    fn close(&mut self, start: i64) -> bool {
+        WindowState::close(self, start).is_some()
+    }
+
+    fn update(
+        &mut self,
+        start: i64,
+        change: impl FnOnce(&mut Window) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        WindowState::update(self, start, change)
+    }
+}
+
+impl WindowRow for Window {
+    type Error = Malformed;
+    type Event = Event;
+
+    fn bounds(&self) -> (i64, i64) {
+        (self.start, self.end)
+    }
+
+    fn set_end(&mut self, end: i64) {
+        self.end = end;
+    }
+
+    fn marks(&self) -> (bool, bool) {
+        (self.captured, self.changed)
+    }
+
+    fn popped(&self) -> u64 {
+        self.buffer.popped()
+    }
+
+    fn events(&self, all: bool) -> impl ExactSizeIterator<Item = (u64, &Event)> {
+        let from = if all { 0 } else { self.buffer.captured() };
+        self.buffer.iter().skip(from).map(|buffered| (buffered.sequence, &buffered.event))
+    }
+
+    fn drop_front(&mut self) -> bool {
+        self.pop_front().is_some()
+    }
+
+    fn expect(&mut self, events: usize) {
+        self.buffer.reserve(events);
+    }
+
+    fn append(&mut self, sequence: u64, event: Event, of_values: Footprint) -> Result<(), Malformed> {
+        let event = BufferedEvent { sequence, event };
+        let footprint = event.footprint_with(of_values);
+        self.push_measured(event, footprint);
+        Ok(())
+    }
+
+    fn write_accumulators(&self, sink: &mut impl Sink, whole: bool) {
+        window::ACCUMULATORS.write(sink, &self.accumulators, whole);
+    }
+
+    fn read_accumulators<S: Source>(&mut self, source: &mut S) -> Result<(), Malformed> {
+        accumulator::apply(&window::ACCUMULATORS, source, &mut self.accumulators)
     }
 }
 
 impl Sealed for WindowState {
     fn write_whole(&self, out: &mut Vec<u8>) {
-        window::write_whole(out, self);
+        window::write(out, self, true);
     }
 
     fn write_change(&self, out: &mut Vec<u8>) -> Form {
-        if self.fresh {
-            window::write_whole(out, self);
-            Form::Whole
-        } else {
-            window::write_change(out, self);
-            Form::Change
-        }
+        window::write(out, self, self.fresh);
+        if self.fresh { Form::Whole } else { Form::Change }
     }
 
     fn read_whole(bytes: &[u8]) -> Result<Self, Malformed> {

@@ -1,11 +1,15 @@
 //! States of fixed capacity against their growable twins: the same is done to both, and what they write is the same, byte
 //! for byte; what one wrote the other restores.
 
+mod pair;
+mod patterns;
+mod windows;
+
 use eventflux_core::{
-    Accumulator, AggregationState, CheckpointRequest, EncodedCheckpoint, EngineProgress, FixedAggregation, FixedEngine,
-    FixedError, FixedHolder, FixedMap, FixedPlain, FixedRequest, FixedStateDescriptor, Function, MemoryBackend,
-    ObjectId, OpenWriter, Progress, Publish, Restore, RestoreOptions, Retention, Selector, StateDescriptor,
-    StateHolder, StateKind, Value, Verify, Writer, drive, encode_key,
+    Accumulator, AggregationState, CheckpointRequest, EncodedCheckpoint, EngineProgress, FixedAccumulator,
+    FixedAggregation, FixedEngine, FixedError, FixedHolder, FixedMap, FixedPlain, FixedRequest, FixedStateDescriptor,
+    Function, MemoryBackend, ObjectId, OpenWriter, Progress, Publish, Restore, RestoreOptions, Retention, Selector,
+    StateDescriptor, StateHolder, StateKind, Value, Verify, Writer, drive, encode_key,
 };
 use proptest::prelude::*;
 
@@ -13,11 +17,22 @@ const ID: &str = "meter";
 const KEY_GROUPS: u16 = 8;
 const DELTAS: usize = 40;
 const DESCRIPTION: &str = r#"{"what":"readings"}"#;
-const FUNCTIONS: [Function; 7] =
-    [Function::Count, Function::Sum, Function::Avg, Function::Stddev, Function::Min, Function::First, Function::Last];
+const FUNCTIONS: [Function; 9] = [
+    Function::Count,
+    Function::Sum,
+    Function::Distinct,
+    Function::Avg,
+    Function::Stddev,
+    Function::Min,
+    Function::Median,
+    Function::First,
+    Function::Last,
+];
+/// Enough for all that is added.
+const VALUES: usize = 130;
 
 type Values = FixedMap<FixedPlain<24>, 24, 12>;
-type Group = FixedAggregation<7, 200>;
+type Group = FixedAggregation<9, 4000, VALUES>;
 type Groups = FixedMap<Group, 24, 12>;
 type Holder = FixedHolder<'static, 2, DELTAS>;
 
@@ -77,13 +92,24 @@ fn group_key(key: u8) -> Vec<u8> {
     encode_key(&[Value::from(i64::from(key))], &mut [0; 11]).unwrap().to_vec()
 }
 
-fn empty_group() -> [Accumulator; 7] {
+fn empty_group() -> [Accumulator; 9] {
     FUNCTIONS.map(Accumulator::new)
 }
 
 /// Adds a value to each accumulator that takes it.
 fn add(accumulators: &mut [Accumulator], time: i64, value: &Value) {
     accumulators.iter_mut().for_each(|accumulator| drop(accumulator.add(time, value)));
+}
+
+fn empty_fixed() -> [FixedAccumulator<VALUES>; 9] {
+    FUNCTIONS.map(FixedAccumulator::new)
+}
+
+fn add_fixed(accumulators: &mut [FixedAccumulator<VALUES>; 9], time: i64, value: &Value) {
+    for accumulator in accumulators {
+        let added = accumulator.add(time, value);
+        assert!(matches!(added, Ok(()) | Err(FixedError::Refused(_))), "{added:?}");
+    }
 }
 
 /// Both twins, and a storage with the checkpoints of the fixed one.
@@ -123,9 +149,10 @@ impl Twins {
             }
             Operation::Add(key, time, value) => self.add(*key, *time, value),
             Operation::ReplaceGroup(key, value) => {
-                let mut accumulators = empty_group();
+                let (mut accumulators, mut fixed) = (empty_group(), empty_fixed());
                 add(&mut accumulators, 0, value);
-                self.groups.set(&group_key(*key), Group::new(&accumulators).unwrap()).unwrap();
+                add_fixed(&mut fixed, 0, value);
+                self.groups.set(&group_key(*key), Group::new(&fixed).unwrap()).unwrap();
                 let map = self.growable.aggregations_mut("groups").unwrap();
                 map.set(&group_key(*key), AggregationState::new(accumulators.to_vec())).unwrap();
             }
@@ -144,8 +171,13 @@ impl Twins {
 
     fn add(&mut self, key: u8, time: i64, value: &Value) {
         let key = &group_key(key);
-        let change = |group: &mut Group| group.update(|accumulators| add(accumulators, time, value));
-        self.groups.update(key, || Group::new(&empty_group()), change).unwrap();
+        let change = |group: &mut Group| {
+            group.update(|accumulators| {
+                add_fixed(accumulators, time, value);
+                Ok(())
+            })
+        };
+        self.groups.update(key, || Group::new(&empty_fixed()), change).unwrap();
         let map = self.growable.aggregations_mut("groups").unwrap();
         let empty = || AggregationState::new(empty_group().to_vec());
         map.update(key, empty, |group| group.update(|accumulators| add(accumulators, time, value))).unwrap();
@@ -231,7 +263,9 @@ impl Twins {
         }
         for (key, group) in self.groups.iter() {
             let twin = self.growable.aggregations("groups").unwrap().get(key).unwrap();
-            assert_eq!(format!("{:?}", group.accumulators()), format!("{:?}", twin.accumulators()));
+            let results = group.accumulators().map(|of| of.result());
+            let twins: Vec<Value> = twin.accumulators().iter().map(Accumulator::result).collect();
+            assert_eq!(format!("{results:?}"), format!("{twins:?}"));
         }
         assert_eq!(self.values.len(), self.growable.values().len());
         assert_eq!(self.groups.len(), self.growable.key_count("groups").unwrap());
@@ -274,7 +308,7 @@ proptest! {
 fn small() -> (Holder, Values, Groups, Vec<u8>) {
     let (mut holder, mut values, mut groups) = (fixed_holder(), Values::new(), Groups::new());
     values.set_value("a", &1_u64).unwrap();
-    groups.set(&group_key(1), Group::new(&empty_group()).unwrap()).unwrap();
+    groups.set(&group_key(1), Group::new(&empty_fixed()).unwrap()).unwrap();
     let mut buffer = vec![0; 1024];
     let object = ObjectId { id: 0, generation: 1 };
     let states = &mut [&mut values as _, &mut groups as _];
@@ -298,10 +332,11 @@ fn full_is_an_error_and_changes_nothing() {
     assert_eq!(values.set_value("long", &1_u8), full("bytes of a key", 3));
     values.set_value("c", &3_u8).unwrap();
 
-    let mut group = FixedAggregation::<1, 7>::new(&[Accumulator::new(Function::Last)]).unwrap();
-    let add = |value: &'static str| move |of: &mut [Accumulator; 1]| of[0].add(0, &Value::from(value));
-    assert_eq!(group.update(add("1")), Ok(Ok(())));
-    assert_eq!(group.update(add("longer")).map(drop), full("bytes of accumulators", 7));
+    let mut group = FixedAggregation::<1, 7>::new(&[FixedAccumulator::new(Function::Last)]).unwrap();
+    let add = |value: &'static str| move |of: &mut [FixedAccumulator; 1]| of[0].add(0, &Value::from(value));
+    assert_eq!(group.update(add("1")), Ok(()));
+    assert_eq!(group.update(add("longer")), full("bytes of accumulators", 7));
+    assert_eq!(group.update(add("a text of more than 22 bytes")), full("bytes of a text", 22));
     assert_eq!(group.accumulators()[0].result(), Value::from("1"));
 }
 
