@@ -63,7 +63,14 @@ fn definition(mut document: Document) -> Result<ApplicationDefinition> {
     {
         source.push((String::from("file"), Document::Text(String::from("-"))));
     }
-    ApplicationDefinition::from_document(&document).map_err(from_core)
+    let definition = ApplicationDefinition::from_document(&document).map_err(from_core)?;
+    match definition.operators.iter().find(|operator| operator.kind_name() == "plugin") {
+        None => Ok(definition),
+        Some(plugin) => {
+            let name = &plugin.name;
+            Err(coded("UNSUPPORTED", &format!("operator `{name}` is a plugin; plugins run in the native host alone")))
+        }
+    }
 }
 
 /// What a checkpoint records; the time is JavaScript's.
