@@ -23,6 +23,9 @@ interface Instance {
   isDead: boolean;
 }
 
+/** Milliseconds that a task goes on before it lets the event loop run: a page draws a picture every 16. */
+const TURN_MS = 5;
+
 /** Lets the event loop run: a task of its own, which neither page nor Node delays. */
 function pause(): Promise<void> {
   if (typeof setImmediate === "function") return new Promise((resolve) => setImmediate(resolve));
@@ -329,17 +332,23 @@ export class Session {
 
   async #drive<T>(begin: (handle: Handle) => Task): Promise<T> {
     const instance = this.#instance;
+    let turn = performance.now();
     const task = this.#guard(instance, () => begin(instance.handle));
     try {
       for (;;) {
         const request = this.#guard(instance, () => task.poll());
         if (!request) return this.#guard(instance, () => task.result() as T);
+        if (request.op === "pause" && performance.now() - turn < TURN_MS) {
+          this.#guard(instance, () => task.answer(undefined));
+          continue;
+        }
         const answer = await this.#ask(request).then(
           (value) => () => task.answer(value),
           (error) => () => task.fail(fromStorage(request.op, "object" in request ? request.object : "", error)),
         );
         // Another call may have trapped meanwhile.
         if (instance.isDead) throw this.#trapped ?? trapped();
+        turn = performance.now();
         this.#guard(instance, answer);
       }
     } finally {

@@ -23,8 +23,10 @@ use crate::past::Past;
 use crate::state::State;
 use crate::task::Mailbox;
 
-/// Bytes that one slice of a checkpoint captures: some milliseconds at most.
-const STEP_BYTES: usize = 64 * 1024;
+/// Bytes that one slice of a checkpoint captures, and goes through as it encodes them: about a millisecond. JavaScript
+/// decides after how many of them the event loop runs.
+const CAPTURE_STEP_BYTES: usize = 64 * 1024;
+const ENCODE_STEP_BYTES: usize = 256 * 1024;
 
 /// What the handle and the tasks of one state share.
 pub(crate) struct Inner {
@@ -201,14 +203,20 @@ async fn publish(
     state.borrow_mut().begin(request)?;
     let begun = Begun(state);
     loop {
-        let progress = state.borrow_mut().holder_mut().step(STEP_BYTES).map_err(from_core)?;
+        let progress = state.borrow_mut().holder_mut().step(CAPTURE_STEP_BYTES).map_err(from_core)?;
         if progress == StepProgress::Done {
             break;
         }
         mailbox.pause().await?;
     }
     let capture = state.borrow_mut().holder_mut().take_capture().map_err(from_core)?;
-    let mut encoded = capture.into_object(writer.next_object(), inner.options.compression).map_err(from_core)?;
+    let mut encoding = capture.encoding(writer.next_object(), inner.options.compression);
+    let mut encoded = loop {
+        if let Some(encoded) = encoding.step(ENCODE_STEP_BYTES).map_err(from_core)? {
+            break encoded;
+        }
+        mailbox.pause().await?;
+    };
     let publish = Publish::new(writer, &mut encoded, inner.options.retention).map_err(from_core)?;
     let published = mailbox.drive(publish).await?;
     begun.commit(&encoded)?;
