@@ -25,6 +25,8 @@ pub mod limits;
 #[cfg(feature = "alloc")]
 mod operator;
 #[cfg(feature = "alloc")]
+mod pace;
+#[cfg(feature = "alloc")]
 pub mod plugin;
 #[cfg(feature = "alloc")]
 mod schema;
@@ -57,10 +59,10 @@ mod growable {
 
     pub use crate::backend::{Backend, MemoryBackend, drive};
     pub use crate::checkpoint::{
-        ByteRange, Capture, EncodedCheckpoint, Executor, Export, Finding, KeyDifference, ObjectInfo, OpenWriter,
-        Procedure, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Request, Response, Restore,
-        RestoredCheckpoint, Retention, Selector, StateContents, Step, Task, Verify, VerifyReport, Writer, contents,
-        difference, open_archive, retain, write_archive,
+        ByteRange, Capture, EncodedCheckpoint, Encoding, Executor, Export, Finding, KeyDifference, ObjectInfo,
+        OpenWriter, Procedure, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Request, Response,
+        Restore, RestoredCheckpoint, Retention, Selector, StateContents, Step, Task, Verify, VerifyReport, Writer,
+        contents, difference, open_archive, retain, write_archive,
     };
     pub use crate::format::head::{CatalogEntry, Head};
     pub use crate::format::manifest::{EngineProgress, Manifest, Progress, StateDescriptor};

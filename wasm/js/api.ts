@@ -17,6 +17,7 @@ export type {
   Checkpoint,
   CheckpointRequest,
   Difference,
+  ImportedCheckpoint,
   OpenOptions,
   Restored,
   TakenCheckpoint,

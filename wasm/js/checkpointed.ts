@@ -1,6 +1,14 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 import { StateError } from "./error.js";
-import type { Checkpoint, CheckpointRequest, Difference, Restored, TakenCheckpoint, VerifyReport } from "./options.js";
+import type {
+  Checkpoint,
+  CheckpointRequest,
+  Difference,
+  ImportedCheckpoint,
+  Restored,
+  TakenCheckpoint,
+  VerifyReport,
+} from "./options.js";
 import { Past } from "./past.js";
 import { type Session, checkId } from "./session.js";
 
@@ -111,12 +119,13 @@ export abstract class Checkpointed {
   }
 
   /**
-   * Replaces the state by that of an exported file, and publishes it as a new checkpoint.
+   * Replaces the state by that of an exported file, and publishes it as a new checkpoint, with the positions and outputs
+   * that the file recorded.
    *
    * @throws {@link StateError} `CORRUPT`, `VERSION`, `MISMATCH` (it is of another state); those of {@link
    * Checkpointed.checkpoint}
    */
-  async import(bytes: Uint8Array): Promise<TakenCheckpoint> {
+  async import(bytes: Uint8Array): Promise<ImportedCheckpoint> {
     if (!(bytes instanceof Uint8Array)) throw new StateError("INVALID", "an exported file is a Uint8Array");
     return this.session.imported(
       await this.session.write<string>((handle) => handle.importCheckpoint(bytes, Date.now())),

@@ -39,7 +39,7 @@ export interface Past extends Owned {
 export interface Handle extends Owned {
   set(key: string, json: string): void;
   setBytes(key: string, bytes: Uint8Array): void;
-  setMany(json: string): void;
+  setMany(json: Uint8Array): void;
   get(key: string): string | Uint8Array | undefined;
   remove(key: string): boolean;
   keys(prefix: string): string;

@@ -97,6 +97,14 @@ export interface TakenCheckpoint extends Checkpoint {
   durability: Durability;
 }
 
+/** A checkpoint that was imported: the state goes on from what it recorded. */
+export interface ImportedCheckpoint extends TakenCheckpoint {
+  /** How far each source was read then. */
+  positions: Record<string, bigint>;
+  /** How much had been written of each output then. */
+  outputs: Record<string, bigint>;
+}
+
 /** What a state begins with. */
 export interface Restored {
   /** The checkpoint, or nothing: the state is new. */

@@ -10,10 +10,25 @@
 
 import { StateError, fromEngine, fromStorage, messageOf } from "./error.js";
 import { type Glue, type Handle, type Owned, type Request, type Task, createGlue } from "./glue.js";
-import type { Change, Checkpoint, CheckpointRequest, OpenOptions, Restored, TakenCheckpoint } from "./options.js";
+import type {
+  Change,
+  Checkpoint,
+  CheckpointRequest,
+  ImportedCheckpoint,
+  OpenOptions,
+  Restored,
+  TakenCheckpoint,
+} from "./options.js";
 import type { Place, Platform } from "./place.js";
 import type { Storage } from "./storage/storage.js";
 import { positionsFromText, positionsToText } from "./value.js";
+
+/** A checkpoint as the engine tells of it, with what it recorded. */
+interface Recorded<C> {
+  checkpoint: C;
+  positions: Record<string, string>;
+  outputs: Record<string, string>;
+}
 
 /** One instance of the module, with its handle. */
 interface Instance {
@@ -22,6 +37,9 @@ interface Instance {
   /** Whether it has trapped, or is closed. */
   isDead: boolean;
 }
+
+/** Milliseconds that a task goes on before it lets the event loop run: a page draws a picture every 16. */
+const TURN_MS = 5;
 
 /** Lets the event loop run: a task of its own, which neither page nor Node delays. */
 function pause(): Promise<void> {
@@ -207,13 +225,12 @@ export class Session {
     }, hasPositions);
     this.#changesTaken = changes;
     this.#usesPositions ||= hasPositions;
-    return this.taken(entry);
+    return this.taken(JSON.parse(entry) as Checkpoint);
   }
 
   /** A checkpoint that was just published, for the user and for those that read beside us. */
-  taken(entry: string): TakenCheckpoint {
+  taken(taken: Checkpoint): TakenCheckpoint {
     this.#place.published?.();
-    const taken = JSON.parse(entry) as Checkpoint;
     this.#last = taken.id;
     this.#from = "latest";
     return { ...taken, durability: this.#place.storage.durability ?? "strict" };
@@ -228,9 +245,12 @@ export class Session {
   }
 
   /** After an import: as a checkpoint, that all of the state is now in. */
-  imported(entry: string): TakenCheckpoint {
+  imported(answer: string): ImportedCheckpoint {
     this.#changesTaken = this.#changes;
-    return this.taken(entry);
+    const { checkpoint, positions, outputs } = JSON.parse(answer) as Recorded<Checkpoint>;
+    this.#usesPositions ||= Object.keys(positions).length > 0;
+    const taken = this.taken(checkpoint);
+    return { ...taken, positions: positionsFromText(positions), outputs: positionsFromText(outputs) };
   }
 
   /** Reads the newest checkpoint of the writer. */
@@ -244,17 +264,7 @@ export class Session {
 
   /** Notes what was restored, and gives it. */
   began(answer: string): Restored {
-    const {
-      restored,
-      checkpoint = restored,
-      positions,
-      outputs,
-    } = JSON.parse(answer) as {
-      restored?: Checkpoint | null;
-      checkpoint?: Checkpoint | null;
-      positions: Record<string, string>;
-      outputs: Record<string, string>;
-    };
+    const { checkpoint, positions, outputs } = JSON.parse(answer) as Recorded<Checkpoint | null>;
     this.#changesTaken = this.#changes;
     this.#last = checkpoint?.id;
     this.restored = {
@@ -329,17 +339,23 @@ export class Session {
 
   async #drive<T>(begin: (handle: Handle) => Task): Promise<T> {
     const instance = this.#instance;
+    let turn = performance.now();
     const task = this.#guard(instance, () => begin(instance.handle));
     try {
       for (;;) {
         const request = this.#guard(instance, () => task.poll());
         if (!request) return this.#guard(instance, () => task.result() as T);
+        if (request.op === "pause" && performance.now() - turn < TURN_MS) {
+          this.#guard(instance, () => task.answer(undefined));
+          continue;
+        }
         const answer = await this.#ask(request).then(
           (value) => () => task.answer(value),
           (error) => () => task.fail(fromStorage(request.op, "object" in request ? request.object : "", error)),
         );
         // Another call may have trapped meanwhile.
         if (instance.isDead) throw this.#trapped ?? trapped();
+        turn = performance.now();
         this.#guard(instance, answer);
       }
     } finally {

@@ -2,7 +2,7 @@ import { Checkpointed } from "./checkpointed.js";
 import { type OpenOptions, checkOptions } from "./options.js";
 import type { Platform } from "./place.js";
 import { Session } from "./session.js";
-import { type Value, fromEngineValue, keyOf, toJson } from "./value.js";
+import { type Value, checkValue, fromEngineValue, keyOf, toJson, toUtf8 } from "./value.js";
 
 /** Values that cross to the engine in one step: enough to make crossing cheap, few enough to need little memory. */
 const BATCH = 1000;
@@ -37,9 +37,14 @@ export class State extends Checkpointed {
    * state.setMany(Object.entries(totals));
    */
   setMany(entries: Iterable<readonly [key: string, value: Value]>): void {
-    let batch: string[] = [];
+    // What is no array may make each entry out of the objects of the one before: that one must be a text by then.
+    const areThere = Array.isArray(entries);
+    let batch: unknown[] = [];
     const write = () => {
-      if (batch.length > 0) this.session.change((handle) => handle.setMany(`[${batch.join(",")}]`));
+      if (batch.length > 0) {
+        const json = toUtf8(areThere ? JSON.stringify(batch) : `[${batch.join(",")}]`);
+        this.session.change((handle) => handle.setMany(json));
+      }
       batch = [];
     };
     for (const [key, value] of entries) {
@@ -48,7 +53,9 @@ export class State extends Checkpointed {
         write();
         this.set(key, value);
       } else {
-        batch.push(`[${JSON.stringify(keyOf(key))},${toJson(value)}]`);
+        checkValue(value);
+        const entry = [keyOf(key), value];
+        batch.push(areThere ? entry : JSON.stringify(entry));
         if (batch.length === BATCH) write();
       }
     }

@@ -54,14 +54,32 @@ function faultInObject(value: object, depth: number): Fault | undefined {
   return undefined;
 }
 
-/** The JSON of a value. */
-export function toJson(value: unknown): string {
+/** Refuses what would come back as something else. */
+export function checkValue(value: unknown): void {
   const fault = faultIn(value, 0);
   if (fault) {
     const at = fault.path.length > 200 ? "" : fault.path && ` at ${fault.path}`;
     throw new StateError("INVALID", `the value${at} is ${fault.what}`);
   }
+}
+
+/** The JSON of a value. */
+export function toJson(value: unknown): string {
+  checkValue(value);
   return JSON.stringify(value);
+}
+
+const utf8 = /* @__PURE__ */ new TextEncoder();
+/** Room for the batches of `setMany`, mostly; what is larger does not stay in memory. */
+const ROOM_BYTES = 1 << 20;
+let room: Uint8Array | undefined;
+
+/** A text as UTF-8, to be copied before the next call: its place is used again, which is faster than a fresh one. */
+export function toUtf8(text: string): Uint8Array {
+  // No character of a text takes more than three bytes.
+  if (3 * text.length > ROOM_BYTES) return utf8.encode(text);
+  room ??= new Uint8Array(ROOM_BYTES);
+  return room.subarray(0, utf8.encodeInto(text, room).written);
 }
 
 /** A key: text that stays the same as UTF-8. */

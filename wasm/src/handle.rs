@@ -41,10 +41,12 @@ impl Handle {
         self.inner.state.borrow_mut().plain_mut()?.set(key, &JsonValue::Bytes(bytes)).map_err(from_core)
     }
 
-    /// Writes many values: `[[key, value], …]`. Those before one that is wrong are written.
+    /// Writes many values: `[[key, value], …]` as UTF-8, which crosses faster than a text. Those before one that is wrong
+    /// are written.
     #[wasm_bindgen(js_name = setMany)]
-    pub fn set_many(&self, json: &str) -> Result<()> {
+    pub fn set_many(&self, json: &[u8]) -> Result<()> {
         self.inner.ensure_writable()?;
+        let json = std::str::from_utf8(json).map_err(|_| invalid("the values are not UTF-8"))?;
         let mut state = self.inner.state.borrow_mut();
         let holder = state.plain_mut()?;
         let written = JsonValue::encode_json_entries(json, |key, bytes| holder.set_encoded(key.as_bytes(), bytes));

@@ -19,12 +19,14 @@ use wasm_bindgen::prelude::*;
 
 use crate::convert::{self, Options, entry_to_json, outputs_to_json, positions_to_json, report_to_json};
 use crate::error::{Result, coded, from_core};
-use crate::past::Past;
+use crate::past::{Past, shown_name};
 use crate::state::State;
 use crate::task::Mailbox;
 
-/// Bytes that one slice of a checkpoint captures: some milliseconds at most.
-const STEP_BYTES: usize = 64 * 1024;
+/// Bytes that one slice of a checkpoint captures, and goes through as it encodes them: about a millisecond. JavaScript
+/// decides after how many of them the event loop runs.
+const CAPTURE_STEP_BYTES: usize = 64 * 1024;
+const ENCODE_STEP_BYTES: usize = 256 * 1024;
 
 /// What the handle and the tasks of one state share.
 pub(crate) struct Inner {
@@ -157,17 +159,8 @@ pub(crate) async fn refresh(inner: Rc<Inner>, mailbox: Mailbox, from: String) ->
 }
 
 fn opened(inner: &Inner, restored: Option<RestoredCheckpoint>) -> Result<JsValue> {
-    Ok(match restored {
-        None => json!({ "restored": Json::Null, "positions": {}, "outputs": {} }).to_string().into(),
-        Some(checkpoint) => {
-            let id = checkpoint.manifest.object.id;
-            let entry = inner.head.borrow().entry(id).map_or(Json::Null, entry_to_json);
-            let progress = &checkpoint.manifest.progress;
-            json!({ "restored": entry, "positions": positions_to_json(progress), "outputs": outputs_to_json(progress) })
-                .to_string()
-                .into()
-        }
-    })
+    let nothing = || checkpoint_to_json(Json::Null, &Progress::default());
+    Ok(restored.map_or_else(nothing, |checkpoint| info(inner, &checkpoint)).into())
 }
 
 /// Restores beside what is there, so that it can be read meanwhile and stays if this fails; then takes its place.
@@ -201,14 +194,20 @@ async fn publish(
     state.borrow_mut().begin(request)?;
     let begun = Begun(state);
     loop {
-        let progress = state.borrow_mut().holder_mut().step(STEP_BYTES).map_err(from_core)?;
+        let progress = state.borrow_mut().holder_mut().step(CAPTURE_STEP_BYTES).map_err(from_core)?;
         if progress == StepProgress::Done {
             break;
         }
         mailbox.pause().await?;
     }
     let capture = state.borrow_mut().holder_mut().take_capture().map_err(from_core)?;
-    let mut encoded = capture.into_object(writer.next_object(), inner.options.compression).map_err(from_core)?;
+    let mut encoding = capture.encoding(writer.next_object(), inner.options.compression);
+    let mut encoded = loop {
+        if let Some(encoded) = encoding.step(ENCODE_STEP_BYTES).map_err(from_core)? {
+            break encoded;
+        }
+        mailbox.pause().await?;
+    };
     let publish = Publish::new(writer, &mut encoded, inner.options.retention).map_err(from_core)?;
     let published = mailbox.drive(publish).await?;
     begun.commit(&encoded)?;
@@ -227,7 +226,11 @@ pub(crate) async fn restore(inner: Rc<Inner>, mailbox: Mailbox, id: f64) -> Resu
 
 fn info(inner: &Inner, checkpoint: &RestoredCheckpoint) -> String {
     let entry = inner.head.borrow().entry(checkpoint.manifest.object.id).map_or(Json::Null, entry_to_json);
-    let progress = &checkpoint.manifest.progress;
+    checkpoint_to_json(entry, &checkpoint.manifest.progress)
+}
+
+/// A checkpoint with what it recorded.
+fn checkpoint_to_json(entry: Json, progress: &Progress) -> String {
     json!({ "checkpoint": entry, "positions": positions_to_json(progress), "outputs": outputs_to_json(progress) })
         .to_string()
 }
@@ -258,7 +261,7 @@ pub(crate) async fn diff(mailbox: Mailbox, before: f64, after: f64) -> Result<Js
     let (before, _) = read_past(&mailbox, before).await?;
     let (after, _) = read_past(&mailbox, after).await?;
     let differences = difference(&before, &after).map_err(from_core)?;
-    let to_json = |difference: eventflux_core::KeyDifference| json!({ "state": difference.state, "key": difference.key, "before": difference.before, "after": difference.after });
+    let to_json = |difference: eventflux_core::KeyDifference| json!({ "state": shown_name(&difference.state), "key": difference.key, "before": difference.before, "after": difference.after });
     Ok(Json::Array(differences.into_iter().map(to_json).collect()).to_string().into())
 }
 
@@ -268,7 +271,8 @@ pub(crate) async fn export(mailbox: Mailbox, id: f64) -> Result<JsValue> {
     Ok(Uint8Array::from(bytes.as_slice()).into())
 }
 
-/// Takes over the state of an exported checkpoint, as a new checkpoint of its own; its entry as JSON.
+/// Takes over the state of an exported checkpoint, as a new checkpoint of its own; its entry and what it recorded, as
+/// JSON.
 pub(crate) async fn import(inner: Rc<Inner>, mailbox: Mailbox, bytes: Vec<u8>, now_ms: f64) -> Result<JsValue> {
     let _busy = inner.start()?;
     inner.is_restoring.set(true);
@@ -286,5 +290,6 @@ pub(crate) async fn import(inner: Rc<Inner>, mailbox: Mailbox, bytes: Vec<u8>, n
     let published =
         publish(&inner, &mailbox, &fresh, CheckpointRequest { created_ms: now_ms as i64, label, progress }).await?;
     *inner.state.borrow_mut() = fresh.into_inner();
-    Ok(entry_to_json(&published.entry).to_string().into())
+    let (entry, progress) = (entry_to_json(&published.entry), &checkpoint.manifest.progress);
+    Ok(checkpoint_to_json(entry, progress).into())
 }

@@ -43,19 +43,15 @@ impl Past {
         let states = states.into_iter().map(|state| {
             let rows: Vec<_> =
                 state.rows.into_iter().map(|(key, value)| json!({ "key": key, "value": value })).collect();
-            json!({ "name": state.descriptor.name, "kind": kind_name(state.descriptor.kind), "rows": rows })
+            json!({ "name": shown_name(&state.descriptor.name), "kind": state.descriptor.kind.as_str(), "rows": rows })
         });
         Ok(serde_json::Value::Array(states.collect()).to_string())
     }
 }
 
-fn kind_name(kind: StateKind) -> &'static str {
-    match kind {
-        StateKind::Values => "values",
-        StateKind::Windows => "windows",
-        StateKind::Patterns => "patterns",
-        StateKind::Aggregations => "aggregations",
-    }
+/// The name of a state as the native command shows it: the plain values have none of their own.
+pub(crate) fn shown_name(name: &str) -> &str {
+    if name.is_empty() { StateKind::Values.as_str() } else { name }
 }
 
 pub(crate) fn value_of(holder: &StateHolder, key: &str) -> Result<JsValue> {

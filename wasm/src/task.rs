@@ -79,7 +79,7 @@ impl Mailbox {
         poll_fn(|_| self.0.answer.take().map_or(Poll::Pending, Poll::Ready)).await
     }
 
-    /// Lets the event loop run.
+    /// Lets the event loop run, if it has waited for long.
     pub(crate) async fn pause(&self) -> Result<()> {
         self.ask(object(&[("op", "pause".into())])).await.map(drop)
     }

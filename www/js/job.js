@@ -133,10 +133,7 @@ export class Job {
 
   /** Goes on from a file that {@link Job.export} or the native command made. */
   async import(bytes) {
-    const { id } = await this.engine.import(bytes);
-    const past = await this.engine.at(id);
-    const { positions, outputs } = past;
-    past.close();
+    const { id, positions, outputs } = await this.engine.import(bytes);
     const cut = await this.#goOnFrom(positions, outputs, true);
     return { id, events: this.events, cut };
   }

@@ -31,7 +31,7 @@ export async function describePast(engine, id, newest) {
     const operators = past
       .inspect()
       // The first one is for values without an operator.
-      .filter(({ name }) => name !== "")
+      .filter(({ kind }) => kind !== "values")
       .map(({ name, rows }) => ({
         name,
         keys: rows.length,

@@ -7,6 +7,7 @@
 mod archive;
 mod capture;
 mod compaction;
+mod encoding;
 mod inspect;
 mod open;
 mod procedure;
@@ -20,6 +21,7 @@ pub use archive::{Export, open_archive, write_archive};
 pub(crate) use capture::CapturedState;
 pub use capture::{Capture, EncodedCheckpoint};
 pub(crate) use compaction::{Lineage, plan_rebase};
+pub use encoding::Encoding;
 pub use inspect::{KeyDifference, StateContents, contents, difference};
 pub use open::{OpenWriter, ReadHead, ReadManifest, Writer};
 pub use procedure::{ByteRange, ObjectInfo, Procedure, Request, Response, Step};

@@ -1,6 +1,5 @@
 //! Events out of JSON: what a program hands over that has no file.
 
-use alloc::borrow::Cow;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -139,24 +138,22 @@ impl<'de> Visitor<'de> for OneEvent<'_> {
         let wrong = |reason: String| A::Error::custom(format!("event {at} of the batch: {reason}"));
         let fields = &reader.fields;
         let mut values: Vec<Option<Value>> = alloc::vec![None; fields.len()];
-        // Objects mostly keep the order of the fields, so the next one is tried first.
         let mut next = 0;
-        while let Some(Name(name)) = members.next_key()? {
-            let place = match fields.get(next) {
-                Some(field) if *field == name => Some(next),
-                _ => fields.iter().position(|field| *field == name),
-            };
-            let Some(place) = place else {
-                members.next_value::<IgnoredAny>()?;
-                return Err(wrong(format!("unknown field `{name}`{}", hint(&name, fields))));
+        while let Some(found) = members.next_key_seed(PlaceOf { fields, next })? {
+            let place = match found {
+                Ok(place) => place,
+                Err(name) => {
+                    members.next_value::<IgnoredAny>()?;
+                    return Err(wrong(format!("unknown field `{name}`{}", hint(&name, fields))));
+                }
             };
             let Scalar(value) = members.next_value_seed(ScalarOf(&reader.null)).map_err(|error| {
                 let text = error.to_string();
                 let reason = text.split(" at line ").next().unwrap_or_default();
-                wrong(format!("field `{name}`: {reason}"))
+                wrong(format!("field `{}`: {reason}", fields[place]))
             })?;
             if values[place].replace(value).is_some() {
-                return Err(wrong(format!("field `{name}` is given twice")));
+                return Err(wrong(format!("field `{}` is given twice", fields[place])));
             }
             next = place + 1;
         }
@@ -177,9 +174,37 @@ impl<'de> Visitor<'de> for OneEvent<'_> {
     }
 }
 
-/// The name of a member, borrowed unless it has escapes.
-#[derive(serde::Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+/// Finds the field that a member names.
+struct PlaceOf<'a> {
+    fields: &'a [String],
+    /// The one after the last: objects mostly keep the order of the fields.
+    next: usize,
+}
+
+impl<'de> DeserializeSeed<'de> for PlaceOf<'_> {
+    /// Its place; or its name, if there is none like that.
+    type Value = core::result::Result<usize, String>;
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> core::result::Result<Self::Value, D::Error> {
+        reader.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for PlaceOf<'_> {
+    type Value = core::result::Result<usize, String>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the name of a field")
+    }
+
+    fn visit_str<E>(self, name: &str) -> core::result::Result<Self::Value, E> {
+        let place = match self.fields.get(self.next) {
+            Some(field) if field == name => Some(self.next),
+            _ => self.fields.iter().position(|field| field == name),
+        };
+        Ok(place.ok_or_else(|| String::from(name)))
+    }
+}
 
 struct Scalar(Value);
 

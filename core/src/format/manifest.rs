@@ -340,6 +340,7 @@ impl<'a> ObjectTable<'a> {
 pub(crate) mod tests {
     use super::super::section::{Codec, Compression, append_section};
     use super::*;
+    use crate::pace::{Pace, at_once};
 
     /// A manifest of one state without rows.
     pub(crate) fn empty_manifest(object: ObjectId) -> Manifest {
@@ -364,7 +365,7 @@ pub(crate) mod tests {
     }
 
     fn delta(low: u16, high: u16, checkpoint: u64) -> Delta {
-        let section = append_section(&mut Vec::new(), b"raw", Compression::None);
+        let section = at_once(append_section(&mut Vec::new(), b"raw", Compression::None, &Pace::default()));
         Delta { state: 0, low, high, checkpoint, section, page: None }
     }
 

@@ -12,6 +12,10 @@ use super::section_ref::section_ref;
 pub(crate) use super::section_ref::{Codec, SectionRef};
 use super::{Cursor, Malformed, append_varint, hash64};
 use crate::limits::{COLUMNS_RATIO_MAX, LZ4_BLOCK_BYTES, LZ4_RATIO_MAX, SECTION_RAW_BYTES_MAX};
+use crate::pace::Pace;
+
+/// Bytes are copied and hashed so many times as fast as they are gone through otherwise.
+const COPIES_A_PASS: u64 = 8;
 
 /// How the bytes of sections are compressed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -24,11 +28,16 @@ pub enum Compression {
 }
 
 /// Packs rows, or a page, onto the end of `object`; the reference points there.
-pub(crate) fn append_section(object: &mut Vec<u8>, raw: &[u8], compression: Compression) -> SectionRef {
+pub(crate) async fn append_section(
+    object: &mut Vec<u8>,
+    raw: &[u8],
+    compression: Compression,
+    pace: &Pace,
+) -> SectionRef {
     let offset = object.len();
     let mut codec = Codec::Rows;
     if compression == Compression::Lz4 {
-        append_lz4(object, raw);
+        append_lz4(object, raw, pace).await;
         if object.len() - offset < raw.len() {
             codec = Codec::RowsLz4;
         } else {
@@ -38,6 +47,7 @@ pub(crate) fn append_section(object: &mut Vec<u8>, raw: &[u8], compression: Comp
     if codec == Codec::Rows {
         object.extend_from_slice(raw);
     }
+    pace.spend(raw.len() as u64 / COPIES_A_PASS).await;
     section_ref(object, offset, raw, raw.len() as u64, codec)
 }
 
@@ -45,19 +55,20 @@ pub(crate) fn append_section(object: &mut Vec<u8>, raw: &[u8], compression: Comp
 /// there is one, holds `plan_cells`.
 ///
 /// `None`, and nothing appended, if they are shorter than a reader would believe.
-pub(crate) fn append_columns(
+pub(crate) async fn append_columns(
     object: &mut Vec<u8>,
     columns: &[u8],
     raw: u64,
     plan_cells: u64,
     compression: Compression,
+    pace: &Pace,
 ) -> Option<SectionRef> {
     let offset = object.len();
     let stored_min = raw.max(plan_cells).div_ceil(COLUMNS_RATIO_MAX) as usize;
     let mut codec = Codec::Columns;
     if compression == Compression::Lz4 {
         append_varint(object, columns.len() as u64);
-        append_lz4(object, columns);
+        append_lz4(object, columns, pace).await;
         if (stored_min..columns.len()).contains(&(object.len() - offset)) {
             codec = Codec::ColumnsLz4;
         } else {
@@ -71,6 +82,7 @@ pub(crate) fn append_columns(
         object.truncate(offset);
         return None;
     }
+    pace.spend(columns.len() as u64 / COPIES_A_PASS).await;
     Some(section_ref(object, offset, columns, raw, codec))
 }
 
@@ -109,11 +121,12 @@ pub(crate) fn read_section(section: &SectionRef, stored: &[u8]) -> Result<Vec<u8
     Ok(unpacked)
 }
 
-fn append_lz4(out: &mut Vec<u8>, raw: &[u8]) {
+async fn append_lz4(out: &mut Vec<u8>, raw: &[u8], pace: &Pace) {
     for block in raw.chunks(LZ4_BLOCK_BYTES) {
         let packed = lz4_flex::block::compress(block);
         append_varint(out, packed.len() as u64);
         out.extend_from_slice(&packed);
+        pace.spend(block.len() as u64).await;
     }
 }
 
@@ -137,6 +150,7 @@ fn read_lz4(mut cursor: Cursor<'_>, raw_len: u64) -> Result<Vec<u8>, Malformed> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pace::at_once;
 
     #[test]
     fn sections_read_back_at_every_size_around_a_block() {
@@ -144,7 +158,7 @@ mod tests {
             for compression in [Compression::None, Compression::Lz4] {
                 let raw: Vec<u8> = (0..len).map(|i| (i / 7 % 50) as u8).collect();
                 let mut object = alloc::vec![1, 2, 3];
-                let section = append_section(&mut object, &raw, compression);
+                let section = at_once(append_section(&mut object, &raw, compression, &Pace::default()));
                 assert_eq!(read_section(&section, &object[3..]).unwrap(), raw);
             }
         }
@@ -154,7 +168,8 @@ mod tests {
     fn bytes_that_do_not_compress_are_stored_as_they_are() {
         let raw: Vec<u8> = (0..50_u64).flat_map(|i| hash64(&i.to_le_bytes()).to_le_bytes()).collect();
         let mut object = Vec::new();
-        assert_eq!(append_section(&mut object, &raw, Compression::Lz4).codec, Codec::Rows);
+        let section = at_once(append_section(&mut object, &raw, Compression::Lz4, &Pace::default()));
+        assert_eq!(section.codec, Codec::Rows);
         assert_eq!(object, raw);
     }
 }

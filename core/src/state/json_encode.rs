@@ -1,16 +1,14 @@
 //! From JSON to the bytes of a [`JsonValue`](super::JsonValue), without the value in between: half the work of `set`.
 
-use alloc::borrow::Cow;
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
 
 use super::json::{DEPTH_MAX, JsonValue};
 use crate::error::Result;
-use crate::format::{Malformed, append};
+use crate::format::{Malformed, append_varint};
 
 impl JsonValue {
     /// Appends what [`StateHolder::set`](crate::StateHolder::set) would write for [`JsonValue::from_json`] of a text.
@@ -57,19 +55,20 @@ impl JsonValue {
     }
 }
 
-/// [`JsonValue`] with a text that is somebody else's: the same bytes.
-#[derive(Serialize)]
-#[allow(dead_code, reason = "the place of a variant is its number in the bytes")]
-enum Borrowed<'a> {
-    Null,
-    Bool(bool),
-    Int(i64),
-    Float(f64),
-    Text(&'a str),
-    /// Without its items: they follow.
-    List,
-    /// Without its members: they follow.
-    Object,
+// What a value begins with: the numbers of the variants of `JsonValue`. By hand, since this is the hot path of `set`.
+const NULL: u8 = 0;
+const BOOL: u8 = 1;
+const INT: u8 = 2;
+const FLOAT: u8 = 3;
+const TEXT: u8 = 4;
+/// The number of its items, and these, follow.
+const LIST: u8 = 5;
+/// The number of its members, and these, follow.
+const OBJECT: u8 = 6;
+
+fn append_text(out: &mut Vec<u8>, text: &str) {
+    append_varint(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
 }
 
 struct Encode<'o> {
@@ -83,16 +82,22 @@ impl Encode<'_> {
         Ok(Encode { out: self.out, depth })
     }
 
-    fn scalar<E>(self, value: &Borrowed<'_>) -> core::result::Result<(), E> {
-        append(self.out, value);
-        Ok(())
+    /// Begins a list or an object; where its number of items is.
+    fn begin(&mut self, variant: u8) -> usize {
+        // Mostly it takes one byte.
+        self.out.extend_from_slice(&[variant, 0]);
+        self.out.len() - 1
     }
 
-    /// Puts the number of items in front of them, which is known only now.
-    fn insert_count(&mut self, at: usize, count: usize) {
+    /// Writes the number of items in front of them, which is known only now.
+    fn write_count(&mut self, at: usize, count: u64) {
+        if count < 1 << 7 {
+            self.out[at] = count as u8;
+            return;
+        }
         let mut bytes = Vec::new();
-        append(&mut bytes, &(count as u64));
-        self.out.splice(at..at, bytes);
+        append_varint(&mut bytes, count);
+        self.out.splice(at..=at, bytes);
     }
 }
 
@@ -112,55 +117,108 @@ impl<'de> Visitor<'de> for Encode<'_> {
     }
 
     fn visit_unit<E>(self) -> core::result::Result<(), E> {
-        self.scalar(&Borrowed::Null)
+        self.out.push(NULL);
+        Ok(())
     }
 
     fn visit_bool<E>(self, value: bool) -> core::result::Result<(), E> {
-        self.scalar(&Borrowed::Bool(value))
+        self.out.extend_from_slice(&[BOOL, u8::from(value)]);
+        Ok(())
     }
 
     fn visit_i64<E>(self, value: i64) -> core::result::Result<(), E> {
-        self.scalar(&Borrowed::Int(value))
+        self.out.push(INT);
+        append_varint(self.out, ((value << 1) ^ (value >> 63)) as u64);
+        Ok(())
     }
 
-    fn visit_u64<E>(self, value: u64) -> core::result::Result<(), E> {
-        self.scalar(&i64::try_from(value).map_or(Borrowed::Float(value as f64), Borrowed::Int))
+    fn visit_u64<E: serde::de::Error>(self, value: u64) -> core::result::Result<(), E> {
+        match i64::try_from(value) {
+            Ok(int) => self.visit_i64(int),
+            Err(_) => self.visit_f64(value as f64),
+        }
     }
 
     fn visit_f64<E>(self, value: f64) -> core::result::Result<(), E> {
-        self.scalar(&Borrowed::Float(value))
+        self.out.push(FLOAT);
+        self.out.extend_from_slice(&value.to_le_bytes());
+        Ok(())
     }
 
     fn visit_str<E>(self, value: &str) -> core::result::Result<(), E> {
-        self.scalar(&Borrowed::Text(value))
+        self.out.push(TEXT);
+        append_text(self.out, value);
+        Ok(())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> core::result::Result<(), A::Error> {
-        append(self.out, &Borrowed::List);
-        let (at, mut count) = (self.out.len(), 0);
+        let (at, mut count) = (self.begin(LIST), 0);
         while items.next_element_seed(self.below()?)?.is_some() {
             count += 1;
         }
-        self.insert_count(at, count);
+        self.write_count(at, count);
         Ok(())
     }
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> core::result::Result<(), A::Error> {
-        append(self.out, &Borrowed::Object);
-        let (at, mut count) = (self.out.len(), 0);
-        while let Some(Name(name)) = members.next_key()? {
-            append(self.out, name.as_ref());
+        let (at, mut count) = (self.begin(OBJECT), 0);
+        while members.next_key_seed(NameTo(self.out))?.is_some() {
             members.next_value_seed(self.below()?)?;
             count += 1;
         }
-        self.insert_count(at, count);
+        self.write_count(at, count);
         Ok(())
     }
 }
 
-/// A text, borrowed unless it has escapes.
-#[derive(Deserialize)]
-struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+/// Where the name of a member goes.
+struct NameTo<'o>(&'o mut Vec<u8>);
+
+impl<'de> DeserializeSeed<'de> for NameTo<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> core::result::Result<(), D::Error> {
+        reader.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for NameTo<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_str<E>(self, name: &str) -> core::result::Result<(), E> {
+        append_text(self.0, name);
+        Ok(())
+    }
+}
+
+/// Where the key of a pair goes.
+struct KeyTo<'o>(&'o mut String);
+
+impl<'de> DeserializeSeed<'de> for KeyTo<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> core::result::Result<(), D::Error> {
+        reader.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeyTo<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a key")
+    }
+
+    fn visit_str<E>(self, key: &str) -> core::result::Result<(), E> {
+        self.0.clear();
+        self.0.push_str(key);
+        Ok(())
+    }
+}
 
 /// Pairs of a key and a value, handed out until one is refused.
 struct Entries<F>(F);
@@ -173,8 +231,8 @@ impl<'de, F: FnMut(&str, &[u8]) -> bool> Visitor<'de> for Entries<F> {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(mut self, mut pairs: A) -> core::result::Result<(), A::Error> {
-        let mut bytes = Vec::new();
-        while let Some(key) = pairs.next_element_seed(Pair(&mut bytes))? {
+        let (mut key, mut bytes) = (String::new(), Vec::new());
+        while pairs.next_element_seed(Pair { key: &mut key, value: &mut bytes })?.is_some() {
             if !(self.0)(&key, &bytes) {
                 return Err(A::Error::custom("refused"));
             }
@@ -185,28 +243,30 @@ impl<'de, F: FnMut(&str, &[u8]) -> bool> Visitor<'de> for Entries<F> {
 }
 
 /// A key, and its value's bytes.
-struct Pair<'o>(&'o mut Vec<u8>);
+struct Pair<'o> {
+    key: &'o mut String,
+    value: &'o mut Vec<u8>,
+}
 
 impl<'de> DeserializeSeed<'de> for Pair<'_> {
-    type Value = Cow<'de, str>;
+    type Value = ();
 
-    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> core::result::Result<Self::Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, reader: D) -> core::result::Result<(), D::Error> {
         reader.deserialize_seq(self)
     }
 }
 
 impl<'de> Visitor<'de> for Pair<'_> {
-    type Value = Cow<'de, str>;
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a pair of a key and a value")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> core::result::Result<Self::Value, A::Error> {
-        let Name(key) = parts.next_element()?.ok_or_else(|| A::Error::invalid_length(0, &"a key and a value"))?;
-        let value = parts.next_element_seed(Encode { out: self.0, depth: DEPTH_MAX })?;
-        value.ok_or_else(|| A::Error::invalid_length(1, &"a key and a value"))?;
-        Ok(key)
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> core::result::Result<(), A::Error> {
+        let missing = |parts: usize| A::Error::invalid_length(parts, &"a key and a value");
+        parts.next_element_seed(KeyTo(self.key))?.ok_or_else(|| missing(0))?;
+        parts.next_element_seed(Encode { out: self.value, depth: DEPTH_MAX })?.ok_or_else(|| missing(1))
     }
 }
 

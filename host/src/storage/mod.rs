@@ -6,6 +6,8 @@ mod bucket;
 mod file;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "redis", feature = "object-store"))]
+mod tls;
 mod wrappers;
 
 #[cfg(feature = "redis")]

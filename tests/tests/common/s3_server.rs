@@ -244,6 +244,7 @@ impl Proxy {
             backoff: BackoffConfig { init_backoff: pause, max_backoff: 2 * pause, base: 2.0 },
             ..RetryConfig::default()
         };
+        choose_cryptography();
         let store = AmazonS3Builder::new()
             .with_endpoint(self.endpoint())
             .with_allow_http(true)
@@ -365,4 +366,9 @@ fn error_answer(status: u16, code: &str) -> Vec<u8> {
         "HTTP/1.1 {status} Told\r\nContent-Type: application/xml\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}"
     )
     .into_bytes()
+}
+
+/// What a program does that makes clients of its own: they have no cryptography of their own.
+pub fn choose_cryptography() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
 }

@@ -38,22 +38,7 @@ const CHECKPOINTS: u64 = 17;
 const BULK_KEYS: u8 = 18;
 /// Fields of the engine's stream.
 const FIELDS: [&str; 4] = ["at", "key", "number", "any"];
-const APPLICATION: &str = r#"{
-    "name": "golden", "source": { "file": "-", "timestamp": "at", "watermark_delay": "2s" },
-    "operator": [
-        { "name": "tumbling", "window": { "tumbling": "3s" }, "key": ["key"], "compute": {
-            "events": "count", "numbers": "count number", "sum": "sum number", "min": "min number",
-            "max": "max number", "avg": "avg number", "stddev": "stddev number", "first": "first any",
-            "last": "last any", "distinct": "distinct any", "median": "median number" } },
-        { "name": "sessions", "window": { "session": "4s" }, "compute": { "n": "count", "sum": "sum number" } },
-        { "name": "by length", "window": { "length": 5 }, "key": ["any"], "compute": { "last": "last number" } },
-        { "name": "rising", "pattern": [
-            { "step": "low", "where": [{ "field": "number", "lt": 3 }] },
-            { "step": "higher", "where": [{ "field": "number", "gt": { "step": "low", "field": "number" } }] },
-            { "step": "highest", "where": [{ "field": "number", "ge": 9 }] } ], "within": "20s" },
-        { "name": "totals", "aggregate": { "n": "count", "sum": "sum number", "kinds": "distinct any" },
-            "key": ["key", "any"] }
-    ] }"#;
+const APPLICATION: &str = include_str!("../../golden/application.json");
 
 /// A storage under construction, with what its checkpoints hold.
 pub struct Recorder<'b> {

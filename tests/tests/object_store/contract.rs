@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common::conformance::conforms;
-use crate::common::s3_server::{Fault, Proxy, server};
+use crate::common::s3_server::{Fault, Proxy, choose_cryptography, server};
 use crate::common::states::contents;
 use eventflux::storage::ObjectStoreBackend;
 use eventflux::{Backend, CheckpointManager, ManagerConfig, Retention, StateHolder, read_manifest, verify};
@@ -171,6 +171,7 @@ fn errors_say_what_to_do() {
     }
     // Nobody listens there.
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    choose_cryptography();
     let store = object_store::aws::AmazonS3Builder::new()
         .with_endpoint(format!("http://{gone}"))
         .with_allow_http(true)

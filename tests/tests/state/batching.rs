@@ -9,8 +9,9 @@ use eventflux::storage::{Access, StorageAddress};
 use eventflux::{EventFluxManager, config, read_head, restore};
 use eventflux_core::definition::ApplicationDefinition;
 use eventflux_core::{
-    Backend, Compression, Engine, EngineProgress, Error, Event, MemoryBackend, OpenWriter, Publish, RestoreOptions,
-    Retention, Selector, StateContents, StateHolder, StepProgress, Writer, contents, drive,
+    Backend, CheckpointRequest, Compression, EncodedCheckpoint, Encoding, Engine, EngineProgress, Error, Event,
+    MemoryBackend, ObjectId, OpenWriter, Publish, RestoreOptions, Retention, Selector, StateContents, StateHolder,
+    StepProgress, Writer, contents, drive,
 };
 use proptest::prelude::*;
 
@@ -20,13 +21,15 @@ struct Batched {
     compression: Compression,
     storage: MemoryBackend,
     writer: Writer,
+    /// Bytes of a step in which a checkpoint is encoded; `None`: at once.
+    encode_step: Option<usize>,
     capturing: bool,
     output: Vec<u8>,
     objects: Vec<Vec<u8>>,
 }
 
 impl Batched {
-    fn new(definition: &ApplicationDefinition, fields: &[impl AsRef<str>]) -> Self {
+    fn new(definition: &ApplicationDefinition, fields: &[impl AsRef<str>], batch: usize) -> Self {
         let mut storage = MemoryBackend::new();
         let writer = drive(OpenWriter::new(), &mut storage).unwrap();
         Batched {
@@ -34,6 +37,7 @@ impl Batched {
             compression: definition.checkpoint.compression,
             storage,
             writer,
+            encode_step: (batch > 1).then_some(batch * batch),
             capturing: false,
             output: Vec::new(),
             objects: Vec::new(),
@@ -69,7 +73,11 @@ impl Batched {
 
     fn publish(&mut self) {
         let capture = self.engine.holder_mut().take_capture().unwrap();
-        let mut encoded = capture.into_object(self.writer.next_object(), self.compression).unwrap();
+        let object = self.writer.next_object();
+        let mut encoded = match self.encode_step {
+            None => capture.into_object(object, self.compression).unwrap(),
+            Some(budget) => in_steps(capture.encoding(object, self.compression), budget).1,
+        };
         self.objects.push(encoded.bytes().to_vec());
         let retention = Retention { max_retained: 100 };
         drive(Publish::new(&mut self.writer, &mut encoded, retention).unwrap(), &mut self.storage).unwrap();
@@ -85,6 +93,53 @@ impl Batched {
     }
 }
 
+/// Encodes in steps of so many bytes; how many there were, and the checkpoint.
+fn in_steps(mut encoding: Encoding, budget: usize) -> (usize, EncodedCheckpoint) {
+    for steps in 1.. {
+        if let Some(encoded) = encoding.step(budget).unwrap() {
+            assert!(matches!(encoding.step(budget), Err(Error::CallOrder(_))));
+            return (steps, encoded);
+        }
+    }
+    unreachable!("it ends")
+}
+
+/// The first checkpoint has bases that share a plan, the second one a long delta; texts, some of them twice.
+#[test]
+fn plain_values_are_encoded_in_steps_of_any_size() {
+    let objects = |budget: Option<usize>| {
+        let mut holder = StateHolder::builder("texts").build().unwrap();
+        let mut objects = Vec::new();
+        for id in 0..2 {
+            for at in 0..20_000_u64 {
+                let number = at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (at % 40);
+                holder.set(&format!("key/{at:06}"), &(id, format!("a text of {number} and {}", at % 97))).unwrap();
+            }
+            holder.begin(CheckpointRequest::default()).unwrap();
+            let capture = holder.take_capture().unwrap();
+            let object = ObjectId { id, generation: 1 };
+            let encoded = match budget {
+                None => capture.into_object(object, Compression::Lz4).unwrap(),
+                Some(budget) => {
+                    let (steps, encoded) = in_steps(capture.encoding(object, Compression::Lz4), budget);
+                    let rows = encoded.manifest().sizes.base_raw + encoded.manifest().sizes.delta_raw;
+                    // About five times through the rows, and columns that are looked at in one piece.
+                    let fewest = 2 * rows as usize / budget;
+                    assert!(budget != 64 * 1024 || (fewest..8 * fewest).contains(&steps), "{steps} steps of {budget}");
+                    encoded
+                }
+            };
+            holder.commit(&encoded).unwrap();
+            objects.push(encoded.bytes().to_vec());
+        }
+        objects
+    };
+    let at_once = objects(None);
+    for budget in [1, 64 * 1024, usize::MAX / 2] {
+        assert!(objects(Some(budget)) == at_once, "{budget} bytes a step");
+    }
+}
+
 proptest! {
     #![proptest_config(cases(1000))]
 
@@ -96,7 +151,7 @@ proptest! {
         cuts in prop::collection::btree_set(0..80_usize, 0..8),
     ) {
         let run = |batch: usize| {
-            let mut batched = Batched::new(&application, &FIELDS);
+            let mut batched = Batched::new(&application, &FIELDS, batch);
             let mut at = 0;
             while at < events.len() {
                 if cuts.contains(&at) {
@@ -133,7 +188,7 @@ fn flights_in_batches(definition: &ApplicationDefinition, batch: usize) -> Batch
         fields: None,
     })
     .unwrap();
-    let mut batched = Batched::new(definition, source.fields());
+    let mut batched = Batched::new(definition, source.fields(), batch);
     batched.cut();
     let mut since_cut = 0;
     while let Some(read) = source.read_batch(batch.min(EVERY_EVENTS - since_cut)).unwrap() {

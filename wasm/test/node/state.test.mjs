@@ -132,13 +132,14 @@ for (const [place, make] of Object.entries(places)) {
     const state = await open({ name: "orders", ...make(t) });
     await assert.rejects(state.export(), withCode("NOT_FOUND"));
     state.set("a", 1);
-    const first = await state.checkpoint();
+    const first = await state.checkpoint({ positions: { p: 2n ** 63n }, outputs: { out: 7 } });
     state.set("a", 2);
     await state.checkpoint();
     const file = await state.export(first.id);
     const other = await open({ name: "orders", backend: "memory" });
     other.set("b", 1);
     const taken = await other.import(file);
+    assert.deepEqual([taken.positions, taken.outputs], [{ p: 2n ** 63n }, { out: 7n }]);
     assert.equal(other.get("a"), 1);
     assert.equal(other.get("b"), undefined);
     assert.equal((await other.at(taken.id)).get("a"), 1);

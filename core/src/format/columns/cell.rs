@@ -2,7 +2,11 @@
 
 use alloc::vec::Vec;
 
+use hashbrown::HashTable;
+
+use super::super::hash64;
 pub(crate) use super::super::payload::Cell;
+use crate::pace::Pace;
 
 /// Kinds of cells, in the order in which columns and dictionaries have them; part of the format.
 pub(super) const NULL: u8 = 0;
@@ -17,6 +21,9 @@ pub(super) const KINDS: u8 = 6;
 const SHORT_BYTES: usize = 7;
 /// Low byte of a word that says where a longer one lies.
 const LONG: i64 = 0xff;
+
+/// Long byte strings that are compared with those before in one go.
+const UNITED_AT_ONCE: usize = 1024;
 
 /// The cells of one column, over all sections of an object that share its plan.
 ///
@@ -137,22 +144,18 @@ impl Column {
     }
 
     /// Makes words of equal long byte strings equal.
-    pub(super) fn unite_long(&mut self) {
+    pub(super) async fn unite_long(&mut self, pace: &Pace) {
         if self.ends.is_empty() {
             return;
         }
-        let mut seen = hashbrown::HashTable::<u32>::with_capacity(self.ends.len().min(1024));
-        let span = |number: u32| {
-            let start = if number == 0 { 0 } else { self.ends[number as usize - 1] };
-            &self.text[start..self.ends[number as usize]]
-        };
-        let mut first_of: Vec<u32> = Vec::with_capacity(self.ends.len());
-        for number in 0..self.ends.len() as u32 {
-            let hash = super::super::hash64(span(number));
-            let entry =
-                seen.entry(hash, |other| span(*other) == span(number), |other| super::super::hash64(span(*other)));
-            first_of.push(*entry.or_insert(number).get());
+        let mut first_of = FirstOf::new(self);
+        while first_of.len() < self.ends.len() {
+            let from = first_of.len();
+            first_of.take(self, self.ends.len().min(from + UNITED_AT_ONCE));
+            let bytes = self.ends[first_of.len() - 1] - if from == 0 { 0 } else { self.ends[from - 1] };
+            pace.spend(bytes as u64).await;
         }
+        let first_of = first_of.numbers;
         let tags = &self.tags;
         let only_bytes = self.kinds == 1 << BYTES;
         for (at, word) in self.words.iter_mut().enumerate() {
@@ -176,9 +179,40 @@ impl Column {
     }
 }
 
+/// The first of each of the long byte strings that are equal.
+struct FirstOf {
+    seen: HashTable<u32>,
+    numbers: Vec<u32>,
+}
+
+impl FirstOf {
+    fn new(column: &Column) -> Self {
+        let count = column.ends.len();
+        FirstOf { seen: HashTable::with_capacity(count.min(1024)), numbers: Vec::with_capacity(count) }
+    }
+
+    fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Takes the strings up to a number.
+    fn take(&mut self, column: &Column, to: usize) {
+        let span = |number: u32| {
+            let start = if number == 0 { 0 } else { column.ends[number as usize - 1] };
+            &column.text[start..column.ends[number as usize]]
+        };
+        for number in self.numbers.len() as u32..to as u32 {
+            let (hash, is_equal) = (hash64(span(number)), |other: &u32| span(*other) == span(number));
+            let entry = self.seen.entry(hash, is_equal, |other| hash64(span(*other)));
+            self.numbers.push(*entry.or_insert(number).get());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pace::at_once;
 
     #[test]
     fn bytes_of_every_length_come_back_and_short_ones_sort() {
@@ -207,7 +241,7 @@ mod tests {
         column.push_cell(Cell::Null);
         column.push_cell(Cell::Bytes(b"a long byte string"));
         assert_eq!(column.tags, [INT, INT, BYTES, NULL, BYTES]);
-        column.unite_long();
+        at_once(column.unite_long(&Pace::default()));
         assert_eq!(column.words[0], 0xff);
         assert_eq!(column.words[2], column.words[4]);
     }

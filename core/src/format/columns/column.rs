@@ -13,6 +13,7 @@ use super::floats::FloatPlan;
 use super::ints::IntPlan;
 use super::quotients::Quotients;
 use super::{Budget, cells_that_fit};
+use crate::pace::Pace;
 use crate::value::Value;
 
 /// How a column is written; the order of the variants is the format.
@@ -58,10 +59,12 @@ pub(super) struct PlannedColumn {
 
 impl PlannedColumn {
     /// Plans a column by itself; `rows` are those of its table at the end of each section.
-    pub(super) fn new(mut column: Column, rows: &[usize]) -> Self {
+    pub(super) async fn new(mut column: Column, rows: &[usize], pace: &Pace) -> Self {
         let aligned = column.cuts == rows;
         let range_of_ints = (column.kinds == 1 << INT).then(|| range(&column.words));
-        let dictionary = Dictionary::of(&mut column, range_of_ints);
+        column.unite_long(pace).await;
+        let dictionary = Dictionary::of(&column, range_of_ints);
+        pace.spend(8 * column.len() as u64).await;
         let mut planned = PlannedColumn {
             column,
             aligned,
@@ -83,6 +86,7 @@ impl PlannedColumn {
             }
         }
         (planned.coding, planned.cost) = Self::direct(&planned.column, range_of_ints);
+        pace.spend(planned.words_bytes()).await;
         if planned.by_codes.1 < planned.cost {
             planned.use_codes();
         }
@@ -117,6 +121,11 @@ impl PlannedColumn {
     pub(super) fn coded(&self) -> Option<Coded<'_>> {
         let dictionary = self.dictionary.as_ref().filter(|dictionary| self.aligned && dictionary.entries.len() > 1)?;
         Some(Coded { codes: &dictionary.codes, entries: dictionary.entries.len() })
+    }
+
+    /// What one look at all its cells goes through.
+    pub(super) fn words_bytes(&self) -> u64 {
+        8 * self.column.len() as u64
     }
 
     pub(super) fn cost(&self) -> u64 {
@@ -231,10 +240,11 @@ impl PlannedColumn {
         }
     }
 
-    /// Appends the cells of one section; `columns` are those of the table.
-    pub(super) fn append_cells(&self, section: usize, columns: &[PlannedColumn], out: &mut Vec<u8>) {
+    /// Appends the cells of one section, and says how many; `columns` are those of the table.
+    pub(super) fn append_cells(&self, section: usize, columns: &[PlannedColumn], out: &mut Vec<u8>) -> usize {
         let from = if section == 0 { 0 } else { self.column.cuts[section - 1] };
         let range = from..self.column.cuts[section];
+        let count = range.len();
         if !self.aligned {
             append_varint(out, range.len() as u64);
         }
@@ -266,6 +276,7 @@ impl PlannedColumn {
             }
             (Coding::Codes(_), None) => unreachable!("codes come from a dictionary"),
         }
+        count
     }
 
     /// The column that must be read before it, if there is one.

@@ -17,7 +17,7 @@ const PART_ROWS: usize = 4096;
 /// So many possible pairs have a place each.
 const ALL_PAIRS_MAX: usize = 1 << 16;
 /// Rows of the sample on which pairs of columns are judged.
-const SAMPLE_ROWS: usize = 2048;
+pub(super) const SAMPLE_ROWS: usize = 2048;
 
 /// The children of each parent code.
 #[derive(Debug, Default)]

@@ -32,13 +32,10 @@ pub(super) struct Dictionary {
 }
 
 impl Dictionary {
-    /// The dictionary of a column, unless its cells are mostly different.
+    /// The dictionary of a column whose long byte strings are united, unless its cells are mostly different.
     ///
     /// `range_of_ints`: of a column of nothing else.
-    pub(super) fn of(column: &mut Column, range_of_ints: Option<(i64, i64)>) -> Option<Dictionary> {
-        if column.long_count() > 0 {
-            column.unite_long();
-        }
+    pub(super) fn of(column: &Column, range_of_ints: Option<(i64, i64)>) -> Option<Dictionary> {
         let numbers = 1 << NULL | 1 << FALSE | 1 << TRUE | 1 << INT;
         if column.kinds & !numbers == 0
             && let Some(dictionary) = Self::by_table(column, range_of_ints)
@@ -342,6 +339,7 @@ mod tests {
     use super::super::blocks::range;
     use super::super::cell::Cell;
     use super::*;
+    use crate::pace::{Pace, at_once};
 
     fn column(cells: &[Cell<'_>]) -> Column {
         let mut column = Column::new(0, 0);
@@ -351,6 +349,7 @@ mod tests {
 
     fn of(column: &mut Column) -> Option<Dictionary> {
         let range_of_ints = (column.kinds == 1 << INT).then(|| range(&column.words));
+        at_once(column.unite_long(&Pace::default()));
         Dictionary::of(column, range_of_ints)
     }
 

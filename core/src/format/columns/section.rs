@@ -16,6 +16,7 @@ use super::source::{ColumnSource, SourceColumn};
 use super::table::{PlannedTable, TablePlan};
 use super::{Budget, tables};
 use crate::limits::COLUMNS_RATIO_MAX;
+use crate::pace::Pace;
 
 const GROUP: At = At { table: tables::GROUPS, column: 0 };
 const GROUP_ROWS: At = At { table: tables::GROUPS, column: 1 };
@@ -26,6 +27,8 @@ const VALUE: At = At { table: tables::PAYLOAD, column: 0 };
 const WORDS_BYTES_MAX: u64 = 64;
 /// Most values of a key that are columns of their own.
 const KEY_VALUES_MAX: u64 = 64;
+/// About so many bytes are gone through to see how a key is made.
+const BYTES_OF_KEY: u64 = 16;
 /// A section of this many bytes tells how large the columns of all will be.
 const FORECAST_BYTES: u64 = 16 * 1024;
 
@@ -59,12 +62,6 @@ impl Shape {
             _ => Err(Malformed::new("unknown shape of keys or values")),
         }
     }
-
-    /// The shape of byte strings that all have one length, if it is short.
-    fn of_length(mut all: impl Iterator<Item = usize>) -> Shape {
-        let Some(first) = all.next().filter(|len| *len as u64 <= WORDS_BYTES_MAX) else { return Shape::Bytes };
-        if all.all(|len| len == first) { Shape::Words(first as u64) } else { Shape::Bytes }
-    }
 }
 
 /// A plan and the sections that share it.
@@ -79,18 +76,21 @@ pub(crate) struct EncodedColumns {
 /// Takes the rows of sections apart: for each section its key groups, their rows sorted by key.
 ///
 /// `None` if they have more columns than can be told apart.
-pub(crate) fn encode(kind: StateKind, sections: &[&[(u16, RowBlock)]]) -> Option<EncodedColumns> {
-    let blocks = || sections.iter().flat_map(|section| section.iter().map(|(_, rows)| rows));
-    let key_shape = shape_of_keys(blocks);
-    let value_shape = match kind {
-        StateKind::Values => Shape::of_length(
-            blocks()
-                .flat_map(RowBlock::iter)
-                .filter_map(|row| (row.form != Form::Removed).then_some(row.payload.len())),
-        ),
-        _ => Shape::Bytes,
-    };
-    let all: u64 = blocks().map(RowBlock::section_bytes).sum();
+pub(crate) async fn encode(kind: StateKind, sections: &[&[(u16, RowBlock)]], pace: &Pace) -> Option<EncodedColumns> {
+    let (mut keys, mut lens_of_values) = (KeysSeen::default(), LensSeen::default());
+    let mut all = 0;
+    for section in sections {
+        for (_, rows) in *section {
+            keys.take(rows);
+            if kind == StateKind::Values {
+                let values = rows.iter().filter(|row| row.form != Form::Removed);
+                lens_of_values.take(values.map(|row| row.payload.len()));
+            }
+            all += rows.section_bytes();
+            pace.spend(rows.len() as u64 * BYTES_OF_KEY).await;
+        }
+    }
+    let (key_shape, value_shape) = (keys.shape(), lens_of_values.shape());
     let mut part = 0;
     let mut shredder = Shredder::default();
     for section in sections {
@@ -100,6 +100,7 @@ pub(crate) fn encode(kind: StateKind, sections: &[&[(u16, RowBlock)]]) -> Option
             shredder.uints(FORM, rows.iter().map(|row| row.form as u64));
             shred_keys(&mut shredder, key_shape, rows)?;
             shred_payloads(&mut shredder, kind, value_shape, rows)?;
+            pace.spend(rows.section_bytes()).await;
         }
         shredder.end_section();
         let bytes: u64 = section.iter().map(|(_, rows)| rows.section_bytes()).sum();
@@ -111,7 +112,7 @@ pub(crate) fn encode(kind: StateKind, sections: &[&[(u16, RowBlock)]]) -> Option
     let mut plan = Vec::new();
     key_shape.append(&mut plan);
     value_shape.append(&mut plan);
-    let tables = shredder.plan();
+    let tables = shredder.plan(pace).await;
     append_varint(&mut plan, tables.len() as u64);
     for (number, table) in &tables {
         append_varint(&mut plan, u64::from(*number));
@@ -123,30 +124,64 @@ pub(crate) fn encode(kind: StateKind, sections: &[&[(u16, RowBlock)]]) -> Option
 
 impl EncodedColumns {
     /// Appends the cells of one section.
-    pub(crate) fn append_section(&self, section: usize, out: &mut Vec<u8>) {
-        self.tables.iter().for_each(|(_, table)| table.append_cells(section, out));
+    pub(crate) async fn append_section(&self, section: usize, out: &mut Vec<u8>, pace: &Pace) {
+        for (_, table) in &self.tables {
+            table.append_cells(section, out, pace).await;
+        }
     }
 }
 
-fn shape_of_keys<'a, B: Iterator<Item = &'a RowBlock>>(blocks: impl Fn() -> B) -> Shape {
-    let rows = || blocks().flat_map(RowBlock::iter);
-    let mut count = None;
-    let mut bytes = Vec::new();
-    let is_tuple = |key: &[u8]| {
-        bytes.clear();
+/// What all byte strings so far have in common.
+#[derive(Default)]
+struct LensSeen {
+    first: Option<usize>,
+    differ: bool,
+}
+
+impl LensSeen {
+    fn take(&mut self, mut lens: impl Iterator<Item = usize>) {
+        self.differ = self.differ || lens.any(|len| *self.first.get_or_insert(len) != len);
+    }
+
+    /// Words, if all have one length, and it is short.
+    fn shape(&self) -> Shape {
+        let len = self.first.map(|len| len as u64).filter(|len| !self.differ && *len <= WORDS_BYTES_MAX);
+        len.map_or(Shape::Bytes, Shape::Words)
+    }
+}
+
+/// What all keys so far have in common.
+#[derive(Default)]
+struct KeysSeen {
+    /// Values of a key, if all are keys of operators.
+    count: Option<u64>,
+    differ: bool,
+    lens: LensSeen,
+    bytes: Vec<u8>,
+}
+
+impl KeysSeen {
+    fn take(&mut self, rows: &RowBlock) {
+        self.differ = self.differ || !rows.iter().all(|row| self.is_alike(row.key));
+        self.lens.take(rows.iter().map(|row| row.key.len()));
+    }
+
+    /// Whether it has as many values as all before.
+    fn is_alike(&mut self, key: &[u8]) -> bool {
+        self.bytes.clear();
         let mut values = 0;
         let read = key::for_each_value(key, |value| {
             values += 1;
-            key::append_value(&mut bytes, &value);
+            key::append_value(&mut self.bytes, &value);
         });
         // Another encoding of the same values would not come back.
-        read.is_ok() && bytes == key && *count.get_or_insert(values) == values && values <= KEY_VALUES_MAX
-    };
-    let mut all = rows().map(|row| row.key);
-    if all.all(is_tuple) {
-        return Shape::Values(count.unwrap_or(0));
+        let is_key = read.is_ok() && self.bytes == key;
+        is_key && *self.count.get_or_insert(values) == values && values <= KEY_VALUES_MAX
     }
-    Shape::of_length(rows().map(|row| row.key.len()))
+
+    fn shape(&self) -> Shape {
+        if self.differ { self.lens.shape() } else { Shape::Values(self.count.unwrap_or(0)) }
+    }
 }
 
 fn shred_keys(shredder: &mut Shredder, shape: Shape, rows: &RowBlock) -> Option<()> {

@@ -7,6 +7,7 @@ use super::super::payload::{At, Sink, Source};
 use super::cell::Cell;
 use super::table::{PlannedTable, Table};
 use super::tables;
+use crate::pace::Pace;
 
 /// Room for fewer rows than this is found as they come.
 const EXPECTED_ROWS_MIN: u64 = 4096;
@@ -62,10 +63,14 @@ impl Shredder {
     }
 
     /// Plans all tables, with their numbers.
-    pub(super) fn plan(self) -> Vec<(u16, PlannedTable)> {
+    pub(super) async fn plan(self, pace: &Pace) -> Vec<(u16, PlannedTable)> {
         // What has no bytes has no columns: no table then.
-        let tables = self.tables.into_iter().zip(0..).filter_map(|(table, number)| Some((number, table?)));
-        tables.filter(|(_, table)| !table.is_empty()).map(|(number, table)| (number, table.plan())).collect()
+        let tables = self.tables.into_iter().zip(0..).filter_map(|(table, number)| Some((table?, number)));
+        let mut planned = Vec::new();
+        for (table, number) in tables.filter(|(table, _)| !table.is_empty()) {
+            planned.push((number, table.plan(pace).await));
+        }
+        planned
     }
 }
 

@@ -5,11 +5,14 @@ use alloc::vec::Vec;
 use super::super::{Cursor, Malformed, append_varint};
 use super::cell::{Cell, Column};
 use super::column::{Cells, ColumnPlan, PlannedColumn};
-use super::dependent::{RowCounts, Sample};
+use super::dependent::{RowCounts, SAMPLE_ROWS, Sample};
 use super::{Budget, cells_that_fit};
+use crate::pace::Pace;
 
 /// Columns of which pairs are tried.
 const RELATED_COLUMNS_MAX: usize = 48;
+/// About so many bytes are gone through to write a cell.
+const BYTES_OF_CELL: u64 = 8;
 /// Fewer rows than this are not worth looking for relations.
 const RELATED_ROWS_MIN: usize = 64;
 
@@ -74,16 +77,18 @@ impl Table {
         self.columns.iter_mut().for_each(|column| column.reserve_rest(part, all));
     }
 
-    pub(super) fn plan(self) -> PlannedTable {
+    pub(super) async fn plan(self, pace: &Pace) -> PlannedTable {
         // A column that says something of every row; mostly the first one.
         let longest = self.columns.iter().rev().max_by_key(|column| column.len());
         let rows = longest.map(|column| column.cuts.clone()).unwrap_or_default();
-        let columns: Vec<PlannedColumn> =
-            self.columns.into_iter().map(|column| PlannedColumn::new(column, &rows)).collect();
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for column in self.columns {
+            columns.push(PlannedColumn::new(column, &rows, pace).await);
+        }
         let mut planned = PlannedTable { rows, order: (0..columns.len()).collect(), columns };
         if planned.rows.last().is_some_and(|rows| *rows >= RELATED_ROWS_MIN) {
-            planned.divide();
-            planned.relate();
+            planned.divide(pace).await;
+            planned.relate(pace).await;
         }
         planned
     }
@@ -100,14 +105,16 @@ pub(super) struct PlannedTable {
 
 impl PlannedTable {
     /// Finds doubles that are integers divided by those of another column, as means are by counts.
-    fn divide(&mut self) {
+    async fn divide(&mut self, pace: &Pace) {
         for at in 0..self.columns.len() {
             if !self.columns[at].is_undivided() {
                 continue;
             }
             for divisor in 0..self.columns.len() {
                 let Ok([column, of_divisor]) = self.columns.get_disjoint_mut([at, divisor]) else { continue };
-                if column.divide_by(divisor, of_divisor) {
+                let is_divided = column.divide_by(divisor, of_divisor);
+                pace.spend(column.words_bytes()).await;
+                if is_divided {
                     break;
                 }
             }
@@ -115,7 +122,7 @@ impl PlannedTable {
     }
 
     /// Finds columns that follow from others.
-    fn relate(&mut self) {
+    async fn relate(&mut self, pace: &Pace) {
         let total = self.rows.last().copied().unwrap_or(0) as u64;
         // A column that is all the same has no codes: it is no parent, and no child.
         let coded = (0..self.columns.len()).filter_map(|at| Some((at, self.columns[at].coded()?)));
@@ -137,6 +144,7 @@ impl PlannedTable {
                     gains.push((column.cost() - cost, *parent, *child));
                 }
             }
+            pace.spend((samples.len() * SAMPLE_ROWS) as u64).await;
         }
         gains.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2)));
         let mut counts: Vec<Option<RowCounts>> = (0..self.columns.len()).map(|_| None).collect();
@@ -154,6 +162,7 @@ impl PlannedTable {
             if child_column.put_under(parent, coded, rows) {
                 parent_column.use_codes();
             }
+            pace.spend(parent_column.words_bytes()).await;
         }
         self.sort();
     }
@@ -196,11 +205,12 @@ impl PlannedTable {
         self.columns.iter().map(PlannedColumn::plan_cells).sum()
     }
 
-    pub(super) fn append_cells(&self, section: usize, out: &mut Vec<u8>) {
+    pub(super) async fn append_cells(&self, section: usize, out: &mut Vec<u8>, pace: &Pace) {
         let from = if section == 0 { 0 } else { self.rows[section - 1] };
         append_varint(out, (self.rows[section] - from) as u64);
         for column in &self.order {
-            self.columns[*column].append_cells(section, &self.columns, out);
+            let cells = self.columns[*column].append_cells(section, &self.columns, out);
+            pace.spend(cells as u64 * BYTES_OF_CELL).await;
         }
     }
 }

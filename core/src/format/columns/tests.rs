@@ -11,6 +11,7 @@ use super::super::{Cursor, accumulator, key, pattern, window};
 use super::*;
 use crate::definition::Function;
 use crate::limits::COLUMNS_RATIO_MAX;
+use crate::pace::{Pace, at_once};
 use crate::state::{Accumulator, AggregationState, PatternState, PlainValue, WindowState};
 use crate::tracked::sealed::Sealed;
 use crate::value::{BufferedEvent, Event, Value};
@@ -33,14 +34,14 @@ fn round_trip(kind: StateKind, sections: &[Rows]) {
     let blocks: Vec<Vec<(u16, RowBlock)>> =
         sections.iter().map(|rows| rows.iter().map(|(group, rows)| (*group, to_block(rows))).collect()).collect();
     let slices: Vec<&[(u16, RowBlock)]> = blocks.iter().map(Vec::as_slice).collect();
-    let encoded = encode(kind, &slices).unwrap();
+    let encoded = at_once(encode(kind, &slices, &Pace::default())).unwrap();
     let mut cursor = Cursor::new(&encoded.plan);
     // A reader grants as much as the writer says that there is.
     let plan = Plan::read(&mut cursor, encoded.plan_cells.div_ceil(COLUMNS_RATIO_MAX)).unwrap();
     assert!(cursor.is_empty());
     for (at, blocks) in blocks.iter().enumerate() {
         let mut bytes = Vec::new();
-        encoded.append_section(at, &mut bytes);
+        at_once(encoded.append_section(at, &mut bytes, &Pace::default()));
         let raw = blocks.iter().map(|(group, rows)| rows.raw_bytes(*group)).sum();
         let mut seen = Vec::new();
         let read = |bytes: &[u8], raw, seen: &mut Vec<_>| {

@@ -13,6 +13,7 @@ use object_store::path::Path;
 use object_store::{ClientConfigKey, ObjectStore, RetryConfig};
 use url::Url;
 
+use super::super::tls::choose_cryptography;
 use super::retry::RetryLimits;
 use crate::error::{Error, Result};
 
@@ -97,6 +98,7 @@ impl S3Address {
 
     /// A client of the store: environment first, then what the address says.
     pub(super) fn client(&self) -> Result<Arc<dyn ObjectStore>> {
+        choose_cryptography();
         let options = &self.options;
         let no_retry = RetryConfig { max_retries: 0, ..RetryConfig::default() };
         let mut builder = AmazonS3Builder::from_env()

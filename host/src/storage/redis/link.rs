@@ -19,6 +19,7 @@ use redis::{
     TlsCertificates, Value,
 };
 
+use super::super::tls::choose_cryptography;
 use super::address::{Host, RedisAddress};
 use super::failure::{Reaction, explained, reaction, storage_error};
 use super::server;
@@ -213,8 +214,7 @@ fn client(host: &Host, address: &RedisAddress) -> RedisResult<Client> {
     // What is sent is sent whole: waiting for more would only delay its end.
     let info = place.into_connection_info()?.set_redis_settings(settings).set_tcp_settings(no_delay());
     let Some(tls) = &address.tls else { return Client::open(info) };
-    // Where another library brings other cryptography along, TLS could not choose. Set before: so much the better.
-    let _ = rustls::crypto::ring::default_provider().install_default();
+    choose_cryptography();
     let read = |file: &PathBuf| {
         let failed = |error| format!("{}: {error}", file.display());
         fs::read(file).map_err(|error| (ErrorKind::InvalidClientConfig, "tls_ca cannot be read", failed(error)))
