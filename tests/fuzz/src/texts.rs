@@ -94,6 +94,8 @@ fn fields_of(operator: &OperatorDefinition) -> Vec<&str> {
         OperatorKind::Pattern { steps, .. } => {
             fields.extend(steps.iter().flat_map(|step| &step.conditions).flat_map(fields_of_condition));
         }
+        // It says which it wants once it runs; here none does.
+        OperatorKind::Plugin(_) => {}
     }
     fields.extend(operator.filter.iter().flat_map(fields_of_condition));
     fields

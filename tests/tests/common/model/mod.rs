@@ -138,7 +138,7 @@ fn by_key<'s, 'e>(
 fn is_error(operator: &OperatorDefinition, fields: Fields, seen: &[Seen]) -> bool {
     let compute = match &operator.kind {
         OperatorKind::Window { compute, .. } | OperatorKind::Aggregation { compute, .. } => compute,
-        OperatorKind::Pattern { .. } => return false,
+        OperatorKind::Pattern { .. } | OperatorKind::Plugin(_) => return false,
     };
     let admitted = admitted(operator, fields, seen);
     let newest = seen.last().unwrap();
@@ -168,7 +168,7 @@ fn gather<'s, 'e>(
             OperatorKind::Aggregation { emit: Emit::Change, .. } => {
                 ((1..=events.len()).map(|count| Gathered::at_once(events[..count].to_vec())).collect(), 0)
             }
-            OperatorKind::Pattern { .. } => unreachable!("patterns gather nothing"),
+            OperatorKind::Pattern { .. } | OperatorKind::Plugin(_) => unreachable!("patterns gather nothing"),
         };
         own.iter_mut().for_each(|gathered| gathered.key.clone_from(&key));
         all.extend(own);
