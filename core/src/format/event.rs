@@ -1,8 +1,11 @@
-//! Events in payloads of windows and patterns.
+//! Events in payloads of windows and patterns, and in the buffers of windows.
 
-use super::Malformed;
-use super::payload::{At, Sink, Source, cell_of};
-use crate::value::{BufferedEvent, Event, Footprint};
+use alloc::vec::Vec;
+
+use super::columns::zigzag;
+use super::payload::{At, Sink, Source, beyond_reckoning, cell_of};
+use super::{Cursor, Malformed, tables};
+use crate::value::{BufferedEvent, Event, Footprint, Value, varint_len};
 
 /// Most values of an event that columns tell apart.
 const VALUES_MAX: u64 = crate::limits::FIELDS_MAX as u64;
@@ -55,6 +58,16 @@ impl EventTable {
         Ok((event, footprint))
     }
 
+    /// Takes a buffered event as rows have it; returns what [`Footprint::encoded`] says of it.
+    pub(crate) fn read_as_row<S: Source>(self, source: &mut S, from: i64, out: &mut Vec<u8>) -> Result<u64, Malformed> {
+        let sequence = source.uint(self.at(0))?;
+        let timestamp = source.int(self.at(1), from)?;
+        let count = source.uint(self.at(2))?;
+        append_head(out, sequence, timestamp, count);
+        let of_values = source.append_values(self.at(3), count, out)?;
+        Ok(reckoned_head(sequence) + of_values)
+    }
+
     pub(crate) fn copy<S: Source, K: Sink>(self, source: &mut S, sink: &mut K, from: i64) -> Result<(), Malformed> {
         sink.int(self.at(1), source.int(self.at(1), from)?, from);
         let count = source.uint(self.at(2))?;
@@ -74,4 +87,52 @@ impl EventTable {
         sink.uint(self.at(0), source.uint(self.at(0))?);
         self.copy(source, sink, from)
     }
+}
+
+/// Rows have their parts in order, wherever columns would have them.
+const ROW: EventTable = EventTable(tables::EVENTS);
+
+/// Appends a buffered event of these values as rows have it; returns what [`Footprint::encoded`] says of it.
+pub(crate) fn append_row<'v>(
+    out: &mut Vec<u8>,
+    sequence: u64,
+    timestamp: i64,
+    values: impl ExactSizeIterator<Item = &'v Value>,
+) -> u64 {
+    append_head(out, sequence, timestamp, values.len() as u64);
+    let from = out.len();
+    let mut beyond = 0;
+    for value in values {
+        if let Value::Str(text) = value {
+            beyond += beyond_reckoning(text.as_bytes());
+        }
+        out.cell(ROW.at(3), cell_of(value));
+    }
+    reckoned_head(sequence) + (out.len() - from) as u64 - beyond
+}
+
+/// Bytes that [`append_row`] appends.
+pub(crate) fn row_bytes<'v>(sequence: u64, timestamp: i64, values: impl ExactSizeIterator<Item = &'v Value>) -> usize {
+    let head = varint_len(sequence) + varint_len(zigzag(timestamp)) + varint_len(values.len() as u64);
+    let of = |value: &Value| {
+        let beyond = if let Value::Str(text) = value { beyond_reckoning(text.as_bytes()) } else { 0 };
+        (value.footprint().encoded + beyond) as usize
+    };
+    head + values.map(of).sum::<usize>()
+}
+
+/// Reads a buffered event from a row.
+pub(crate) fn read_row(cursor: &mut Cursor<'_>) -> Result<BufferedEvent, Malformed> {
+    Ok(ROW.read_buffered(cursor, 0)?.0)
+}
+
+fn append_head(out: &mut Vec<u8>, sequence: u64, timestamp: i64, count: u64) {
+    out.uint(ROW.at(0), sequence);
+    out.int(ROW.at(1), timestamp, 0);
+    out.uint(ROW.at(2), count);
+}
+
+/// What [`BufferedEvent::footprint`] reckons an event without values at.
+fn reckoned_head(sequence: u64) -> u64 {
+    8 + varint_len(sequence) as u64
 }

@@ -13,7 +13,7 @@ pub(crate) mod archive;
 #[cfg(feature = "alloc")]
 pub(crate) mod columns;
 #[cfg(feature = "alloc")]
-mod event;
+pub(crate) mod event;
 pub(crate) mod frame;
 #[cfg(feature = "alloc")]
 pub(crate) mod head;

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::columns::Column;
 use super::{ByteSink, Cursor, Malformed, append_varint};
 #[cfg(feature = "alloc")]
-use crate::value::Footprint;
+use crate::value::{Footprint, varint_len};
 use crate::value::{Text, Value, canonical};
 
 /// Where something goes among the columns of a section. Rows have it where it comes.
@@ -80,6 +80,31 @@ pub(crate) trait Source {
         }
         Ok((values, footprint))
     }
+    #[cfg(feature = "alloc")]
+    /// Appends `count` values as rows have them, each from a column of its own, from `at` on; returns what
+    /// [`Footprint::encoded`] says of them together.
+    fn append_values(&mut self, at: At, count: u64, out: &mut Vec<u8>) -> Result<u64, Malformed> {
+        let from = out.len();
+        let mut beyond = 0;
+        for place in 0..count {
+            let at = at.plus(place);
+            let cell = self.cell(at)?;
+            if let Cell::Bytes(bytes) = cell {
+                text_from(bytes)?;
+                beyond += beyond_reckoning(bytes);
+            }
+            out.cell(at, cell);
+        }
+        Ok((out.len() - from) as u64 - beyond)
+    }
+    #[cfg(feature = "alloc")]
+    /// A buffer to use again, empty; whoever takes it gives it back.
+    fn take_scratch(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+    #[cfg(feature = "alloc")]
+    /// Takes back what [`Source::take_scratch`] gave.
+    fn keep_scratch(&mut self, _scratch: Vec<u8>) {}
     #[cfg(feature = "alloc")]
     /// Puts cells into columns, one into each.
     fn fill(&mut self, at: At, columns: &mut [Column]) -> Result<(), Malformed> {
@@ -250,6 +275,17 @@ fn text_of(text: &str) -> Option<Text> {
     Text::inline(text)
 }
 
+pub(super) fn text_from(bytes: &[u8]) -> Result<&str, Malformed> {
+    core::str::from_utf8(bytes).map_err(|_| Malformed::new("text is not UTF-8"))
+}
+
+/// Bytes of a text in rows that its [`Footprint::encoded`] leaves out: its length may take more than one.
+#[cfg(feature = "alloc")]
+#[inline]
+pub(super) fn beyond_reckoning(text: &[u8]) -> u64 {
+    varint_len(text.len() as u64) as u64 - 1
+}
+
 /// A cell as a value of an event.
 pub(crate) fn value_of(cell: Cell<'_>) -> Result<Value, Malformed> {
     Ok(match cell {
@@ -258,8 +294,7 @@ pub(crate) fn value_of(cell: Cell<'_>) -> Result<Value, Malformed> {
         Cell::Int(int) => Value::Int(int),
         Cell::Float(float) => Value::Float(float),
         Cell::Bytes(bytes) => {
-            let text = core::str::from_utf8(bytes).map_err(|_| Malformed::new("text is not UTF-8"))?;
-            match text_of(text) {
+            match text_of(text_from(bytes)?) {
                 Some(text) => Value::Str(text),
                 None => return Err(Malformed::new("a text is longer than can be held without an allocator")),
             }

@@ -3,11 +3,13 @@
 //! The whole and the change have one form: a whole row closes nothing, pops nothing and carries
 //! every window with all its events and accumulators.
 
+use alloc::vec::Vec;
+
 use super::accumulator::{self, AccumulatorTables};
 use super::event::EventTable;
 use super::payload::{At, Sink, Source};
 use super::tables;
-use super::{Cursor, Malformed};
+use super::{ByteSink, Cursor, Malformed};
 use crate::state::{Window, WindowState};
 
 const CLOSED_COUNT: At = At { table: tables::PAYLOAD, column: 0 };
@@ -20,14 +22,16 @@ const APPENDED: At = At { table: tables::WINDOWS, column: 3 };
 const EVENTS: EventTable = EventTable(tables::EVENTS);
 /// How many accumulators a window has is one more of its columns.
 const ACCUMULATORS: AccumulatorTables = AccumulatorTables(At { table: tables::WINDOWS, column: 4 });
+/// Bytes of events that are collected before a window gets them.
+const STAGED_BYTES: usize = 32 * 1024;
 
-pub(crate) fn write_whole(sink: &mut impl Sink, state: &WindowState) {
+pub(crate) fn write_whole(sink: &mut impl ByteSink, state: &WindowState) {
     sink.uint(CLOSED_COUNT, 0);
     sink.uint(WINDOW_COUNT, state.windows().len() as u64);
     state.windows().iter().for_each(|window| write_window(sink, window, true));
 }
 
-pub(crate) fn write_change(sink: &mut impl Sink, state: &WindowState) {
+pub(crate) fn write_change(sink: &mut impl ByteSink, state: &WindowState) {
     sink.uint(CLOSED_COUNT, state.closed().len() as u64);
     state.closed().iter().for_each(|start| sink.int(CLOSED, *start, 0));
     let changed = || state.windows().iter().filter(|window| window.changed);
@@ -35,19 +39,17 @@ pub(crate) fn write_change(sink: &mut impl Sink, state: &WindowState) {
     changed().for_each(|window| write_window(sink, window, !window.captured));
 }
 
-fn write_window(sink: &mut impl Sink, window: &Window, whole: bool) {
+fn write_window(sink: &mut impl ByteSink, window: &Window, whole: bool) {
     sink.int(START, window.start, 0);
     sink.int(END, window.end, window.start);
     // Events to drop in front, then those that came.
-    if whole {
-        sink.uint(POPPED, 0);
-        sink.uint(APPENDED, window.buffer.len() as u64);
-        window.buffer.iter().for_each(|event| EVENTS.write_buffered(sink, event, window.start));
-    } else {
-        sink.uint(POPPED, window.buffer.popped());
-        sink.uint(APPENDED, window.buffer.appended().len() as u64);
-        window.buffer.appended().for_each(|event| EVENTS.write_buffered(sink, event, window.start));
-    }
+    let (popped, (appended, rows)) = match whole {
+        true => (0, (window.buffer.len(), window.buffer.rows())),
+        false => (window.buffer.popped(), window.buffer.appended()),
+    };
+    sink.uint(POPPED, popped);
+    sink.uint(APPENDED, appended as u64);
+    sink.extend_from_slice(rows);
     ACCUMULATORS.write(sink, &window.accumulators, whole);
 }
 
@@ -70,12 +72,33 @@ fn read_window<S: Source>(source: &mut S, window: &mut Window) -> Result<(), Mal
         window.pop_front().ok_or_else(|| Malformed::new("pops more events than there are"))?;
     }
     let appended = source.uint(APPENDED)?;
-    window.buffer.reserve(source.room_for(At { table: tables::EVENTS, column: 0 }, appended));
-    for _ in 0..appended {
-        let (event, footprint) = EVENTS.read_buffered(source, window.start)?;
-        window.push_measured(event, footprint);
-    }
+    let mut staged = source.take_scratch();
+    let read = read_events(source, window, appended, &mut staged);
+    source.keep_scratch(staged);
+    read?;
     accumulator::apply(&ACCUMULATORS, source, window.accumulators_mut())
+}
+
+/// Reads events into a window by way of `staged`: it then asks for the memory that it needs, and asks once.
+fn read_events<S: Source>(
+    source: &mut S,
+    window: &mut Window,
+    appended: u64,
+    staged: &mut Vec<u8>,
+) -> Result<(), Malformed> {
+    let mut left = appended;
+    while left > 0 {
+        staged.clear();
+        let (mut events, mut reckoned) = (0, 0);
+        while left > 0 && staged.len() < STAGED_BYTES {
+            reckoned += EVENTS.read_as_row(source, window.start, staged)?;
+            events += 1;
+            left -= 1;
+        }
+        let more = source.room_for(At { table: tables::EVENTS, column: 0 }, left).saturating_mul(staged.len() / events);
+        window.buffer.append_rows(staged, events, reckoned, more);
+    }
+    Ok(())
 }
 
 /// Copies a payload from one form to the other.

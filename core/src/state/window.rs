@@ -8,9 +8,9 @@ use crate::format::Malformed;
 use crate::format::columns::ColumnRow;
 use crate::format::rows::Form;
 use crate::format::window;
-use crate::tracked::TrackedDeque;
+use crate::tracked::TrackedEvents;
 use crate::tracked::sealed::Sealed;
-use crate::value::{BufferedEvent, Footprint};
+use crate::value::{BufferedEvent, Footprint, Value};
 
 /// One open window. Times in milliseconds since 1970; the interval is half-open.
 #[derive(Debug, PartialEq)]
@@ -18,12 +18,11 @@ pub struct Window {
     pub(crate) start: i64,
     pub(crate) end: i64,
     pub(crate) accumulators: Vec<Accumulator>,
-    pub(crate) buffer: TrackedDeque<BufferedEvent>,
+    pub(crate) buffer: TrackedEvents,
     /// Whether the last capture had it.
     pub(crate) captured: bool,
     /// Whether it changed since.
     pub(crate) changed: bool,
-    buffered: Footprint,
     /// As of the last [`WindowState::update`].
     footprint: Footprint,
 }
@@ -81,7 +80,7 @@ impl Clone for Window {
 impl PartialEq for WindowState {
     fn eq(&self, other: &Self) -> bool {
         let content = |window: &Window| {
-            (window.start, window.end, window.accumulators.clone(), window.buffer.iter().cloned().collect::<Vec<_>>())
+            (window.start, window.end, window.accumulators.clone(), window.buffer.iter().collect::<Vec<_>>())
         };
         self.windows.iter().map(content).eq(other.windows.iter().map(content))
     }
@@ -93,10 +92,9 @@ impl Window {
             start,
             end: i64::MAX,
             accumulators: Vec::new(),
-            buffer: TrackedDeque::new(),
+            buffer: TrackedEvents::new(),
             captured: false,
             changed: true,
-            buffered: Footprint::default(),
             footprint: Footprint::default(),
         }
     }
@@ -118,35 +116,29 @@ impl Window {
         self.end = end;
     }
 
-    /// The buffered events, in the order of their coming.
-    pub fn buffer(&self) -> impl ExactSizeIterator<Item = &BufferedEvent> {
+    /// The buffered events, in the order of their coming. Each is made from its bytes when it is asked for.
+    pub fn buffer(&self) -> impl ExactSizeIterator<Item = BufferedEvent> {
         self.buffer.iter()
-    }
-
-    /// Bytes by which one more event makes the list of events grow.
-    pub(crate) fn growth_of_push(&self) -> usize {
-        let capacity = self.buffer.capacity();
-        if self.buffer.len() < capacity { 0 } else { capacity.max(4) * size_of::<BufferedEvent>() }
     }
 
     /// Buffers an event.
     pub fn push_back(&mut self, event: BufferedEvent) {
-        let footprint = event.footprint();
-        self.push_measured(event, footprint);
+        self.push_values(event.sequence, event.event.timestamp, event.event.values.iter());
     }
 
-    /// Buffers an event whose footprint is known.
-    pub(crate) fn push_measured(&mut self, event: BufferedEvent, footprint: Footprint) {
-        debug_assert_eq!(event.footprint(), footprint);
-        self.buffered += footprint;
-        self.buffer.push_back(event);
+    /// Buffers an event of these values.
+    pub(crate) fn push_values<'v>(
+        &mut self,
+        sequence: u64,
+        timestamp: i64,
+        values: impl ExactSizeIterator<Item = &'v Value> + Clone,
+    ) {
+        self.buffer.push_back(sequence, timestamp, values);
     }
 
     /// Takes the event that came first.
     pub fn pop_front(&mut self) -> Option<BufferedEvent> {
-        let event = self.buffer.pop_front()?;
-        self.buffered -= event.footprint();
-        Some(event)
+        self.buffer.pop_front()
     }
 
     /// The accumulators.
@@ -165,10 +157,9 @@ impl Window {
     }
 
     fn measure(&self) -> Footprint {
-        let reserved = heap_bytes_of::<BufferedEvent>(self.buffer.capacity())
-            + heap_bytes_of::<Accumulator>(self.accumulators.capacity());
+        let reserved = heap_bytes_of::<Accumulator>(self.accumulators.capacity());
         let mut total = Footprint { memory: reserved, encoded: 12 };
-        total += self.buffered;
+        total += self.buffer.footprint();
         for accumulator in &self.accumulators {
             total += accumulator.footprint();
         }

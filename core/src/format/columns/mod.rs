@@ -17,6 +17,7 @@ mod dictionary;
 mod floats;
 mod ints;
 mod quotients;
+mod row_values;
 mod section;
 mod shred;
 mod source;
@@ -59,7 +60,7 @@ fn cells_that_fit(count: u64, budget: &mut Budget) -> Result<usize, Malformed> {
 
 /// A signed number as an unsigned one: both signs in turn.
 #[inline]
-fn zigzag(number: i64) -> u64 {
+pub(super) fn zigzag(number: i64) -> u64 {
     ((number << 1) ^ (number >> 63)) as u64
 }
 

@@ -3,11 +3,12 @@
 use alloc::vec::Vec;
 
 use super::super::Malformed;
-use super::super::payload::{At, Source, cell_of, value_of};
+use super::super::payload::{At, Source, cell_of, text_from, value_of};
 use super::Budget;
 use super::cell::{Cell, FALSE, FLOAT, INT, NULL, TRUE};
 use super::column::Cells;
 use super::dictionary::{Entries, NO_BYTES};
+use super::row_values::{Piece, RowValues};
 use super::zigzag;
 use crate::bytes::INLINE_BYTES;
 use crate::value::{Footprint, Value, varint_len};
@@ -19,6 +20,7 @@ pub(crate) struct ColumnSource<'a> {
     /// Place in `tables` by the number of a table.
     places: Vec<usize>,
     budget: Budget,
+    scratch: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -155,6 +157,59 @@ impl<'a> SourceColumn<'a> {
         Ok(())
     }
 
+    /// Appends the next cell to a row, as a value of an event.
+    #[inline]
+    fn append_value(&mut self, row: &mut RowValues<'_>, budget: &mut Budget) -> Result<(), Malformed> {
+        let entry = match &self.cells {
+            Cells::Codes(codes) => *codes.get(self.next).ok_or_else(at_end)? as usize,
+            Cells::Same(count) if self.next < *count => 0,
+            Cells::Direct { tags, ints, .. } if tags.is_empty() && self.next < ints.len() => {
+                row.push_int(ints[self.next]);
+                self.next += 1;
+                return Ok(());
+            }
+            Cells::Direct { tags, .. } if tags.get(self.next) == Some(&NULL) => {
+                row.push(Piece::NULL);
+                self.next += 1;
+                return Ok(());
+            }
+            Cells::Direct { tags, ints, .. } if tags.get(self.next) == Some(&INT) => {
+                row.push_int(*ints.get(self.next_int).ok_or_else(at_end)?);
+                self.next_int += 1;
+                self.next += 1;
+                return Ok(());
+            }
+            Cells::Direct { .. } => return self.append_cell(row, None),
+            Cells::Same(_) => return Err(at_end()),
+        };
+        if row.push(*self.entries.pieces.get(entry).ok_or_else(at_end)?) {
+            self.next += 1;
+            return Ok(());
+        }
+        self.append_cell(row, Some(budget))
+    }
+
+    /// As [`SourceColumn::append_value`], of any cell; `budget` if it is an entry.
+    fn append_cell(&mut self, row: &mut RowValues<'_>, budget: Option<&mut Budget>) -> Result<(), Malformed> {
+        match self.cell()? {
+            Cell::Float(float) => row.push_float(float),
+            Cell::Bytes(bytes) => {
+                let text = text_from(bytes)?;
+                if let Some(budget) = budget
+                    && text.len() > INLINE_BYTES
+                {
+                    // A short code must not ask for long texts without end.
+                    budget.take(text.len() as u64)?;
+                }
+                row.push_cell(Cell::Bytes(bytes));
+            }
+            other => {
+                row.push(Piece::of(other));
+            }
+        }
+        Ok(())
+    }
+
     #[inline]
     fn cell(&mut self) -> Result<Cell<'_>, Malformed> {
         if let Some(entry) = self.entry()? {
@@ -206,13 +261,23 @@ impl<'a> ColumnSource<'a> {
             places[usize::from(number)] = columns.len();
             columns.push(table);
         }
-        ColumnSource { tables: columns, places, budget }
+        ColumnSource { tables: columns, places, budget, scratch: Vec::new() }
     }
 
     #[inline]
     fn column(&mut self, at: At) -> Result<&mut SourceColumn<'a>, Malformed> {
         let table = self.places.get(usize::from(at.table)).and_then(|place| self.tables.get_mut(*place));
         table.and_then(|table| table.get_mut(usize::from(at.column))).ok_or_else(at_end)
+    }
+
+    /// So many columns from one on.
+    #[inline]
+    fn columns(&mut self, at: At, count: u64) -> Result<(&mut [SourceColumn<'a>], &mut Budget), Malformed> {
+        let table = self.places.get(usize::from(at.table)).and_then(|place| self.tables.get_mut(*place));
+        let from = usize::from(at.column);
+        let to = usize::try_from(count).ok().and_then(|count| from.checked_add(count));
+        let columns = table.zip(to).and_then(|(table, to)| table.get_mut(from..to)).ok_or_else(at_end)?;
+        Ok((columns, &mut self.budget))
     }
 
     /// Takes a key or value of fixed length out of its words, into `out`.
@@ -298,15 +363,32 @@ impl Source for ColumnSource<'_> {
         if count == 0 {
             return Ok((Vec::new(), footprint));
         }
-        let table = self.places.get(usize::from(at.table)).and_then(|place| self.tables.get_mut(*place));
-        let from = usize::from(at.column);
-        let to = usize::try_from(count).ok().and_then(|count| from.checked_add(count));
-        let columns = table.zip(to).and_then(|(table, to)| table.get_mut(from..to)).ok_or_else(at_end)?;
+        let (columns, budget) = self.columns(at, count)?;
         let mut values = Vec::with_capacity(columns.len());
         for column in columns {
-            column.push_value(&mut values, &mut footprint, &mut self.budget)?;
+            column.push_value(&mut values, &mut footprint, budget)?;
         }
         Ok((values, footprint))
+    }
+
+    fn append_values(&mut self, at: At, count: u64, out: &mut Vec<u8>) -> Result<u64, Malformed> {
+        if count == 0 {
+            return Ok(0);
+        }
+        let (columns, budget) = self.columns(at, count)?;
+        let mut row = RowValues::new(out, columns.len());
+        for column in columns {
+            column.append_value(&mut row, budget)?;
+        }
+        Ok(row.finish())
+    }
+
+    fn take_scratch(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.scratch)
+    }
+
+    fn keep_scratch(&mut self, scratch: Vec<u8>) {
+        self.scratch = scratch;
     }
 
     fn room_for(&self, at: At, count: u64) -> usize {

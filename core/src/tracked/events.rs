@@ -1,0 +1,194 @@
+//! A queue of events, encoded, that remembers how many it lost in front and gained at the back.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use crate::bytes::heap_chunk_bytes;
+use crate::format::Cursor;
+use crate::format::event;
+use crate::value::{BufferedEvent, Footprint, Value};
+
+/// Events as rows have them, one after the other: a quarter of the memory that values take, and a
+/// capture copies them as they are. What asks for an event gets it decoded.
+///
+/// Its change since the last capture is "n popped in front, these appended".
+///
+/// Invariants: `bytes[start..]` are the rows of `len` events, which all decode, since they were
+/// encoded here or copied from what did; the rows of the captured ones end at `captured_end`.
+#[derive(Clone)]
+pub(crate) struct TrackedEvents {
+    bytes: Vec<u8>,
+    /// Where the first event begins: before it are those that were popped.
+    start: usize,
+    len: usize,
+    /// How many events in front were there at the last capture.
+    captured: usize,
+    captured_end: usize,
+    /// How many captured events have been popped since.
+    popped: u64,
+    /// What the events are reckoned at in rows, together; see [`Footprint::encoded`].
+    reckoned: u64,
+}
+
+impl TrackedEvents {
+    pub(crate) const fn new() -> Self {
+        TrackedEvents { bytes: Vec::new(), start: 0, len: 0, captured: 0, captured_end: 0, popped: 0, reckoned: 0 }
+    }
+
+    /// Those of several queues as one, of which no capture has seen any; `rows` are all of theirs.
+    pub(crate) fn merged<'e>(
+        queues: impl Iterator<Item = &'e TrackedEvents>,
+        rows: impl Iterator<Item = &'e [u8]>,
+    ) -> Self {
+        let mut merged = Self::new();
+        let mut bytes = 0;
+        for queue in queues {
+            bytes += queue.rows().len();
+            merged.len += queue.len;
+            merged.reckoned += queue.reckoned;
+        }
+        merged.bytes.reserve_exact(bytes);
+        rows.for_each(|row| merged.bytes.extend_from_slice(row));
+        merged
+    }
+
+    /// Appends an event of these values.
+    pub(crate) fn push_back<'v>(
+        &mut self,
+        sequence: u64,
+        timestamp: i64,
+        values: impl ExactSizeIterator<Item = &'v Value> + Clone,
+    ) {
+        // Many hold one event and never more.
+        if self.bytes.capacity() == 0 {
+            self.bytes.reserve_exact(event::row_bytes(sequence, timestamp, values.clone()));
+        }
+        self.reckoned += event::append_row(&mut self.bytes, sequence, timestamp, values);
+        self.len += 1;
+    }
+
+    /// Appends `count` events that were encoded by [`event::append_row`] or [`event::copy_row`] and are reckoned at
+    /// so many bytes; room for `more` bytes is made with them.
+    pub(crate) fn append_rows(&mut self, rows: &[u8], count: usize, reckoned: u64, more: usize) {
+        if self.bytes.is_empty() {
+            self.bytes.reserve_exact(rows.len() + more);
+        } else if self.bytes.capacity() - self.bytes.len() < rows.len() {
+            // Not twice the room if it is known that less is enough; what comes may still be less than announced.
+            let most = 3 * self.bytes.len();
+            self.bytes.reserve_exact(rows.len() + more.min(most));
+        }
+        self.bytes.extend_from_slice(rows);
+        self.len += count;
+        self.reckoned += reckoned;
+    }
+
+    /// Takes the first event.
+    pub(crate) fn pop_front(&mut self) -> Option<BufferedEvent> {
+        let mut cursor = Cursor::new(self.rows());
+        let event = event::read_row(&mut cursor).ok()?;
+        let left = cursor.rest().len();
+        self.start = self.bytes.len() - left;
+        self.len -= 1;
+        self.reckoned = self.reckoned.saturating_sub(event.footprint().encoded);
+        if self.captured > 0 {
+            self.captured -= 1;
+            self.popped += 1;
+        }
+        self.captured_end = self.captured_end.max(self.start);
+        // Each byte is moved once at most for each that was popped.
+        if self.start > left {
+            self.bytes.drain(..self.start);
+            self.captured_end -= self.start;
+            self.start = 0;
+        }
+        Some(event)
+    }
+
+    /// The events from first to last.
+    pub(crate) fn iter(&self) -> Events<'_> {
+        Events { rows: self.rows(), left: self.len }
+    }
+
+    /// All of them as rows have them.
+    pub(crate) fn rows(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Captured events popped since the last capture.
+    pub(crate) fn popped(&self) -> u64 {
+        self.popped
+    }
+
+    /// Events appended since the last capture: how many, and as rows have them.
+    pub(crate) fn appended(&self) -> (usize, &[u8]) {
+        (self.len - self.captured, self.bytes.get(self.captured_end..).unwrap_or_default())
+    }
+
+    pub(crate) fn settle(&mut self) {
+        self.captured = self.len;
+        self.captured_end = self.bytes.len();
+        self.popped = 0;
+    }
+
+    pub(crate) fn footprint(&self) -> Footprint {
+        Footprint { memory: heap_chunk_bytes(self.bytes.capacity()) as u64, encoded: self.reckoned }
+    }
+
+    /// Most bytes of memory by which one more event of so many bytes makes this grow.
+    pub(crate) fn growth_of_push(&self, row_bytes: usize) -> usize {
+        let (wanted, capacity) = (self.bytes.len() + row_bytes, self.bytes.capacity());
+        if wanted <= capacity { 0 } else { wanted.max(2 * capacity) - capacity }
+    }
+}
+
+/// Decodes events one by one.
+#[derive(Debug, Clone)]
+pub(crate) struct Events<'a> {
+    rows: &'a [u8],
+    left: usize,
+}
+
+impl<'a> Events<'a> {
+    /// The next event, with its row.
+    pub(crate) fn next_with_row(&mut self) -> Option<(BufferedEvent, &'a [u8])> {
+        let mut cursor = Cursor::new(self.rows);
+        let event = event::read_row(&mut cursor);
+        debug_assert!(event.is_ok() || self.left == 0, "only what decodes is taken in");
+        let (row, rest) = self.rows.split_at(self.rows.len() - cursor.rest().len());
+        let event = event.ok()?;
+        self.rows = rest;
+        self.left -= 1;
+        Some((event, row))
+    }
+}
+
+impl Iterator for Events<'_> {
+    type Item = BufferedEvent;
+
+    fn next(&mut self) -> Option<BufferedEvent> {
+        self.next_with_row().map(|(event, _)| event)
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Events<'_> {}
+
+impl PartialEq for TrackedEvents {
+    fn eq(&self, other: &Self) -> bool {
+        let tracking = |events: &TrackedEvents| (events.len, events.captured, events.popped);
+        tracking(self) == tracking(other) && self.iter().eq(other.iter())
+    }
+}
+
+impl fmt::Debug for TrackedEvents {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
+}
