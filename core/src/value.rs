@@ -7,7 +7,7 @@ use core::fmt;
 
 use crate::bytes::SmallBytes;
 #[cfg(feature = "alloc")]
-use crate::bytes::heap_chunk_bytes;
+use crate::bytes::{INLINE_BYTES, heap_chunk_bytes};
 
 /// One field of an event.
 ///
@@ -221,6 +221,13 @@ impl Text {
     pub fn as_str(&self) -> &str {
         // Always UTF-8, since `new` is the only way in; the empty string stands for the impossible.
         core::str::from_utf8(self.0.as_slice()).unwrap_or_default()
+    }
+
+    /// Its bytes with zeros behind them and their number, if it is short.
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub(crate) fn as_inline(&self) -> Option<(&[u8; INLINE_BYTES], usize)> {
+        self.0.as_inline()
     }
 
     /// Its UTF-8 bytes.

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::columns::zigzag;
 use super::payload::{At, Sink, Source, beyond_reckoning, cell_of};
+use super::row_values::StagedRow;
 use super::{Cursor, Malformed, tables};
 use crate::value::{BufferedEvent, Event, Footprint, Value, varint_len};
 
@@ -99,16 +100,18 @@ pub(crate) fn append_row<'v>(
     timestamp: i64,
     values: impl ExactSizeIterator<Item = &'v Value>,
 ) -> u64 {
-    append_head(out, sequence, timestamp, values.len() as u64);
-    let from = out.len();
+    let (from, count) = (out.len(), values.len() as u64);
+    let mut row = StagedRow::new(out);
+    row.push_uint(sequence);
+    row.push_uint(zigzag(timestamp));
+    row.push_uint(count);
     let mut beyond = 0;
     for value in values {
-        if let Value::Str(text) = value {
-            beyond += beyond_reckoning(text.as_bytes());
-        }
-        out.cell(ROW.at(3), cell_of(value));
+        beyond += row.push(value);
     }
-    reckoned_head(sequence) + (out.len() - from) as u64 - beyond
+    let bytes = (row.end().len() - from) as u64;
+    // Eight for the time and the number of values.
+    bytes + 8 - beyond - (varint_len(zigzag(timestamp)) + varint_len(count)) as u64
 }
 
 /// Bytes that [`append_row`] appends.

@@ -33,6 +33,8 @@ pub(crate) mod payload;
 pub(crate) mod plugin_frame;
 #[cfg(feature = "alloc")]
 pub(crate) mod row_block;
+#[cfg(feature = "alloc")]
+mod row_values;
 pub(crate) mod rows;
 #[cfg(feature = "alloc")]
 pub(crate) mod section;

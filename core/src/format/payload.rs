@@ -293,12 +293,10 @@ pub(crate) fn value_of(cell: Cell<'_>) -> Result<Value, Malformed> {
         Cell::Bool(bool) => Value::Bool(bool),
         Cell::Int(int) => Value::Int(int),
         Cell::Float(float) => Value::Float(float),
-        Cell::Bytes(bytes) => {
-            match text_of(text_from(bytes)?) {
-                Some(text) => Value::Str(text),
-                None => return Err(Malformed::new("a text is longer than can be held without an allocator")),
-            }
-        }
+        Cell::Bytes(bytes) => match text_of(text_from(bytes)?) {
+            Some(text) => Value::Str(text),
+            None => return Err(Malformed::new("a text is longer than can be held without an allocator")),
+        },
     })
 }
 

@@ -48,7 +48,7 @@ impl Functions {
     }
 
     /// The values the functions want of an event, one a function.
-    pub(super) fn project<'e>(&'e self, event: &'e Event) -> impl ExactSizeIterator<Item = &'e Value> + Clone {
+    pub(super) fn project<'e>(&'e self, event: &'e Event) -> impl ExactSizeIterator<Item = &'e Value> {
         let value = |function: &'e ResolvedFunction| {
             function.field.as_ref().map_or(&Value::Null, |(place, _)| value_at(event, *place))
         };

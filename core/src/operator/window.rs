@@ -77,7 +77,8 @@ impl WindowPlan {
                 // One takes the place of all: its list may have up to twice the room of theirs.
                 merged => {
                     let events: usize = merged.iter().map(|window| window.buffer.rows().len()).sum();
-                    new + 2 * (events + row()) + merged.iter().map(|window| window.footprint().memory as usize).sum::<usize>()
+                    new + 2 * (events + row())
+                        + merged.iter().map(|window| window.footprint().memory as usize).sum::<usize>()
                 }
             },
             WindowKind::Length { .. } => held.window(0).map_or_else(
@@ -209,7 +210,10 @@ impl WindowPlan {
             }
             self.functions.add_projected(&mut accumulators, &event.event);
         }
-        Ok((accumulators, TrackedEvents::merged(windows.map(|window| &window.buffer), events.iter().map(|(_, row)| *row))))
+        Ok((
+            accumulators,
+            TrackedEvents::merged(windows.map(|window| &window.buffer), events.iter().map(|(_, row)| *row)),
+        ))
     }
 
     fn take_length(&self, context: &mut Context<'_>, key: &MapKey<'_>, event: &Event, events: u64) -> Result<()> {

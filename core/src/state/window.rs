@@ -131,7 +131,7 @@ impl Window {
         &mut self,
         sequence: u64,
         timestamp: i64,
-        values: impl ExactSizeIterator<Item = &'v Value> + Clone,
+        values: impl ExactSizeIterator<Item = &'v Value>,
     ) {
         self.buffer.push_back(sequence, timestamp, values);
     }

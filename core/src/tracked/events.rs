@@ -57,12 +57,8 @@ impl TrackedEvents {
         &mut self,
         sequence: u64,
         timestamp: i64,
-        values: impl ExactSizeIterator<Item = &'v Value> + Clone,
+        values: impl ExactSizeIterator<Item = &'v Value>,
     ) {
-        // Many hold one event and never more.
-        if self.bytes.capacity() == 0 {
-            self.bytes.reserve_exact(event::row_bytes(sequence, timestamp, values.clone()));
-        }
         self.reckoned += event::append_row(&mut self.bytes, sequence, timestamp, values);
         self.len += 1;
     }

@@ -7,11 +7,11 @@ use alloc::vec::Vec;
 
 use hashbrown::HashTable;
 
-use super::super::{Cursor, Malformed, append_varint};
 use super::super::payload::cell_of;
+use super::super::row_values::Piece;
+use super::super::{Cursor, Malformed, append_varint};
 use super::cell::{BYTES, Cell, Column, FALSE, FLOAT, INT, KINDS, NULL, TRUE};
 use super::ints::IntPlan;
-use super::row_values::Piece;
 use super::{Budget, cells_that_fit};
 use crate::value::{Text, Value};
 

@@ -17,7 +17,6 @@ mod dictionary;
 mod floats;
 mod ints;
 mod quotients;
-mod row_values;
 mod section;
 mod shred;
 mod source;

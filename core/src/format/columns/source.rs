@@ -4,11 +4,11 @@ use alloc::vec::Vec;
 
 use super::super::Malformed;
 use super::super::payload::{At, Source, cell_of, text_from, value_of};
+use super::super::row_values::{Piece, RowValues};
 use super::Budget;
 use super::cell::{Cell, FALSE, FLOAT, INT, NULL, TRUE};
 use super::column::Cells;
 use super::dictionary::{Entries, NO_BYTES};
-use super::row_values::{Piece, RowValues};
 use super::zigzag;
 use crate::bytes::INLINE_BYTES;
 use crate::value::{Footprint, Value, varint_len};
