@@ -137,7 +137,8 @@ impl TrackedEvents {
     /// Most bytes of memory by which one more event of so many bytes makes this grow.
     pub(crate) fn growth_of_push(&self, row_bytes: usize) -> usize {
         let (wanted, capacity) = (self.bytes.len() + row_bytes, self.bytes.capacity());
-        if wanted <= capacity { 0 } else { wanted.max(2 * capacity) - capacity }
+        // A long row is appended in parts, and the list may double on the way.
+        if wanted <= capacity { 0 } else { 2 * wanted - capacity }
     }
 }
 
@@ -186,5 +187,126 @@ impl PartialEq for TrackedEvents {
 impl fmt::Debug for TrackedEvents {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Event;
+    use alloc::collections::VecDeque;
+    use proptest::prelude::*;
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            (any::<i64>(), 0_u32..64).prop_map(|(int, shift)| Value::from(int >> shift)),
+            any::<f64>().prop_map(Value::from),
+            (0_usize..300).prop_map(|len| Value::from("é".repeat(len / 4).as_str())),
+        ]
+    }
+
+    fn any_event() -> impl Strategy<Value = BufferedEvent> {
+        // Many values, or a long text, are more than is put together at once.
+        let values = prop_oneof![prop::collection::vec(any_value(), 0..6), prop::collection::vec(any_value(), 0..40)];
+        (any::<u64>(), 0_u32..64, any::<i64>(), values).prop_map(|(sequence, shift, timestamp, values)| BufferedEvent {
+            sequence: sequence >> shift,
+            event: Event::new(timestamp >> shift, values),
+        })
+    }
+
+    #[derive(Debug, Clone)]
+    enum Operation {
+        Push(BufferedEvent),
+        Append(Vec<BufferedEvent>),
+        Pop,
+        Settle,
+    }
+
+    fn any_operation() -> impl Strategy<Value = Operation> {
+        prop_oneof![
+            4 => any_event().prop_map(Operation::Push),
+            1 => prop::collection::vec(any_event(), 0..4).prop_map(Operation::Append),
+            4 => Just(Operation::Pop),
+            1 => Just(Operation::Settle),
+        ]
+    }
+
+    fn push(queue: &mut TrackedEvents, event: &BufferedEvent) {
+        queue.push_back(event.sequence, event.event.timestamp, event.event.values.iter());
+    }
+
+    fn queue_of<'e>(events: impl IntoIterator<Item = &'e BufferedEvent>) -> TrackedEvents {
+        let mut queue = TrackedEvents::new();
+        events.into_iter().for_each(|event| push(&mut queue, event));
+        queue
+    }
+
+    fn rows_of<'e>(events: impl IntoIterator<Item = &'e BufferedEvent>) -> Vec<u8> {
+        events.into_iter().flat_map(|event| postcard::to_allocvec(event).unwrap()).collect()
+    }
+
+    proptest! {
+        /// It does what a list of events does, and the change since any capture leads from then to now.
+        #[test]
+        fn is_a_queue_of_events(operations in prop::collection::vec(any_operation(), 0..40)) {
+            let (mut queue, mut model) = (TrackedEvents::new(), VecDeque::new());
+            let mut captured: Vec<BufferedEvent> = Vec::new();
+            for operation in operations {
+                match operation {
+                    Operation::Push(event) => {
+                        let row = event::row_bytes(event.sequence, event.event.timestamp, event.event.values.iter());
+                        let most = queue.bytes.capacity() + queue.growth_of_push(row);
+                        push(&mut queue, &event);
+                        prop_assert!(queue.bytes.capacity() <= most.max(8));
+                        model.push_back(event);
+                    }
+                    Operation::Append(events) => {
+                        let other = queue_of(&events);
+                        queue.append_rows(other.rows(), other.len(), other.footprint().encoded, 0);
+                        model.extend(events);
+                    }
+                    Operation::Pop => prop_assert_eq!(queue.pop_front(), model.pop_front()),
+                    Operation::Settle => {
+                        queue.settle();
+                        captured = model.iter().cloned().collect();
+                    }
+                }
+                prop_assert!(queue.iter().eq(model.iter().cloned()));
+                prop_assert_eq!((queue.len(), queue.iter().len()), (model.len(), model.len()));
+                prop_assert_eq!(queue.rows(), rows_of(&model));
+                let encoded: u64 = model.iter().map(|event| event.footprint().encoded).sum();
+                prop_assert_eq!(queue.footprint().encoded, encoded);
+                let (count, rows) = queue.appended();
+                let kept = &captured[queue.popped() as usize..];
+                prop_assert_eq!(kept.len() + count, model.len());
+                prop_assert_eq!(rows, rows_of(model.iter().skip(kept.len())));
+                prop_assert!(kept.iter().eq(model.iter().take(kept.len())));
+            }
+        }
+
+        #[test]
+        fn several_become_one(events in prop::collection::vec(any_event(), 0..8), at in 0_usize..8) {
+            let (first, second) = events.split_at(at.min(events.len()));
+            let (first, second) = (queue_of(first), queue_of(second));
+            let mut both = first.iter().chain(second.iter()).collect::<Vec<_>>();
+            both.sort_by_key(|event| event.sequence);
+            let rows: Vec<Vec<u8>> = both.iter().map(|event| rows_of([event])).collect();
+            let merged = TrackedEvents::merged([&first, &second].into_iter(), rows.iter().map(Vec::as_slice));
+            prop_assert_eq!(merged, queue_of(&both));
+        }
+    }
+
+    #[test]
+    fn what_was_popped_gives_its_memory_back() {
+        let mut queue = TrackedEvents::new();
+        for number in 0..10_000 {
+            push(&mut queue, &BufferedEvent { sequence: number, event: Event::new(0, alloc::vec![Value::from(7)]) });
+            if number >= 10 {
+                queue.pop_front();
+            }
+        }
+        assert!(queue.bytes.capacity() < 400, "{}", queue.bytes.capacity());
     }
 }

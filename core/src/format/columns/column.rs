@@ -433,13 +433,7 @@ impl ColumnPlan {
         let count = cells_that_fit(count, budget)?;
         match &self.coding {
             Coding::Codes(_) if self.entries.len() == 1 => Ok(Cells::Same(count)),
-            Coding::Codes(plan) => {
-                let codes = plan.read_numbers(cursor, count)?;
-                let entries = self.entries.len();
-                let in_range = |code: i64| u32::try_from(code).ok().filter(|code| (*code as usize) < entries);
-                let codes: Option<Vec<u32>> = codes.into_iter().map(in_range).collect();
-                Ok(Cells::Codes(codes.ok_or_else(|| Malformed::new("a column names an entry that is not there"))?))
-            }
+            Coding::Codes(plan) => Ok(Cells::Codes(plan.read_codes(cursor, count, self.entries.len())?)),
             Coding::Under { parent, lists, .. } => match before.get(*parent) {
                 Some(Some(Cells::Codes(parent))) => Ok(Cells::Codes(lists.read_codes(cursor, parent)?)),
                 _ => Err(Malformed::new("a column depends on one without codes")),
