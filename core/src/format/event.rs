@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::columns::zigzag;
-use super::payload::{At, Sink, Source, beyond_reckoning, cell_of};
+use super::payload::{At, Cell, Sink, Source, beyond_reckoning, cell_of, text_from};
 use super::row_values::StagedRow;
 use super::{Cursor, Malformed, tables};
 use crate::value::{BufferedEvent, Event, Footprint, Value, varint_len};
@@ -57,16 +57,6 @@ impl EventTable {
         let event = BufferedEvent { sequence, event };
         let footprint = event.footprint_with(of_values);
         Ok((event, footprint))
-    }
-
-    /// Takes a buffered event as rows have it; returns what [`Footprint::encoded`] says of it.
-    pub(crate) fn read_as_row<S: Source>(self, source: &mut S, from: i64, out: &mut Vec<u8>) -> Result<u64, Malformed> {
-        let sequence = source.uint(self.at(0))?;
-        let timestamp = source.int(self.at(1), from)?;
-        let count = source.uint(self.at(2))?;
-        append_head(out, sequence, timestamp, count);
-        let of_values = source.append_values(self.at(3), count, out)?;
-        Ok(reckoned_head(sequence) + of_values)
     }
 
     pub(crate) fn copy<S: Source, K: Sink>(self, source: &mut S, sink: &mut K, from: i64) -> Result<(), Malformed> {
@@ -129,13 +119,40 @@ pub(crate) fn read_row(cursor: &mut Cursor<'_>) -> Result<BufferedEvent, Malform
     Ok(ROW.read_buffered(cursor, 0)?.0)
 }
 
-fn append_head(out: &mut Vec<u8>, sequence: u64, timestamp: i64, count: u64) {
-    out.uint(ROW.at(0), sequence);
-    out.int(ROW.at(1), timestamp, 0);
-    out.uint(ROW.at(2), count);
+/// Appends buffered events as [`Source::append_events`] says, from any source.
+pub(super) fn append_by_parts<S: Source + ?Sized>(
+    source: &mut S,
+    table: u16,
+    from: i64,
+    (count, bytes): (u64, usize),
+    out: &mut Vec<u8>,
+) -> Result<(u64, u64), Malformed> {
+    let table = EventTable(table);
+    let (mut events, mut reckoned) = (0, 0);
+    while events < count && out.len() < bytes {
+        let sequence = source.uint(table.at(0))?;
+        out.uint(ROW.at(0), sequence);
+        out.int(ROW.at(1), source.int(table.at(1), from)?, 0);
+        let count = source.uint(table.at(2))?;
+        out.uint(ROW.at(2), count);
+        reckoned += reckoned_head(sequence);
+        for place in 0..count {
+            let at = table.at(3).plus(place);
+            let (cell, before) = (source.cell(at)?, out.len());
+            out.cell(at, cell);
+            reckoned += (out.len() - before) as u64;
+            if let Cell::Bytes(bytes) = cell {
+                text_from(bytes)?;
+                reckoned -= beyond_reckoning(bytes);
+            }
+        }
+        events += 1;
+    }
+    Ok((events, reckoned))
 }
 
 /// What [`BufferedEvent::footprint`] reckons an event without values at.
-fn reckoned_head(sequence: u64) -> u64 {
+#[inline]
+pub(super) fn reckoned_head(sequence: u64) -> u64 {
     8 + varint_len(sequence) as u64
 }

@@ -81,21 +81,16 @@ pub(crate) trait Source {
         Ok((values, footprint))
     }
     #[cfg(feature = "alloc")]
-    /// Appends `count` values as rows have them, each from a column of its own, from `at` on; returns what
-    /// [`Footprint::encoded`] says of them together.
-    fn append_values(&mut self, at: At, count: u64, out: &mut Vec<u8>) -> Result<u64, Malformed> {
-        let from = out.len();
-        let mut beyond = 0;
-        for place in 0..count {
-            let at = at.plus(place);
-            let cell = self.cell(at)?;
-            if let Cell::Bytes(bytes) = cell {
-                text_from(bytes)?;
-                beyond += beyond_reckoning(bytes);
-            }
-            out.cell(at, cell);
-        }
-        Ok((out.len() - from) as u64 - beyond)
+    /// Appends buffered events of a table as rows have them, until there are `count` or `out` has so many bytes.
+    /// Returns how many, and what [`Footprint::encoded`] says of them together.
+    fn append_events(
+        &mut self,
+        table: u16,
+        from: i64,
+        limits: (u64, usize),
+        out: &mut Vec<u8>,
+    ) -> Result<(u64, u64), Malformed> {
+        super::event::append_by_parts(self, table, from, limits, out)
     }
     #[cfg(feature = "alloc")]
     /// A buffer to use again, empty; whoever takes it gives it back.

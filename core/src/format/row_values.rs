@@ -1,7 +1,7 @@
-//! Values as rows have them, put together from columns.
+//! Rows of events, put together from values or columns.
 //!
-//! Most values take a few bytes of a row. They are copied as sixteen bytes at once, of which the next one
-//! overwrites what is too much: a copy of a length that is not known beforehand would be a call.
+//! Most parts take a few bytes of a row. They are written as sixteen bytes at once, of which the next one
+//! overwrites what is too much: a copy of a length that is not known beforehand is a call.
 
 use alloc::vec::Vec;
 
@@ -13,6 +13,7 @@ use crate::value::{Value, canonical, varint_len};
 
 /// Bytes that are copied at once.
 const PIECE_BYTES: usize = 16;
+const LEN_SHIFT: u32 = 8 * (PIECE_BYTES as u32 - 1);
 /// Numbers of the kinds in front of an integer, a double, a text.
 const INT_KIND: u8 = 2;
 const FLOAT_KIND: u8 = 3;
@@ -20,42 +21,39 @@ const TEXT_KIND: u8 = 4;
 /// Rows have their parts in order, wherever columns would have them.
 const ANYWHERE: At = At { table: tables::EVENTS, column: 0 };
 
-/// A value as rows have it, and how many bytes that is in the last byte; 0 for a longer one.
+/// A value as rows have it, the first byte lowest, and how many bytes that is in the highest one; 0 for a longer one.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Piece([u8; PIECE_BYTES]);
+pub(super) struct Piece(u128);
 
 impl Piece {
-    pub(super) const NULL: Piece = Piece([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
-
+    pub(super) const NULL: Piece = Piece(1 << LEN_SHIFT);
     /// What is longer than a piece.
-    pub(super) const LONG: Piece = Piece([0; PIECE_BYTES]);
+    pub(super) const LONG: Piece = Piece(0);
 
     pub(super) fn of(cell: Cell<'_>) -> Self {
         let mut bytes = [0; PIECE_BYTES];
         let mut fixed = FixedBytes::new(&mut bytes[..PIECE_BYTES - 1]);
         fixed.cell(ANYWHERE, cell);
         let len = fixed.len();
-        bytes[PIECE_BYTES - 1] = if len < PIECE_BYTES { len as u8 } else { 0 };
-        Piece(bytes)
+        if len < PIECE_BYTES { Piece(u128::from_le_bytes(bytes) | (len as u128) << LEN_SHIFT) } else { Piece::LONG }
     }
 
     #[inline]
     fn len(self) -> usize {
-        usize::from(self.0[PIECE_BYTES - 1])
+        (self.0 >> LEN_SHIFT) as usize
     }
 }
 
 /// An integer as rows have it, in so many of the bytes; `None` for one of more than 56 bits.
 #[inline]
-fn int_bytes(int: i64) -> Option<([u8; PIECE_BYTES], usize)> {
+fn int_bytes(int: i64) -> Option<(u128, usize)> {
     let (bytes, len) = varint_bytes(zigzag(int))?;
-    Some(((u128::from(bytes) << 8 | u128::from(INT_KIND)).to_le_bytes(), 1 + len))
+    Some((u128::from(bytes) << 8 | u128::from(INT_KIND), 1 + len))
 }
 
 #[inline]
-fn float_bytes(float: f64) -> ([u8; PIECE_BYTES], usize) {
-    let bytes = u128::from(canonical(float).to_bits()) << 8 | u128::from(FLOAT_KIND);
-    (bytes.to_le_bytes(), 9)
+fn float_bytes(float: f64) -> (u128, usize) {
+    (u128::from(canonical(float).to_bits()) << 8 | u128::from(FLOAT_KIND), 9)
 }
 
 /// A number of at most 56 bits as a varint, the first byte lowest, and how many bytes it takes.
@@ -76,26 +74,34 @@ fn varint_bytes(number: u64) -> Option<(u64, usize)> {
     Some((apart | more, len))
 }
 
-/// Values on their way to the end of a row.
+/// Rows of events on their way to the end of a list, put together from their parts.
 #[derive(Debug)]
-pub(super) struct RowValues<'a> {
-    /// Behind `at` there is room for what comes.
+pub(super) struct RowWriter<'a> {
+    /// From `at` on there is room for what comes, with no meaning yet.
     bytes: &'a mut Vec<u8>,
-    from: usize,
     at: usize,
-    /// Bytes that footprints leave out.
-    beyond: u64,
-    /// Most values that come.
-    count: usize,
 }
 
-impl<'a> RowValues<'a> {
-    /// Appends to `bytes`, so many values at most.
+impl<'a> RowWriter<'a> {
     #[inline]
-    pub(super) fn new(bytes: &'a mut Vec<u8>, count: usize) -> Self {
-        let from = bytes.len();
-        bytes.resize(from + count * PIECE_BYTES, 0);
-        RowValues { bytes, from, at: from, beyond: 0, count }
+    pub(super) fn new(bytes: &'a mut Vec<u8>) -> Self {
+        let at = bytes.len();
+        RowWriter { bytes, at }
+    }
+
+    /// Bytes of the list so far.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.at
+    }
+
+    /// Makes room for so many parts.
+    #[inline]
+    pub(super) fn expect(&mut self, parts: usize) {
+        let wanted = parts * PIECE_BYTES;
+        if self.bytes.len() - self.at < wanted {
+            self.bytes.resize(self.at + 2 * wanted, 0);
+        }
     }
 
     /// Whether it was short enough for a piece.
@@ -106,18 +112,26 @@ impl<'a> RowValues<'a> {
     }
 
     #[inline]
-    fn push_bytes(&mut self, bytes: [u8; PIECE_BYTES], len: usize) {
+    fn push_bytes(&mut self, bytes: u128, len: usize) {
         if let Some(place) = self.bytes.get_mut(self.at..).and_then(|rest| rest.first_chunk_mut()) {
-            *place = bytes;
+            *place = bytes.to_le_bytes();
         }
         self.at += len;
+    }
+
+    #[inline]
+    pub(super) fn push_uint(&mut self, number: u64) {
+        match varint_bytes(number) {
+            Some((bytes, len)) => self.push_bytes(bytes.into(), len),
+            None => self.insert(|bytes| bytes.uint(ANYWHERE, number)),
+        }
     }
 
     #[inline]
     pub(super) fn push_int(&mut self, int: i64) {
         match int_bytes(int) {
             Some((bytes, len)) => self.push_bytes(bytes, len),
-            None => self.push_cell(Cell::Int(int)),
+            None => self.insert(|bytes| bytes.cell(ANYWHERE, Cell::Int(int))),
         }
     }
 
@@ -127,22 +141,25 @@ impl<'a> RowValues<'a> {
         self.push_bytes(bytes, len);
     }
 
-    /// Any value, at any length. A text has to be UTF-8.
-    pub(super) fn push_cell(&mut self, cell: Cell<'_>) {
-        self.bytes.truncate(self.at);
-        if let Cell::Bytes(text) = cell {
-            self.beyond += beyond_reckoning(text);
-        }
-        self.bytes.cell(ANYWHERE, cell);
-        self.at = self.bytes.len();
-        self.bytes.resize(self.at + self.count * PIECE_BYTES, 0);
+    /// A text of any length; returns by how much it is longer than its footprint says.
+    pub(super) fn push_text(&mut self, text: &str) -> u64 {
+        self.insert(|bytes| bytes.cell(ANYWHERE, Cell::Bytes(text.as_bytes())));
+        beyond_reckoning(text.as_bytes())
     }
 
-    /// Ends the row; returns what [`Footprint::encoded`](crate::value::Footprint::encoded) says of the values.
-    #[inline]
-    pub(super) fn finish(self) -> u64 {
+    /// The slow way: what was written is the end for once, and as much room as before comes behind it.
+    fn insert(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
+        let room = self.bytes.len() - self.at;
         self.bytes.truncate(self.at);
-        (self.at - self.from) as u64 - self.beyond
+        append(self.bytes);
+        self.at = self.bytes.len();
+        self.bytes.resize(self.at + room, 0);
+    }
+
+    /// Ends the list behind what was written.
+    #[inline]
+    pub(super) fn finish(self) {
+        self.bytes.truncate(self.at);
     }
 }
 
@@ -181,10 +198,10 @@ impl<'a> StagedRow<'a> {
             Value::Bool(bool) => self.push_bytes([1, u8::from(*bool)], 2),
             Value::Float(float) => {
                 let (bytes, len) = float_bytes(*float);
-                self.push_bytes(bytes, len);
+                self.push_bytes(bytes.to_le_bytes(), len);
             }
             Value::Int(int) => match int_bytes(*int) {
-                Some((bytes, len)) => self.push_bytes(bytes, len),
+                Some((bytes, len)) => self.push_bytes(bytes.to_le_bytes(), len),
                 None => self.end().cell(ANYWHERE, Cell::Int(*int)),
             },
             Value::Str(text) => match text.as_inline() {
@@ -226,34 +243,62 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn any_cell() -> impl Strategy<Value = (u8, i64, u8)> {
-        (0_u8..5, prop_oneof![any::<i64>(), -300_i64..300, (0_u32..64).prop_map(|bits| 1_i64 << bits)], 0_u8..40)
+    fn any_number() -> impl Strategy<Value = i64> {
+        (any::<i64>(), 0_u32..64).prop_map(|(number, shift)| number >> shift)
+    }
+
+    fn any_value() -> impl Strategy<Value = Value> {
+        prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any_number().prop_map(Value::from),
+            any::<u64>().prop_map(|bits| Value::Float(f64::from_bits(bits))),
+            (0_usize..400).prop_map(|len| Value::from("x".repeat(len / 2).as_str())),
+        ]
     }
 
     proptest! {
         #[test]
-        fn values_are_as_rows_have_them(cells in prop::collection::vec(any_cell(), 0..12)) {
-            let text = [b'x'; 200];
-            let (mut bytes, mut expected) = (alloc::vec![7], alloc::vec![7]);
-            let mut row = RowValues::new(&mut bytes, cells.len());
-            for (kind, number, len) in cells {
-                let cell = match kind {
-                    0 => Cell::Null,
-                    1 => Cell::Bool(number > 0),
-                    2 => Cell::Int(number),
-                    3 => Cell::Float(f64::from_bits(number as u64)),
-                    _ => Cell::Bytes(&text[..usize::from(len) * 5]),
-                };
+        fn values_are_as_rows_have_them(values in prop::collection::vec((any_value(), any::<bool>()), 0..30)) {
+            let (mut written, mut staged, mut expected) = (alloc::vec![7], alloc::vec![7], alloc::vec![7]);
+            let (mut writer, mut row) = (RowWriter::new(&mut written), StagedRow::new(&mut staged));
+            writer.expect(values.len());
+            let (mut beyond, mut reckoned) = (0, 0);
+            for (value, by_piece) in &values {
+                let cell = super::super::payload::cell_of(value);
                 expected.cell(ANYWHERE, cell);
-                match cell {
-                    Cell::Int(int) if len % 2 == 0 => row.push_int(int),
-                    Cell::Float(float) if len % 2 == 0 => row.push_float(float),
-                    _ if !row.push(Piece::of(cell)) => row.push_cell(cell),
-                    _ => {}
+                reckoned += value.footprint().encoded;
+                beyond += row.push(value);
+                match value {
+                    Value::Int(int) if !by_piece => writer.push_int(*int),
+                    Value::Float(float) if !by_piece => writer.push_float(*float),
+                    Value::Str(text) if !by_piece || !writer.push(Piece::of(cell)) => {
+                        writer.push_text(text.as_str());
+                    }
+                    Value::Str(_) => {}
+                    _ => prop_assert!(writer.push(Piece::of(cell))),
                 }
             }
-            row.finish();
-            prop_assert_eq!(bytes, expected);
+            writer.finish();
+            row.end();
+            prop_assert_eq!(&written, &expected);
+            prop_assert_eq!(&staged, &expected);
+            prop_assert_eq!(expected.len() as u64 - 1 - beyond, reckoned);
+        }
+
+        #[test]
+        fn numbers_are_varints(number in any_number()) {
+            let (mut written, mut staged, mut expected) = (Vec::new(), Vec::new(), Vec::new());
+            let mut writer = RowWriter::new(&mut written);
+            writer.expect(1);
+            writer.push_uint(number as u64);
+            writer.finish();
+            let mut row = StagedRow::new(&mut staged);
+            row.push_uint(number as u64);
+            row.end();
+            super::super::append_varint(&mut expected, number as u64);
+            prop_assert_eq!(&written, &expected);
+            prop_assert_eq!(&staged, &expected);
         }
     }
 }

@@ -89,14 +89,13 @@ fn read_events<S: Source>(
     let mut left = appended;
     while left > 0 {
         staged.clear();
-        let (mut events, mut reckoned) = (0, 0);
-        while left > 0 && staged.len() < STAGED_BYTES {
-            reckoned += EVENTS.read_as_row(source, window.start, staged)?;
-            events += 1;
-            left -= 1;
-        }
-        let more = source.room_for(At { table: tables::EVENTS, column: 0 }, left).saturating_mul(staged.len() / events);
-        window.buffer.append_rows(staged, events, reckoned, more);
+        let limits = (left, STAGED_BYTES);
+        let (events, reckoned) = source.append_events(tables::EVENTS, window.start, limits, staged)?;
+        left -= events;
+        let more = source
+            .room_for(At { table: tables::EVENTS, column: 0 }, left)
+            .saturating_mul(staged.len() / events as usize);
+        window.buffer.append_rows(staged, events as usize, reckoned, more);
     }
     Ok(())
 }

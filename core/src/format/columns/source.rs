@@ -3,8 +3,9 @@
 use alloc::vec::Vec;
 
 use super::super::Malformed;
+use super::super::event::reckoned_head;
 use super::super::payload::{At, Source, cell_of, text_from, value_of};
-use super::super::row_values::{Piece, RowValues};
+use super::super::row_values::{Piece, RowWriter};
 use super::Budget;
 use super::cell::{Cell, FALSE, FLOAT, INT, NULL, TRUE};
 use super::column::Cells;
@@ -157,42 +158,44 @@ impl<'a> SourceColumn<'a> {
         Ok(())
     }
 
-    /// Appends the next cell to a row, as a value of an event.
+    /// Appends the next cell to a row, as a value of an event; returns by how much it is longer than its footprint
+    /// says.
     #[inline]
-    fn append_value(&mut self, row: &mut RowValues<'_>, budget: &mut Budget) -> Result<(), Malformed> {
+    fn append_value(&mut self, row: &mut RowWriter<'_>, budget: &mut Budget) -> Result<u64, Malformed> {
         let entry = match &self.cells {
             Cells::Codes(codes) => *codes.get(self.next).ok_or_else(at_end)? as usize,
             Cells::Same(count) if self.next < *count => 0,
             Cells::Direct { tags, ints, .. } if tags.is_empty() && self.next < ints.len() => {
                 row.push_int(ints[self.next]);
                 self.next += 1;
-                return Ok(());
+                return Ok(0);
             }
             Cells::Direct { tags, .. } if tags.get(self.next) == Some(&NULL) => {
                 row.push(Piece::NULL);
                 self.next += 1;
-                return Ok(());
+                return Ok(0);
             }
             Cells::Direct { tags, ints, .. } if tags.get(self.next) == Some(&INT) => {
                 row.push_int(*ints.get(self.next_int).ok_or_else(at_end)?);
                 self.next_int += 1;
                 self.next += 1;
-                return Ok(());
+                return Ok(0);
             }
             Cells::Direct { .. } => return self.append_cell(row, None),
             Cells::Same(_) => return Err(at_end()),
         };
         if row.push(*self.entries.pieces.get(entry).ok_or_else(at_end)?) {
             self.next += 1;
-            return Ok(());
+            return Ok(0);
         }
         self.append_cell(row, Some(budget))
     }
 
     /// As [`SourceColumn::append_value`], of any cell; `budget` if it is an entry.
-    fn append_cell(&mut self, row: &mut RowValues<'_>, budget: Option<&mut Budget>) -> Result<(), Malformed> {
+    fn append_cell(&mut self, row: &mut RowWriter<'_>, budget: Option<&mut Budget>) -> Result<u64, Malformed> {
         match self.cell()? {
             Cell::Float(float) => row.push_float(float),
+            Cell::Int(int) => row.push_int(int),
             Cell::Bytes(bytes) => {
                 let text = text_from(bytes)?;
                 if let Some(budget) = budget
@@ -201,13 +204,13 @@ impl<'a> SourceColumn<'a> {
                     // A short code must not ask for long texts without end.
                     budget.take(text.len() as u64)?;
                 }
-                row.push_cell(Cell::Bytes(bytes));
+                return Ok(row.push_text(text));
             }
             other => {
                 row.push(Piece::of(other));
             }
         }
-        Ok(())
+        Ok(0)
     }
 
     #[inline]
@@ -268,16 +271,6 @@ impl<'a> ColumnSource<'a> {
     fn column(&mut self, at: At) -> Result<&mut SourceColumn<'a>, Malformed> {
         let table = self.places.get(usize::from(at.table)).and_then(|place| self.tables.get_mut(*place));
         table.and_then(|table| table.get_mut(usize::from(at.column))).ok_or_else(at_end)
-    }
-
-    /// So many columns from one on.
-    #[inline]
-    fn columns(&mut self, at: At, count: u64) -> Result<(&mut [SourceColumn<'a>], &mut Budget), Malformed> {
-        let table = self.places.get(usize::from(at.table)).and_then(|place| self.tables.get_mut(*place));
-        let from = usize::from(at.column);
-        let to = usize::try_from(count).ok().and_then(|count| from.checked_add(count));
-        let columns = table.zip(to).and_then(|(table, to)| table.get_mut(from..to)).ok_or_else(at_end)?;
-        Ok((columns, &mut self.budget))
     }
 
     /// Takes a key or value of fixed length out of its words, into `out`.
@@ -363,24 +356,47 @@ impl Source for ColumnSource<'_> {
         if count == 0 {
             return Ok((Vec::new(), footprint));
         }
-        let (columns, budget) = self.columns(at, count)?;
+        let table = self.places.get(usize::from(at.table)).and_then(|place| self.tables.get_mut(*place));
+        let from = usize::from(at.column);
+        let to = usize::try_from(count).ok().and_then(|count| from.checked_add(count));
+        let columns = table.zip(to).and_then(|(table, to)| table.get_mut(from..to)).ok_or_else(at_end)?;
         let mut values = Vec::with_capacity(columns.len());
         for column in columns {
-            column.push_value(&mut values, &mut footprint, budget)?;
+            column.push_value(&mut values, &mut footprint, &mut self.budget)?;
         }
         Ok((values, footprint))
     }
 
-    fn append_values(&mut self, at: At, count: u64, out: &mut Vec<u8>) -> Result<u64, Malformed> {
-        if count == 0 {
-            return Ok(0);
+    fn append_events(
+        &mut self,
+        table: u16,
+        from: i64,
+        (count, bytes): (u64, usize),
+        out: &mut Vec<u8>,
+    ) -> Result<(u64, u64), Malformed> {
+        let table = self.places.get(usize::from(table)).and_then(|place| self.tables.get_mut(*place));
+        let Some([sequences, times, counts, columns @ ..]) = table.map(Vec::as_mut_slice) else { return Err(at_end()) };
+        let mut row = RowWriter::new(out);
+        let (mut events, mut reckoned) = (0, 0);
+        while events < count && row.len() < bytes {
+            let sequence = sequences.int()? as u64;
+            let time = times.int()?.wrapping_add(from);
+            let count = counts.int()? as u64;
+            let columns = usize::try_from(count).ok().and_then(|count| columns.get_mut(..count)).ok_or_else(at_end)?;
+            row.expect(columns.len() + 3);
+            row.push_uint(sequence);
+            row.push_uint(zigzag(time));
+            row.push_uint(count);
+            let at = row.len();
+            let mut beyond = 0;
+            for column in columns {
+                beyond += column.append_value(&mut row, &mut self.budget)?;
+            }
+            reckoned += reckoned_head(sequence) + (row.len() - at) as u64 - beyond;
+            events += 1;
         }
-        let (columns, budget) = self.columns(at, count)?;
-        let mut row = RowValues::new(out, columns.len());
-        for column in columns {
-            column.append_value(&mut row, budget)?;
-        }
-        Ok(row.finish())
+        row.finish();
+        Ok((events, reckoned))
     }
 
     fn take_scratch(&mut self) -> Vec<u8> {
