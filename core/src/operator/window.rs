@@ -70,7 +70,7 @@ impl WindowPlan {
         let row = || row_bytes(u64::MAX, event.timestamp, self.functions.project(event));
         match self.window {
             WindowKind::Session { gap_ms } => match &held.windows()[touched(held, event.timestamp, gap_ms)] {
-                [] => new + held.growth_of_windows(1),
+                [] => new + held.growth_of_windows(1) + TrackedEvents::new().growth_of_push(row()),
                 [window] if window.start() <= event.timestamp => {
                     self.functions.growth(window.accumulators(), event) + window.buffer.growth_of_push(row())
                 }

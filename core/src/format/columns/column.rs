@@ -79,12 +79,17 @@ impl PlannedColumn {
             // Byte strings for themselves take their bytes at least: mostly there is nothing to compare.
             if is_longer(&planned.column, planned.by_codes.1) {
                 (planned.coding, planned.cost) = (Coding::Codes(planned.by_codes.0), planned.by_codes.1);
+                planned.column.forget_cells();
                 return planned;
             }
         }
         (planned.coding, planned.cost) = Self::direct(&planned.column, range_of_ints);
         if planned.by_codes.1 < planned.cost {
             planned.use_codes();
+            // Numbers of one kind may be divided, or divide others.
+            if planned.column.kinds.count_ones() > 1 {
+                planned.column.forget_cells();
+            }
         }
         planned
     }
