@@ -151,6 +151,18 @@ pub(super) fn append_by_parts<S: Source + ?Sized>(
     Ok((events, reckoned))
 }
 
+/// As [`read_row`], into an event that is there: its list of values is used again.
+pub(crate) fn read_row_into(cursor: &mut Cursor<'_>, event: &mut BufferedEvent) -> Result<(), Malformed> {
+    event.sequence = cursor.uint(ROW.at(0))?;
+    event.event.timestamp = cursor.int(ROW.at(1), 0)?;
+    let values = &mut event.event.values;
+    values.clear();
+    for _ in 0..cursor.uint(ROW.at(2))? {
+        values.push(cursor.value(ROW.at(3))?);
+    }
+    Ok(())
+}
+
 /// What [`BufferedEvent::footprint`] reckons an event without values at.
 #[inline]
 pub(super) fn reckoned_head(sequence: u64) -> u64 {

@@ -293,7 +293,7 @@ impl WindowPlan {
             for window in held.windows() {
                 self.functions.resume(window.accumulators());
                 // Sessions add up anew when they merge, and may leave the range on the way, whatever their sums.
-                window.buffer().for_each(|event| self.functions.resume_projected(&event.event));
+                window.buffer.for_each(|event| self.functions.resume_projected(&event.event));
                 if !matches!(self.window, WindowKind::Length { .. }) {
                     timers.set(timer(number, SmallBytes::new(key), window.end(), window.start()));
                 }

@@ -6,7 +6,7 @@ use core::fmt;
 use crate::bytes::heap_chunk_bytes;
 use crate::format::Cursor;
 use crate::format::event;
-use crate::value::{BufferedEvent, Footprint, Value};
+use crate::value::{BufferedEvent, Event, Footprint, Value};
 
 /// Events as rows have them, one after the other: a quarter of the memory that values take, and a
 /// capture copies them as they are. What asks for an event gets it decoded.
@@ -105,6 +105,19 @@ impl TrackedEvents {
         Events { rows: self.rows(), left: self.len }
     }
 
+    /// Calls with each event, from first to last; as [`TrackedEvents::iter`], without an allocation for each.
+    pub(crate) fn for_each(&self, mut each: impl FnMut(&BufferedEvent)) {
+        let mut cursor = Cursor::new(self.rows());
+        let mut event = BufferedEvent { sequence: 0, event: Event::new(0, Vec::new()) };
+        for _ in 0..self.len {
+            if event::read_row_into(&mut cursor, &mut event).is_err() {
+                debug_assert!(false, "only what decodes is taken in");
+                return;
+            }
+            each(&event);
+        }
+    }
+
     /// All of them as rows have them.
     pub(crate) fn rows(&self) -> &[u8] {
         self.bytes.get(self.start..).unwrap_or_default()
@@ -154,7 +167,7 @@ impl<'a> Events<'a> {
     pub(crate) fn next_with_row(&mut self) -> Option<(BufferedEvent, &'a [u8])> {
         let mut cursor = Cursor::new(self.rows);
         let event = event::read_row(&mut cursor);
-        debug_assert!(event.is_ok() || self.left == 0, "only what decodes is taken in");
+        debug_assert_eq!(event.is_ok(), self.left > 0, "only what decodes is taken in");
         let (row, rest) = self.rows.split_at(self.rows.len() - cursor.rest().len());
         let event = event.ok()?;
         self.rows = rest;
@@ -193,7 +206,6 @@ impl fmt::Debug for TrackedEvents {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::value::Event;
     use alloc::collections::VecDeque;
     use proptest::prelude::*;
 
@@ -274,6 +286,9 @@ mod tests {
                     }
                 }
                 prop_assert!(queue.iter().eq(model.iter().cloned()));
+                let mut seen = Vec::new();
+                queue.for_each(|event| seen.push(event.clone()));
+                prop_assert!(seen.iter().eq(model.iter()));
                 prop_assert_eq!((queue.len(), queue.iter().len()), (model.len(), model.len()));
                 prop_assert_eq!(queue.rows(), rows_of(&model));
                 let encoded: u64 = model.iter().map(|event| event.footprint().encoded).sum();
