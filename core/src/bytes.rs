@@ -45,6 +45,16 @@ impl SmallBytes {
         }
     }
 
+    /// The bytes with zeros behind them and their number, if they are inline.
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub(crate) fn as_inline(&self) -> Option<(&[u8; INLINE_BYTES], usize)> {
+        match self {
+            SmallBytes::Inline { len, data } => Some((data, usize::from(*len))),
+            SmallBytes::Heap(_) => None,
+        }
+    }
+
     /// Bytes on the heap.
     #[inline]
     pub(crate) fn heap_bytes(&self) -> usize {

@@ -53,7 +53,7 @@ mod growable {
         AggregationState, CheckpointRequest, DistinctValues, JsonValue, MedianValues, Migrate, PartialMatch,
         PatternState, PlainValue, RestoreOptions, StateHolder, StateHolderBuilder, StepProgress, Window, WindowState,
     };
-    pub use crate::tracked::{TrackedDeque, TrackedMap, TrackedValue};
+    pub use crate::tracked::{TrackedMap, TrackedValue};
 
     pub use crate::engine::{Clock, Engine, JsonEvents, MatchedStep, NoTime, Output};
 

@@ -7,7 +7,7 @@ use core::fmt;
 
 use crate::bytes::SmallBytes;
 #[cfg(feature = "alloc")]
-use crate::bytes::heap_chunk_bytes;
+use crate::bytes::{INLINE_BYTES, heap_chunk_bytes};
 
 /// One field of an event.
 ///
@@ -223,6 +223,13 @@ impl Text {
         core::str::from_utf8(self.0.as_slice()).unwrap_or_default()
     }
 
+    /// Its bytes with zeros behind them and their number, if it is short.
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub(crate) fn as_inline(&self) -> Option<(&[u8; INLINE_BYTES], usize)> {
+        self.0.as_inline()
+    }
+
     /// Its UTF-8 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
@@ -265,13 +272,6 @@ impl Event {
 impl BufferedEvent {
     pub(crate) fn footprint(&self) -> Footprint {
         let event = self.event.footprint();
-        Footprint { memory: event.memory, encoded: event.encoded + varint_len(self.sequence) as u64 }
-    }
-
-    /// As [`BufferedEvent::footprint`], when that of the values is known.
-    #[inline]
-    pub(crate) fn footprint_with(&self, of_values: Footprint) -> Footprint {
-        let event = self.event.footprint_with(of_values);
         Footprint { memory: event.memory, encoded: event.encoded + varint_len(self.sequence) as u64 }
     }
 }

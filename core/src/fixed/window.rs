@@ -4,14 +4,14 @@ use heapless::{Deque, Vec};
 
 use super::accumulator::FixedAccumulator;
 use super::error::FixedError;
-use super::event::{FixedBufferedEvent, FixedEvent};
+use super::event::FixedBufferedEvent;
 use super::map::sealed::Sealed;
+use crate::format::ByteSink;
 use crate::format::FixedBytes;
 use crate::format::accumulator::{AccumulatorRow, apply_each};
 use crate::format::manifest_parts::StateKind;
-use crate::format::payload::{Sink, Source};
+use crate::format::payload::Source;
 use crate::format::window::{self, WindowRow, WindowRows};
-use crate::value::Footprint;
 
 /// One open window: at most `EVENTS` events of `FIELDS` fields, `FUNCTIONS` accumulators of `VALUES` values.
 /// Times in milliseconds since 1970; the interval is half-open.
@@ -322,7 +322,6 @@ impl<const EVENTS: usize, const FIELDS: usize, const FUNCTIONS: usize, const VAL
     for FixedOpenWindow<EVENTS, FIELDS, FUNCTIONS, VALUES>
 {
     type Error = FixedError;
-    type Event = FixedEvent<FIELDS>;
 
     fn bounds(&self) -> (i64, i64) {
         (self.start, self.end)
@@ -340,22 +339,25 @@ impl<const EVENTS: usize, const FIELDS: usize, const FUNCTIONS: usize, const VAL
         self.popped
     }
 
-    fn events(&self, all: bool) -> impl ExactSizeIterator<Item = (u64, &FixedEvent<FIELDS>)> {
+    fn write_events(&self, sink: &mut impl ByteSink, all: bool) {
         let from = if all { 0 } else { self.buffer_captured };
-        self.buffer.iter().skip(from).map(|buffered| (buffered.sequence, &buffered.event))
+        let events = self.buffer.iter().skip(from).map(|buffered| (buffered.sequence, &buffered.event));
+        window::write_events(sink, events, self.start);
     }
 
     fn drop_front(&mut self) -> bool {
         self.pop_front().is_some()
     }
 
-    fn expect(&mut self, _: usize) {}
-
-    fn append(&mut self, sequence: u64, event: FixedEvent<FIELDS>, _: Footprint) -> Result<(), FixedError> {
-        self.push_back(FixedBufferedEvent { sequence, event })
+    fn read_events<S: Source>(&mut self, source: &mut S, events: u64) -> Result<(), FixedError> {
+        for _ in 0..events {
+            let (sequence, event, _) = window::read_event(source, self.start)?;
+            self.push_back(FixedBufferedEvent { sequence, event })?;
+        }
+        Ok(())
     }
 
-    fn write_accumulators(&self, sink: &mut impl Sink, whole: bool) {
+    fn write_accumulators(&self, sink: &mut impl ByteSink, whole: bool) {
         window::ACCUMULATORS.write(sink, &self.accumulators, whole);
     }
 

@@ -48,7 +48,7 @@ impl EventRow for Event {
 }
 
 impl EventTable {
-    fn at(self, column: u16) -> At {
+    pub(super) fn at(self, column: u16) -> At {
         At { table: self.0, column }
     }
 

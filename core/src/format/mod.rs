@@ -13,6 +13,8 @@ pub(crate) mod archive;
 #[cfg(feature = "alloc")]
 pub(crate) mod columns;
 pub(crate) mod event;
+#[cfg(feature = "alloc")]
+pub(crate) mod event_row;
 pub(crate) mod frame;
 #[cfg(feature = "alloc")]
 pub(crate) mod head;
@@ -32,6 +34,8 @@ mod pieces;
 pub(crate) mod plugin_frame;
 #[cfg(feature = "alloc")]
 pub(crate) mod row_block;
+#[cfg(feature = "alloc")]
+mod row_values;
 pub(crate) mod rows;
 #[cfg(feature = "alloc")]
 pub(crate) mod section;

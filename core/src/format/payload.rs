@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::columns::Column;
 use super::{ByteSink, Cursor, Malformed, append_varint};
 #[cfg(feature = "alloc")]
-use crate::value::Footprint;
+use crate::value::{Footprint, varint_len};
 use crate::value::{Text, Value, canonical};
 
 /// Where something goes among the columns of a section. Rows have it where it comes.
@@ -80,6 +80,26 @@ pub(crate) trait Source {
         }
         Ok((values, footprint))
     }
+    #[cfg(feature = "alloc")]
+    /// Appends buffered events of a table as rows have them, until there are `count` or `out` has so many bytes.
+    /// Returns how many, and what [`Footprint::encoded`] says of them together.
+    fn append_events(
+        &mut self,
+        table: u16,
+        from: i64,
+        limits: (u64, usize),
+        out: &mut Vec<u8>,
+    ) -> Result<(u64, u64), Malformed> {
+        super::event_row::append_by_parts(self, table, from, limits, out)
+    }
+    #[cfg(feature = "alloc")]
+    /// A buffer to use again, empty; whoever takes it gives it back.
+    fn take_scratch(&mut self) -> Vec<u8> {
+        Vec::new()
+    }
+    #[cfg(feature = "alloc")]
+    /// Takes back what [`Source::take_scratch`] gave.
+    fn keep_scratch(&mut self, _scratch: Vec<u8>) {}
     #[cfg(feature = "alloc")]
     /// Puts cells into columns, one into each.
     fn fill(&mut self, at: At, columns: &mut [Column]) -> Result<(), Malformed> {
@@ -251,6 +271,17 @@ fn text_of(text: &str) -> Option<Text> {
     Text::inline(text)
 }
 
+pub(super) fn text_from(bytes: &[u8]) -> Result<&str, Malformed> {
+    core::str::from_utf8(bytes).map_err(|_| Malformed::new("text is not UTF-8"))
+}
+
+/// Bytes of a text in rows that its [`Footprint::encoded`] leaves out: its length may take more than one.
+#[cfg(feature = "alloc")]
+#[inline]
+pub(super) fn beyond_reckoning(text: &[u8]) -> u64 {
+    varint_len(text.len() as u64) as u64 - 1
+}
+
 /// A cell as a value of an event.
 #[cfg_attr(feature = "alloc", inline(always))]
 pub(crate) fn value_of(cell: Cell<'_>) -> Result<Value, Malformed> {
@@ -259,13 +290,10 @@ pub(crate) fn value_of(cell: Cell<'_>) -> Result<Value, Malformed> {
         Cell::Bool(bool) => Value::Bool(bool),
         Cell::Int(int) => Value::Int(int),
         Cell::Float(float) => Value::Float(float),
-        Cell::Bytes(bytes) => {
-            let text = core::str::from_utf8(bytes).map_err(|_| Malformed::new("text is not UTF-8"))?;
-            match text_of(text) {
-                Some(text) => Value::Str(text),
-                None => return Err(Malformed::new("a text is longer than can be held without an allocator")),
-            }
-        }
+        Cell::Bytes(bytes) => match text_of(text_from(bytes)?) {
+            Some(text) => Value::Str(text),
+            None => return Err(Malformed::new("a text is longer than can be held without an allocator")),
+        },
     })
 }
 

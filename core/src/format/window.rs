@@ -7,7 +7,7 @@ use super::accumulator::AccumulatorTables;
 use super::event::{EventRow, EventTable};
 use super::payload::{At, Sink, Source};
 use super::tables;
-use super::{Cursor, Malformed};
+use super::{ByteSink, Cursor, Malformed};
 use crate::value::Footprint;
 
 const CLOSED_COUNT: At = At { table: tables::PAYLOAD, column: 0 };
@@ -20,6 +20,10 @@ const APPENDED: At = At { table: tables::WINDOWS, column: 3 };
 const EVENTS: EventTable = EventTable(tables::EVENTS);
 /// How many accumulators a window has is one more of its columns.
 pub(crate) const ACCUMULATORS: AccumulatorTables = AccumulatorTables(At { table: tables::WINDOWS, column: 4 });
+
+/// Bytes of events that are collected before a window gets them.
+#[cfg(feature = "alloc")]
+const STAGED_BYTES: usize = 32 * 1024;
 
 /// About what the windows of a key take encoded beside the windows, and a window beside events and accumulators.
 pub(crate) const WINDOWS_ENCODED: u64 = 1;
@@ -50,7 +54,6 @@ pub(crate) trait WindowRows {
 /// One of them.
 pub(crate) trait WindowRow {
     type Error: From<Malformed>;
-    type Event: EventRow<Error = Self::Error> + 'static;
 
     /// Start and end.
     fn bounds(&self) -> (i64, i64);
@@ -63,24 +66,22 @@ pub(crate) trait WindowRow {
     /// How many captured events were popped in front since.
     fn popped(&self) -> u64;
 
-    /// The buffered events with their numbers in the input: all, or those appended since the last capture.
-    fn events(&self, all: bool) -> impl ExactSizeIterator<Item = (u64, &Self::Event)>;
+    /// Writes the number of the buffered events, and the events: all, or those appended since the last capture.
+    fn write_events(&self, sink: &mut impl ByteSink, all: bool);
 
     /// Drops the first event; whether there was one.
     fn drop_front(&mut self) -> bool;
 
-    /// So many events come next.
-    fn expect(&mut self, events: usize);
+    /// Reads so many events, behind those that are there.
+    fn read_events<S: Source>(&mut self, source: &mut S, events: u64) -> Result<(), Self::Error>;
 
-    fn append(&mut self, sequence: u64, event: Self::Event, of_values: Footprint) -> Result<(), Self::Error>;
-
-    fn write_accumulators(&self, sink: &mut impl Sink, whole: bool);
+    fn write_accumulators(&self, sink: &mut impl ByteSink, whole: bool);
 
     fn read_accumulators<S: Source>(&mut self, source: &mut S) -> Result<(), Self::Error>;
 }
 
 /// Writes all windows, or what changed since the last capture.
-pub(crate) fn write(sink: &mut impl Sink, state: &impl WindowRows, all: bool) {
+pub(crate) fn write(sink: &mut impl ByteSink, state: &impl WindowRows, all: bool) {
     let closed = if all { &[] } else { state.closed() };
     sink.uint(CLOSED_COUNT, closed.len() as u64);
     closed.iter().for_each(|start| sink.int(CLOSED, *start, 0));
@@ -89,15 +90,62 @@ pub(crate) fn write(sink: &mut impl Sink, state: &impl WindowRows, all: bool) {
     written().for_each(|window| write_window(sink, window, all || !window.marks().0));
 }
 
-fn write_window(sink: &mut impl Sink, window: &impl WindowRow, whole: bool) {
+/// Writes events one by one.
+pub(crate) fn write_events<'e, E: EventRow + 'e>(
+    sink: &mut impl ByteSink,
+    events: impl ExactSizeIterator<Item = (u64, &'e E)>,
+    start: i64,
+) {
+    sink.uint(APPENDED, events.len() as u64);
+    events.for_each(|(sequence, event)| EVENTS.write_buffered(sink, sequence, event, start));
+}
+
+/// Writes events that are held as rows have them.
+#[cfg(feature = "alloc")]
+pub(crate) fn write_rows(sink: &mut impl ByteSink, events: usize, rows: &[u8]) {
+    sink.uint(APPENDED, events as u64);
+    sink.extend_from_slice(rows);
+}
+
+/// Reads an event with its number in the input, and what its values take together.
+pub(crate) fn read_event<S: Source, E: EventRow>(source: &mut S, start: i64) -> Result<(u64, E, Footprint), E::Error> {
+    let sequence = EVENTS.read_sequence(source)?;
+    let (event, of_values) = EVENTS.read::<S, E>(source, start)?;
+    Ok((sequence, event, of_values))
+}
+
+/// Reads events as rows have them, by way of `staged`, and hands them over in a few parts: their number, their bytes,
+/// what they are reckoned at, and about how many bytes come behind them.
+#[cfg(feature = "alloc")]
+pub(crate) fn read_rows<S: Source>(
+    source: &mut S,
+    start: i64,
+    events: u64,
+    mut each: impl FnMut(usize, &[u8], u64, usize),
+) -> Result<(), Malformed> {
+    let mut staged = source.take_scratch();
+    let mut left = events;
+    let mut read = Ok(());
+    while left > 0 && read.is_ok() {
+        staged.clear();
+        read =
+            source.append_events(tables::EVENTS, start, (left, STAGED_BYTES), &mut staged).map(|(events, reckoned)| {
+                left -= events;
+                let room = source.room_for(At { table: tables::EVENTS, column: 0 }, left);
+                each(events as usize, &staged, reckoned, room.saturating_mul(staged.len() / events as usize));
+            });
+    }
+    source.keep_scratch(staged);
+    read
+}
+
+fn write_window(sink: &mut impl ByteSink, window: &impl WindowRow, whole: bool) {
     let (start, end) = window.bounds();
     sink.int(START, start, 0);
     sink.int(END, end, start);
     // Events to drop in front, then those that came.
     sink.uint(POPPED, if whole { 0 } else { window.popped() });
-    let events = window.events(whole);
-    sink.uint(APPENDED, events.len() as u64);
-    events.for_each(|(sequence, event)| EVENTS.write_buffered(sink, sequence, event, start));
+    window.write_events(sink, whole);
     window.write_accumulators(sink, whole);
 }
 
@@ -124,12 +172,7 @@ fn read_window<S: Source, W: WindowRow>(source: &mut S, window: &mut W) -> Resul
         }
     }
     let appended = source.uint(APPENDED)?;
-    window.expect(source.room_for(At { table: tables::EVENTS, column: 0 }, appended));
-    for _ in 0..appended {
-        let sequence = EVENTS.read_sequence(source)?;
-        let (event, of_values) = EVENTS.read::<S, W::Event>(source, start)?;
-        window.append(sequence, event, of_values)?;
-    }
+    window.read_events(source, appended)?;
     window.read_accumulators(source)
 }
 

@@ -48,11 +48,11 @@ impl Functions {
     }
 
     /// The values the functions want of an event, one a function.
-    pub(super) fn project(&self, event: &Event) -> Event {
-        let value = |function: &ResolvedFunction| {
-            function.field.as_ref().map_or(Value::Null, |(place, _)| value_at(event, *place).clone())
+    pub(super) fn project<'e>(&'e self, event: &'e Event) -> impl ExactSizeIterator<Item = &'e Value> {
+        let value = |function: &'e ResolvedFunction| {
+            function.field.as_ref().map_or(&Value::Null, |(place, _)| value_at(event, *place))
         };
-        Event { timestamp: event.timestamp, values: self.functions.iter().map(value).collect() }
+        self.functions.iter().map(value)
     }
 
     /// Most bytes by which accumulators grow that take an event.

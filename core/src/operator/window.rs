@@ -15,9 +15,10 @@ use super::timers::{Purpose, Timer, Timers};
 use crate::bytes::SmallBytes;
 use crate::definition::{Compute, WindowKind};
 use crate::error::{Error, Result};
+use crate::format::event_row::row_bytes;
 use crate::state::{Accumulator, StateHolder, Window, WindowState};
-use crate::tracked::MapKey;
-use crate::value::{BufferedEvent, Event};
+use crate::tracked::{MapKey, TrackedEvents};
+use crate::value::Event;
 
 #[derive(Debug)]
 pub(super) struct WindowPlan {
@@ -65,16 +66,19 @@ impl WindowPlan {
         let empty = WindowState::new();
         let held = holder.windows_at(state).and_then(|windows| windows.get(key)).unwrap_or(&empty);
         let new = self.functions.growth_of_new(event);
-        let of = |window: &Window| self.functions.growth(window.accumulators(), event) + window.growth_of_push();
+        // Wherever it comes in the input.
+        let row = || row_bytes(u64::MAX, event.timestamp, self.functions.project(event));
         match self.window {
             WindowKind::Session { gap_ms } => match &held.windows()[touched(held, event.timestamp, gap_ms)] {
-                [] => new + held.growth_of_windows(1),
-                [window] if window.start() <= event.timestamp => of(window),
-                // One takes the place of all: its lists may have up to twice the room of theirs.
+                [] => new + held.growth_of_windows(1) + TrackedEvents::new().growth_of_push(row()),
+                [window] if window.start() <= event.timestamp => {
+                    self.functions.growth(window.accumulators(), event) + window.buffer.growth_of_push(row())
+                }
+                // One takes the place of all: its list may have up to twice the room of theirs.
                 merged => {
-                    let events: usize = merged.iter().map(|window| window.buffer().len()).sum();
-                    let lists = 2 * (events + 1) * size_of::<BufferedEvent>();
-                    new + lists + merged.iter().map(|window| window.footprint().memory as usize).sum::<usize>()
+                    let events: usize = merged.iter().map(|window| window.buffer.rows().len()).sum();
+                    new + 2 * (events + row())
+                        + merged.iter().map(|window| window.footprint().memory as usize).sum::<usize>()
                 }
             },
             WindowKind::Length { .. } => held.window(0).map_or_else(
@@ -149,7 +153,7 @@ impl WindowPlan {
             *context.late += 1;
             return Ok(());
         }
-        let buffered = BufferedEvent { sequence: context.sequence, event: self.functions.project(event) };
+        let sequence = context.sequence;
         let timers = &mut *context.timers;
         windows.update_hashed(key, WindowState::new, |held| {
             let merged = touched(held, time, gap_ms);
@@ -158,8 +162,8 @@ impl WindowPlan {
             {
                 held.update(window.start(), |window| {
                     window.set_end(window.end().max(time + gap_ms));
-                    self.functions.add_projected(window.accumulators_mut(), &buffered.event);
-                    window.push_back(buffered);
+                    self.functions.add(window.accumulators_mut(), event);
+                    window.push_values(sequence, time, self.functions.project(event));
                 });
                 return Ok(());
             }
@@ -177,9 +181,9 @@ impl WindowPlan {
             held.update(start, |window| {
                 window.set_end(end);
                 *window.accumulators_mut() = accumulators;
-                events.into_iter().for_each(|event| window.push_back(event));
-                self.functions.add_projected(window.accumulators_mut(), &buffered.event);
-                window.push_back(buffered);
+                window.buffer = events;
+                self.functions.add(window.accumulators_mut(), event);
+                window.push_values(sequence, time, self.functions.project(event));
             });
             if starts.first() != Some(&start) {
                 timers.set(timer(number, key.to_small(), end, start));
@@ -191,18 +195,25 @@ impl WindowPlan {
     /// Accumulators and events of several sessions as one, in input order.
     fn merge<'w>(
         &self,
-        windows: impl Iterator<Item = &'w Window>,
-    ) -> Result<(Vec<Accumulator>, Vec<BufferedEvent>), Refusal> {
-        let mut events: Vec<BufferedEvent> = windows.flat_map(Window::buffer).cloned().collect();
-        events.sort_by_key(|event| event.sequence);
+        windows: impl Iterator<Item = &'w Window> + Clone,
+    ) -> Result<(Vec<Accumulator>, TrackedEvents), Refusal> {
+        let mut events = Vec::new();
+        for window in windows.clone() {
+            let mut decoded = window.buffer.iter();
+            events.extend(core::iter::from_fn(|| decoded.next_with_row()));
+        }
+        events.sort_by_key(|(event, _)| event.sequence);
         let mut accumulators = self.functions.accumulators();
-        for event in &events {
+        for (event, _) in &events {
             for (at, (accumulator, value)) in accumulators.iter().zip(&event.event.values).enumerate() {
                 accumulator.check(value).map_err(|error| (self.functions.field_name(at), error))?;
             }
             self.functions.add_projected(&mut accumulators, &event.event);
         }
-        Ok((accumulators, events))
+        Ok((
+            accumulators,
+            TrackedEvents::merged(windows.map(|window| &window.buffer), events.iter().map(|(_, row)| *row)),
+        ))
     }
 
     fn take_length(&self, context: &mut Context<'_>, key: &MapKey<'_>, event: &Event, events: u64) -> Result<()> {
@@ -282,7 +293,7 @@ impl WindowPlan {
             for window in held.windows() {
                 self.functions.resume(window.accumulators());
                 // Sessions add up anew when they merge, and may leave the range on the way, whatever their sums.
-                window.buffer().for_each(|event| self.functions.resume_projected(&event.event));
+                window.buffer.for_each(|event| self.functions.resume_projected(&event.event));
                 if !matches!(self.window, WindowKind::Length { .. }) {
                     timers.set(timer(number, SmallBytes::new(key), window.end(), window.start()));
                 }

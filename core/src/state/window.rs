@@ -4,15 +4,15 @@ use alloc::vec::Vec;
 
 use super::accumulator::Accumulator;
 use crate::bytes::heap_bytes_of;
-use crate::format::Malformed;
 use crate::format::accumulator;
 use crate::format::columns::ColumnRow;
-use crate::format::payload::{Sink, Source};
+use crate::format::payload::Source;
 use crate::format::rows::Form;
 use crate::format::window::{self, WindowRow, WindowRows};
-use crate::tracked::TrackedDeque;
+use crate::format::{ByteSink, Malformed};
+use crate::tracked::TrackedEvents;
 use crate::tracked::sealed::Sealed;
-use crate::value::{BufferedEvent, Event, Footprint};
+use crate::value::{BufferedEvent, Footprint, Value};
 
 /// One open window. Times in milliseconds since 1970; the interval is half-open.
 #[derive(Debug, PartialEq)]
@@ -20,12 +20,11 @@ pub struct Window {
     pub(crate) start: i64,
     pub(crate) end: i64,
     pub(crate) accumulators: Vec<Accumulator>,
-    pub(crate) buffer: TrackedDeque<BufferedEvent>,
+    pub(crate) buffer: TrackedEvents,
     /// Whether the last capture had it.
     pub(crate) captured: bool,
     /// Whether it changed since.
     pub(crate) changed: bool,
-    buffered: Footprint,
     /// As of the last [`WindowState::update`].
     footprint: Footprint,
 }
@@ -83,7 +82,7 @@ impl Clone for Window {
 impl PartialEq for WindowState {
     fn eq(&self, other: &Self) -> bool {
         let content = |window: &Window| {
-            (window.start, window.end, window.accumulators.clone(), window.buffer.iter().cloned().collect::<Vec<_>>())
+            (window.start, window.end, window.accumulators.clone(), window.buffer.iter().collect::<Vec<_>>())
         };
         self.windows.iter().map(content).eq(other.windows.iter().map(content))
     }
@@ -95,10 +94,9 @@ impl Window {
             start,
             end: i64::MAX,
             accumulators: Vec::new(),
-            buffer: TrackedDeque::new(),
+            buffer: TrackedEvents::new(),
             captured: false,
             changed: true,
-            buffered: Footprint::default(),
             footprint: Footprint::default(),
         }
     }
@@ -120,35 +118,29 @@ impl Window {
         self.end = end;
     }
 
-    /// The buffered events, in the order of their coming.
-    pub fn buffer(&self) -> impl ExactSizeIterator<Item = &BufferedEvent> {
+    /// The buffered events, in the order of their coming. Each is made from its bytes when it is asked for.
+    pub fn buffer(&self) -> impl ExactSizeIterator<Item = BufferedEvent> {
         self.buffer.iter()
-    }
-
-    /// Bytes by which one more event makes the list of events grow.
-    pub(crate) fn growth_of_push(&self) -> usize {
-        let capacity = self.buffer.capacity();
-        if self.buffer.len() < capacity { 0 } else { capacity.max(4) * size_of::<BufferedEvent>() }
     }
 
     /// Buffers an event.
     pub fn push_back(&mut self, event: BufferedEvent) {
-        let footprint = event.footprint();
-        self.push_measured(event, footprint);
+        self.push_values(event.sequence, event.event.timestamp, event.event.values.iter());
     }
 
-    /// Buffers an event whose footprint is known.
-    pub(crate) fn push_measured(&mut self, event: BufferedEvent, footprint: Footprint) {
-        debug_assert_eq!(event.footprint(), footprint);
-        self.buffered += footprint;
-        self.buffer.push_back(event);
+    /// Buffers an event of these values.
+    pub(crate) fn push_values<'v>(
+        &mut self,
+        sequence: u64,
+        timestamp: i64,
+        values: impl ExactSizeIterator<Item = &'v Value>,
+    ) {
+        self.buffer.push_back(sequence, timestamp, values);
     }
 
     /// Takes the event that came first.
     pub fn pop_front(&mut self) -> Option<BufferedEvent> {
-        let event = self.buffer.pop_front()?;
-        self.buffered -= event.footprint();
-        Some(event)
+        self.buffer.pop_front()
     }
 
     /// The accumulators.
@@ -167,10 +159,9 @@ impl Window {
     }
 
     fn measure(&self) -> Footprint {
-        let reserved = heap_bytes_of::<BufferedEvent>(self.buffer.capacity())
-            + heap_bytes_of::<Accumulator>(self.accumulators.capacity());
+        let reserved = heap_bytes_of::<Accumulator>(self.accumulators.capacity());
         let mut total = Footprint { memory: reserved, encoded: window::WINDOW_ENCODED };
-        total += self.buffered;
+        total += self.buffer.footprint();
         for accumulator in &self.accumulators {
             total += accumulator.footprint();
         }
@@ -295,7 +286,6 @@ impl WindowRows for WindowState {
 
 impl WindowRow for Window {
     type Error = Malformed;
-    type Event = Event;
 
     fn bounds(&self) -> (i64, i64) {
         (self.start, self.end)
@@ -313,27 +303,22 @@ impl WindowRow for Window {
         self.buffer.popped()
     }
 
-    fn events(&self, all: bool) -> impl ExactSizeIterator<Item = (u64, &Event)> {
-        let from = if all { 0 } else { self.buffer.captured() };
-        self.buffer.iter().skip(from).map(|buffered| (buffered.sequence, &buffered.event))
+    fn write_events(&self, sink: &mut impl ByteSink, all: bool) {
+        let (events, rows) = if all { (self.buffer.len(), self.buffer.rows()) } else { self.buffer.appended() };
+        window::write_rows(sink, events, rows);
     }
 
     fn drop_front(&mut self) -> bool {
         self.pop_front().is_some()
     }
 
-    fn expect(&mut self, events: usize) {
-        self.buffer.reserve(events);
+    fn read_events<S: Source>(&mut self, source: &mut S, events: u64) -> Result<(), Malformed> {
+        window::read_rows(source, self.start, events, |events, rows, reckoned, more| {
+            self.buffer.append_rows(rows, events, reckoned, more);
+        })
     }
 
-    fn append(&mut self, sequence: u64, event: Event, of_values: Footprint) -> Result<(), Malformed> {
-        let event = BufferedEvent { sequence, event };
-        let footprint = event.footprint_with(of_values);
-        self.push_measured(event, footprint);
-        Ok(())
-    }
-
-    fn write_accumulators(&self, sink: &mut impl Sink, whole: bool) {
+    fn write_accumulators(&self, sink: &mut impl ByteSink, whole: bool) {
         window::ACCUMULATORS.write(sink, &self.accumulators, whole);
     }
 

@@ -2,7 +2,7 @@
 
 mod capture;
 mod clock;
-mod deque;
+mod events;
 mod group;
 mod key;
 mod map;
@@ -11,7 +11,7 @@ mod tags;
 
 pub(crate) use capture::{CapturedRows, GroupRows};
 pub(crate) use clock::Clock;
-pub use deque::TrackedDeque;
+pub(crate) use events::TrackedEvents;
 pub(crate) use key::MapKey;
 pub use map::TrackedMap;
 

@@ -89,7 +89,7 @@ pub fn float(float: f64) -> Json {
 fn windows(state: &WindowState) -> Json {
     let window = |window: &eventflux_core::Window| {
         json!({ "start": window.start(), "end": window.end(),
-            "events": window.buffer().map(buffered).collect::<Vec<_>>(),
+            "events": window.buffer().map(|held| buffered(&held)).collect::<Vec<_>>(),
             "accumulators": accumulators(window.accumulators()) })
     };
     state.windows().iter().map(window).collect()

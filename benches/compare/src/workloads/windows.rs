@@ -130,7 +130,7 @@ fn check(live: &StateHolder, windows: &[WindowRows]) {
         let held = map.get(&window.key).and_then(|state| state.window(window.start)).expect("it was saved");
         let mut events: Vec<&eventflux_core::Event> = window.events.iter().collect();
         events.sort_by_key(|event| event.timestamp);
-        assert!(held.buffer().map(|buffered| &buffered.event).eq(events), "it was saved so");
+        assert!(held.buffer().map(|buffered| buffered.event).eq(events.into_iter().cloned()), "it was saved so");
     }
 }
 

@@ -117,7 +117,13 @@ pub(super) fn read_blocks(
         }
         let bytes = cursor.take(packed_bytes(len, width))?;
         let from = numbers.len();
-        unpack(bytes, len, width, |number| numbers.push(least.wrapping_add(number as i64)));
+        numbers.resize(from + len, 0);
+        let mut places = numbers[from..].iter_mut();
+        unpack(bytes, len, width, |number| {
+            if let Some(place) = places.next() {
+                *place = least.wrapping_add(number as i64);
+            }
+        });
         for (at, high) in &patches {
             let number = &mut numbers[from + at];
             *number = number.wrapping_add(*high as i64);

@@ -173,6 +173,11 @@ impl Column {
         self.text.reserve_exact(rest(self.text.len()));
     }
 
+    /// Gives the memory of cells back that nobody asks for any more: the next columns take it.
+    pub(super) fn forget_cells(&mut self) {
+        (self.words, self.tags, self.text, self.ends) = Default::default();
+    }
+
     /// Number of long byte strings.
     pub(super) fn long_count(&self) -> usize {
         self.ends.len()

@@ -82,6 +82,7 @@ impl PlannedColumn {
             // Byte strings for themselves take their bytes at least: mostly there is nothing to compare.
             if is_longer(&planned.column, planned.by_codes.1) {
                 (planned.coding, planned.cost) = (Coding::Codes(planned.by_codes.0), planned.by_codes.1);
+                planned.column.forget_cells();
                 return planned;
             }
         }
@@ -89,6 +90,10 @@ impl PlannedColumn {
         pace.spend(planned.words_bytes()).await;
         if planned.by_codes.1 < planned.cost {
             planned.use_codes();
+            // Numbers of one kind may be divided, or divide others.
+            if planned.column.kinds.count_ones() > 1 {
+                planned.column.forget_cells();
+            }
         }
         planned
     }
@@ -444,13 +449,7 @@ impl ColumnPlan {
         let count = cells_that_fit(count, budget)?;
         match &self.coding {
             Coding::Codes(_) if self.entries.len() == 1 => Ok(Cells::Same(count)),
-            Coding::Codes(plan) => {
-                let codes = plan.read_numbers(cursor, count)?;
-                let entries = self.entries.len();
-                let in_range = |code: i64| u32::try_from(code).ok().filter(|code| (*code as usize) < entries);
-                let codes: Option<Vec<u32>> = codes.into_iter().map(in_range).collect();
-                Ok(Cells::Codes(codes.ok_or_else(|| Malformed::new("a column names an entry that is not there"))?))
-            }
+            Coding::Codes(plan) => Ok(Cells::Codes(plan.read_codes(cursor, count, self.entries.len())?)),
             Coding::Under { parent, lists, .. } => match before.get(*parent) {
                 Some(Some(Cells::Codes(parent))) => Ok(Cells::Codes(lists.read_codes(cursor, parent)?)),
                 _ => Err(Malformed::new("a column depends on one without codes")),

@@ -7,8 +7,10 @@ use alloc::vec::Vec;
 
 use hashbrown::HashTable;
 
+use super::super::payload::cell_of;
+use super::super::row_values::Piece;
 use super::super::{Cursor, Malformed, append_varint};
-use super::cell::{BYTES, Column, FALSE, FLOAT, INT, KINDS, NULL, TRUE};
+use super::cell::{BYTES, Cell, Column, FALSE, FLOAT, INT, KINDS, NULL, TRUE};
 use super::ints::IntPlan;
 use super::{Budget, cells_that_fit};
 use crate::value::{Text, Value};
@@ -261,6 +263,8 @@ pub(super) const NO_BYTES: (u32, u32) = (u32::MAX, 0);
 pub(super) struct Entries {
     /// As values of events; bytes that are no UTF-8 stand as null.
     pub(super) values: Vec<Value>,
+    /// The same as rows have them, if they are short; those bytes are not.
+    pub(super) pieces: Vec<Piece>,
     /// Whether there are such bytes.
     pub(super) has_bytes: bool,
     /// The byte strings, if there are any: `spans` has a place for each entry.
@@ -298,6 +302,7 @@ impl Entries {
     }
 
     fn push(&mut self, value: Value) {
+        self.pieces.push(Piece::of(cell_of(&value)));
         self.values.push(value);
         self.spans.push(NO_BYTES);
     }
@@ -325,6 +330,7 @@ impl Entries {
             };
             let text = core::str::from_utf8(&self.text[before.clone()]).ok();
             self.has_bytes |= text.is_none();
+            self.pieces.push(text.map_or(Piece::LONG, |text| Piece::of(Cell::Bytes(text.as_bytes()))));
             self.values.push(text.map_or(Value::Null, |text| Value::Str(Text::new(text))));
             self.spans.push((from, to));
         }

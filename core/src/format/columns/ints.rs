@@ -250,6 +250,42 @@ impl IntPlan {
         Ok(numbers)
     }
 
+    /// As [`IntPlan::read_numbers`], of codes of so many entries.
+    pub(super) fn read_codes(
+        &self,
+        cursor: &mut Cursor<'_>,
+        count: usize,
+        entries: usize,
+    ) -> Result<Vec<u32>, Malformed> {
+        let mut codes = Vec::new();
+        codes.try_reserve_exact(count).map_err(|_| Malformed::new("a column does not fit in memory"))?;
+        let mut out_of_range = false;
+        let mut append = |numbers: &[i64]| {
+            codes.extend(numbers.iter().map(|code| {
+                out_of_range |= *code as u64 >= entries as u64;
+                *code as u32
+            }));
+        };
+        if self.transform == Transform::Plain && (self.base, self.scale) == (0, 1) {
+            // Block by block, so that what lies between stays near.
+            let mut block = Vec::new();
+            let mut left = count;
+            while left > 0 {
+                let len = left.min(1 << self.block_bits);
+                block.clear();
+                self.read_packed(cursor, len, &mut block)?;
+                append(&block);
+                left -= len;
+            }
+        } else {
+            append(&self.read_numbers(cursor, count)?);
+        }
+        if out_of_range {
+            return Err(Malformed::new("a column names an entry that is not there"));
+        }
+        Ok(codes)
+    }
+
     fn read_packed(&self, cursor: &mut Cursor<'_>, mut count: usize, numbers: &mut Vec<i64>) -> Result<(), Malformed> {
         if !self.own_widths {
             return read_blocks(cursor, count, self.block_bits, numbers);

@@ -59,7 +59,7 @@ fn cells_that_fit(count: u64, budget: &mut Budget) -> Result<usize, Malformed> {
 
 /// A signed number as an unsigned one: both signs in turn.
 #[inline]
-fn zigzag(number: i64) -> u64 {
+pub(super) fn zigzag(number: i64) -> u64 {
     ((number << 1) ^ (number >> 63)) as u64
 }
 

@@ -3,7 +3,9 @@
 use alloc::vec::Vec;
 
 use super::super::Malformed;
-use super::super::payload::{At, Source, cell_of, value_of};
+use super::super::event_row::reckoned_head;
+use super::super::payload::{At, Source, cell_of, text_from, value_of};
+use super::super::row_values::{Piece, RowWriter};
 use super::Budget;
 use super::cell::{Cell, FALSE, FLOAT, INT, NULL, TRUE};
 use super::column::Cells;
@@ -19,6 +21,7 @@ pub(crate) struct ColumnSource<'a> {
     /// Place in `tables` by the number of a table.
     places: Vec<usize>,
     budget: Budget,
+    scratch: Vec<u8>,
 }
 
 #[derive(Debug)]
@@ -155,6 +158,61 @@ impl<'a> SourceColumn<'a> {
         Ok(())
     }
 
+    /// Appends the next cell to a row, as a value of an event; returns by how much it is longer than its footprint
+    /// says.
+    #[inline]
+    fn append_value(&mut self, row: &mut RowWriter<'_>, budget: &mut Budget) -> Result<u64, Malformed> {
+        let entry = match &self.cells {
+            Cells::Codes(codes) => *codes.get(self.next).ok_or_else(at_end)? as usize,
+            Cells::Same(count) if self.next < *count => 0,
+            Cells::Direct { tags, ints, .. } if tags.is_empty() && self.next < ints.len() => {
+                row.push_int(ints[self.next]);
+                self.next += 1;
+                return Ok(0);
+            }
+            Cells::Direct { tags, .. } if tags.get(self.next) == Some(&NULL) => {
+                row.push(Piece::NULL);
+                self.next += 1;
+                return Ok(0);
+            }
+            Cells::Direct { tags, ints, .. } if tags.get(self.next) == Some(&INT) => {
+                row.push_int(*ints.get(self.next_int).ok_or_else(at_end)?);
+                self.next_int += 1;
+                self.next += 1;
+                return Ok(0);
+            }
+            Cells::Direct { .. } => return self.append_cell(row, None),
+            Cells::Same(_) => return Err(at_end()),
+        };
+        if row.push(*self.entries.pieces.get(entry).ok_or_else(at_end)?) {
+            self.next += 1;
+            return Ok(0);
+        }
+        self.append_cell(row, Some(budget))
+    }
+
+    /// As [`SourceColumn::append_value`], of any cell; `budget` if it is an entry.
+    fn append_cell(&mut self, row: &mut RowWriter<'_>, budget: Option<&mut Budget>) -> Result<u64, Malformed> {
+        match self.cell()? {
+            Cell::Float(float) => row.push_float(float),
+            Cell::Int(int) => row.push_int(int),
+            Cell::Bytes(bytes) => {
+                let text = text_from(bytes)?;
+                if let Some(budget) = budget
+                    && text.len() > INLINE_BYTES
+                {
+                    // A short code must not ask for long texts without end.
+                    budget.take(text.len() as u64)?;
+                }
+                return Ok(row.push_text(text));
+            }
+            other => {
+                row.push(Piece::of(other));
+            }
+        }
+        Ok(0)
+    }
+
     #[inline]
     fn cell(&mut self) -> Result<Cell<'_>, Malformed> {
         if let Some(entry) = self.entry()? {
@@ -206,7 +264,7 @@ impl<'a> ColumnSource<'a> {
             places[usize::from(number)] = columns.len();
             columns.push(table);
         }
-        ColumnSource { tables: columns, places, budget }
+        ColumnSource { tables: columns, places, budget, scratch: Vec::new() }
     }
 
     #[inline]
@@ -307,6 +365,46 @@ impl Source for ColumnSource<'_> {
             column.push_value(&mut values, &mut footprint, &mut self.budget)?;
         }
         Ok((values, footprint))
+    }
+
+    fn append_events(
+        &mut self,
+        table: u16,
+        from: i64,
+        (count, bytes): (u64, usize),
+        out: &mut Vec<u8>,
+    ) -> Result<(u64, u64), Malformed> {
+        let table = self.places.get(usize::from(table)).and_then(|place| self.tables.get_mut(*place));
+        let Some([sequences, times, counts, columns @ ..]) = table.map(Vec::as_mut_slice) else { return Err(at_end()) };
+        let mut row = RowWriter::new(out);
+        let (mut events, mut reckoned) = (0, 0);
+        while events < count && row.len() < bytes {
+            let sequence = sequences.int()? as u64;
+            let time = times.int()?.wrapping_add(from);
+            let count = counts.int()? as u64;
+            let columns = usize::try_from(count).ok().and_then(|count| columns.get_mut(..count)).ok_or_else(at_end)?;
+            row.expect(columns.len() + 3);
+            row.push_uint(sequence);
+            row.push_uint(zigzag(time));
+            row.push_uint(count);
+            let at = row.len();
+            let mut beyond = 0;
+            for column in columns {
+                beyond += column.append_value(&mut row, &mut self.budget)?;
+            }
+            reckoned += reckoned_head(sequence) + (row.len() - at) as u64 - beyond;
+            events += 1;
+        }
+        row.finish();
+        Ok((events, reckoned))
+    }
+
+    fn take_scratch(&mut self) -> Vec<u8> {
+        core::mem::take(&mut self.scratch)
+    }
+
+    fn keep_scratch(&mut self, scratch: Vec<u8>) {
+        self.scratch = scratch;
     }
 
     fn room_for(&self, at: At, count: u64) -> usize {
