@@ -85,7 +85,7 @@ fn events(component: &Component, extism_guest: Option<&Path>, keys: u64) {
     let batches = batches(keys);
     let (mut native, mut wasm) = (native(), wasm(component));
     let mut extism = extism_guest.map(|file| {
-        let manifest = extism::Manifest::new([extism::Wasm::file(file)]);
+        let manifest = extism::Manifest::new([extism::Wasm::data(std::fs::read(file).expect("the rival's guest is there"))]);
         let mut plugin = extism::Plugin::new(manifest, [], false).expect("Extism loads the guest");
         plugin.call::<&str, ()>("init", "{}").expect("it takes its configuration");
         plugin

@@ -160,7 +160,8 @@ impl Subject for Windows {
         };
         let of_growable = |key: &&[u8]| {
             let windows = growable.get(key).unwrap().windows().iter().map(|window| {
-                let events = window.buffer().map(|of| (of.sequence, of.event.timestamp, &of.event.values[..]));
+                let buffered: Vec<_> = window.buffer().collect();
+                let events = buffered.iter().map(|of| (of.sequence, of.event.timestamp, &of.event.values[..]));
                 words(window.start(), window.end(), events, window.accumulators().iter().map(Accumulator::result))
             });
             format!("{key:?} {:?}", windows.collect::<Vec<_>>())
