@@ -145,7 +145,7 @@ impl Capture {
     /// Deterministic: the same states, the same lineage and the same request give the same bytes.
     ///
     /// # Errors
-    /// [`Error::OverLimit`] for a section beyond [`SECTION_RAW_BYTES_MAX`], or a manifest beyond
+    /// [`Error::OverLimit`] for a section beyond [`SECTION_RAW_BYTES_MAX`](crate::limits::SECTION_RAW_BYTES_MAX), or a manifest beyond
     /// [`MANIFEST_BYTES_MAX`](crate::limits::MANIFEST_BYTES_MAX).
     pub fn into_object(self, object: ObjectId, compression: Compression) -> Result<EncodedCheckpoint> {
         at_once(self.encoding(object, compression))

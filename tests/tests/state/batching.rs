@@ -113,7 +113,7 @@ fn plain_values_are_encoded_in_steps_of_any_size() {
         for id in 0..2 {
             for at in 0..20_000_u64 {
                 let number = at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (at % 40);
-                holder.set(&format!("key/{at:06}"), &(id, format!("a text of {number} and {}", at % 97))).unwrap();
+                holder.set(format!("key/{at:06}"), &(id, format!("a text of {number} and {}", at % 97))).unwrap();
             }
             holder.begin(CheckpointRequest::default()).unwrap();
             let capture = holder.take_capture().unwrap();
