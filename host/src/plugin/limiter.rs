@@ -51,3 +51,19 @@ impl ResourceLimiter for Limiter {
         MEMORIES_MAX
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_counted_over_all_memories() {
+        let mut limiter = Limiter::new(100);
+        assert!(limiter.memory_growing(0, 60, None).unwrap());
+        assert!(limiter.memory_growing(0, 40, None).unwrap(), "another memory");
+        assert!(!limiter.memory_growing(60, 61, None).unwrap() && limiter.refused);
+        assert!(!limiter.memory_growing(40, 41, None).unwrap());
+        assert!(limiter.table_growing(0, TABLE_ELEMENTS_MAX, None).unwrap());
+        assert!(!limiter.table_growing(0, TABLE_ELEMENTS_MAX + 1, None).unwrap());
+    }
+}
