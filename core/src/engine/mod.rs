@@ -181,11 +181,15 @@ impl Engine {
         let keys = core::mem::take(&mut self.keys);
         let mut taken = Ok(());
         for number in 0..self.operators.len() {
-            if taken.is_ok() && self.admitted[number] {
-                let key = MapKey::new(&keys[self.key_of[number]].bytes);
-                taken = Operator::take(&mut self.context(number, watermark, sequence), &key, event);
-                self.give_out(number, watermark);
+            if taken.is_err() || !self.admitted[number] {
+                continue;
             }
+            if self.operators[number].plugin().is_some() {
+                self.give_out(number, watermark);
+                continue;
+            }
+            let key = MapKey::new(&keys[self.key_of[number]].bytes);
+            taken = Operator::take(&mut self.context(number, watermark, sequence), &key, event);
         }
         self.keys = keys;
         taken?;
@@ -367,17 +371,18 @@ impl Engine {
         self.keys.iter_mut().for_each(Key::clear);
         for (number, operator) in self.operators.iter().enumerate() {
             self.admitted[number] = operator.admits(event);
-            if self.admitted[number] {
+            // A plugin has its key in its batch.
+            if self.admitted[number] && operator.plugin().is_none() {
                 self.keys[self.key_of[number]].make(|bytes| operator.append_key(event, bytes));
             }
         }
         let mut growth = 0;
         for (number, operator) in self.operators.iter_mut().enumerate() {
-            if self.admitted[number] {
+            if self.admitted[number] && operator.plugin().is_none() {
                 let key = &self.keys[self.key_of[number]].bytes;
                 operator.check(&mut self.holder, number + 1, key, event)?;
                 let asked = self.holder.growth_for(number + 1, key, event);
-                if asked > 0 && operator.plugin().is_none() {
+                if asked > 0 {
                     growth += asked + operator.growth(&mut self.holder, number + 1, key, event);
                 }
             }

@@ -18,7 +18,7 @@ use super::Engine;
 use crate::bytes::SmallBytes;
 use crate::definition::{OnFailure, PluginDefinition, hint};
 use crate::error::{Error, Result};
-use crate::limits::{FIELDS_MAX, KEY_BYTES_MAX};
+use crate::limits::FIELDS_MAX;
 use crate::operator::{Purpose, Timer};
 use crate::plugin::{Answer, BatchWriter, Component, Given, GuestHome, PluginNotice, Supervisor, Trouble};
 use crate::value::{Event, Value};
@@ -205,12 +205,12 @@ impl Engine {
             }
             for slot in &self.plugins.slots {
                 let operator = &self.operators[slot.operator];
+                if !operator.may_have_long_key(event) || !operator.admits(event) {
+                    continue;
+                }
                 key.clear();
                 operator.append_key(event, &mut key);
-                if key.len() > KEY_BYTES_MAX
-                    && operator.admits(event)
-                    && let Err(error) = operator.check_key(&key, event)
-                {
+                if let Err(error) = operator.check_key(&key, event) {
                     return (at, Some(error));
                 }
             }

@@ -171,6 +171,15 @@ impl Operator {
         result.map_err(|(field, error)| self.refused(field, format!("{error}")))
     }
 
+    /// Whether the key of an event could be too long, without making it: only texts can make it so, of which each byte
+    /// takes two at most.
+    pub(crate) fn may_have_long_key(&self, event: &Event) -> bool {
+        let text_len = |place: &usize| event.values.get(*place).and_then(Value::as_str).map_or(0, str::len);
+        // A number with its tag, or the tag and the end of a text, are less than this.
+        let others = 16 * self.key.len();
+        2 * self.key.iter().map(text_len).sum::<usize>() + others > KEY_BYTES_MAX
+    }
+
     /// Whether the key of an event is short enough.
     pub(crate) fn check_key(&self, key: &[u8], event: &Event) -> Result<()> {
         if key.len() <= KEY_BYTES_MAX {
