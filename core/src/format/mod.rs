@@ -113,6 +113,7 @@ impl<'a> Cursor<'a> {
         self.bytes
     }
 
+    #[inline(always)]
     pub(crate) fn take(&mut self, count: u64) -> Result<&'a [u8], Malformed> {
         let count = usize::try_from(count).ok().filter(|count| *count <= self.bytes.len());
         let (taken, rest) = count
@@ -163,7 +164,26 @@ impl<'a> Cursor<'a> {
         self.long_varint()
     }
 
+    /// A varint of up to eight bytes at once, by what its last byte is known by.
     fn long_varint(&mut self) -> Result<u64, Malformed> {
+        let Some(word) = self.bytes.first_chunk().map(|bytes| u64::from_le_bytes(*bytes)) else {
+            return self.last_varint();
+        };
+        let ends = !word & 0x8080_8080_8080_8080;
+        if ends == 0 {
+            return self.last_varint();
+        }
+        // The bits below that of the last byte.
+        let bits = word & (ends ^ (ends - 1)) & 0x7f7f_7f7f_7f7f_7f7f;
+        let pairs = bits & 0x007f_007f_007f_007f | (bits & 0x7f00_7f00_7f00_7f00) >> 1;
+        let fours = pairs & 0x0000_3fff_0000_3fff | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+        self.bytes = self.bytes.get(ends.trailing_zeros() as usize / 8 + 1..).unwrap_or_default();
+        Ok(fours & 0x0fff_ffff | fours >> 32 << 28)
+    }
+
+    /// A varint near the end of the bytes, or of more than eight.
+    #[cold]
+    fn last_varint(&mut self) -> Result<u64, Malformed> {
         let mut number = 0_u64;
         for shift in (0..64).step_by(7) {
             let byte = self.byte()?;
@@ -209,12 +229,20 @@ mod tests {
 
     #[test]
     fn varints_read_back_and_agree_with_postcard() {
-        for number in [0, 1, 127, 128, 300, u64::from(u32::MAX), u64::MAX] {
+        let edges = (0..64).flat_map(|bits| [(1 << bits) - 1, 1 << bits, (1_u64 << bits).wrapping_mul(3)]);
+        for number in edges.chain([300, 0x0123_4567_89ab_cdef, u64::MAX]) {
             let mut out = Vec::new();
             append_varint(&mut out, number);
             assert_eq!(out, postcard::to_allocvec(&number).unwrap());
             assert_eq!(out.len(), crate::value::varint_len(number));
+            // At the end of the bytes, and with others behind it.
             assert_eq!(Cursor::new(&out).varint().unwrap(), number);
+            for behind in [0, 0xff] {
+                let bytes = [out.as_slice(), &[behind; 9]].concat();
+                let mut cursor = Cursor::new(&bytes);
+                assert_eq!(cursor.varint().unwrap(), number);
+                assert_eq!(cursor.rest(), [behind; 9]);
+            }
         }
         assert!(Cursor::new(&[0xff; 11]).varint().is_err());
         assert!(Cursor::new(&[0x80]).varint().is_err());

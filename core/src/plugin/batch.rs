@@ -2,7 +2,8 @@
 
 use alloc::vec::Vec;
 
-use crate::format::{Cursor, Malformed, append, append_varint};
+use super::packed::{Packed, zigzag};
+use crate::format::{Cursor, Malformed};
 use crate::value::{Text, Value};
 
 const EVENT: u8 = 0;
@@ -27,7 +28,7 @@ const WATERMARK: u8 = 1;
 /// ```
 #[derive(Debug, Default)]
 pub struct BatchWriter {
-    bytes: Vec<u8>,
+    packed: Packed,
     items: u32,
 }
 
@@ -74,7 +75,7 @@ pub enum Item<'a> {
 /// ```
 #[derive(Debug, Default)]
 pub struct ResultsWriter {
-    bytes: Vec<u8>,
+    packed: Packed,
 }
 
 /// Reads results, which are hostile: an item that was not in the batch, a fall back to an earlier one, or anything left
@@ -103,35 +104,32 @@ pub struct PluginResult {
 impl BatchWriter {
     /// Forgets what was written.
     pub fn clear(&mut self) {
-        self.bytes.clear();
+        self.packed.truncate(0);
         self.items = 0;
     }
 
     /// Appends an event: its time in milliseconds since 1970, its encoded key, a value for each input.
     pub fn event<'v>(&mut self, timestamp: i64, key: &[u8], values: impl IntoIterator<Item = &'v Value>) {
-        self.bytes.push(EVENT);
-        append_zigzag(&mut self.bytes, timestamp);
-        append_bytes(&mut self.bytes, key);
-        values.into_iter().for_each(|value| append(&mut self.bytes, value));
+        self.packed.record([EVENT.into(), zigzag(timestamp)], key);
+        values.into_iter().for_each(|value| self.packed.value(value));
         self.items += 1;
     }
 
     /// Appends a watermark, in milliseconds since 1970.
     pub fn watermark(&mut self, ms: i64) {
-        self.bytes.push(WATERMARK);
-        append_zigzag(&mut self.bytes, ms);
+        self.packed.numbers([WATERMARK.into(), zigzag(ms)]);
         self.items += 1;
     }
 
     /// Keeps the first items, whose events have so many values.
     pub fn truncate(&mut self, items: u32, inputs: usize) {
-        let mut reader = BatchReader::new(&self.bytes, inputs);
+        let mut reader = BatchReader::new(self.bytes(), inputs);
         let mut kept = 0;
         while kept < items && matches!(reader.next_item(), Ok(Some(_))) {
             kept += 1;
         }
-        let len = self.bytes.len() - reader.cursor.rest().len();
-        self.bytes.truncate(len);
+        let len = self.bytes().len() - reader.cursor.rest().len();
+        self.packed.truncate(len);
         self.items = kept;
     }
 
@@ -144,7 +142,7 @@ impl BatchWriter {
     /// The batch.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.packed.as_slice()
     }
 }
 
@@ -165,7 +163,7 @@ impl<'a> BatchReader<'a> {
         }
         match self.cursor.byte()? {
             EVENT => {
-                let timestamp = zigzag(&mut self.cursor)?;
+                let timestamp = signed(&mut self.cursor)?;
                 let length = self.cursor.varint()?;
                 let key = self.cursor.take(length)?;
                 self.values.clear();
@@ -174,36 +172,40 @@ impl<'a> BatchReader<'a> {
                 }
                 Ok(Some(Item::Event { timestamp, key, values: &self.values }))
             }
-            WATERMARK => Ok(Some(Item::Watermark { ms: zigzag(&mut self.cursor)? })),
+            WATERMARK => Ok(Some(Item::Watermark { ms: signed(&mut self.cursor)? })),
             _ => Err(Malformed::new("an item of a batch of an unknown kind")),
         }
     }
 }
 
 impl ResultsWriter {
+    /// A writer with room for about so many bytes.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        ResultsWriter { packed: Packed::with_capacity(bytes) }
+    }
+
     /// Forgets what was written.
     pub fn clear(&mut self) {
-        self.bytes.clear();
+        self.packed.truncate(0);
     }
 
     /// Appends a result; see [`PluginResult`].
     pub fn result<'v>(&mut self, item: u32, time_ms: i64, key: &[u8], values: impl IntoIterator<Item = &'v Value>) {
-        append_varint(&mut self.bytes, item.into());
-        append_zigzag(&mut self.bytes, time_ms);
-        append_bytes(&mut self.bytes, key);
-        values.into_iter().for_each(|value| append(&mut self.bytes, value));
+        self.packed.record([item.into(), zigzag(time_ms)], key);
+        values.into_iter().for_each(|value| self.packed.value(value));
     }
 
     /// The results.
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.packed.as_slice()
     }
 
     /// The results, as a vector of their own.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+        self.packed.into_vec()
     }
 }
 
@@ -229,7 +231,7 @@ impl<'a> ResultsReader<'a> {
             return Err(Malformed::new("results out of the order of their items"));
         }
         self.item = item;
-        let time_ms = zigzag(&mut self.cursor)?;
+        let time_ms = signed(&mut self.cursor)?;
         let length = self.cursor.varint()?;
         let key = self.cursor.take(length)?.to_vec();
         let values = (0..self.outputs).map(|_| value(&mut self.cursor)).collect::<Result<_, _>>()?;
@@ -247,7 +249,7 @@ fn value(cursor: &mut Cursor<'_>) -> Result<Value, Malformed> {
             1 => Value::Bool(true),
             _ => return Err(Malformed::new("a value that is neither false nor true")),
         },
-        2 => Value::Int(zigzag(cursor)?),
+        2 => Value::Int(signed(cursor)?),
         3 => {
             let bytes = cursor.take(8)?.first_chunk().copied().unwrap_or_default();
             Value::Float(f64::from_le_bytes(bytes))
@@ -261,16 +263,8 @@ fn value(cursor: &mut Cursor<'_>) -> Result<Value, Malformed> {
     })
 }
 
-fn append_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    append_varint(out, bytes.len() as u64);
-    out.extend_from_slice(bytes);
-}
-
-fn append_zigzag(out: &mut Vec<u8>, number: i64) {
-    append_varint(out, ((number << 1) ^ (number >> 63)) as u64);
-}
-
-fn zigzag(cursor: &mut Cursor<'_>) -> Result<i64, Malformed> {
+#[inline(always)]
+fn signed(cursor: &mut Cursor<'_>) -> Result<i64, Malformed> {
     let number = cursor.varint()?;
     Ok((number >> 1) as i64 ^ -((number & 1) as i64))
 }
@@ -318,6 +312,29 @@ mod tests {
             while let Ok(Some(_)) = batch.next_item() {}
             let mut results = ResultsReader::new(&bytes, 3, 1);
             while let Ok(Some(_)) = results.next_result() {}
+        }
+
+        #[test]
+        fn keys_of_any_length_come_back(keys in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..40)) {
+            let mut writer = BatchWriter::default();
+            keys.iter().enumerate().for_each(|(at, key)| writer.event(at as i64 - 20, key, [&Value::Int(at as i64)]));
+            let mut reader = BatchReader::new(writer.bytes(), 1);
+            for (at, wanted) in keys.iter().enumerate() {
+                let values = &[Value::Int(at as i64)][..];
+                prop_assert_eq!(reader.next_item().unwrap(), Some(Item::Event { timestamp: at as i64 - 20, key: wanted, values }));
+            }
+            prop_assert_eq!(reader.next_item().unwrap(), None);
+        }
+
+        #[test]
+        fn values_are_written_as_postcard_writes_them(int in any::<i64>(), float in any::<f64>(), text in ".{0,90}") {
+            let floats = [Value::Float(float), Value::Float(-0.0), Value::Float(-f64::NAN)];
+            let others = [Value::Null, true.into(), false.into(), int.into(), text.as_str().into()];
+            let values = [&floats[..], &others].concat();
+            let mut packed = Packed::default();
+            values.iter().for_each(|value| packed.value(value));
+            let wanted: Vec<u8> = values.iter().flat_map(|value| postcard::to_allocvec(value).unwrap()).collect();
+            prop_assert_eq!(packed.as_slice(), wanted);
         }
 
         #[test]

@@ -9,6 +9,7 @@ mod batch;
 mod frames;
 mod guest;
 mod notice;
+mod packed;
 mod state;
 pub(crate) mod stored;
 mod supervisor;

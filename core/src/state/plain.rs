@@ -112,7 +112,7 @@ impl Sealed for PlainValue {
 
     fn take_place(&mut self) {}
 
-    #[inline]
+    #[inline(always)]
     fn footprint(&self) -> Footprint {
         match &self.0 {
             SmallBytes::Inline { len, .. } => Footprint { memory: 0, encoded: u64::from(*len) },

@@ -100,7 +100,8 @@ impl Instance {
     pub fn process(&mut self, batch: &[u8]) -> Result<Vec<u8>, Error> {
         let Running { inputs, .. } = *self.running()?;
         self.check(batch, inputs)?;
-        let mut writer = ResultsWriter::default();
+        // A result is about as long as an event.
+        let mut writer = ResultsWriter::with_capacity(batch.len());
         let applied = self.apply(batch, &mut writer);
         self.is_broken = applied.is_err();
         applied.map(|()| writer.into_bytes())
