@@ -1,4 +1,9 @@
-# Sourced by tests/run, tests/no-std and tests/wasm32: installs what is missing, or says what to do.
+# Sourced by tests/run and what it calls: what is built, and how what is missing is installed.
+
+# What checks are of. Always all of it at once: with fewer packages some have fewer features, and all that stands on them
+# is built again.
+# shellcheck disable=SC2034
+workspace=(--workspace --exclude eventflux-bindgen)
 
 give_up() {
   printf 'tests: %s\n' "$*" >&2
