@@ -1,6 +1,9 @@
 //! What compaction earns and spends, in bytes: the numbers of `checkpoint/compaction.rs`, which says why.
 
-use crate::limits::{COMPACTION_SHARE_PERCENT, RESTORE_READ_PERCENT_HIGH, SECTION_NAMING_BYTES, STORAGE_BYTES_MAX};
+use crate::limits::{
+    COMPACTION_SHARE_PERCENT, DELTAS_COUNTED_MAX, DELTAS_COUNTED_SHARE, RESTORE_READ_PERCENT_HIGH,
+    SECTION_NAMING_BYTES, STORAGE_BYTES_MAX,
+};
 
 /// What the checkpoints so far have left to spend on bases.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -16,8 +19,10 @@ pub(crate) struct Credit {
 pub(crate) struct Account {
     /// Bytes of state that changed since the parent.
     pub(crate) dirty: u64,
-    /// Sections and pages that its manifest names.
-    pub(crate) named: u64,
+    /// Bases of a restore of it.
+    pub(crate) bases: u64,
+    /// Deltas of a restore of it.
+    pub(crate) deltas: u64,
     /// Bytes that its bases cost beyond what was dirty in them.
     pub(crate) base_cost: u64,
     /// Raw bytes that a restore of it reads.
@@ -39,7 +44,9 @@ impl Credit {
             return Credit { credit: 0, reserve: account.dirty as i64 };
         };
         // Where deltas are smaller than what it takes to name them, fewer of them are worth more.
-        let earned = account.dirty.max(account.named * SECTION_NAMING_BYTES);
+        let many = account.deltas.saturating_sub(DELTAS_COUNTED_MAX);
+        let counted = account.bases + account.deltas - many + many / DELTAS_COUNTED_SHARE;
+        let earned = account.dirty.max(counted * SECTION_NAMING_BYTES);
         let share = earned * COMPACTION_SHARE_PERCENT / 100;
         let credit = parent.credit + share as i64 - account.base_cost as i64;
         let reserve = parent.reserve + (earned - share) as i64;

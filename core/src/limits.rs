@@ -55,13 +55,15 @@ pub const COMPACTION_SHARE_PERCENT: u64 = 80;
 /// Above this many hundredths of the live bytes a restore reads too much (state has shrunk), and
 /// compaction spends all that the bound on writing leaves.
 pub const RESTORE_READ_PERCENT_HIGH: u64 = 235;
-/// Bytes a section costs in every manifest that names it. Where that is more than the dirty bytes,
-/// compaction earns by it, so that many tiny deltas are folded before the manifest outgrows them.
+/// Bytes it takes to name a section. Where that of all that a restore reads is more than the dirty bytes,
+/// compaction earns by it, so that many tiny deltas are folded before there are too many of them …
 pub const SECTION_NAMING_BYTES: u64 = 28;
-/// Deltas a manifest names itself; at this number the oldest [`PAGE_DELTAS`] move into a page.
-pub const INLINE_DELTAS_MAX: usize = 48;
-/// Deltas that one page names.
-pub const PAGE_DELTAS: usize = 32;
+/// … of which so many count in full …
+pub const DELTAS_COUNTED_MAX: u64 = 48;
+/// … and one in so many of those beyond.
+pub const DELTAS_COUNTED_SHARE: u64 = 32;
+/// At so many bases, or so many deltas, that a manifest would name itself they move into a page.
+pub const PAGE_SECTIONS_MIN: usize = 8;
 
 /// A restore of less than this, in bytes of rows, is not divided.
 pub const PARALLEL_RESTORE_BYTES: u64 = 512 * 1024;
@@ -105,7 +107,6 @@ const _: () = assert!(LZ4_BLOCK_BYTES < u16::MAX as usize);
 const _: () = assert!(KEY_GROUPS_DEFAULT <= KEY_GROUPS_MAX && KEY_GROUPS_DEFAULT.is_power_of_two());
 const _: () = assert!(100 + 100 * 100 / COMPACTION_SHARE_PERCENT <= RESTORE_READ_PERCENT_HIGH);
 const _: () = assert!(RESTORE_READ_PERCENT_HIGH < 250 && COMPACTION_SHARE_PERCENT < 100);
-const _: () = assert!(PAGE_DELTAS < INLINE_DELTAS_MAX);
 const _: () = assert!(BASE_SECTION_BYTES < DELTA_SECTION_BYTES && DELTA_SECTION_BYTES < SECTION_RAW_BYTES_MAX);
 const _: () = assert!(SCHEMA_PARTS_MAX < SCHEMA_STEPS_MAX);
 const _: () = assert!(DELTA_SECTION_BYTES < PLAN_ROWS_BYTES && SMALL_SECTION_BYTES < BASE_SECTION_BYTES);

@@ -80,8 +80,8 @@ impl EncodedCheckpoint {
         let len = object::read_trailer(&object.name(), trailer)?.saturating_add(object::TRAILER_BYTES as u64);
         let from = (tail.len() as u64).saturating_sub(len) as usize;
         let manifest = Arc::new(object::read_manifest(object, header, &tail[from..])?);
-        if !manifest.pages.is_empty() {
-            let found = manifest.pages.len() as u64;
+        let found = (manifest.base_pages.len() + manifest.pages.len()) as u64;
+        if found > 0 {
             return Err(Error::OverLimit { what: "number of pages of a checkpoint from elsewhere", found, limit: 0 });
         }
         Ok(EncodedCheckpoint {

@@ -97,11 +97,10 @@ pub(crate) fn plan_rebase<'a>(
 
 /// Credit and reserve after a checkpoint.
 pub(crate) fn settle_credit(parent: Option<&Manifest>, manifest: &Manifest, base_cost: u64) -> (i64, i64) {
-    let inline = manifest.deltas.iter().filter(|delta| delta.page.is_none()).count();
-    let named = (manifest.bases.len() + manifest.pages.len() + inline) as u64;
+    let (bases, deltas) = (manifest.bases.len() as u64, manifest.deltas.len() as u64);
     let (dirty, restore_raw) = (manifest.sizes.dirty, manifest.sizes.restore_raw);
     let Credit { credit, reserve } =
-        Credit::settle(parent.map(credit_of), Account { dirty, named, base_cost, restore_raw });
+        Credit::settle(parent.map(credit_of), Account { dirty, bases, deltas, base_cost, restore_raw });
     (credit, reserve)
 }
 
@@ -112,6 +111,7 @@ fn credit_of(manifest: &Manifest) -> Credit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::FORMAT_VERSION;
     use crate::format::manifest::{ObjectId, tests::empty_manifest};
     use crate::limits::STORAGE_BYTES_MAX;
 
@@ -127,7 +127,10 @@ mod tests {
             manifest.sizes.restore_raw = STORAGE_BYTES_MAX;
             let cost = if checkpoint % 3 == 0 { STORAGE_BYTES_MAX / 100 } else { 0 };
             (manifest.credit, manifest.reserve) = settle_credit(Some(&parent), &manifest, cost);
-            assert_eq!(Manifest::from_bytes(&manifest.to_bytes()).map(|read| read.credit), Ok(manifest.credit));
+            assert_eq!(
+                Manifest::from_bytes(FORMAT_VERSION, &manifest.to_bytes()).map(|read| read.credit),
+                Ok(manifest.credit)
+            );
         }
         assert!(manifest.credit > 0 && manifest.reserve > 0);
     }

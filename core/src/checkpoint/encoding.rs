@@ -14,12 +14,13 @@ use super::capture::{BuildsOn, Capture, CapturedState, EncodedCheckpoint};
 use super::compaction::{Lineage, settle_credit};
 use crate::error::{Error, Result};
 use crate::format::columns::{self, EncodedColumns};
-use crate::format::manifest::{Base, CheckpointSizes, Delta, Manifest, ObjectId, ObjectTable, Page, StateKind};
+use crate::format::manifest::{Base, CheckpointSizes, Delta, Manifest, ObjectId, StateKind};
+use crate::format::manifest_names::Names;
 use crate::format::object;
 use crate::format::row_block::RowBlock;
 use crate::format::section::{Compression, SectionRef, append_columns, append_section};
 use crate::limits::{
-    BASE_SECTION_BYTES, DELTA_SECTION_BYTES, INLINE_DELTAS_MAX, PAGE_DELTAS, PLAN_ROWS_BYTES, SECTION_RAW_BYTES_MAX,
+    BASE_SECTION_BYTES, DELTA_SECTION_BYTES, PAGE_SECTIONS_MIN, PLAN_ROWS_BYTES, SECTION_RAW_BYTES_MAX,
     SMALL_SECTION_BYTES,
 };
 use crate::pace::{Pace, Stepped};
@@ -142,13 +143,16 @@ async fn assemble(
         objects: Vec::new(),
         bases: Vec::new(),
         plans: core::mem::take(&mut assembly.plans),
+        base_pages: Vec::new(),
         pages: Vec::new(),
         deltas: Vec::new(),
         credit: 0,
         reserve: 0,
     };
     merge_sections(&mut manifest, parent, core::mem::take(&mut assembly.bases), core::mem::take(&mut assembly.deltas));
-    assembly.add_page(&mut manifest).await;
+    if !plain {
+        assembly.add_pages(&mut manifest).await;
+    }
     manifest.sizes.restore_raw = manifest.sections().iter().map(|section| section.raw).sum();
     let base_cost = sizes.base_raw.saturating_sub(dirty_in_bases);
     (manifest.credit, manifest.reserve) = settle_credit(parent, &manifest, base_cost);
@@ -242,7 +246,15 @@ impl Assembly {
                 false => packed.next().map_or((None, None), |(reference, plan)| (Some(reference), plan)),
             };
             let (low, high) = (section.low, section.high);
-            self.bases.push(Base { state, low, high, checkpoint: self.checkpoint, section: reference, plan });
+            self.bases.push(Base {
+                state,
+                low,
+                high,
+                checkpoint: self.checkpoint,
+                section: reference,
+                plan,
+                page: None,
+            });
         }
         Ok(())
     }
@@ -268,19 +280,25 @@ impl Assembly {
         Ok(())
     }
 
-    /// Moves the oldest deltas that the manifest names itself into a page, if there are many.
-    async fn add_page(&mut self, manifest: &mut Manifest) {
-        let paged = manifest.deltas.partition_point(|delta| delta.page.is_some());
-        if manifest.deltas.len() - paged < INLINE_DELTAS_MAX {
-            return;
+    /// Moves bases and deltas that the manifest names itself into pages, if there are many.
+    async fn add_pages(&mut self, manifest: &mut Manifest) {
+        let bases = manifest.bases.iter_mut().map(|base| &mut base.page);
+        if let Some(page) = move_to_page(bases.collect(), manifest.base_pages.len()) {
+            let raw = manifest.base_page_bytes(page as u32);
+            manifest.base_pages.truncate(page);
+            manifest.base_pages.push(self.append_page(&raw).await);
         }
-        let moved = paged..paged + PAGE_DELTAS;
-        let raw = manifest.page_bytes(&manifest.deltas[moved.clone()]);
-        // The first object of a manifest is its own.
-        let section = append_section(&mut self.object, &raw, self.compression, &self.pace).await;
-        let number = manifest.pages.len() as u32;
-        manifest.deltas[moved].iter_mut().for_each(|delta| delta.page = Some(number));
-        manifest.pages.push(Page { section });
+        let deltas = manifest.deltas.iter_mut().map(|delta| &mut delta.page);
+        if let Some(page) = move_to_page(deltas.collect(), manifest.pages.len()) {
+            let raw = manifest.page_bytes(page as u32);
+            manifest.pages.truncate(page);
+            manifest.pages.push(self.append_page(&raw).await);
+        }
+    }
+
+    /// A page in this checkpoint's own object, which is the first of its manifest.
+    async fn append_page(&mut self, raw: &[u8]) -> SectionRef {
+        append_section(&mut self.object, raw, self.compression, &self.pace).await
     }
 
     /// Writes sections, as columns if that is shorter; with each the plan it shares with the others.
@@ -371,46 +389,46 @@ fn merge_sections(manifest: &mut Manifest, parent: Option<&Manifest>, mut bases:
         manifest.deltas = deltas;
         return;
     };
-    // Place 0 of the new table is this checkpoint's own object, which the parent cannot name.
-    let mut objects = ObjectTable::new(&parent.objects);
-    objects.taken.push(manifest.object);
+    let mut names = Names::new(parent);
+    // Place 0 is this checkpoint's own object, which the parent cannot name; its plans come first.
+    names.objects.taken.append(&mut manifest.objects);
+    names.plans.taken.append(&mut manifest.plans);
     let renewed =
         |old: &Base| bases.iter().any(|new| new.state == old.state && new.low < old.high && old.low < new.high);
-    let mut kept: Vec<Base> = parent.bases.iter().filter(|old| !renewed(old)).cloned().collect();
-    let mut plans: Vec<Option<u32>> = alloc::vec![None; parent.plans.len()];
-    for base in &mut kept {
-        if let Some(section) = &mut base.section {
-            section.object = objects.take(section.object);
-        }
-        base.plan = base.plan.map(|plan| {
-            *plans[plan as usize].get_or_insert_with(|| {
-                let mut section = parent.plans[plan as usize].clone();
-                section.object = objects.take(section.object);
-                manifest.plans.push(section);
-                manifest.plans.len() as u32 - 1
-            })
-        });
-    }
+    let kept: Vec<&Base> = parent.bases.iter().filter(|old| !renewed(old)).collect();
+    names.keep_base_pages(&kept);
+    let mut kept = kept.into_iter().map(|old| names.paged_base(old)).collect();
     bases.append(&mut kept);
     bases.sort_unstable_by_key(|base| (base.state, base.low));
     manifest.bases = bases;
-    let mut pages: Vec<Option<u32>> = alloc::vec![None; parent.pages.len()];
-    for delta in &parent.deltas {
-        if !manifest.is_needed(delta) {
-            continue;
-        }
-        let mut delta = delta.clone();
-        delta.section.object = objects.take(delta.section.object);
-        delta.page = delta.page.map(|page| {
-            *pages[page as usize].get_or_insert_with(|| {
-                let mut section = parent.pages[page as usize].section.clone();
-                section.object = objects.take(section.object);
-                manifest.pages.push(Page { section });
-                manifest.pages.len() as u32 - 1
-            })
-        });
-        manifest.deltas.push(delta);
-    }
+    let needed = parent.deltas.iter().filter(|delta| manifest.is_needed(delta));
+    let kept: Vec<Delta> = needed.map(|delta| names.paged_delta(delta)).collect();
+    manifest.deltas = kept;
     manifest.deltas.extend(deltas);
-    manifest.objects = objects.taken;
+    manifest.objects = names.objects.taken;
+    manifest.plans = names.plans.taken;
+    manifest.base_pages = names.base_pages.taken;
+    manifest.pages = names.pages.taken;
+}
+
+/// Moves what the manifest names itself into a new page, and with it all of the newest pages, as long as one names no
+/// more than what is newer together: so there are few pages, and nothing is moved often. `named_by` is for each section
+/// the page that names it. Number of the new page, which takes the place of it and all behind; `None` if the manifest
+/// names little itself.
+fn move_to_page(named_by: Vec<&mut Option<u32>>, pages: usize) -> Option<usize> {
+    // The last count is of those that no page names.
+    let mut counts = alloc::vec![0; pages + 1];
+    named_by.iter().for_each(|page| counts[page.map_or(pages, |page| page as usize)] += 1);
+    let mut moved: usize = counts[pages];
+    if moved < PAGE_SECTIONS_MIN {
+        return None;
+    }
+    let mut first = pages;
+    while first > 0 && counts[first - 1] <= moved {
+        first -= 1;
+        moved += counts[first];
+    }
+    let moved = named_by.into_iter().filter(|page| page.is_none_or(|page| page as usize >= first));
+    moved.for_each(|page| *page = Some(first as u32));
+    Some(first)
 }

@@ -202,12 +202,12 @@ impl Procedure for ReadManifest {
             ManifestState::Body { manifest_len, .. } => ByteRange::Last { len: *manifest_len + TRAILER_BYTES as u64 },
             ManifestState::Pages(manifest, pages) => {
                 let Some(mut whole) = manifest.take() else { return Err(unexpected("read", &self.name)) };
-                let Some(page) = whole.pages.get(pages.len()) else {
+                let Some(page) = whole.page(pages.len()) else {
                     whole.take_pages(pages).map_err(|malformed| Error::damaged(&self.name, "page", malformed.0))?;
                     return Ok(Step::Done(*whole));
                 };
-                let range = ByteRange::At { offset: page.section.offset, len: page.section.stored };
-                let object = whole.objects[page.section.object as usize].name();
+                let range = ByteRange::At { offset: page.offset, len: page.stored };
+                let object = whole.objects[page.object as usize].name();
                 *manifest = Some(whole);
                 return Ok(Step::Request(Request::Read { object, range }));
             }
@@ -235,9 +235,9 @@ impl Procedure for ReadManifest {
                 self.state = ManifestState::Pages(Some(Box::new(manifest)), Vec::new());
             }
             ManifestState::Pages(manifest, pages) => {
-                let page = manifest.as_ref().and_then(|manifest| manifest.pages.get(pages.len()));
+                let page = manifest.as_ref().and_then(|manifest| manifest.page(pages.len()));
                 let Some(page) = page else { return Err(unexpected("read", &object)) };
-                let raw = read_section(&page.section, &bytes);
+                let raw = read_section(page, &bytes);
                 pages.push(raw.map_err(|malformed| Error::damaged(&object, "page", malformed.0))?);
             }
         }
@@ -249,9 +249,9 @@ impl ReadManifest {
     /// Name of the object that the last request read.
     fn object_awaited(&self) -> String {
         if let ManifestState::Pages(Some(manifest), pages) = &self.state
-            && let Some(page) = manifest.pages.get(pages.len())
+            && let Some(page) = manifest.page(pages.len())
         {
-            return manifest.objects[page.section.object as usize].name();
+            return manifest.objects[page.object as usize].name();
         }
         self.name.clone()
     }

@@ -348,6 +348,8 @@ fn lineage_manifest(
     // Pages know states by their old numbers.
     let renumbered = (0..manifest.states.len() as u16).any(|state| place(state) != Some(state));
     if renumbered {
+        lineage.base_pages.clear();
+        lineage.bases.iter_mut().for_each(|base| base.page = None);
         lineage.pages.clear();
     }
     for delta in &manifest.deltas {

@@ -163,7 +163,12 @@ impl Verify {
     /// The manifest being read cannot be: noted, and on to the next.
     fn broken_manifest(&mut self, error: Error) {
         let VerifyState::Manifest(at, _) = self.state else { return };
-        self.report.findings.push(Finding { checkpoints: alloc::vec![self.head.entries[at].object.id], error });
+        let checkpoint = self.head.entries[at].object.id;
+        // Several may need one page.
+        match self.report.findings.iter_mut().find(|finding| finding.error == error) {
+            Some(finding) => finding.checkpoints.push(checkpoint),
+            None => self.report.findings.push(Finding { checkpoints: alloc::vec![checkpoint], error }),
+        }
         self.next_manifest(at + 1);
     }
 

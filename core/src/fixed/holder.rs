@@ -12,7 +12,7 @@ pub use crate::format::manifest_fixed::FixedEngine;
 use crate::format::manifest_fixed::{Beginning, ProgressRecord, Sections, StateRecord, append_manifest};
 use crate::format::manifest_parts::{CheckpointSizes, ObjectId, StateKind};
 use crate::format::{ByteSink, FixedBytes, hash64};
-use crate::limits::{INLINE_DELTAS_MAX, KEY_GROUPS_MAX, LABEL_BYTES_MAX};
+use crate::limits::{KEY_GROUPS_MAX, LABEL_BYTES_MAX};
 
 /// A state as its program declares it; the fingerprint is the hash of the description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,7 +97,7 @@ impl<'a, const STATES: usize, const DELTAS: usize> FixedHolder<'a, STATES, DELTA
     /// [`KEY_GROUPS_MAX`], are frozen in them.
     #[must_use]
     pub const fn new(id: &'a str, key_groups: u16, descriptors: [FixedStateDescriptor<'a>; STATES]) -> Self {
-        const { assert!(STATES > 0 && DELTAS < INLINE_DELTAS_MAX, "so many deltas would need pages") };
+        const { assert!(STATES > 0, "there are the plain values at least") };
         let key_groups = if key_groups == 0 { 1 } else { key_groups };
         let key_groups = if key_groups > KEY_GROUPS_MAX { KEY_GROUPS_MAX } else { key_groups };
         FixedHolder { id, key_groups, descriptors, lineage: None, under_way: None, whole: [false; STATES] }
@@ -245,7 +245,8 @@ impl<'a, const STATES: usize, const DELTAS: usize> FixedHolder<'a, STATES, DELTA
         sizes.restore_raw = next.restore_raw();
         let account = Account {
             dirty: sizes.dirty,
-            named: next.named(),
+            bases: next.bases.len() as u64,
+            deltas: next.deltas.len() as u64,
             base_cost: sizes.base_raw.saturating_sub(dirty_in_bases),
             restore_raw: sizes.restore_raw,
         };

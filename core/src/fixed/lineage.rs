@@ -47,11 +47,6 @@ impl<const STATES: usize, const DELTAS: usize> Lineage<STATES, DELTAS> {
         self.sections().map(|held| u64::from(held.len)).sum()
     }
 
-    /// Number of bases and deltas.
-    pub(super) fn named(&self) -> u64 {
-        (self.bases.len() + self.deltas.len()) as u64
-    }
-
     /// Whether a delta holds what no base has.
     pub(super) fn is_needed(&self, delta: &Held) -> bool {
         let mut bases = self.bases.iter().filter(|base| base.state == delta.state);
@@ -82,7 +77,7 @@ impl<const STATES: usize, const DELTAS: usize> Lineage<STATES, DELTAS> {
         self.bases.iter().map(|held| {
             let section = (held.len > 0).then(|| held.section(self.place(held.object)));
             let (state, low, high, checkpoint) = (held.state, held.low, held.high, held.object.id);
-            Base { state, low, high, checkpoint, section, plan: None }
+            Base { state, low, high, checkpoint, section, plan: None, page: None }
         })
     }
 

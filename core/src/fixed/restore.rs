@@ -200,10 +200,10 @@ impl<const STATES: usize, const DELTAS: usize> FixedHolder<'_, STATES, DELTAS> {
         self.check_states(states)?;
         let newest = objects.first().ok_or_else(|| Malformed::new("no object"))?;
         let (found, version, bytes) = read_frame(newest)?;
-        if version != FORMAT_VERSION {
+        if !(2..=FORMAT_VERSION).contains(&version) {
             return Err(FixedError::OtherVersion { found: version });
         }
-        let reading = Reading { manifest: ManifestView::read(bytes)?, objects };
+        let reading = Reading { manifest: ManifestView::read(version, bytes)?, objects };
         let manifest = &reading.manifest;
         let beginning = manifest.beginning;
         if beginning.object != found {

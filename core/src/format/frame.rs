@@ -52,7 +52,7 @@ pub(crate) fn read_frame(object: &[u8]) -> Result<(ObjectId, u16, &[u8]), Malfor
         return Err(Malformed::new("header and manifest do not match their hash"));
     }
     let version = u16::from_le_bytes([header[4], header[5]]);
-    if version == FORMAT_VERSION && (header[6..8] != [0; 2] || trailer[16..20] != [0; 4]) {
+    if version <= FORMAT_VERSION && (header[6..8] != [0; 2] || trailer[16..20] != [0; 4]) {
         return Err(Malformed::new("reserved bytes are not zero"));
     }
     Ok((object_of(header), version, manifest))

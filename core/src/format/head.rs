@@ -126,8 +126,8 @@ impl Head {
         }
         let head: Head = match u16::from_le_bytes([covered[4], covered[5]]) {
             0 => return Err(damaged("there is no format version 0")),
-            // The record is the same in both.
-            1 | 2 => read_all(&covered[PREFIX_BYTES..]).map_err(|malformed| damaged(&malformed.0))?,
+            // The record is the same in all of them.
+            1..=3 => read_all(&covered[PREFIX_BYTES..]).map_err(|malformed| damaged(&malformed.0))?,
             found => {
                 return Err(Error::VersionTooNew { object: HEAD_NAME.into(), found, newest: FORMAT_VERSION });
             }
@@ -205,8 +205,8 @@ mod tests {
     #[test]
     fn a_newer_version_is_told_from_damage() {
         assert_eq!(read(|_| ()).unwrap().generation, 3);
-        let newer = read(|bytes| bytes.splice(4.., [3, 0, 1, 1, 0xff]).for_each(drop));
-        assert_eq!(newer, Err(Error::VersionTooNew { object: HEAD_NAME.into(), found: 3, newest: FORMAT_VERSION }));
+        let newer = read(|bytes| bytes.splice(4.., [4, 0, 1, 1, 0xff]).for_each(drop));
+        assert_eq!(newer, Err(Error::VersionTooNew { object: HEAD_NAME.into(), found: 4, newest: FORMAT_VERSION }));
         for (at, value, reason) in [(4, 0, "version 0"), (6, 1, "reserved"), (8, 0x83, "record")] {
             let error = read(|bytes| bytes[at] = value).unwrap_err();
             assert!(error.is_damage() && alloc::format!("{error}").contains(reason), "{error}");

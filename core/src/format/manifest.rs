@@ -1,15 +1,16 @@
 //! The manifest: all that is needed to plan a restore, in one record.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use super::manifest_parts::{Base, Delta, Page};
+use super::Malformed;
+pub(crate) use super::manifest_parts::{Base, Delta};
 pub use super::manifest_parts::{CheckpointSizes, ObjectId, StateKind};
 use super::section::SectionRef;
-use super::{Malformed, append, read_all};
 use crate::limits::{KEY_GROUPS_MAX, STATES_MAX, STORAGE_BYTES_MAX};
 
 /// A state as its program declares it, and as a checkpoint records it.
@@ -35,13 +36,6 @@ impl StateDescriptor {
         let fingerprint = super::hash64(description.as_bytes());
         StateDescriptor { name: name.into(), kind, version, fingerprint, description }
     }
-}
-
-/// A delta as a page names it: with the object's identity, since pages outlive manifests.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct PagedDelta {
-    object: ObjectId,
-    delta: Delta,
 }
 
 /// What the engine needs beside the states to go on.
@@ -72,8 +66,8 @@ pub struct Progress {
     pub engine: Option<EngineProgress>,
 }
 
-/// All that a restore of one checkpoint needs to know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// All that a restore of one checkpoint needs to know. As bytes: `manifest_record.rs`; its pages: `manifest_pages.rs`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Manifest {
     /// The checkpoint.
     pub object: ObjectId,
@@ -96,12 +90,15 @@ pub struct Manifest {
     pub sizes: CheckpointSizes,
     /// Objects the sections are in.
     pub(crate) objects: Vec<ObjectId>,
-    /// Bases; for each state they cover all key groups, once.
+    /// Bases, sorted; for each state they cover all key groups, once. In memory all of them, in bytes only those no page
+    /// names.
     pub(crate) bases: Vec<Base>,
     /// Plans that several bases share, each a section that holds nothing else.
     pub(crate) plans: Vec<SectionRef>,
-    /// Pages, oldest first.
-    pub(crate) pages: Vec<Page>,
+    /// Pages of bases, oldest first.
+    pub(crate) base_pages: Vec<SectionRef>,
+    /// Pages of deltas, oldest first.
+    pub(crate) pages: Vec<SectionRef>,
     /// Deltas on top, in the order of their checkpoints. In memory all of them, those of the pages
     /// first; in bytes only those no page names.
     pub(crate) deltas: Vec<Delta>,
@@ -112,68 +109,8 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// Bytes of the manifest.
-    pub(crate) fn to_bytes(&self) -> Vec<u8> {
-        let mut named = self.clone();
-        named.deltas.retain(|delta| delta.page.is_none());
-        let sections = named.bases.iter_mut().filter_map(|base| base.section.as_mut());
-        let sections = sections.chain(named.deltas.iter_mut().map(|delta| &mut delta.section));
-        let sections = sections.chain(named.plans.iter_mut());
-        let sections = sections.chain(named.pages.iter_mut().map(|page| &mut page.section));
-        let mut objects = ObjectTable::new(&self.objects);
-        sections.for_each(|section| section.object = objects.take(section.object));
-        named.objects = objects.taken;
-        let mut out = Vec::new();
-        append(&mut out, &named);
-        out
-    }
-
-    /// Raw bytes of a page that names these deltas.
-    pub(crate) fn page_bytes(&self, deltas: &[Delta]) -> Vec<u8> {
-        let name = |delta: &Delta| {
-            let mut delta = delta.clone();
-            let object = self.objects[delta.section.object as usize];
-            delta.section.object = 0;
-            PagedDelta { object, delta }
-        };
-        let mut out = Vec::new();
-        append(&mut out, &deltas.iter().map(name).collect::<Vec<_>>());
-        out
-    }
-
-    /// Takes in the raw bytes of the pages, in order: after this [`Manifest::deltas`] has all.
-    pub(crate) fn take_pages(&mut self, pages: &[Vec<u8>]) -> Result<(), Malformed> {
-        let mut deltas = Vec::new();
-        let numbered = self.objects.iter().zip(0..).map(|(object, place)| (*object, place));
-        let mut places: BTreeMap<ObjectId, u32> = numbered.collect();
-        for (number, raw) in pages.iter().enumerate() {
-            for PagedDelta { object, mut delta } in read_all::<Vec<PagedDelta>>(raw)? {
-                if usize::from(delta.state) >= self.states.len()
-                    || delta.low >= delta.high
-                    || delta.high > self.key_groups
-                {
-                    return Err(Malformed::new("a page names a state or key group that is not there"));
-                }
-                delta.section.check_bounds()?;
-                if !self.is_needed(&delta) {
-                    continue;
-                }
-                let objects = &mut self.objects;
-                delta.section.object = *places.entry(object).or_insert_with(|| {
-                    objects.push(object);
-                    objects.len() as u32 - 1
-                });
-                delta.page = Some(number as u32);
-                deltas.push(delta);
-            }
-        }
-        deltas.append(&mut self.deltas);
-        self.deltas = deltas;
-        self.check_order()
-    }
-
     /// Deltas are applied one after the other: each must be as old as the next, or older.
-    fn check_order(&self) -> Result<(), Malformed> {
+    pub(super) fn check_order(&self) -> Result<(), Malformed> {
         let newest = self.deltas.last().map_or(0, |delta| delta.checkpoint);
         let bases_are_newer = self.bases.iter().any(|base| base.checkpoint > self.object.id);
         if bases_are_newer || newest > self.object.id {
@@ -187,75 +124,59 @@ impl Manifest {
 
     /// Whether some key group of a delta has a base older than the delta.
     pub(crate) fn is_needed(&self, delta: &Delta) -> bool {
-        let from = self.bases.partition_point(|base| (base.state, base.high) <= (delta.state, delta.low));
-        self.bases[from..]
-            .iter()
-            .take_while(|base| base.state == delta.state && base.low < delta.high)
-            .any(|base| base.checkpoint < delta.checkpoint)
+        self.bases_in(delta.state, delta.low..delta.high).any(|base| base.checkpoint < delta.checkpoint)
     }
 
-    /// Reads and checks: after this every index and range of it is good.
-    pub(crate) fn from_bytes(bytes: &[u8]) -> Result<Self, Malformed> {
-        read_all::<Manifest>(bytes)?.checked()
+    /// Bases that have some of these key groups.
+    pub(super) fn bases_in(&self, state: u16, groups: Range<u16>) -> impl Iterator<Item = &Base> {
+        let from = self.bases.partition_point(|base| (base.state, base.high) <= (state, groups.start));
+        self.bases[from..].iter().take_while(move |base| base.state == state && base.low < groups.end)
     }
 
-    /// As [`Manifest::from_bytes`], of version 1 of the format.
-    pub(crate) fn from_bytes_v1(bytes: &[u8]) -> Result<Self, Malformed> {
-        let manifest = read_all::<super::manifest_v1::ManifestV1>(bytes)?.into_manifest().checked()?;
-        if manifest.sections().iter().any(|section| section.codec.is_columns()) {
-            return Err(Malformed::new("version 1 has no columns"));
-        }
-        Ok(manifest)
-    }
-
-    fn checked(self) -> Result<Self, Malformed> {
-        let manifest = self;
-        let groups = manifest.key_groups;
-        if groups == 0 || groups > KEY_GROUPS_MAX || manifest.states.len() > STATES_MAX {
+    /// That every index and range is good.
+    pub(super) fn check(&self) -> Result<(), Malformed> {
+        if self.key_groups == 0 || self.key_groups > KEY_GROUPS_MAX || self.states.len() > STATES_MAX {
             return Err(Malformed::new("number of key groups or states out of range"));
         }
-        if !manifest.states.first().is_some_and(|first| first.name.is_empty() && first.kind == StateKind::Values) {
+        if !self.states.first().is_some_and(|first| first.name.is_empty() && first.kind == StateKind::Values) {
             return Err(Malformed::new("the first state is not the plain values"));
         }
-        let bases = manifest.bases.iter().map(|base| (base.state, base.low, base.high));
-        let deltas = manifest.deltas.iter().map(|delta| (delta.state, delta.low, delta.high));
-        let is_wrong = |(state, low, high)| usize::from(state) >= manifest.states.len() || low >= high || high > groups;
-        if bases.chain(deltas).any(is_wrong) {
-            return Err(Malformed::new("a section names a state or key group that is not there"));
-        }
-        let has_columns = |base: &Base| base.section.as_ref().is_some_and(|section| section.codec.is_columns());
-        let plan_is_there =
-            |base: &Base| base.plan.is_none_or(|plan| (plan as usize) < manifest.plans.len() && has_columns(base));
-        if !manifest.bases.iter().all(plan_is_there) {
-            return Err(Malformed::new("a base names a plan that is not there"));
-        }
-        if manifest.pages.iter().any(|page| page.section.codec.is_columns()) {
+        check_bases(&self.bases, &self.plans, self.states.len(), self.key_groups)?;
+        let mut deltas = self.deltas.iter();
+        deltas.try_for_each(|delta| {
+            check_groups(delta.state, delta.low..delta.high, self.states.len(), self.key_groups)
+        })?;
+        if self.base_pages.iter().chain(&self.pages).any(|page| page.codec.is_columns()) {
             return Err(Malformed::new("a page has no columns"));
         }
-        for section in manifest.sections().into_iter().chain(manifest.side_sections()) {
-            if section.object as usize >= manifest.objects.len() {
-                return Err(Malformed::new("a section names an object that is not there"));
-            }
-            section.check_bounds()?;
-        }
-        manifest.check_numbers()?;
-        let names: BTreeSet<&str> = manifest.states.iter().map(|state| state.name.as_str()).collect();
-        if names.len() != manifest.states.len() {
+        check_sections(self.sections().into_iter().chain(self.side_sections()), self.objects.len())?;
+        self.check_numbers()?;
+        let names: BTreeSet<&str> = self.states.iter().map(|state| state.name.as_str()).collect();
+        if names.len() != self.states.len() {
             return Err(Malformed::new("two states have one name"));
         }
-        // By state, then key group: each base begins where the one before ends.
+        if self.base_pages.is_empty() {
+            self.check_cover()?;
+        }
+        if !self.bases.is_sorted_by(|base, next| (base.state, base.high) <= (next.state, next.low)) {
+            return Err(Malformed::new("bases out of order"));
+        }
+        self.check_order()
+    }
+
+    /// By state, then key group: each base begins where the one before ends.
+    pub(super) fn check_cover(&self) -> Result<(), Malformed> {
         let mut next = (0, 0);
-        for base in &manifest.bases {
+        for base in &self.bases {
             if (base.state, base.low) != next {
                 return Err(Malformed::new("the bases do not cover each key group once, in order"));
             }
-            next = if base.high == groups { (base.state + 1, 0) } else { (base.state, base.high) };
+            next = if base.high == self.key_groups { (base.state + 1, 0) } else { (base.state, base.high) };
         }
-        if (usize::from(next.0), next.1) != (manifest.states.len(), 0) {
+        if (usize::from(next.0), next.1) != (self.states.len(), 0) {
             return Err(Malformed::new("the bases do not cover each key group once, in order"));
         }
-        manifest.check_order()?;
-        Ok(manifest)
+        Ok(())
     }
 
     /// Whether sizes are small enough that arithmetic on them is safe.
@@ -286,7 +207,7 @@ impl Manifest {
 
     /// Sections without rows: plans, then pages.
     pub(crate) fn side_sections(&self) -> impl Iterator<Item = &SectionRef> {
-        self.plans.iter().chain(self.pages.iter().map(|page| &page.section))
+        self.plans.iter().chain(&self.base_pages).chain(&self.pages)
     }
 
     /// Objects a restore of this checkpoint reads, with the checkpoint's own.
@@ -314,26 +235,37 @@ impl Manifest {
     }
 }
 
-/// Objects of a new manifest, out of those of another, in the order of their first mention.
-pub(crate) struct ObjectTable<'a> {
-    of: &'a [ObjectId],
-    moved: Vec<Option<u32>>,
-    pub(crate) taken: Vec<ObjectId>,
+/// That bases are of states, key groups and plans that are there.
+pub(super) fn check_bases(bases: &[Base], plans: &[SectionRef], states: usize, groups: u16) -> Result<(), Malformed> {
+    for base in bases {
+        check_groups(base.state, base.low..base.high, states, groups)?;
+        let has_columns = base.section.as_ref().is_some_and(|section| section.codec.is_columns());
+        if base.plan.is_some_and(|plan| plan as usize >= plans.len() || !has_columns) {
+            return Err(Malformed::new("a base names a plan that is not there"));
+        }
+    }
+    Ok(())
 }
 
-impl<'a> ObjectTable<'a> {
-    pub(crate) fn new(of: &'a [ObjectId]) -> Self {
-        ObjectTable { of, moved: alloc::vec![None; of.len()], taken: Vec::new() }
+/// That a section is of a state and of key groups that are there.
+pub(super) fn check_groups(state: u16, range: Range<u16>, states: usize, groups: u16) -> Result<(), Malformed> {
+    if usize::from(state) >= states || range.is_empty() || range.end > groups {
+        return Err(Malformed::new("a section names a state or key group that is not there"));
     }
+    Ok(())
+}
 
-    /// Place in the new table of the object at a place of the old one.
-    pub(crate) fn take(&mut self, object: u32) -> u32 {
-        let taken = &mut self.taken;
-        *self.moved[object as usize].get_or_insert_with(|| {
-            taken.push(self.of[object as usize]);
-            taken.len() as u32 - 1
-        })
-    }
+/// That sections are in objects that are there, at places that can be.
+pub(super) fn check_sections<'a>(
+    mut sections: impl Iterator<Item = &'a SectionRef>,
+    objects: usize,
+) -> Result<(), Malformed> {
+    sections.try_for_each(|section| {
+        if section.object as usize >= objects {
+            return Err(Malformed::new("a section names an object that is not there"));
+        }
+        section.check_bounds()
+    })
 }
 
 #[cfg(test)]
@@ -355,8 +287,17 @@ pub(crate) mod tests {
             progress: Progress::default(),
             sizes: CheckpointSizes::default(),
             objects: Vec::new(),
-            bases: alloc::vec![Base { state: 0, low: 0, high: 4, checkpoint: object.id, section: None, plan: None }],
+            bases: alloc::vec![Base {
+                state: 0,
+                low: 0,
+                high: 4,
+                checkpoint: object.id,
+                section: None,
+                plan: None,
+                page: None
+            }],
             plans: Vec::new(),
+            base_pages: Vec::new(),
             pages: Vec::new(),
             deltas: Vec::new(),
             credit: 0,
@@ -372,7 +313,7 @@ pub(crate) mod tests {
     #[test]
     fn indices_ranges_and_orders_are_checked() {
         type Change = fn(&mut Manifest);
-        let changes: [(Change, &str); 15] = [
+        let changes: [(Change, &str); 16] = [
             (|manifest| manifest.key_groups = 0, "out of range"),
             (|manifest| manifest.states.clear(), "plain values"),
             (|manifest| manifest.states[0].name.push('a'), "plain values"),
@@ -390,9 +331,18 @@ pub(crate) mod tests {
             (
                 |manifest| {
                     let section = SectionRef { codec: Codec::Columns, ..delta(0, 1, 6).section };
-                    manifest.pages.push(Page { section });
+                    manifest.pages.push(section);
                 },
                 "no columns",
+            ),
+            (
+                |manifest| {
+                    // With pages what they name is not there yet, but what is there has its order.
+                    manifest.base_pages.push(delta(0, 1, 6).section);
+                    let base = |low, high| Base { low, high, ..manifest.bases[0].clone() };
+                    manifest.bases = alloc::vec![base(2, 4), base(1, 2)];
+                },
+                "out of order",
             ),
             (|manifest| manifest.deltas.push(delta(0, 5, 6)), "not there"),
             (|manifest| manifest.deltas.push(delta(2, 2, 6)), "not there"),
@@ -402,7 +352,7 @@ pub(crate) mod tests {
             let object = ObjectId { id: 7, generation: 1 };
             let mut manifest = Manifest { objects: alloc::vec![object], ..empty_manifest(object) };
             change(&mut manifest);
-            let error = Manifest::from_bytes(&manifest.to_bytes()).unwrap_err();
+            let error = manifest.check().unwrap_err();
             assert!(error.0.contains(reason), "{error} instead of {reason}");
         }
     }

@@ -1,6 +1,6 @@
 //! The manifest without an allocator: written from what a fixed holder has, read where it lies.
 //!
-//! The fields and their order are those of `manifest.rs`; the parts are the same types. What
+//! The fields and their order are those of `manifest_record.rs`; the parts are the same types. What
 //! holds the two equal is the test of equal bytes, `tests/tests/fixed_bytes`.
 
 use core::marker::PhantomData;
@@ -92,8 +92,8 @@ pub(crate) fn append_manifest<'a>(
     append_list(out, sections.objects);
     append_list(out, sections.bases);
     let none: &[u64] = &[];
-    // Plans, pages.
-    append(out, &(none, none));
+    // Plans, pages of bases, pages of deltas.
+    append(out, &(none, none, none));
     append_list(out, sections.deltas);
     append(out, &(credit.credit, credit.reserve));
 }
@@ -134,15 +134,15 @@ pub(crate) struct ManifestView<'a> {
     pub(crate) positions: Records<'a, (&'a str, u64)>,
     pub(crate) objects: Records<'a, ObjectId>,
     pub(crate) bases: Records<'a, Base>,
-    /// Number of pages, whose deltas are not here.
+    /// Number of pages, whose bases and deltas are not here.
     pub(crate) pages: u64,
     pub(crate) deltas: Records<'a, Delta>,
     pub(crate) credit: Credit,
 }
 
 impl<'a> ManifestView<'a> {
-    /// Reads a manifest of version 2: all of it can be read, and it ends where it should.
-    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
+    /// Reads a manifest of version 2 or 3: all of it can be read, and it ends where it should.
+    pub(crate) fn read(version: u16, bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut cursor = Cursor::new(bytes);
         let beginning = cursor.record::<Beginning<'a>>()?;
         let states = Records::read(&mut cursor)?;
@@ -157,7 +157,11 @@ impl<'a> ManifestView<'a> {
         let objects = Records::read(&mut cursor)?;
         let bases = Records::read(&mut cursor)?;
         Records::<SectionRef>::read(&mut cursor)?;
-        let pages = Records::<SectionRef>::read(&mut cursor)?.len();
+        // Of bases, from version 3 on; of deltas.
+        let mut pages = 0;
+        for _ in 2..=version {
+            pages += Records::<SectionRef>::read(&mut cursor)?.len();
+        }
         let deltas = Records::read(&mut cursor)?;
         let (credit, reserve) = cursor.record()?;
         cursor.finish()?;

@@ -71,6 +71,9 @@ pub(crate) struct Base {
     pub(crate) section: Option<SectionRef>,
     /// Plan of its columns among those of the manifest; `None`: the section begins with it, or has rows.
     pub(crate) plan: Option<u32>,
+    /// Page that names it; `None`: the manifest names it itself.
+    #[serde(skip)]
+    pub(crate) page: Option<u32>,
 }
 
 /// A delta: the rows of a range of key groups that changed since the checkpoint before.
@@ -84,13 +87,6 @@ pub(crate) struct Delta {
     /// Page that names it; `None`: the manifest names it itself.
     #[serde(skip)]
     pub(crate) page: Option<u32>,
-}
-
-/// A page names deltas of older checkpoints, so that not every manifest has to name them again. It
-/// is a section like any other; its raw bytes are a postcard sequence of `PagedDelta`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Page {
-    pub(crate) section: SectionRef,
 }
 
 /// Sizes of one checkpoint, in bytes and rows.

@@ -22,9 +22,13 @@ pub(crate) mod key;
 #[cfg(feature = "alloc")]
 pub(crate) mod manifest;
 pub(crate) mod manifest_fixed;
+#[cfg(feature = "alloc")]
+pub(crate) mod manifest_names;
+#[cfg(feature = "alloc")]
+mod manifest_pages;
 pub(crate) mod manifest_parts;
 #[cfg(feature = "alloc")]
-mod manifest_v1;
+mod manifest_record;
 #[cfg(feature = "alloc")]
 pub(crate) mod object;
 pub(crate) mod pattern;
@@ -51,7 +55,7 @@ use serde::Deserialize;
 pub(crate) use sink::{ByteSink, FixedBytes, append, append_varint};
 
 /// The format this release writes. It reads this one and all before it.
-pub const FORMAT_VERSION: u16 = 2;
+pub const FORMAT_VERSION: u16 = 3;
 
 /// What is wrong with bytes, in words.
 #[cfg(feature = "alloc")]

@@ -73,8 +73,9 @@ pub(crate) fn read_manifest(object: ObjectId, header_bytes: &[u8], tail: &[u8]) 
     }
     let manifest = match u16::from_le_bytes([header_bytes[4], header_bytes[5]]) {
         0 => return Err(damaged("header", "there is no format version 0")),
-        1 => Manifest::from_bytes_v1(body).map_err(|malformed| damaged("manifest", &malformed.0))?,
-        2 => Manifest::from_bytes(body).map_err(|malformed| damaged("manifest", &malformed.0))?,
+        version @ 1..=3 => {
+            Manifest::from_bytes(version, body).map_err(|malformed| damaged("manifest", &malformed.0))?
+        }
         found => return Err(Error::VersionTooNew { object: name, found, newest: FORMAT_VERSION }),
     };
     if header_bytes[6..8] != [0; 2] {
@@ -114,12 +115,12 @@ mod tests {
         assert_eq!(read(|_| ()).unwrap(), empty_manifest(OBJECT));
         // Whatever its manifest and its reserved bytes are.
         let newer = read(|object| {
-            object[4..8].copy_from_slice(&[3, 0, 1, 1]);
+            object[4..8].copy_from_slice(&[4, 0, 1, 1]);
             object[HEADER_BYTES] ^= 0xff;
             let reserved = object.len() - 8;
             object[reserved] = 1;
         });
-        assert_eq!(newer, Err(Error::VersionTooNew { object: OBJECT.name(), found: 3, newest: FORMAT_VERSION }));
+        assert_eq!(newer, Err(Error::VersionTooNew { object: OBJECT.name(), found: 4, newest: FORMAT_VERSION }));
     }
 
     #[test]

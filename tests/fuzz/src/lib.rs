@@ -34,7 +34,7 @@ pub const TARGETS: [Target; 14] = [
     Target { name: "object", body: storage::object, length_max: 4096 },
     // The same, restored into an engine that goes on.
     Target { name: "engine", body: storage::engine, length_max: 8192 },
-    // Manifests of both versions in front of sections that are whole.
+    // Manifests of all versions in front of sections that are whole.
     Target { name: "manifest", body: storage::manifest, length_max: 4096 },
     // Head records of a storage with three checkpoints.
     Target { name: "head", body: storage::head, length_max: 1024 },

@@ -42,7 +42,7 @@ fn with_codecs(input: &[u8], codecs: [u32; 2]) {
     let kinds = [StateKind::Values, StateKind::Windows, StateKind::Patterns, StateKind::Aggregations];
     let kind = kinds[usize::from(first % 4)];
     let (one, two) = parts.split_at(usize::from(u16::from_le_bytes([*low, *high])) % (parts.len() + 1));
-    let mut object = header(ID, 2);
+    let mut object = header(ID, 3);
     let mut manifest = manifest_of(vec![StateDescriptor::new("", StateKind::Values, 1, "")]);
     let state = if kind == StateKind::Values { 0 } else { 1 };
     if state == 1 {
@@ -83,7 +83,7 @@ pub fn schema(input: &[u8]) {
     let [low, high, parts @ ..] = input else { return };
     let (description, value) = parts.split_at(usize::from(u16::from_le_bytes([*low, *high])) % (parts.len() + 1));
     let Ok(description) = std::str::from_utf8(description) else { return };
-    let mut object = header(ID, 2);
+    let mut object = header(ID, 3);
     let mut manifest = manifest_of(vec![StateDescriptor::new("", StateKind::Values, 1, description)]);
     let mut row = vec![0, 1, 1, b'k', 1];
     row.extend(postcard::to_allocvec(&(value.len() as u64)).expect("a number is encoded"));
@@ -110,6 +110,7 @@ fn manifest_of(states: Vec<StateDescriptor>) -> Manifest {
         objects: vec![ID],
         bases: vec![base],
         plans: vec![],
+        base_pages: vec![],
         pages: vec![],
         deltas: vec![],
         credit: 0,

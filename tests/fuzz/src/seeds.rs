@@ -7,7 +7,7 @@ use eventflux::{
 use eventflux_core::{BufferedEvent, CheckpointRequest, Event, Function, ObjectId};
 
 use super::object::{Manifest, Section};
-use super::storage::{APPLICATION, engine_event, new_engine, sample};
+use super::storage::{APPLICATION, ManifestV2, engine_event, new_engine, sample};
 
 /// Seeds of a target.
 ///
@@ -131,16 +131,37 @@ fn engine_objects() -> Vec<Vec<u8>> {
 fn manifests() -> Vec<Vec<u8>> {
     let whole = &sample().objects[2];
     let manifest = Manifest::of(whole);
-    let new = [&[1][..], super::object::manifest_bytes(whole)].concat();
+    let new = [&[2][..], super::object::manifest_bytes(whole)].concat();
+    let second = ManifestV2 {
+        beginning: (
+            manifest.object,
+            manifest.parent,
+            manifest.created_ms,
+            manifest.label.clone(),
+            manifest.holder.clone(),
+            manifest.key_groups,
+        ),
+        middle: (manifest.states.clone(), manifest.progress.clone(), manifest.sizes, manifest.objects.clone()),
+        bases: manifest.bases.clone(),
+        plans: manifest.plans.clone(),
+        pages: manifest.pages.clone(),
+        deltas: manifest.deltas.clone(),
+        credits: (manifest.credit, manifest.reserve),
+    };
     let bases: Vec<_> =
         manifest.bases.iter().map(|base| (base.state, base.low, base.high, base.checkpoint, &base.section)).collect();
-    let old = (
+    let first = (
         (manifest.object, manifest.parent, manifest.created_ms, &manifest.label),
         (&manifest.holder, manifest.key_groups, &manifest.states, &manifest.progress),
         (&manifest.sizes, &manifest.objects, bases, &manifest.pages),
         (&manifest.deltas, manifest.credit, manifest.reserve),
     );
-    vec![new, [vec![0], postcard::to_allocvec(&old).expect("it is encoded")].concat()]
+    let with_version = |version: u8, manifest: &[u8]| [&[version], manifest].concat();
+    vec![
+        new,
+        with_version(1, &postcard::to_allocvec(&second).expect("it is encoded")),
+        with_version(0, &postcard::to_allocvec(&first).expect("it is encoded")),
+    ]
 }
 
 fn head() -> Vec<u8> {

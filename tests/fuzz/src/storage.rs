@@ -8,13 +8,13 @@ use eventflux::{
     Retention, Selector, StateDescriptor, StateHolder, StateKind, Value,
 };
 use eventflux_core::{
-    BufferedEvent, CheckpointRequest, CheckpointSizes, Function, ObjectId, Restore, RestoreOptions, drive,
+    BufferedEvent, CheckpointRequest, CheckpointSizes, Function, ObjectId, Progress, Restore, RestoreOptions, drive,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::memory::bounded;
-use super::object::{HEADER_BYTES, Manifest, Section, TRAILER_BYTES, fix_head};
+use super::object::{Base, Delta, HEADER_BYTES, Manifest, Section, TRAILER_BYTES, fix_head};
 use super::sections::unpacked;
 use super::work::{STATE_PER_BYTE, read_all, set_head};
 
@@ -51,7 +51,7 @@ pub fn storage_of(id: ObjectId, object: Vec<u8>) -> MemoryBackend {
         needs: vec![(id.id, 1, id.generation)],
     };
     let head = Head { generation: id.generation, next_id: id.id + 1, latest: Some(id.id), entries: vec![entry] };
-    let mut bytes = b"EFXH\x02\0\0\0".to_vec();
+    let mut bytes = b"EFXH\x03\0\0\0".to_vec();
     bytes.extend(postcard::to_allocvec(&head).expect("a head is encoded"));
     bytes.extend([0; 8]);
     fix_head(&mut bytes);
@@ -96,21 +96,40 @@ fn sealed(object: &[u8]) -> Option<Vec<u8>> {
     let len = usize::try_from(claimed).ok().filter(|len| *len <= trailer - HEADER_BYTES)?;
     let (sections, manifest) = object[..trailer].split_at(trailer - len);
     let mut changed = sections.to_vec();
-    let manifest = match postcard::from_bytes::<Manifest>(manifest) {
-        Ok(mut manifest) => {
-            seal_sections(&mut manifest, sections);
-            postcard::to_allocvec(&manifest).ok()?
-        }
-        Err(_) => manifest.to_vec(),
-    };
-    close(&mut changed, &manifest);
+    close(&mut changed, &sealed_manifest(manifest, sections).unwrap_or_else(|| manifest.to_vec()));
     Some(changed)
 }
 
-fn seal_sections(manifest: &mut Manifest, object: &[u8]) {
-    let bases = manifest.bases.iter_mut().filter_map(|base| base.section.as_mut());
-    let deltas = manifest.deltas.iter_mut().map(|delta| &mut delta.section);
-    for section in bases.chain(deltas).chain(&mut manifest.plans).chain(&mut manifest.pages) {
+/// A manifest of version 2: as that of version 3, without pages of bases.
+#[derive(Serialize, Deserialize)]
+pub struct ManifestV2 {
+    pub beginning: (ObjectId, Option<u64>, i64, Option<String>, String, u16),
+    pub middle: (Vec<StateDescriptor>, Progress, CheckpointSizes, Vec<ObjectId>),
+    pub bases: Vec<Base>,
+    pub plans: Vec<Section>,
+    pub pages: Vec<Section>,
+    pub deltas: Vec<Delta>,
+    pub credits: (i64, i64),
+}
+
+/// A manifest with the hashes of its sections made right, if it is one.
+fn sealed_manifest(manifest: &[u8], object: &[u8]) -> Option<Vec<u8>> {
+    if let Ok(mut manifest) = postcard::from_bytes::<Manifest>(manifest) {
+        seal_sections(&mut manifest.bases, &mut manifest.deltas, &mut manifest.plans, object);
+        let pages = manifest.base_pages.iter_mut().chain(&mut manifest.pages);
+        pages.for_each(|page| seal_section(page, object));
+        return postcard::to_allocvec(&manifest).ok();
+    }
+    let mut manifest = postcard::from_bytes::<ManifestV2>(manifest).ok()?;
+    seal_sections(&mut manifest.bases, &mut manifest.deltas, &mut manifest.plans, object);
+    manifest.pages.iter_mut().for_each(|page| seal_section(page, object));
+    postcard::to_allocvec(&manifest).ok()
+}
+
+fn seal_sections(bases: &mut [Base], deltas: &mut [Delta], plans: &mut [Section], object: &[u8]) {
+    let bases = bases.iter_mut().filter_map(|base| base.section.as_mut());
+    let deltas = deltas.iter_mut().map(|delta| &mut delta.section);
+    for section in bases.chain(deltas).chain(plans) {
         seal_section(section, object);
     }
 }
@@ -135,13 +154,13 @@ pub fn object(input: &[u8]) {
     }
 }
 
-/// A manifest of version 1 or 2 in front of sections that are whole.
+/// A manifest of version 1, 2 or 3 in front of sections that are whole.
 pub fn manifest(input: &[u8]) {
     let Some((first, manifest)) = input.split_first() else { return };
     let sample = sample();
     let id = sample.ids[2];
     let whole = &sample.objects[2];
-    let mut object = header(id, 1 + first % 2);
+    let mut object = header(id, 1 + first % 3);
     object.extend_from_slice(&whole[HEADER_BYTES..manifest_at(whole)]);
     close(&mut object, manifest);
     let mut storage = sample.storage.clone();
@@ -156,7 +175,7 @@ pub fn manifest_at(object: &[u8]) -> usize {
 
 /// The record in the head of a storage with three checkpoints, without magic and hash.
 pub fn head(input: &[u8]) {
-    let mut bytes = b"EFXH\x02\0\0\0".to_vec();
+    let mut bytes = b"EFXH\x03\0\0\0".to_vec();
     bytes.extend_from_slice(input);
     bytes.extend([0; 8]);
     fix_head(&mut bytes);

@@ -24,10 +24,19 @@ pub struct Manifest {
     pub objects: Vec<ObjectId>,
     pub bases: Vec<Base>,
     pub plans: Vec<Section>,
+    pub base_pages: Vec<Section>,
     pub pages: Vec<Section>,
     pub deltas: Vec<Delta>,
     pub credit: i64,
     pub reserve: i64,
+}
+
+/// The raw bytes of a page of bases.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BasePage {
+    pub objects: Vec<ObjectId>,
+    pub plans: Vec<Section>,
+    pub bases: Vec<Base>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,12 +81,76 @@ impl Manifest {
         let own = self.objects.iter().position(|object| *object == self.object).unwrap() as u32;
         let bases = self.bases.iter_mut().filter_map(|base| base.section.as_mut());
         let sections = bases.chain(self.deltas.iter_mut().map(|delta| &mut delta.section)).chain(&mut self.plans);
-        let sections = sections.chain(&mut self.pages);
+        let sections = sections.chain(&mut self.base_pages).chain(&mut self.pages);
         sections.filter(|section| section.object == own).collect()
+    }
+
+    /// As if it had no pages: what they name it names itself. `object` has the bytes of an object.
+    pub fn without_pages(&self, object: impl Fn(ObjectId) -> Vec<u8>) -> Manifest {
+        let raw = |page: &Section| page.unpacked(&object(self.objects[page.object as usize]));
+        let mut whole = Manifest { base_pages: Vec::new(), pages: Vec::new(), ..self.clone() };
+        for page in self.base_pages.iter().rev() {
+            let mut page: BasePage = postcard::from_bytes(&raw(page)).unwrap();
+            let shares = |a: &Base, b: &Base| a.state == b.state && a.low < b.high && b.low < a.high;
+            page.bases.retain(|base| !whole.bases.iter().any(|newer| shares(base, newer)));
+            let (objects, plans) = (whole.objects.len() as u32, whole.plans.len() as u32);
+            whole.objects.append(&mut page.objects);
+            for base in &mut page.bases {
+                base.plan = base.plan.map(|plan| plan + plans);
+            }
+            let sections = page.bases.iter_mut().filter_map(|base| base.section.as_mut());
+            sections.chain(&mut page.plans).for_each(|section| section.object += objects);
+            whole.bases.append(&mut page.bases);
+            whole.plans.append(&mut page.plans);
+        }
+        whole.bases.sort_by_key(|base| (base.state, base.low));
+        let mut deltas = Vec::new();
+        for page in &self.pages {
+            for (object, mut delta) in postcard::from_bytes::<Vec<(ObjectId, Delta)>>(&raw(page)).unwrap() {
+                delta.section.object = whole.objects.len() as u32;
+                whole.objects.push(object);
+                deltas.push(delta);
+            }
+        }
+        deltas.append(&mut whole.deltas);
+        let is_needed = |delta: &Delta| {
+            let mut bases = whole.bases.iter().filter(|base| base.state == delta.state);
+            bases.any(|base| base.low < delta.high && delta.low < base.high && base.checkpoint < delta.checkpoint)
+        };
+        deltas.retain(is_needed);
+        whole.deltas = deltas;
+        // Each object once.
+        let places = |section: &mut Section| {
+            let object = whole.objects[section.object as usize];
+            section.object = whole.objects.iter().position(|other| *other == object).unwrap() as u32;
+        };
+        whole.bases.iter_mut().filter_map(|base| base.section.as_mut()).for_each(places);
+        whole.plans.iter_mut().for_each(places);
+        whole.deltas.iter_mut().map(|delta| &mut delta.section).for_each(places);
+        whole
     }
 }
 
 impl Section {
+    /// The rows or the page that is stored in an object.
+    pub fn unpacked(&self, object: &[u8]) -> Vec<u8> {
+        let stored = &object[self.offset as usize..(self.offset + self.stored) as usize];
+        let mut rest = match self.codec {
+            0 => return stored.to_vec(),
+            1 => stored,
+            codec => panic!("codec {codec}"),
+        };
+        let mut raw = Vec::new();
+        while !rest.is_empty() {
+            let (len, packed) = postcard::take_from_bytes::<u64>(rest).unwrap();
+            let (block, more) = packed.split_at(len as usize);
+            let block_len = (self.raw as usize - raw.len()).min(65_280);
+            raw.extend(lz4_flex::block::decompress(block, block_len).unwrap());
+            rest = more;
+        }
+        raw
+    }
+
     /// The stored bytes, to change them.
     pub fn stored_mut<'a>(&self, object: &'a mut [u8]) -> &'a mut [u8] {
         &mut object[self.offset as usize..(self.offset + self.stored) as usize]

@@ -32,7 +32,11 @@ impl Sample {
         let head = drive(ReadHead::new(), &mut storage).unwrap().unwrap();
         let id = head.entries[number].object;
         let whole = storage.objects_mut()[&id.name()].clone();
-        let manifest = Manifest::of(&whole);
+        // What its pages name is to be changed too.
+        let manifest =
+            Manifest::of(&whole).without_pages(|object| storage.clone().objects_mut()[&object.name()].clone());
+        let whole = with_manifest(&whole, &postcard::to_allocvec(&manifest).unwrap());
+        storage.objects_mut().insert(id.name(), whole.clone());
         let mut sample = Sample { storage, id, whole, manifest, truth: serde_json::Value::Null, peak_max: usize::MAX };
         let mut holder = sample.holder();
         let (restored, peak) = measured(|| sample.restore(&mut holder));

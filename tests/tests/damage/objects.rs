@@ -8,7 +8,10 @@ use crate::measured;
 use eventflux::{
     Backend, CheckpointManager, Compression, ManagerConfig, MemoryBackend, Retention, Selector, StateHolder,
 };
-use eventflux_core::{CheckpointRequest, Error, ObjectId, Restore, RestoreOptions, Verify, VerifyReport, drive};
+use eventflux_core::{
+    CheckpointRequest, Error, ObjectId, Restore, RestoreOptions, StateDescriptor, StateKind, Verify, VerifyReport,
+    drive,
+};
 
 /// What reading a few kilobytes may take at most.
 const PEAK_BYTES_MAX: usize = 4 << 20;
@@ -364,8 +367,28 @@ fn an_adversary_changes_the_head() {
     }
 }
 
-/// A storage whose newest checkpoint has pages, its object, and the page it carries.
-fn paged() -> (MemoryBackend, ObjectId, usize) {
+/// A storage whose newest checkpoint has a page of bases, its object, and the page among its sections.
+fn paged_bases() -> (MemoryBackend, ObjectId, usize) {
+    let config = ManagerConfig { compression: Compression::None, retention: Retention { max_retained: 1 } };
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), config).unwrap();
+    let mut state = holder_of_bases();
+    state.set("key", &1).unwrap();
+    let object = manager.checkpoint(&mut state, None).unwrap().object;
+    let mut storage = manager.backend_mut().clone();
+    let mut manifest = Manifest::of(&storage.objects_mut()[&object.name()]);
+    let page = manifest.base_pages[0].clone();
+    let at = manifest.own_sections().iter().position(|section| **section == page).unwrap();
+    (storage, object, at)
+}
+
+/// A holder of so many states that a page names their bases.
+fn holder_of_bases() -> StateHolder {
+    let state = |number: u32| StateDescriptor::new(format!("state {number}"), StateKind::Aggregations, 1, "");
+    (0..9).fold(StateHolder::builder("paged"), |builder, number| builder.state(state(number))).build().unwrap()
+}
+
+/// A storage whose newest checkpoint has a page of deltas, its object, and the page among its sections.
+fn paged_deltas() -> (MemoryBackend, ObjectId, usize) {
     let config = ManagerConfig { compression: Compression::None, retention: Retention { max_retained: 1 } };
     let mut manager = CheckpointManager::open(MemoryBackend::new(), config).unwrap();
     let mut state = StateHolder::builder("paged").build().unwrap();
@@ -386,12 +409,17 @@ fn paged() -> (MemoryBackend, ObjectId, usize) {
 
 #[test]
 fn a_damaged_page_is_seen() {
-    let (mut storage, id, number) = paged();
+    let paged = StateHolder::builder("paged").build().unwrap();
+    for (sample, state) in [(paged_deltas(), paged), (paged_bases(), holder_of_bases())] {
+        each_bit_of_a_page(sample, state);
+    }
+}
+
+fn each_bit_of_a_page((mut storage, id, number): (MemoryBackend, ObjectId, usize), mut state: StateHolder) {
     let whole = storage.objects_mut()[&id.name()].clone();
     let manifest = Manifest::of(&whole);
     let section = manifest.clone().own_sections()[number].clone();
     let stored = section.stored_mut(&mut whole.clone()).to_vec();
-    let mut state = StateHolder::builder("paged").build().unwrap();
     let mut fine = 0;
     for (at, bit) in each_bit(&stored) {
         for fixed in [false, true] {

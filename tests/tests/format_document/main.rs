@@ -42,9 +42,28 @@ fn written(make: impl Fn(&mut dyn Backend) -> Points) -> (Storage, Points) {
     (Storage { head, objects: backend.objects_mut().clone() }, points)
 }
 
-/// Reads a checkpoint from its manifest on: the deltas of its pages, then every section.
-fn read(storage: &Storage, object: ObjectId) -> (Manifest, Vec<Rows>) {
+/// The manifest of a checkpoint, with the bases and deltas of its pages.
+fn manifest(storage: &Storage, object: ObjectId) -> Manifest {
     let mut manifest = object::manifest(object, &storage.objects[&object::name(object)]);
+    for page in manifest.base_pages.iter().rev() {
+        assert!(page.codec < 2);
+        let (bases, plans) = object::base_page(&object::unpacked(storage, page));
+        // Those that nothing newer has taken the place of.
+        let shares = |a: &Base, b: &Base| a.state == b.state && a.low < b.high && b.low < a.high;
+        let counts = |base: &Base| !manifest.bases.iter().any(|newer| shares(base, newer));
+        let mut counting: Vec<Base> = bases.into_iter().filter(counts).collect();
+        let mut places = BTreeMap::new();
+        for base in &mut counting {
+            base.plan = base.plan.map(|plan| {
+                *places.entry(plan).or_insert_with(|| {
+                    manifest.plans.push(plans[plan as usize].clone());
+                    manifest.plans.len() as u64 - 1
+                })
+            });
+        }
+        manifest.bases.append(&mut counting);
+    }
+    manifest.bases.sort_by_key(|base| (base.state, base.low));
     let mut deltas = Vec::new();
     for page in &manifest.pages {
         assert!(page.codec < 2);
@@ -56,6 +75,12 @@ fn read(storage: &Storage, object: ObjectId) -> (Manifest, Vec<Rows>) {
     }
     deltas.append(&mut manifest.deltas);
     manifest.deltas = deltas;
+    manifest
+}
+
+/// Reads a checkpoint from its manifest on: every section.
+fn read(storage: &Storage, object: ObjectId) -> (Manifest, Vec<Rows>) {
+    let manifest = manifest(storage, object);
     assert!(manifest.version > 1 || manifest.sections().all(|section| section.codec < 2));
     let plans: Vec<Plan> = manifest.plans.iter().map(|plan| object::plan(storage, plan)).collect();
     let mut states: Vec<Rows> = manifest.states.iter().map(|_| Rows::new()).collect();
@@ -178,9 +203,11 @@ fn it_reads_the_golden_files_of_every_version() {
 fn columns_of_every_form_are_among_what_is_read() {
     let (storage, _) = written(of_bulk);
     let head = object::head(&storage.head);
+    let mut base_pages = 0;
     for entry in &head.entries {
-        read(&storage, entry.object);
+        base_pages += read(&storage, entry.object).0.base_pages.len();
     }
+    assert!(base_pages > 0);
     let seen = seen::seen();
     let kinds =
         (0..4).flat_map(|kind| ["columns", "shared plan", "own plan"].map(|what| format!("{what} of kind {kind}")));
@@ -197,7 +224,7 @@ fn what_an_adversary_changes_has_quotients_and_own_widths() {
     for (divisor, number) in [(16, 3), (1, 0)] {
         let (storage, _) = written(|backend| of_bulk_divided(backend, divisor));
         let object = object::head(&storage.head).entries[number].object;
-        let manifest = object::manifest(object, &storage.objects[&object::name(object)]);
+        let manifest = manifest(&storage, object);
         let before = seen::seen();
         for (state, section, plan) in manifest.sections_with_states().filter(|(_, section, _)| section.object == object)
         {
@@ -251,7 +278,8 @@ fn check_entry(storage: &Storage, entry: &object::Entry, manifest: &Manifest) {
     assert_eq!((entry.parent, entry.created_ms, &entry.label), (manifest.parent, manifest.created_ms, &manifest.label));
     assert_eq!(entry.sizes, manifest.sizes);
     assert_eq!(manifest.sizes[6], manifest.sections().map(|section| section.raw as u64).sum::<u64>());
-    let all = manifest.sections().chain(&manifest.plans).chain(&manifest.pages);
+    let side = manifest.plans.iter().chain(&manifest.base_pages).chain(&manifest.pages);
+    let all = manifest.sections().chain(side);
     let mut needed: Vec<ObjectId> = all.map(|section| section.object).collect();
     needed.push(manifest.object);
     needed.sort_unstable();

@@ -37,6 +37,7 @@ pub struct Head {
     pub entries: Vec<Entry>,
 }
 
+#[derive(Clone)]
 pub struct Section {
     pub object: ObjectId,
     pub offset: usize,
@@ -97,6 +98,7 @@ pub struct Manifest {
     pub sizes: [u64; 7],
     pub bases: Vec<Base>,
     pub plans: Vec<Section>,
+    pub base_pages: Vec<Section>,
     pub pages: Vec<Section>,
     pub deltas: Vec<Delta>,
     pub credit: i64,
@@ -124,7 +126,7 @@ pub fn head(bytes: &[u8]) -> Head {
     assert_eq!(xxh3_64(covered).to_le_bytes(), hash);
     let mut bytes = Bytes(covered);
     assert_eq!(bytes.take(4), b"EFXH");
-    assert!((1..=2).contains(&bytes.le16()) && bytes.le16() == 0);
+    assert!((1..=3).contains(&bytes.le16()) && bytes.le16() == 0);
     let head = Head {
         generation: bytes.uint(),
         next_id: bytes.uint(),
@@ -155,7 +157,7 @@ pub fn manifest(object: ObjectId, bytes: &[u8]) -> Manifest {
     let mut fields = Bytes(header);
     assert_eq!(fields.take(4), b"EFXC");
     let version = fields.le16();
-    assert!((1..=2).contains(&version) && fields.le16() == 0);
+    assert!((1..=3).contains(&version) && fields.le16() == 0);
     assert_eq!((fields.le64(), fields.le64()), object);
     let manifest = manifest_record(version, Bytes(manifest));
     assert_eq!(manifest.object, object);
@@ -185,15 +187,9 @@ fn manifest_record(version: u16, mut bytes: Bytes<'_>) -> Manifest {
     });
     let sizes = sizes(&mut bytes);
     let objects = bytes.list(object_id);
-    let bases = bytes.list(|bytes| Base {
-        state: bytes.uint(),
-        low: bytes.uint(),
-        high: bytes.uint(),
-        checkpoint: bytes.uint(),
-        section: bytes.option(|bytes| section(bytes, &objects)),
-        plan: if version == 1 { None } else { bytes.option(Bytes::uint) },
-    });
+    let bases = bytes.list(|bytes| base(version, bytes, &objects));
     let plans = if version == 1 { Vec::new() } else { bytes.list(|bytes| section(bytes, &objects)) };
+    let base_pages = if version < 3 { Vec::new() } else { bytes.list(|bytes| section(bytes, &objects)) };
     let pages = bytes.list(|bytes| section(bytes, &objects));
     let deltas = bytes.list(|bytes| delta(bytes, &objects));
     let (credit, reserve) = (bytes.int(), bytes.int());
@@ -214,11 +210,22 @@ fn manifest_record(version: u16, mut bytes: Bytes<'_>) -> Manifest {
         sizes,
         bases,
         plans,
+        base_pages,
         pages,
         deltas,
         credit,
         reserve,
     }
+}
+
+/// The bases that a page names, with their plans.
+pub fn base_page(raw: &[u8]) -> (Vec<Base>, Vec<Section>) {
+    let mut bytes = Bytes(raw);
+    let objects = bytes.list(object_id);
+    let plans = bytes.list(|bytes| section(bytes, &objects));
+    let bases = bytes.list(|bytes| base(3, bytes, &objects));
+    bytes.end();
+    (bases, plans)
 }
 
 /// The deltas that a page names.
@@ -320,6 +327,17 @@ fn section(bytes: &mut Bytes<'_>, objects: &[ObjectId]) -> Section {
         codec: bytes.uint(),
         hash: bytes.take(8).try_into().unwrap(),
         check: bytes.take(4).try_into().unwrap(),
+    }
+}
+
+fn base(version: u16, bytes: &mut Bytes<'_>, objects: &[ObjectId]) -> Base {
+    Base {
+        state: bytes.uint(),
+        low: bytes.uint(),
+        high: bytes.uint(),
+        checkpoint: bytes.uint(),
+        section: bytes.option(|bytes| section(bytes, objects)),
+        plan: if version == 1 { None } else { bytes.option(Bytes::uint) },
     }
 }
 

@@ -16,6 +16,7 @@ mod common {
     pub mod stream;
 }
 
+mod base_pages;
 mod batching;
 mod call_order;
 mod columns;

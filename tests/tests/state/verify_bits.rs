@@ -49,12 +49,25 @@ impl Sample {
         Manifest::of(&self.storage.objects_mut()[&self.names[id as usize]])
     }
 
+    /// The manifest of a checkpoint as if it had no pages.
+    fn whole_manifest(&mut self, id: u64) -> Manifest {
+        let manifest = self.manifest(id);
+        let objects = self.storage.objects_mut();
+        manifest.without_pages(|object| objects[&object.name()].clone())
+    }
+
     /// The parts of an object, with the checkpoints that need each.
     fn parts(&mut self, id: u64) -> Vec<Part> {
         let object = self.storage.objects_mut()[&self.names[id as usize]].clone();
         let mut sections: BTreeMap<u64, Part> = BTreeMap::new();
         for reader in id..CHECKPOINTS {
-            let manifest = self.manifest(reader);
+            let named = self.manifest(reader);
+            for page in named.pages.iter().filter(|page| named.objects[page.object as usize].id == id) {
+                let (from, to) = (page.offset as usize, (page.offset + page.stored) as usize);
+                let part = Part { from, to, says: vec!["page".into()], needed_by: BTreeSet::new() };
+                sections.entry(page.offset).or_insert(part).needed_by.insert(reader);
+            }
+            let manifest = self.whole_manifest(reader);
             let mut add = |state: u16, section: &Section, what: &str, groups: Option<(u16, u16)>| {
                 if manifest.objects[section.object as usize].id != id {
                     return;
@@ -264,7 +277,7 @@ fn a_wrong_reference_costs_only_its_own_checkpoint() {
     let mut sample = Sample::new(Compression::None);
     let id = CHECKPOINTS - 1;
     let whole = sample.storage.objects_mut()[&sample.names[id as usize]].clone();
-    let mut manifest = Manifest::of(&whole);
+    let mut manifest = sample.whole_manifest(id);
     let own = manifest.objects.iter().position(|object| *object == manifest.object).unwrap() as u32;
     let older = manifest.bases.iter_mut().filter_map(|base| base.section.as_mut());
     let older = older.chain(manifest.deltas.iter_mut().map(|delta| &mut delta.section));
