@@ -1,7 +1,7 @@
 //! Short byte strings without a heap allocation.
 
 #[cfg(feature = "alloc")]
-use alloc::boxed::Box;
+use alloc::{boxed::Box, vec::Vec};
 use core::fmt;
 
 /// Bytes that fit in the value itself.
@@ -42,6 +42,21 @@ impl SmallBytes {
             SmallBytes::Inline { len, data } => data.get(..usize::from(*len)).unwrap_or(data),
             #[cfg(feature = "alloc")]
             SmallBytes::Heap(bytes) => bytes,
+        }
+    }
+
+    /// Appends the bytes.
+    #[cfg(feature = "alloc")]
+    #[inline]
+    pub(crate) fn append_to(&self, out: &mut Vec<u8>) {
+        match self {
+            // With the zeros behind them: a copy of a fixed length needs no call.
+            SmallBytes::Inline { len, data } => {
+                let end = out.len() + usize::from(*len);
+                out.extend_from_slice(data);
+                out.truncate(end);
+            }
+            SmallBytes::Heap(bytes) => out.extend_from_slice(bytes),
         }
     }
 

@@ -1,8 +1,13 @@
 //! Captured rows of a key group, on their way into a section.
 
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use super::rows::{CapturedRow, Form, append_group, append_row, group_bytes, row_bytes};
+use crate::bytes::SmallBytes;
+
+/// Rows that a bucket has, about, where keys are spread evenly: hardly anything to sort, and not too many buckets.
+const ROWS_OF_BUCKET: u64 = 4;
 
 /// Captured rows of one key group, in the order of their capture.
 #[derive(Debug, Default)]
@@ -10,6 +15,8 @@ pub(crate) struct RowBlock {
     /// Key and payload of each row, one after the other.
     arena: Vec<u8>,
     rows: Vec<RowSpan>,
+    /// Whether a row differs from the first one in its form or a length: mostly none does.
+    differ: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -20,23 +27,54 @@ struct RowSpan {
     form: Form,
 }
 
+impl RowSpan {
+    #[inline]
+    fn is_like(&self, other: &RowSpan) -> bool {
+        (self.key_len, self.payload_len, self.form) == (other.key_len, other.payload_len, other.form)
+    }
+
+    #[inline]
+    fn key<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
+        &arena[self.start as usize..][..self.key_len as usize]
+    }
+
+    #[inline]
+    fn payload<'a>(&self, arena: &'a [u8]) -> &'a [u8] {
+        &arena[self.start as usize + self.key_len as usize..][..self.payload_len as usize]
+    }
+
+    #[inline]
+    fn row<'a>(&self, arena: &'a [u8]) -> CapturedRow<'a> {
+        CapturedRow { key: self.key(arena), form: self.form, payload: self.payload(arena) }
+    }
+}
+
 impl RowBlock {
+    /// Makes room for about so many rows, and bytes of keys and payloads.
+    pub(crate) fn reserve(&mut self, rows: usize, bytes: u64) {
+        self.rows.reserve(rows);
+        self.arena.reserve(bytes as usize);
+    }
+
     /// Adds a row; `write` appends the payload and says its form. Returns the bytes of the row.
     ///
     /// `None`, and no row, if a block would pass 4 GiB.
-    pub(crate) fn push(&mut self, key: &[u8], write: impl FnOnce(&mut Vec<u8>) -> Form) -> Option<usize> {
+    #[inline]
+    pub(crate) fn push(&mut self, key: &SmallBytes, write: impl FnOnce(&mut Vec<u8>) -> Form) -> Option<usize> {
         let start = self.arena.len();
-        self.arena.extend_from_slice(key);
+        key.append_to(&mut self.arena);
         let payload_start = self.arena.len();
         let form = write(&mut self.arena);
-        let bytes = self.arena.len() - start;
-        let (Ok(start_u32), Ok(_)) = (u32::try_from(start), u32::try_from(self.arena.len())) else {
+        let end = self.arena.len();
+        let (Ok(start_u32), Ok(_)) = (u32::try_from(start), u32::try_from(end)) else {
             self.arena.truncate(start);
             return None;
         };
-        let payload_len = (self.arena.len() - payload_start) as u32;
-        self.rows.push(RowSpan { start: start_u32, key_len: key.len() as u32, payload_len, form });
-        Some(bytes)
+        let (key_len, payload_len) = ((payload_start - start) as u32, (end - payload_start) as u32);
+        let row = RowSpan { start: start_u32, key_len, payload_len, form };
+        self.differ |= self.rows.first().is_some_and(|first| !row.is_like(first));
+        self.rows.push(row);
+        Some(end - start)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -55,37 +93,191 @@ impl RowBlock {
     /// Sorts the rows by key.
     pub(crate) fn sort(&mut self) {
         let arena = &self.arena;
-        let key = |row: &RowSpan| &arena[row.start as usize..(row.start + row.key_len) as usize];
-        // The first eight bytes decide nearly always, and compare as one number.
-        let beginning = |key: &[u8]| match key.first_chunk::<8>() {
-            Some(bytes) => u64::from_be_bytes(*bytes),
-            None => key.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)) << (8 * (8 - key.len())).min(63),
-        };
-        let mut order: Vec<(u64, RowSpan)> = self.rows.iter().map(|row| (beginning(key(row)), *row)).collect();
-        order.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| key(&a.1).cmp(key(&b.1))));
+        let rows = beginnings(arena, &self.rows);
+        let order = sort_by_beginning(rows, |a, b| a.key(arena).cmp(b.key(arena)));
         self.rows.clear();
         self.rows.extend(order.into_iter().map(|(_, row)| row));
     }
 
     /// The rows, in their order.
     pub(crate) fn iter(&self) -> impl Iterator<Item = CapturedRow<'_>> {
-        self.rows.iter().map(|row| {
-            let (start, key_len) = (row.start as usize, row.key_len as usize);
-            let (key, rest) = self.arena[start..].split_at(key_len);
-            CapturedRow { key, form: row.form, payload: &rest[..row.payload_len as usize] }
-        })
+        self.rows.iter().map(|row| row.row(&self.arena))
+    }
+
+    /// Rows of which one at least has the form and the lengths of each row: only the first one, if all are alike.
+    pub(crate) fn kinds(&self) -> impl Iterator<Item = CapturedRow<'_>> {
+        self.iter().take(if self.differ { self.len() } else { 1 })
+    }
+
+    /// Appends the forms of the rows.
+    pub(crate) fn append_forms(&self, out: &mut Vec<i64>) {
+        out.extend(self.rows.iter().map(|row| row.form as i64));
+    }
+
+    /// Appends of each key the eight bytes from a place on, or those up to its end, as a number: the first is the highest.
+    pub(crate) fn append_key_words(&self, from: usize, out: &mut Vec<i64>) {
+        out.extend(self.rows.iter().map(|row| {
+            let bytes = row.key(&self.arena).get(from..).unwrap_or_default();
+            let fold = || bytes.iter().fold(0, |word, byte| word << 8 | i64::from(*byte));
+            bytes.first_chunk().map_or_else(fold, |word| i64::from_be_bytes(*word))
+        }));
+    }
+
+    /// As [`RowBlock::append_key_words`], of the payloads of rows that are not removed: the first byte is the lowest.
+    pub(crate) fn append_payload_words(&self, from: usize, out: &mut Vec<i64>) {
+        out.reserve(self.len());
+        for row in &self.rows {
+            let bytes = row.payload(&self.arena).get(from..).unwrap_or_default();
+            let fold = || bytes.iter().rev().fold(0, |word, byte| word << 8 | i64::from(*byte));
+            if row.form != Form::Removed {
+                out.push(bytes.first_chunk().map_or_else(fold, |word| i64::from_le_bytes(*word)));
+            }
+        }
     }
 
     /// Bytes the rows take in a section of rows, as those of `group`.
     pub(crate) fn raw_bytes(&self, group: u16) -> u64 {
-        let row = |row: &RowSpan| row_bytes(row.key_len as usize, row.form, row.payload_len as usize) as u64;
-        let head = group_bytes(group, self.rows.len() as u64);
-        head as u64 + self.rows.iter().map(row).sum::<u64>()
+        let row = |row: CapturedRow<'_>| row_bytes(row.key.len(), row.form, row.payload.len()) as u64;
+        let of_kinds = self.kinds().map(row).sum::<u64>();
+        let rows = if self.differ { of_kinds } else { of_kinds * self.len() as u64 };
+        group_bytes(group, self.len() as u64) as u64 + rows
     }
 
     /// Appends sorted rows to a section of rows, as those of `group`.
     pub(crate) fn append_to(&self, group: u16, out: &mut Vec<u8>) {
         append_group(out, group, self.rows.len() as u64);
         self.iter().for_each(|row| append_row(out, row));
+    }
+}
+
+/// Rows with eight bytes of their keys as a number, which decides nearly always: the first ones, or those behind what
+/// all begin with. Keys sort like their numbers; if these are equal, the keys themselves have to be asked.
+fn beginnings(arena: &[u8], rows: &[RowSpan]) -> Vec<(u64, RowSpan)> {
+    let mut from = 0;
+    loop {
+        let with: Vec<(u64, RowSpan)> = rows.iter().map(|row| (word_of_key(row.key(arena), from), *row)).collect();
+        from += 8;
+        let Some((first, _)) = with.first() else { return with };
+        let differ = with.iter().any(|(number, _)| number != first);
+        if differ || rows.iter().all(|row| row.key_len as usize <= from) {
+            return with;
+        }
+    }
+}
+
+/// The eight bytes of a key from a place on, with zeros behind its end, as a number.
+#[inline]
+fn word_of_key(key: &[u8], from: usize) -> u64 {
+    let bytes = key.get(from..).unwrap_or_default();
+    match bytes.first_chunk() {
+        Some(word) => u64::from_be_bytes(*word),
+        None => bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)) << (8 * (8 - bytes.len())).min(63),
+    }
+}
+
+/// Sorts rows by their numbers, and as `of_equals` says: first into buckets, evenly from the least number to the greatest,
+/// so that there is little left to sort in most of them.
+fn sort_by_beginning(
+    rows: Vec<(u64, RowSpan)>,
+    of_equals: impl Fn(&RowSpan, &RowSpan) -> Ordering,
+) -> Vec<(u64, RowSpan)> {
+    let both = |(least, greatest): (u64, u64), row: &(u64, RowSpan)| (least.min(row.0), greatest.max(row.0));
+    let (least, greatest) = rows.iter().fold((u64::MAX, 0), both);
+    let spread = greatest.saturating_sub(least);
+    let shift = bits_of(spread).saturating_sub(bits_of(rows.len() as u64 / ROWS_OF_BUCKET)).min(63);
+    let bucket = |number: u64| ((number - least) >> shift) as usize;
+    let mut ends = alloc::vec![0_u32; (spread >> shift) as usize + 2];
+    rows.iter().for_each(|(number, _)| ends[bucket(*number) + 1] += 1);
+    for at in 1..ends.len() {
+        ends[at] += ends[at - 1];
+    }
+    // Now where each bucket begins; filling moves it to its end.
+    let mut sorted = rows.clone();
+    for row in rows {
+        let place = &mut ends[bucket(row.0)];
+        sorted[*place as usize] = row;
+        *place += 1;
+    }
+    let mut rest = sorted.as_mut_slice();
+    let mut from = 0;
+    for end in ends {
+        let (of_bucket, behind) = rest.split_at_mut((end - from) as usize);
+        of_bucket.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| of_equals(&a.1, &b.1)));
+        (rest, from) = (behind, end);
+    }
+    sorted
+}
+
+fn bits_of(number: u64) -> u32 {
+    u64::BITS - number.leading_zeros()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec::Vec;
+
+    fn sorted(keys: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        let mut block = RowBlock::default();
+        for key in keys {
+            block.push(&SmallBytes::new(key), |_| Form::Removed);
+        }
+        block.sort();
+        block.iter().map(|row| row.key.to_vec()).collect()
+    }
+
+    /// Numbers that look random.
+    fn numbers() -> impl Iterator<Item = u64> {
+        (1..).map(|n: u64| crate::format::hash64(&n.to_le_bytes()))
+    }
+
+    #[test]
+    fn keys_of_every_sort_are_sorted() {
+        let of = |key: fn(u64) -> Vec<u8>| numbers().take(1000).map(key).collect::<Vec<_>>();
+        let all = [
+            of(|n| n.to_be_bytes().to_vec()),
+            of(|n| (n % 5000).to_be_bytes().to_vec()),
+            of(|n| alloc::format!("all alike until here: {}", n % 3000).into_bytes()),
+            of(|n| alloc::vec![0; (n % 30) as usize]),
+            of(|n| n.to_le_bytes()[..(n >> 9) as usize % 9].to_vec()),
+            of(|n| [&[7; 16][..], &n.to_le_bytes()[..n as usize % 3]].concat()),
+            of(|n| alloc::vec![(n % 2) as u8 * 255; 1 + n as usize / 2 % 12]),
+            alloc::vec![],
+            alloc::vec![alloc::vec![]],
+        ];
+        for mut keys in all {
+            let found = sorted(&keys);
+            keys.sort_unstable();
+            assert_eq!(found, keys);
+        }
+    }
+
+    #[test]
+    fn what_all_have_in_common_is_said_once() {
+        let mut block = RowBlock::default();
+        let key = |n: u8| SmallBytes::new(&[n; 9]);
+        for n in 0..5 {
+            block.push(&key(n), |out| {
+                out.extend_from_slice(&[n; 10]);
+                Form::Whole
+            });
+        }
+        let raw = |block: &RowBlock| {
+            let mut out = Vec::new();
+            block.append_to(300, &mut out);
+            (block.raw_bytes(300), out.len() as u64)
+        };
+        assert_eq!(block.kinds().count(), 1);
+        assert_eq!(raw(&block).0, raw(&block).1);
+        let (mut words, mut rests) = (Vec::new(), Vec::new());
+        block.append_payload_words(0, &mut words);
+        block.append_key_words(8, &mut rests);
+        assert_eq!((words[1], rests), (0x0101_0101_0101_0101, alloc::vec![0, 1, 2, 3, 4]));
+        block.push(&key(9), |_| Form::Removed);
+        assert_eq!(block.kinds().count(), 6);
+        assert_eq!(raw(&block).0, raw(&block).1);
+        words.clear();
+        block.append_payload_words(8, &mut words);
+        assert_eq!(words, [0, 0x0101, 0x0202, 0x0303, 0x0404]);
     }
 }

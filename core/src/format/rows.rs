@@ -117,13 +117,14 @@ pub(crate) fn read_rows<'a>(
 mod tests {
     use super::super::row_block::RowBlock;
     use super::*;
+    use crate::bytes::SmallBytes;
     use alloc::vec::Vec;
 
     #[test]
     fn rows_come_back_sorted() {
         let mut block = RowBlock::default();
         for (key, form) in [(&b"b"[..], Form::Whole), (b"a", Form::Removed), (b"c", Form::Change)] {
-            block.push(key, |out| {
+            block.push(&SmallBytes::new(key), |out| {
                 if form != Form::Removed {
                     out.extend_from_slice(key);
                 }

@@ -84,7 +84,7 @@ impl Drop for InPlace<'_> {
 
 impl Sealed for PlainValue {
     fn write_whole(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.0.as_slice());
+        self.0.append_to(out);
     }
 
     fn write_change(&self, out: &mut Vec<u8>) -> Form {

@@ -6,6 +6,7 @@ use super::clock::{Clock, NO_CUT};
 use super::group::Place;
 use super::key::MapKey;
 use super::map::{TrackedMap, row_overhead};
+use super::page::PAGE_SLOTS;
 use super::sealed::Sealed;
 use crate::error::{Error, Result};
 use crate::format::Malformed;
@@ -19,7 +20,12 @@ use crate::value::Footprint;
 const STEP_VISIT_BYTES: usize = 16;
 
 /// Pages whose entries a step fetches into the cache at once.
-const FETCHED_PAGES: usize = 16;
+const FETCHED_PAGES: usize = 32;
+
+/// Entries of a page of a base, and of one with changes, for which there is room at once: a page is half full mostly, at
+/// least, and has few changes.
+const BASE_ENTRIES: usize = PAGE_SLOTS / 2;
+const CHANGED_ENTRIES: usize = 1;
 
 /// Rows captured of one key group.
 #[derive(Debug)]
@@ -67,6 +73,9 @@ impl<V: Sealed> TrackedMap<V> {
                 return false;
             }
             let rebasing = self.rebasing[group];
+            if at == 0 {
+                self.expect_rows(group);
+            }
             while let Some(page) = self.groups[group].page_of_cut(rebasing, at) {
                 if at.is_multiple_of(FETCHED_PAGES) {
                     self.groups[group].fetch(self.clock, rebasing, at..at + FETCHED_PAGES);
@@ -89,21 +98,29 @@ impl<V: Sealed> TrackedMap<V> {
     /// Captures what is frozen of a page; whether all of it.
     fn step_page(&mut self, group: usize, page: u32, budget: &mut usize) -> bool {
         self.sync_page(group, page);
-        loop {
-            let held = &self.groups[group];
-            let frozen = held.marks[page as usize].frozen;
-            if frozen == 0 {
-                *budget = budget.saturating_sub(STEP_VISIT_BYTES);
-                return true;
-            }
+        let mut frozen = self.groups[group].marks[page as usize].frozen;
+        while frozen != 0 {
             if *budget == 0 {
                 return false;
             }
-            let bytes_before = held.captured.section_bytes();
-            self.capture(group, (page, frozen.trailing_zeros() as usize));
-            let bytes = self.groups[group].captured.section_bytes() - bytes_before;
-            *budget = budget.saturating_sub(STEP_ROW_BYTES + bytes as usize);
+            let bytes = self.capture(group, (page, frozen.trailing_zeros() as usize));
+            frozen &= frozen - 1;
+            *budget = budget.saturating_sub(STEP_ROW_BYTES + bytes);
         }
+        *budget = budget.saturating_sub(STEP_VISIT_BYTES);
+        true
+    }
+
+    /// Makes room for the rows of a group that are captured next.
+    fn expect_rows(&mut self, group: usize) {
+        let held = &mut self.groups[group];
+        let (pages, entries) = match self.rebasing[group] {
+            true => (held.pages.len(), BASE_ENTRIES),
+            false => (held.frozen.len(), CHANGED_ENTRIES),
+        };
+        let all = (held.pages.len() * BASE_ENTRIES).max(1) as u64;
+        let rows = pages.min(held.pages.len()) * entries;
+        held.captured.reserve(rows, self.live[group].saturating_mul(rows as u64) / all);
     }
 
     /// Gives back the slots of durably removed keys; whether of all.
@@ -229,8 +246,8 @@ impl<V: Sealed> TrackedMap<V> {
         self.account(group, before, after);
     }
 
-    /// Encodes an entry of the cut under way.
-    pub(super) fn capture(&mut self, group: usize, (page, at): Place) {
+    /// Encodes an entry of the cut under way; the bytes of its row.
+    pub(super) fn capture(&mut self, group: usize, (page, at): Place) -> usize {
         let rebasing = self.rebasing[group];
         let held = &mut self.groups[group];
         let marks = &mut held.marks[page as usize];
@@ -246,7 +263,7 @@ impl<V: Sealed> TrackedMap<V> {
         }
         let written = match &mut slot.value {
             Some(value) => {
-                let written = held.captured.push(slot.key.as_slice(), |out| {
+                let written = held.captured.push(&slot.key, |out| {
                     if whole || rebasing {
                         out.reserve(value.footprint().encoded as usize);
                         value.write_whole(out);
@@ -263,7 +280,7 @@ impl<V: Sealed> TrackedMap<V> {
                     held.removed.push(page);
                 }
                 // Never durable, or a base without it: there is nothing to say.
-                if never || rebasing { Some(0) } else { held.captured.push(slot.key.as_slice(), |_| Form::Removed) }
+                if never || rebasing { Some(0) } else { held.captured.push(&slot.key, |_| Form::Removed) }
             }
         };
         self.dirty_entries += u64::from(was_dirty);
@@ -271,6 +288,7 @@ impl<V: Sealed> TrackedMap<V> {
             self.dirty_in_bases += written.unwrap_or(0) as u64;
         }
         self.overflow |= written.is_none();
+        written.unwrap_or(0)
     }
 }
 

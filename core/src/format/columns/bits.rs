@@ -75,11 +75,25 @@ impl<'a> BitReader<'a> {
 
 /// Appends numbers of at most `width` bits each.
 pub(super) fn pack(out: &mut Vec<u8>, numbers: &[u64], width: u32) {
-    let mut writer = BitWriter::new(out);
-    if width > 0 {
-        numbers.iter().for_each(|number| writer.push(*number, width));
+    let from = out.len();
+    out.resize(from + packed_bytes(numbers.len(), width) as usize, 0);
+    let mut words = out[from..].chunks_mut(8);
+    let (mut held, mut bits) = (0_u64, 0);
+    for number in numbers {
+        held |= number << bits;
+        bits += width;
+        if bits >= 64 {
+            if let Some(word) = words.next().and_then(|word| word.first_chunk_mut()) {
+                *word = held.to_le_bytes();
+            }
+            bits -= 64;
+            // What did not fit; a shift by 64 would be none.
+            held = number.checked_shr(width - bits).unwrap_or(0);
+        }
     }
-    writer.finish();
+    if let Some(rest) = words.next() {
+        rest.copy_from_slice(&held.to_le_bytes()[..rest.len()]);
+    }
 }
 
 /// Bytes that [`pack`] makes of `count` numbers.

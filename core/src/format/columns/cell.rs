@@ -58,6 +58,16 @@ impl Column {
         self.push(INT, number);
     }
 
+    /// Adds integers, all at once.
+    pub(super) fn push_ints(&mut self, numbers: &[i64]) {
+        let Some((first, rest)) = numbers.split_first() else { return };
+        self.push_int(*first);
+        match self.kinds == 1 << INT {
+            true => self.words.extend_from_slice(rest),
+            false => rest.iter().for_each(|number| self.push_int(*number)),
+        }
+    }
+
     #[inline]
     pub(crate) fn push_cell(&mut self, cell: Cell<'_>) {
         match cell {

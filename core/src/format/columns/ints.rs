@@ -78,26 +78,47 @@ impl IntPlan {
         if numbers.is_empty() {
             return (IntPlan::PLAIN, 0);
         }
-        let (mut scaled, mut differences) = (Vec::new(), Vec::new());
-        // Of the sample: what each transform has in bits without outliers, and how often numbers change.
-        let (mut widths, mut runs, mut sampled) = ([0_u64; 3], 0_u64, 0_u64);
         let windows = numbers.len().div_ceil(SAMPLE_NUMBERS).min(SAMPLE_WINDOWS);
-        let sample = |window: usize| {
-            // Spread evenly; the last one ends with the column.
-            let room = numbers.len() - SAMPLE_NUMBERS.min(numbers.len());
-            let from = if windows == 1 { 0 } else { room * window / (windows - 1) };
-            &numbers[from..numbers.len().min(from + SAMPLE_NUMBERS)]
-        };
+        let plan = IntPlan { base, scale, ..IntPlan::PLAIN };
+        if spread == 0 {
+            return plan.for_nothing(numbers.len(), windows);
+        }
+        // All of the same length; spread evenly, the last one ends with the column.
+        let len = SAMPLE_NUMBERS.min(numbers.len());
+        let mut sample = Vec::with_capacity(windows * len);
         for window in 0..windows {
-            scaled.clear();
-            scaled.extend(sample(window).iter().map(|number| scale_down((*number).into(), base, scale)));
-            sampled += scaled.len() as u64;
-            runs += 1 + scaled.windows(2).filter(|pair| pair[0] != pair[1]).count() as u64;
+            let from = if windows == 1 { 0 } else { (numbers.len() - len) * window / (windows - 1) };
+            let numbers = &numbers[from..from + len];
+            sample.extend(numbers.iter().map(|number| scale_down((*number).into(), base, scale)));
+        }
+        let (plan, cost) = plan.for_sample(&mut sample, spread);
+        (plan, cost * numbers.len() as u64 / sample.len() as u64)
+    }
+
+    /// As [`IntPlan::for_sample`], of zeros in so many windows of a column.
+    fn for_nothing(self, numbers: usize, windows: usize) -> (IntPlan, u64) {
+        let sampled = numbers.min(windows * SAMPLE_NUMBERS);
+        let cost = 16 * windows as u64 * numbers as u64 / sampled as u64;
+        (IntPlan { block_bits: LONG_BLOCK_BITS, ..self }, cost)
+    }
+
+    /// The cheapest of the plans with this base and scale for scaled numbers in windows of [`SAMPLE_NUMBERS`], and its
+    /// cost for these.
+    fn for_sample(self, sample: &mut [i64], spread: u64) -> (IntPlan, u64) {
+        let windows = sample.len().div_ceil(SAMPLE_NUMBERS) as u64;
+        let mut differences = Vec::with_capacity(SAMPLE_NUMBERS);
+        // What each transform has in bits without outliers, and how often numbers change.
+        let (mut widths, mut runs) = ([0_u64; 3], 0_u64);
+        for window in sample.chunks(SAMPLE_NUMBERS) {
+            runs += 1 + window.windows(2).filter(|pair| pair[0] != pair[1]).count() as u64;
+            differences.clear();
+            differences.extend_from_slice(window);
+            let mut differences = differences.as_mut_slice();
             for (order, bits) in widths.iter_mut().enumerate() {
                 if order > 0 {
-                    to_differences(&mut scaled);
+                    differences = to_differences(differences);
                 }
-                *bits += blocks_width(&scaled) + 32 * order as u64;
+                *bits += blocks_width(differences) + 32 * order as u64;
             }
         }
         let order = if widths[1] < widths[0].min(widths[2]) {
@@ -110,29 +131,29 @@ impl IntPlan {
         // Of the best one: in short and in long blocks, with patches.
         let mut costs = [0_u64; 2];
         let mut own_cost = 0;
-        for window in 0..windows {
-            differences.clear();
-            differences.extend(sample(window).iter().map(|number| scale_down((*number).into(), base, scale)));
-            (0..order).for_each(|_| to_differences(&mut differences));
-            costs[0] += blocks_cost(&differences, SHORT_BLOCK_BITS) + 32 * order as u64;
-            costs[1] += blocks_cost(&differences, LONG_BLOCK_BITS) + 32 * order as u64;
-            own_cost += OwnWidths::of(differences.iter().map(|number| unsigned(*number, order))).bits;
+        for mut window in sample.chunks_mut(SAMPLE_NUMBERS) {
+            for _ in 0..order {
+                window = to_differences(window);
+            }
+            costs[0] += blocks_cost(window, SHORT_BLOCK_BITS) + 32 * order as u64;
+            costs[1] += blocks_cost(window, LONG_BLOCK_BITS) + 32 * order as u64;
+            own_cost += OwnWidths::of(window.iter().map(|number| unsigned(*number, order))).bits;
         }
         let transform = [Transform::Plain, Transform::Delta, Transform::DeltaDelta][order];
         let (block_bits, mut cost) =
             if costs[0] < costs[1] { (SHORT_BLOCK_BITS, costs[0]) } else { (LONG_BLOCK_BITS, costs[1]) };
-        let mut plan = IntPlan { transform, block_bits, own_widths: false, base, scale };
+        let mut plan = IntPlan { transform, block_bits, own_widths: false, ..self };
         // They are slower to read: it has to be worth it.
         if own_cost + own_cost / 16 < cost {
             (plan, cost) = (IntPlan { block_bits: LONG_BLOCK_BITS, own_widths: true, ..plan }, own_cost);
         }
-        let runs_cost = runs * (u64::from(bit_width(spread)) + 8) + 16 * windows as u64;
+        let runs_cost = runs * (u64::from(bit_width(spread)) + 8) + 16 * windows;
         if runs_cost < cost {
             let transform = Transform::Runs;
-            plan = IntPlan { transform, block_bits: SHORT_BLOCK_BITS, own_widths: false, base, scale };
+            plan = IntPlan { transform, block_bits: SHORT_BLOCK_BITS, own_widths: false, ..self };
             cost = runs_cost;
         }
-        (plan, cost * numbers.len() as u64 / sampled)
+        (plan, cost)
     }
 
     pub(super) fn append(&self, out: &mut Vec<u8>) {
@@ -321,6 +342,9 @@ fn common<N: Copy + Into<i64>>(numbers: &[N], least: i64, greatest: i64) -> (i64
         return (0, 1);
     }
     let mut scale = 0_u64;
+    if least == greatest {
+        return (least, 1);
+    }
     for number in numbers {
         let distance = (*number).into().wrapping_sub(least) as u64;
         // Mostly it is a multiple, or there is nothing in common after the first few.
@@ -356,11 +380,12 @@ fn sum_up(numbers: &mut [i64]) {
 }
 
 /// Numbers to the differences between them, one less.
-fn to_differences(numbers: &mut Vec<i64>) {
+fn to_differences(numbers: &mut [i64]) -> &mut [i64] {
     for at in 1..numbers.len() {
         numbers[at - 1] = numbers[at].wrapping_sub(numbers[at - 1]);
     }
-    numbers.pop();
+    let len = numbers.len().saturating_sub(1);
+    &mut numbers[..len]
 }
 
 /// Bits of numbers in short blocks, if each were as wide as it is.
@@ -404,6 +429,16 @@ mod tests {
         assert_eq!(plan.transform, Transform::Runs);
         assert!(bytes < 50, "{bytes}");
         assert!(round_trip(&[5; 100_000]).1 < 500);
+    }
+
+    #[test]
+    fn numbers_that_are_all_the_same_need_no_look() {
+        for len in [1_usize, 2, 1023, 1024, 1025, 5000, 100_000] {
+            let windows = len.div_ceil(SAMPLE_NUMBERS).min(SAMPLE_WINDOWS);
+            let mut sample = alloc::vec![0; len.min(windows * SAMPLE_NUMBERS)];
+            let (plan, cost) = IntPlan::PLAIN.for_sample(&mut sample, 0);
+            assert_eq!(IntPlan::PLAIN.for_nothing(len, windows), (plan, cost * len as u64 / sample.len() as u64));
+        }
     }
 
     #[test]

@@ -78,12 +78,13 @@ pub(crate) struct EncodedColumns {
 /// `None` if they have more columns than can be told apart.
 pub(crate) async fn encode(kind: StateKind, sections: &[&[(u16, RowBlock)]], pace: &Pace) -> Option<EncodedColumns> {
     let (mut keys, mut lens_of_values) = (KeysSeen::default(), LensSeen::default());
-    let mut all = 0;
+    let (mut all, mut count) = (0, 0);
     for section in sections {
         for (_, rows) in *section {
             keys.take(rows);
+            count += rows.len() as u64;
             if kind == StateKind::Values {
-                let values = rows.iter().filter(|row| row.form != Form::Removed);
+                let values = rows.kinds().filter(|row| row.form != Form::Removed);
                 lens_of_values.take(values.map(|row| row.payload.len()));
             }
             all += rows.section_bytes();
@@ -93,11 +94,16 @@ pub(crate) async fn encode(kind: StateKind, sections: &[&[(u16, RowBlock)]], pac
     let (key_shape, value_shape) = (keys.shape(), lens_of_values.shape());
     let mut part = 0;
     let mut shredder = Shredder::default();
+    shredder.expect(FORM.table, count);
+    shredder.expect(KEY.table, count);
+    if kind == StateKind::Values {
+        shredder.expect(VALUE.table, count);
+    }
     for section in sections {
         for (group, rows) in *section {
             shredder.uint(GROUP, u64::from(*group));
             shredder.uint(GROUP_ROWS, rows.len() as u64);
-            shredder.uints(FORM, rows.iter().map(|row| row.form as u64));
+            shredder.ints(FORM, |forms| rows.append_forms(forms));
             shred_keys(&mut shredder, key_shape, rows)?;
             shred_payloads(&mut shredder, kind, value_shape, rows)?;
             pace.spend(rows.section_bytes()).await;
@@ -163,7 +169,7 @@ struct KeysSeen {
 impl KeysSeen {
     fn take(&mut self, rows: &RowBlock) {
         self.differ = self.differ || !rows.iter().all(|row| self.is_alike(row.key));
-        self.lens.take(rows.iter().map(|row| row.key.len()));
+        self.lens.take(rows.kinds().map(|row| row.key.len()));
     }
 
     /// Whether it has as many values as all before.
@@ -188,7 +194,9 @@ fn shred_keys(shredder: &mut Shredder, shape: Shape, rows: &RowBlock) -> Option<
     let mut keys = rows.iter().map(|row| row.key);
     match shape {
         Shape::Bytes => keys.for_each(|key| shredder.cell(KEY, Cell::Bytes(key))),
-        Shape::Words(len) => shredder.words(KEY.table, len as usize, keys, true),
+        Shape::Words(len) => {
+            for_each_word(KEY, len, |at, from| shredder.ints(at, |words| rows.append_key_words(from, words)))
+        }
         Shape::Values(_) => {
             return keys.try_for_each(|key| {
                 let mut column = 0;
@@ -203,10 +211,19 @@ fn shred_keys(shredder: &mut Shredder, shape: Shape, rows: &RowBlock) -> Option<
     Some(())
 }
 
+/// Calls with the column of each word of so many bytes, and where the word begins.
+fn for_each_word(at: At, len: u64, mut each: impl FnMut(At, usize)) {
+    for word in 0..len.div_ceil(8) {
+        each(at.plus(word), 8 * word as usize);
+    }
+}
+
 fn shred_payloads(shredder: &mut Shredder, kind: StateKind, shape: Shape, rows: &RowBlock) -> Option<()> {
     let mut payloads = rows.iter().filter(|row| row.form != Form::Removed).map(|row| row.payload);
     match (kind, shape) {
-        (StateKind::Values, Shape::Words(len)) => shredder.words(VALUE.table, len as usize, payloads, false),
+        (StateKind::Values, Shape::Words(len)) => for_each_word(VALUE, len, |at, from| {
+            shredder.ints(at, |words| rows.append_payload_words(from, words));
+        }),
         (StateKind::Values, _) => payloads.for_each(|payload| shredder.cell(VALUE, Cell::Bytes(payload))),
         _ => return payloads.try_for_each(|payload| shred_state(shredder, kind, &mut Cursor::new(payload)).ok()),
     }

@@ -18,6 +18,8 @@ pub(super) struct Shredder {
     /// By their numbers; those that nothing was put into are empty.
     tables: Vec<Option<Table>>,
     sections: usize,
+    /// Numbers on their way into a column.
+    scratch: Vec<i64>,
 }
 
 impl Shredder {
@@ -31,25 +33,14 @@ impl Shredder {
         self.tables[number].get_or_insert_with(|| Table::new(sections))
     }
 
-    /// Takes keys or values of one fixed length apart into integers of eight bytes, and what is left.
-    pub(super) fn words<'a>(&mut self, table: u16, len: usize, all: impl Iterator<Item = &'a [u8]>, big_endian: bool) {
-        let columns = self.table(table).columns(0, len.div_ceil(8));
-        for bytes in all {
-            let (words, rest) = bytes.as_chunks::<8>();
-            for (column, word) in columns.iter_mut().zip(words) {
-                column.push_int(if big_endian { i64::from_be_bytes(*word) } else { i64::from_le_bytes(*word) });
-            }
-            if let Some(column) = columns.get_mut(words.len()) {
-                let fold = |word: i64, byte: &u8| word << 8 | i64::from(*byte);
-                column.push_int(if big_endian { rest.iter().fold(0, fold) } else { rest.iter().rev().fold(0, fold) });
-            }
-        }
-    }
-
-    /// Puts numbers into one column.
-    pub(super) fn uints(&mut self, at: At, all: impl Iterator<Item = u64>) {
-        let [column] = self.table(at.table).columns(usize::from(at.column), 1) else { return };
-        all.for_each(|number| column.push_int(number as i64));
+    /// Puts numbers into one column, all at once.
+    pub(super) fn ints(&mut self, at: At, append: impl FnOnce(&mut Vec<i64>)) {
+        let mut numbers = core::mem::take(&mut self.scratch);
+        numbers.clear();
+        append(&mut numbers);
+        let columns = self.table(at.table).columns(usize::from(at.column), 1);
+        columns.iter_mut().for_each(|column| column.push_ints(&numbers));
+        self.scratch = numbers;
     }
 
     pub(super) fn end_section(&mut self) {

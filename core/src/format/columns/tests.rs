@@ -9,6 +9,7 @@ use super::super::row_block::RowBlock;
 use super::super::rows::Form;
 use super::super::{Cursor, accumulator, key, pattern, window};
 use super::*;
+use crate::bytes::SmallBytes;
 use crate::definition::Function;
 use crate::limits::COLUMNS_RATIO_MAX;
 use crate::pace::{Pace, at_once};
@@ -23,7 +24,7 @@ fn round_trip(kind: StateKind, sections: &[Rows]) {
     let to_block = |rows: &Vec<(Vec<u8>, Form, Vec<u8>)>| {
         let mut block = RowBlock::default();
         for (key, form, payload) in rows {
-            block.push(key, |out| {
+            block.push(&SmallBytes::new(key), |out| {
                 out.extend_from_slice(payload);
                 *form
             });
