@@ -36,9 +36,11 @@ impl Handle {
 
     /// Writes bytes.
     #[wasm_bindgen(js_name = setBytes)]
-    pub fn set_bytes(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
+    pub fn set_bytes(&self, key: &str, bytes: &[u8]) -> Result<()> {
         self.inner.ensure_writable()?;
-        self.inner.state.borrow_mut().plain_mut()?.set(key, &JsonValue::Bytes(bytes)).map_err(from_core)
+        let mut encoded = Vec::with_capacity(bytes.len() + 8);
+        JsonValue::encode_bytes(bytes, &mut encoded);
+        self.inner.state.borrow_mut().plain_mut()?.set_encoded(key.as_bytes(), &encoded).map_err(from_core)
     }
 
     /// Writes many values: `[[key, value], …]` as UTF-8, which crosses faster than a text. Those before one that is wrong
