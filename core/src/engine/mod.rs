@@ -3,6 +3,7 @@
 mod clock;
 mod json_events;
 mod plugins;
+mod rfc3339;
 
 use alloc::collections::VecDeque;
 use alloc::format;
