@@ -26,8 +26,8 @@ impl State {
     pub(crate) fn new(options: &Options) -> Result<State> {
         match &options.definition {
             None => {
-                let mut builder = StateHolder::builder(options.name.clone())
-                    .values_schema(JsonValue::VERSION, JsonValue::SCHEMA);
+                let mut builder =
+                    StateHolder::builder(options.name.clone()).values_schema(JsonValue::VERSION, JsonValue::SCHEMA);
                 if let Some(budget) = options.budget_bytes {
                     builder = builder.budget_bytes(budget);
                 }
