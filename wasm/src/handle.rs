@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use eventflux_core::{Head, JsonValue};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use wasm_bindgen::prelude::*;
 
 use crate::convert::{self, entry_to_json, invalid};
@@ -107,8 +107,11 @@ impl Handle {
         let running = state.running()?;
         let progress = running.engine.progress();
         let counts = |counts: &[u64]| -> Json {
-            let names = running.engine.operator_names().map(String::from);
-            Json::Object(names.zip(counts.iter().map(|count| json!(count))).collect())
+            let mut members = Map::new();
+            for (name, count) in running.engine.operator_names().zip(counts) {
+                members.insert(name.into(), (*count).into());
+            }
+            members.into()
         };
         let watermark = running.engine.watermark_ms().filter(|_| !progress.finished);
         Ok(json!({

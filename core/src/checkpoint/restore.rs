@@ -400,8 +400,8 @@ fn collect_changes(path: &str, found: &Json, declared: &Json, members: &mut Vec<
             names.dedup();
             for name in names {
                 let path = if path.is_empty() { String::from(name) } else { format!("{path}.{name}") };
-                let member = |of: &serde_json::Map<String, Json>| of.get(name).cloned().unwrap_or_default();
-                collect_changes(&path, &member(old), &member(new), members);
+                let (found, declared) = (old.get(name), new.get(name));
+                collect_changes(&path, found.unwrap_or(&Json::Null), declared.unwrap_or(&Json::Null), members);
             }
         }
         _ if found == declared => {}

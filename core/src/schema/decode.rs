@@ -99,7 +99,11 @@ impl<'a> Reader<'a> {
                 let (name, content) = variant.ok_or_else(|| format!("there is no variant {number}"))?;
                 match content {
                     None => Json::from(name.as_str()),
-                    Some(content) => Map::from_iter([(name.clone(), self.value(content, depth)?)]).into(),
+                    Some(content) => {
+                        let mut members = Map::new();
+                        members.insert(name.clone(), self.value(content, depth)?);
+                        members.into()
+                    }
                 }
             }
         })
@@ -121,8 +125,10 @@ impl<'a> Reader<'a> {
             pairs.push((self.value(&parts.0, depth)?, self.value(&parts.1, depth)?));
         }
         if self.schema.is_name(&parts.0) {
-            let members: Map<String, Json> =
-                pairs.iter().map(|(key, value)| (key_to_name(key), value.clone())).collect();
+            let mut members = Map::new();
+            for (key, value) in &pairs {
+                members.insert(key_to_name(key), value.clone());
+            }
             if members.len() == pairs.len() {
                 return Ok(members.into());
             }
