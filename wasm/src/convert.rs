@@ -126,7 +126,11 @@ pub(crate) fn outputs_to_json(progress: &Progress) -> Json {
 }
 
 fn numbers_to_json(numbers: &[(String, u64)]) -> Json {
-    Json::Object(numbers.iter().map(|(name, number)| (name.clone(), Json::from(number.to_string()))).collect())
+    let mut members = Map::new();
+    for (name, number) in numbers {
+        members.insert(name.clone(), number.to_string().into());
+    }
+    members.into()
 }
 
 pub(crate) fn report_to_json(report: &VerifyReport) -> Json {

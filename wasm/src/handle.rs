@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use eventflux_core::{Head, JsonValue};
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 use wasm_bindgen::prelude::*;
 
 use crate::convert::{self, entry_to_json, invalid};
@@ -36,9 +36,11 @@ impl Handle {
 
     /// Writes bytes.
     #[wasm_bindgen(js_name = setBytes)]
-    pub fn set_bytes(&self, key: &str, bytes: Vec<u8>) -> Result<()> {
+    pub fn set_bytes(&self, key: &str, bytes: &[u8]) -> Result<()> {
         self.inner.ensure_writable()?;
-        self.inner.state.borrow_mut().plain_mut()?.set(key, &JsonValue::Bytes(bytes)).map_err(from_core)
+        let mut encoded = Vec::with_capacity(bytes.len() + 8);
+        JsonValue::encode_bytes(bytes, &mut encoded);
+        self.inner.state.borrow_mut().plain_mut()?.set_encoded(key.as_bytes(), &encoded).map_err(from_core)
     }
 
     /// Writes many values: `[[key, value], …]` as UTF-8, which crosses faster than a text. Those before one that is wrong
@@ -105,8 +107,11 @@ impl Handle {
         let running = state.running()?;
         let progress = running.engine.progress();
         let counts = |counts: &[u64]| -> Json {
-            let names = running.engine.operator_names().map(String::from);
-            Json::Object(names.zip(counts.iter().map(|count| json!(count))).collect())
+            let mut members = Map::new();
+            for (name, count) in running.engine.operator_names().zip(counts) {
+                members.insert(name.into(), (*count).into());
+            }
+            members.into()
         };
         let watermark = running.engine.watermark_ms().filter(|_| !progress.finished);
         Ok(json!({

@@ -1,6 +1,6 @@
 //! What a handle keeps: keyed values, or an engine.
 
-use eventflux_core::definition::ApplicationDefinition;
+use eventflux_core::definition::SourceDefinition;
 use eventflux_core::{CheckpointRequest, Engine, JsonEvents, JsonValue, Manifest, Progress, StateHolder};
 
 use crate::convert::{Options, invalid};
@@ -18,7 +18,7 @@ pub(crate) struct Running {
     pub(crate) events: JsonEvents,
     /// Result lines that nobody has taken out.
     pub(crate) lines: Vec<u8>,
-    definition: ApplicationDefinition,
+    source: SourceDefinition,
 }
 
 impl State {
@@ -26,7 +26,8 @@ impl State {
     pub(crate) fn new(options: &Options) -> Result<State> {
         match &options.definition {
             None => {
-                let mut builder = StateHolder::builder(options.name.clone()).values_of::<JsonValue>(JsonValue::VERSION);
+                let mut builder =
+                    StateHolder::builder(options.name.clone()).values_schema(JsonValue::VERSION, JsonValue::SCHEMA);
                 if let Some(budget) = options.budget_bytes {
                     builder = builder.budget_bytes(budget);
                 }
@@ -36,8 +37,8 @@ impl State {
                 let events = JsonEvents::new(&definition.source).map_err(from_core)?;
                 let engine =
                     Engine::with_budget(definition, events.fields(), options.budget_bytes).map_err(from_core)?;
-                let definition = definition.clone();
-                Ok(State::Engine(Box::new(Running { engine, events, lines: Vec::new(), definition })))
+                let source = definition.source.clone();
+                Ok(State::Engine(Box::new(Running { engine, events, lines: Vec::new(), source })))
             }
         }
     }
@@ -136,6 +137,6 @@ impl Running {
 
     /// What must stay the same of a source for a run to go on.
     pub(crate) fn source_fingerprint(&self) -> u64 {
-        self.definition.source.fingerprint(self.events.fields())
+        self.source.fingerprint(self.events.fields())
     }
 }

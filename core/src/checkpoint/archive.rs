@@ -1,6 +1,5 @@
 //! A checkpoint as one file, to download, send, and open elsewhere: its objects byte for byte, under a head of its own.
 
-use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -83,8 +82,7 @@ impl Procedure for Export {
                 ExportState::Manifest(head, read) => match read.poll_request()? {
                     Step::Request(request) => return Ok(Step::Request(request)),
                     Step::Done(manifest) => {
-                        let wanted: BTreeSet<ObjectId> = manifest.needed_objects().into_iter().collect();
-                        let (head, wanted) = (core::mem::take(head), wanted.into_iter().collect());
+                        let (head, wanted) = (core::mem::take(head), manifest.needed_objects());
                         self.state = ExportState::Objects { head, wanted, objects: Vec::new() };
                     }
                 },

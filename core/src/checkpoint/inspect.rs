@@ -1,6 +1,5 @@
 //! Looking into checkpoints without the program that wrote them.
 
-use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -74,7 +73,8 @@ pub fn contents(holder: &StateHolder) -> Result<Vec<StateContents>> {
 /// # Errors
 /// As [`contents`].
 pub fn difference(before: &StateHolder, after: &StateHolder) -> Result<Vec<KeyDifference>> {
-    type Rows = BTreeMap<Vec<u8>, (Option<Vec<u8>>, Option<Vec<u8>>)>;
+    /// Keys, whether it is the second that has them, and the values there.
+    type Rows = Vec<(Vec<u8>, bool, Vec<u8>)>;
     /// A state, and what shows its rows in the first and in the second: its schema may have changed in between.
     type Both = (String, Option<Describer>, Option<Describer>, Rows);
     let mut states: Vec<Both> = Vec::new();
@@ -86,25 +86,24 @@ pub fn difference(before: &StateHolder, after: &StateHolder) -> Result<Vec<KeyDi
             });
             let (_, of_first, of_second, rows) = &mut states[at];
             *(if second { of_second } else { of_first }) = Some(Describer::new(descriptor));
-            map.any().for_each_whole(&mut |key, whole| {
-                let row = rows.entry(key.to_vec()).or_default();
-                *(if second { &mut row.1 } else { &mut row.0 }) = Some(whole.to_vec());
-            });
+            map.any().for_each_whole(&mut |key, whole| rows.push((key.to_vec(), second, whole.to_vec())));
         }
     }
     let mut differences = Vec::new();
-    for (state, of_first, of_second, rows) in states {
-        let to_json = |describer: &Option<Describer>, whole: Option<Vec<u8>>| {
-            let json = describer.as_ref().zip(whole).map(|(describer, whole)| describer.value(&whole)).transpose();
+    for (state, of_first, of_second, mut rows) in states {
+        rows.sort_unstable();
+        let to_json = |describer: &Option<Describer>, whole: Option<&[u8]>| {
+            let json = describer.as_ref().zip(whole).map(|(describer, whole)| describer.value(whole)).transpose();
             json.map_err(|malformed| Error::damaged("checkpoint", state.clone(), malformed.0))
         };
-        for (key, (old, new)) in rows {
+        for row in rows.chunk_by(|one, other| one.0 == other.0) {
+            let value = |second| row.iter().find(|row| row.1 == second).map(|row| row.2.as_slice());
+            let (old, new) = (value(false), value(true));
             if old != new {
                 let Some(describer) = of_first.as_ref().or(of_second.as_ref()) else { continue };
-                let key = describer.key(&key);
                 differences.push(KeyDifference {
                     state: state.clone(),
-                    key,
+                    key: describer.key(&row[0].0),
                     before: to_json(&of_first, old)?,
                     after: to_json(&of_second, new)?,
                 });

@@ -1,7 +1,6 @@
 //! Restoring: which checkpoint, which sections, and the states from them. All or nothing.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -398,11 +397,13 @@ fn describe_change(found: &str, declared: &str) -> String {
 fn collect_changes(path: &str, found: &Json, declared: &Json, members: &mut Vec<String>) {
     match (found, declared) {
         (Json::Object(old), Json::Object(new)) => {
-            let names: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+            let mut names: Vec<&str> = old.keys().chain(new.keys()).map(String::as_str).collect();
+            names.sort_unstable();
+            names.dedup();
             for name in names {
-                let path = if path.is_empty() { name.clone() } else { format!("{path}.{name}") };
-                let member = |of: &serde_json::Map<String, Json>| of.get(name).cloned().unwrap_or_default();
-                collect_changes(&path, &member(old), &member(new), members);
+                let path = if path.is_empty() { String::from(name) } else { format!("{path}.{name}") };
+                let (found, declared) = (old.get(name), new.get(name));
+                collect_changes(&path, found.unwrap_or(&Json::Null), declared.unwrap_or(&Json::Null), members);
             }
         }
         _ if found == declared => {}

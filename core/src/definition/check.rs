@@ -1,6 +1,6 @@
 //! What every definition must obey, whether it was read or built.
 
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
 
@@ -40,13 +40,14 @@ impl ApplicationDefinition {
             return Err(Error::definition("operator", "is missing; define at least one `[[operator]]`"));
         }
         check_count("operator", self.operators.len(), STATES_MAX)?;
-        let mut names = BTreeMap::new();
+        let mut names = BTreeSet::new();
         for (index, operator) in self.operators.iter().enumerate() {
             let path = item_path("operator", index);
             check_operator(&path, operator)?;
-            if let Some(first) = names.insert(operator.name.as_str(), index) {
-                let reason =
-                    format!("`{}` is already the name of operator[{first}]; each needs its own", operator.name);
+            let name = &operator.name;
+            if !names.insert(name.as_str()) {
+                let first = self.operators.iter().position(|other| other.name == *name).unwrap_or(index);
+                let reason = format!("`{name}` is already the name of operator[{first}]; each needs its own");
                 return Err(Error::definition(key_path(&path, "name"), reason));
             }
         }
@@ -152,7 +153,7 @@ fn check_compute(path: &str, compute: &[Compute]) -> Result<()> {
                 format!("`{name}` is a member of every result; choose another name than {}", RESERVED.join(", "));
             return Err(Error::definition(path, reason));
         }
-        if !names.insert(name) {
+        if !names.insert(name.as_str()) {
             return Err(Error::definition(path, "is given twice"));
         }
         match field {
@@ -281,7 +282,7 @@ fn check_fields(path: &str, fields: &[String]) -> Result<()> {
     for (index, field) in fields.iter().enumerate() {
         let path = item_path(path, index);
         check_not_empty(&path, field)?;
-        if !names.insert(field) {
+        if !names.insert(field.as_str()) {
             return Err(Error::definition(path, format!("`{}` is given twice", shown(field))));
         }
     }

@@ -10,7 +10,7 @@ const LISTED_MAX: usize = 20;
 const SHOWN_CHARS_MAX: usize = 60;
 
 /// The candidate that `name` is most likely a misspelling of; the first one of several equally near.
-/// Letters of either case are equal; a third of them may be wrong, missing, or swapped.
+/// ASCII letters of either case are equal; a third of all may be wrong, missing, or swapped.
 ///
 /// ```
 /// use eventflux_core::definition::nearest;
@@ -18,11 +18,12 @@ const SHOWN_CHARS_MAX: usize = 60;
 /// assert_eq!(nearest("tailnum", ["origin", "dep_delay"]), None);
 /// ```
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let name: Vec<char> = name.chars().flat_map(char::to_lowercase).collect();
+    let letters = |text: &str| -> Vec<char> { text.chars().map(|char| char.to_ascii_lowercase()).collect() };
+    let name = letters(name);
     let distance_max = (name.len() / 3).max(1);
     let mut best: Option<(usize, &str)> = None;
     for candidate in candidates {
-        let letters: Vec<char> = candidate.chars().flat_map(char::to_lowercase).collect();
+        let letters = letters(candidate);
         // One letter changed in a name of one letter would be any name.
         if letters.len().abs_diff(name.len()) > distance_max || name.len().min(letters.len()) < 2 && letters != name {
             continue;

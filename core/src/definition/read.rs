@@ -288,7 +288,7 @@ impl<'a> Node<'a> {
             return Err(self.wrong(wanted));
         };
         let mut keys = BTreeSet::new();
-        match entries.iter().find(|(key, _)| !keys.insert(key)) {
+        match entries.iter().find(|(key, _)| !keys.insert(key.as_str())) {
             Some((key, _)) => Err(Error::definition(key_path(&self.path, key), "is given twice")),
             None => Ok(entries),
         }

@@ -1,5 +1,6 @@
 //! The time of an event from its timestamp field.
 
+use super::rfc3339;
 use crate::limits::TIMESTAMP_MS_MAX;
 use crate::value::{Text, Value};
 
@@ -38,7 +39,7 @@ impl Clock {
             Value::Str(text) => match &self.last {
                 Some((last, ms)) if last == text => Ok(*ms),
                 _ => {
-                    let ms = parse(text.as_str())?;
+                    let ms = rfc3339::read(text.as_str()).ok_or(NoTime::Invalid).and_then(in_range)?;
                     self.last = Some((text.clone(), ms));
                     Ok(ms)
                 }
@@ -47,11 +48,6 @@ impl Clock {
             Value::Bool(_) | Value::Float(_) => Err(NoTime::Invalid),
         }
     }
-}
-
-fn parse(text: &str) -> Result<i64, NoTime> {
-    let timestamp: jiff::Timestamp = text.parse().map_err(|_| NoTime::Invalid)?;
-    i64::try_from(timestamp.as_nanosecond().div_euclid(1_000_000)).map_err(|_| NoTime::Invalid).and_then(in_range)
 }
 
 fn in_range(ms: i64) -> Result<i64, NoTime> {

@@ -3,6 +3,7 @@
 mod clock;
 mod json_events;
 mod plugins;
+mod rfc3339;
 
 use alloc::collections::VecDeque;
 use alloc::format;
@@ -22,7 +23,7 @@ use crate::value::Event;
 
 pub use self::clock::{Clock, NoTime};
 pub use self::json_events::JsonEvents;
-use self::plugins::Plugins;
+use self::plugins::{Moment, Plugins};
 pub use crate::operator::{MatchedStep, Output};
 
 /// Name under which the watermark of the one source is recorded.
@@ -171,7 +172,11 @@ impl Engine {
     /// [`Error::Event`] if the event does not fit the stream or a function cannot take a value;
     /// [`Error::OverBudget`]. State is unchanged then, and the engine goes on with the next event.
     pub fn handle_event(&mut self, event: impl Borrow<Event>) -> Result<()> {
-        if self.has_plugins() { self.take_chunk(&[event]) } else { self.take(event.borrow()) }
+        if !self.has_plugins() {
+            return self.take(event.borrow());
+        }
+        self.check_plugins()?;
+        self.plugins_at(Moment::Events(&[event.borrow()]))
     }
 
     fn take(&mut self, event: &Event) -> Result<()> {
@@ -184,12 +189,12 @@ impl Engine {
             if taken.is_err() || !self.admitted[number] {
                 continue;
             }
-            if self.operators[number].plugin().is_some() {
-                self.give_out(number, watermark);
-                continue;
-            }
-            let key = MapKey::new(&keys[self.key_of[number]].bytes);
-            taken = Operator::take(&mut self.context(number, watermark, sequence), &key, event);
+            taken = if self.operators[number].plugin().is_some() {
+                self.plugins_at(Moment::Turn { operator: number, watermark })
+            } else {
+                let key = MapKey::new(&keys[self.key_of[number]].bytes);
+                Operator::take(&mut self.context(number, watermark, sequence), &key, event)
+            };
         }
         self.keys = keys;
         taken?;
@@ -197,7 +202,7 @@ impl Engine {
         if self.progress.timestamp_max.is_none_or(|max| event.timestamp > max) {
             self.progress.timestamp_max = Some(event.timestamp);
         }
-        self.schedule_answers();
+        self.plugins_at(Moment::Taken)?;
         // Waiting events may be due even if the watermark stands: those that came at its very time.
         self.release(self.watermark_ms().unwrap_or(i64::MIN))
     }
@@ -218,7 +223,9 @@ impl Engine {
             if chunk.is_empty() {
                 return Ok(());
             }
-            self.take_chunk(&chunk)?;
+            self.check_plugins()?;
+            let borrowed: Vec<&Event> = chunk.iter().map(Borrow::borrow).collect();
+            self.plugins_at(Moment::Events(&borrowed))?;
             chunk.clear();
         }
     }
@@ -232,11 +239,12 @@ impl Engine {
         if self.progress.finished {
             return Ok(());
         }
-        self.end_plugins()?;
+        self.check_plugins()?;
+        self.plugins_at(Moment::End)?;
         self.progress.finished = true;
         self.release(i64::MAX)?;
         for number in 0..self.operators.len() {
-            self.give_out_rest(number);
+            self.plugins_at(Moment::Rest { operator: number })?;
             Operator::finish(&mut self.context(number, i64::MAX, self.progress.events))?;
         }
         Ok(())
@@ -303,7 +311,7 @@ impl Engine {
             return Err(Error::CheckpointUnderWay);
         }
         self.check_plugins()?;
-        self.take_frames()?;
+        self.plugins_at(Moment::Checkpoint)?;
         let watermarks = self.watermark_ms().map(|watermark| (SOURCE.into(), watermark)).into_iter().collect();
         let progress = Progress { positions, outputs, watermarks, engine: Some(self.progress.clone()) };
         self.holder.begin(CheckpointRequest { created_ms, label, progress })
@@ -352,7 +360,7 @@ impl Engine {
         for (number, operator) in self.operators.iter_mut().enumerate() {
             operator.resume(number as u16, &mut self.holder, &mut self.timers);
         }
-        self.resume_plugins(manifest.object.id)
+        self.plugins_at(Moment::Resume(manifest.object.id))
     }
 
     fn check_resumed(&self) -> Result<()> {
@@ -413,7 +421,7 @@ impl Engine {
     fn release(&mut self, watermark: i64) -> Result<()> {
         while let Some(timer) = self.timers.pop_due(watermark) {
             if timer.purpose == Purpose::Plugin {
-                self.give_out_waiting(&timer, watermark);
+                self.plugins_at(Moment::Due { timer: &timer, watermark })?;
                 continue;
             }
             let sequence = self.progress.events;

@@ -3,6 +3,9 @@
 //! A plugin is asked about many events at once, all others take one after the other: it is asked first, and its results
 //! wait until the event is reached to which each belongs. So the output is the same whatever the batches.
 //!
+//! All of it is behind one pointer, which attaching the first plugin sets: a program that attaches none, such as the npm
+//! package, does not carry it along.
+//!
 //! Invariants:
 //! - outside of [`Engine::take_chunk`] no answer waits: every plugin has seen the events that the engine has taken;
 //! - if an event in the midst is refused, plugins are set back to before it.
@@ -12,7 +15,6 @@ use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::borrow::Borrow;
 
 use super::Engine;
 use crate::bytes::SmallBytes;
@@ -31,6 +33,8 @@ const RESERVED: [&str; 2] = ["operator", "key"];
 pub(super) struct Plugins {
     /// Operators that are plugins.
     wanted: usize,
+    /// [`Engine::serve`], once there is a plugin.
+    serve: Option<fn(&mut Engine, Moment<'_>) -> Result<()>>,
     slots: Vec<Slot>,
     /// Whether components are those of the checkpoint, whatever the definition says.
     keep: bool,
@@ -38,6 +42,26 @@ pub(super) struct Plugins {
     failed: bool,
     /// Number of the event at hand in its chunk.
     at: u32,
+}
+
+/// When the engine turns to its plugins.
+pub(super) enum Moment<'a> {
+    /// Events come, at most [`PLUGIN_BATCH_EVENTS`](crate::limits::PLUGIN_BATCH_EVENTS).
+    Events(&'a [&'a Event]),
+    /// It is the turn of an operator at the event at hand, whose watermark is this.
+    Turn { operator: usize, watermark: i64 },
+    /// All operators have taken the event at hand.
+    Taken,
+    /// A timer is due at a watermark.
+    Due { timer: &'a Timer, watermark: i64 },
+    /// The source has ended.
+    End,
+    /// All that was due by then is out, and it is the turn of an operator.
+    Rest { operator: usize },
+    /// A checkpoint begins.
+    Checkpoint,
+    /// A checkpoint with this number was restored.
+    Resume(u64),
 }
 
 /// A plugin and what it has answered.
@@ -109,6 +133,7 @@ impl Engine {
         };
         self.set_up(&mut slot)?;
         self.plugins.slots.push(slot);
+        self.plugins.serve = Some(Engine::serve);
         self.plugins.slots.sort_unstable_by_key(|slot| slot.operator);
         Ok(())
     }
@@ -159,6 +184,25 @@ impl Engine {
         Ok(())
     }
 
+    /// Turns to the plugins, if there are any.
+    pub(super) fn plugins_at(&mut self, moment: Moment<'_>) -> Result<()> {
+        self.plugins.serve.map_or(Ok(()), |serve| serve(self, moment))
+    }
+
+    fn serve(&mut self, moment: Moment<'_>) -> Result<()> {
+        match moment {
+            Moment::Events(events) => return self.take_chunk(events),
+            Moment::Turn { operator, watermark } => self.give_out(operator, watermark),
+            Moment::Taken => self.schedule_answers(),
+            Moment::Due { timer, watermark } => self.give_out_waiting(timer, watermark),
+            Moment::End => return self.end_plugins(),
+            Moment::Rest { operator } => self.give_out_rest(operator),
+            Moment::Checkpoint => return self.take_frames(),
+            Moment::Resume(checkpoint) => return self.resume_plugins(checkpoint),
+        }
+        Ok(())
+    }
+
     pub(super) fn check_plugins(&self) -> Result<()> {
         if self.plugins.failed {
             return Err(Error::CallOrder("a plugin has failed; restore a checkpoint to go on"));
@@ -178,15 +222,14 @@ impl Engine {
     }
 
     /// Takes events, at most [`PLUGIN_BATCH_EVENTS`](crate::limits::PLUGIN_BATCH_EVENTS).
-    pub(super) fn take_chunk<E: Borrow<Event>>(&mut self, events: &[E]) -> Result<()> {
-        self.check_plugins()?;
+    fn take_chunk(&mut self, events: &[&Event]) -> Result<()> {
         let (mut count, mut refused) = self.count_of_good(events);
         while let Err((event, error)) = self.ask_plugins(&events[..count])? {
             (count, refused) = (event, Some(error));
         }
         for (at, event) in events[..count].iter().enumerate() {
             self.plugins.at = at as u32;
-            if let Err(error) = self.take(event.borrow()) {
+            if let Err(error) = self.take(event) {
                 // The plugins have seen what comes behind it.
                 self.set_back(&events[..at])?;
                 return Err(error);
@@ -196,10 +239,9 @@ impl Engine {
     }
 
     /// How many events are right as such and for plugins, and what is wrong with the one behind them.
-    fn count_of_good<E: Borrow<Event>>(&mut self, events: &[E]) -> (usize, Option<Error>) {
+    fn count_of_good(&mut self, events: &[&Event]) -> (usize, Option<Error>) {
         let mut key = Vec::new();
         for (at, event) in events.iter().enumerate() {
-            let event = event.borrow();
             if let Err(error) = self.check_shape(event) {
                 return (at, Some(error));
             }
@@ -219,7 +261,7 @@ impl Engine {
     }
 
     /// Asks all plugins about events. If one refuses an event, none has seen any of them: its number, and the error.
-    fn ask_plugins<E: Borrow<Event>>(&mut self, events: &[E]) -> Result<Result<(), (usize, Error)>> {
+    fn ask_plugins(&mut self, events: &[&Event]) -> Result<Result<(), (usize, Error)>> {
         for at in 0..self.plugins.slots.len() {
             self.write_batch(at, events);
             match self.ask(at) {
@@ -238,7 +280,7 @@ impl Engine {
     }
 
     /// What a plugin gets of events: those that its filter lets through, and the watermarks if it wants them.
-    fn write_batch<E: Borrow<Event>>(&mut self, at: usize, events: &[E]) {
+    fn write_batch(&mut self, at: usize, events: &[&Event]) {
         let mut watermark = self.watermark_ms();
         let mut newest = self.progress.timestamp_max;
         let (delay_ms, floor) = (self.watermark_delay_ms, self.watermark_floor_ms);
@@ -250,7 +292,6 @@ impl Engine {
         slot.items.clear();
         slot.watermarks.clear();
         for (number, event) in (0..).zip(events) {
-            let event: &Event = event.borrow();
             if operator.admits(event) {
                 key.clear();
                 operator.append_key(event, &mut key);
@@ -295,7 +336,7 @@ impl Engine {
     }
 
     /// All plugins have seen these events only of the last that they were asked about. Their results were given out.
-    fn set_back<E: Borrow<Event>>(&mut self, events: &[E]) -> Result<()> {
+    fn set_back(&mut self, events: &[&Event]) -> Result<()> {
         // Counts and watermark are those after these events, and a batch is written from those before: plugins see
         // the watermarks that they have seen, but for those after the last event.
         for at in 0..self.plugins.slots.len() {
@@ -347,7 +388,7 @@ impl Engine {
     }
 
     /// Gives out what a plugin answered to the event at hand.
-    pub(super) fn give_out(&mut self, number: usize, watermark: i64) {
+    fn give_out(&mut self, number: usize, watermark: i64) {
         let event = self.plugins.at;
         while let Some(answer) = self.slot_of(number).and_then(|slot| slot.next_answer(event, false)) {
             self.emit(number, watermark, answer);
@@ -355,7 +396,7 @@ impl Engine {
     }
 
     /// Sets timers for what plugins answered to the watermark after the event at hand.
-    pub(super) fn schedule_answers(&mut self) {
+    fn schedule_answers(&mut self) {
         let event = self.plugins.at;
         for slot in &mut self.plugins.slots {
             while let Some(answer) = slot.next_answer(event, true) {
@@ -369,7 +410,7 @@ impl Engine {
     }
 
     /// Gives out the result that waited for a timer.
-    pub(super) fn give_out_waiting(&mut self, timer: &Timer, watermark: i64) {
+    fn give_out_waiting(&mut self, timer: &Timer, watermark: i64) {
         let number = usize::from(timer.operator);
         if let Some(answer) = self.slot_of(number).and_then(|slot| slot.waiting.remove(&timer.tie)) {
             self.emit(number, watermark, answer);
@@ -377,8 +418,7 @@ impl Engine {
     }
 
     /// Tells plugins that the source has ended. What has no time waits for [`Engine::give_out_rest`].
-    pub(super) fn end_plugins(&mut self) -> Result<()> {
-        self.check_plugins()?;
+    fn end_plugins(&mut self) -> Result<()> {
         for at in 0..self.plugins.slots.len() {
             let slot = &mut self.plugins.slots[at];
             slot.answers.clear();
@@ -407,14 +447,14 @@ impl Engine {
     }
 
     /// Gives out what a plugin answered to the end of the source, without a time.
-    pub(super) fn give_out_rest(&mut self, number: usize) {
+    fn give_out_rest(&mut self, number: usize) {
         while let Some(answer) = self.slot_of(number).and_then(|slot| slot.answers.pop_front()) {
             self.emit(number, i64::MAX, answer);
         }
     }
 
     /// Takes what plugins hand out for a checkpoint into the state.
-    pub(super) fn take_frames(&mut self) -> Result<()> {
+    fn take_frames(&mut self) -> Result<()> {
         for at in 0..self.plugins.slots.len() {
             let slot = &mut self.plugins.slots[at];
             let Some(state) = self.holder.values_at(slot.operator + 1) else { continue };
@@ -426,7 +466,7 @@ impl Engine {
     }
 
     /// Goes on with the plugins of a restored checkpoint.
-    pub(super) fn resume_plugins(&mut self, checkpoint: u64) -> Result<()> {
+    fn resume_plugins(&mut self, checkpoint: u64) -> Result<()> {
         let keep = core::mem::take(&mut self.plugins.keep);
         let mut slots = core::mem::take(&mut self.plugins.slots);
         let resumed = slots.iter_mut().try_for_each(|slot| {

@@ -99,7 +99,11 @@ impl<'a> Reader<'a> {
                 let (name, content) = variant.ok_or_else(|| format!("there is no variant {number}"))?;
                 match content {
                     None => Json::from(name.as_str()),
-                    Some(content) => Map::from_iter([(name.clone(), self.value(content, depth)?)]).into(),
+                    Some(content) => {
+                        let mut members = Map::new();
+                        members.insert(name.clone(), self.value(content, depth)?);
+                        members.into()
+                    }
                 }
             }
         })
@@ -121,8 +125,10 @@ impl<'a> Reader<'a> {
             pairs.push((self.value(&parts.0, depth)?, self.value(&parts.1, depth)?));
         }
         if self.schema.is_name(&parts.0) {
-            let members: Map<String, Json> =
-                pairs.iter().map(|(key, value)| (key_to_name(key), value.clone())).collect();
+            let mut members = Map::new();
+            for (key, value) in &pairs {
+                members.insert(key_to_name(key), value.clone());
+            }
             if members.len() == pairs.len() {
                 return Ok(members.into());
             }
@@ -151,8 +157,7 @@ impl<'a> Reader<'a> {
                 let unsigned = || u64::try_from(number).map_or_else(|_| number.to_string().into(), Json::from);
                 i64::try_from(number).map_or_else(|_| unsigned(), Json::from)
             }
-            // The decimal that people would write, which in double precision is another number.
-            Scalar::F32 => self.take::<f32>()?.to_string().parse::<f64>().map_or(Json::Null, Json::from),
+            Scalar::F32 => as_written(self.take::<f32>()?).into(),
             Scalar::F64 => self.take::<f64>()?.into(),
             Scalar::Char => self.take::<char>()?.to_string().into(),
             Scalar::Text => self.take::<&'a str>()?.into(),
@@ -176,7 +181,35 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The decimal that people would write for a number, which in double precision is another number.
+fn as_written(float: f32) -> f64 {
+    if float == 0.0 || !float.is_finite() {
+        return float.into();
+    }
+    // Parsed fast, it may be the number next to the one that is meant. That one has the shortest text.
+    let near: f64 = serde_json::from_str(zmij::Buffer::new().format_finite(float)).unwrap_or(float.into());
+    let next_to = |step: i64| f64::from_bits(near.to_bits().wrapping_add_signed(step));
+    let length = |candidate: &f64| zmij::Buffer::new().format(*candidate).len();
+    [near, next_to(-1), next_to(1)].into_iter().min_by_key(length).unwrap_or(near)
+}
+
 /// A key that is a name, as the name of a member.
 fn key_to_name(key: &Json) -> String {
     key.as_str().map_or_else(|| key.to_string(), String::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn single_precision_as_people_write_it(bits in any::<u32>()) {
+            let float = f32::from_bits(bits);
+            let written: f64 = float.to_string().parse().unwrap();
+            prop_assert_eq!(Json::from(as_written(float)), Json::from(written));
+        }
+    }
 }

@@ -53,7 +53,7 @@ impl Describer {
     pub(crate) fn new(descriptor: &StateDescriptor) -> Self {
         let kind = descriptor.kind;
         let schema = if kind == StateKind::Values { Schema::from_text(&descriptor.description) } else { None };
-        let is_json = Schema::describe::<JsonValue>().is_ok_and(|json| json == descriptor.description);
+        let is_json = descriptor.description == JsonValue::SCHEMA;
         let is_plugin = kind == StateKind::Values && stored::is_description(&descriptor.description);
         Describer { kind, schema, is_json, is_plugin }
     }

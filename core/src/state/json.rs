@@ -56,6 +56,14 @@ impl JsonValue {
     /// Version of the schema, for [`values_of`](crate::StateHolderBuilder::values_of).
     pub const VERSION: u32 = 1;
 
+    /// What [`values_of`](crate::StateHolderBuilder::values_of) finds out, for
+    /// [`values_schema`](crate::StateHolderBuilder::values_schema): a program that has no other type of values need not
+    /// carry along what finds it out.
+    pub const SCHEMA: &str = concat!(
+        r#"{"postcard":{"type":0},"types":{"0":{"enum":{"Null":{},"Bool":"bool","Int":"i64","Float":"f64","Text":"text","#,
+        r#""List":{"list":{"type":0}},"Object":{"list":{"tuple":["text",{"type":0}]}},"Bytes":{"list":"u8"}}}}}"#
+    );
+
     /// Reads a JSON text.
     ///
     /// # Errors
@@ -231,7 +239,13 @@ impl Serialize for ToJson<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schema::Schema;
     use alloc::vec;
+
+    #[test]
+    fn the_schema_is_what_is_found_out() {
+        assert_eq!(Schema::describe::<JsonValue>().as_deref(), Ok(JsonValue::SCHEMA));
+    }
 
     #[test]
     fn values_come_back_in_their_order() {

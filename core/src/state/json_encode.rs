@@ -34,6 +34,13 @@ impl JsonValue {
         encoded.and_then(|()| reader.end()).map_err(|error| Malformed::new(error.to_string()))
     }
 
+    /// Appends what [`StateHolder::set`](crate::StateHolder::set) would write for [`JsonValue::Bytes`].
+    pub fn encode_bytes(bytes: &[u8], out: &mut Vec<u8>) {
+        out.push(BYTES);
+        append_varint(out, bytes.len() as u64);
+        out.extend_from_slice(bytes);
+    }
+
     /// As [`JsonValue::encode_json`] for many: an array of pairs, each a key and a value. `write` takes each as it comes,
     /// up to one that is wrong.
     ///
@@ -65,6 +72,7 @@ const TEXT: u8 = 4;
 const LIST: u8 = 5;
 /// The number of its members, and these, follow.
 const OBJECT: u8 = 6;
+const BYTES: u8 = 7;
 
 fn append_text(out: &mut Vec<u8>, text: &str) {
     append_varint(out, text.len() as u64);
@@ -314,6 +322,16 @@ mod tests {
                 Ok(())
             }).unwrap().unwrap();
             prop_assert_eq!(seen, [("a\n".into(), expected), ("b".into(), alloc::vec![0])]);
+        }
+    }
+
+    #[test]
+    fn bytes_are_those_of_the_value() {
+        for length in [0, 3, 300] {
+            let value = alloc::vec![0xff; length];
+            let mut encoded = Vec::new();
+            JsonValue::encode_bytes(&value, &mut encoded);
+            assert_eq!(encoded, postcard::to_allocvec(&JsonValue::Bytes(value)).unwrap());
         }
     }
 

@@ -1,9 +1,11 @@
 //! `eventflux-bindgen IN.wasm OUT_DIRECTORY`: splits a module of eventflux-wasm into plain wasm, `eventflux.wasm`, and
-//! its JavaScript, `glue.js` with `glue.d.ts`.
+//! its JavaScript, `glue.js` with `glue.d.ts`. The functions of the wasm are put in an order that compresses well.
 //!
 //! wasm-bindgen writes a module with one instance for a whole page. Here each state has an instance of its own, so that
 //! one that traps takes no other along, and memory goes with it: the bindings are wrapped in a function that makes a
 //! fresh set of them. The version of wasm-bindgen is fixed, and so is what is cut here; if it ever differs, this fails.
+
+mod order;
 
 use std::fs;
 use std::path::Path;
@@ -39,8 +41,8 @@ fn generate(module: &str, directory: &Path) -> Result<(), Failure> {
     let file = |ending: &str| directory.join(format!("{NAME}{ending}"));
     fs::write(directory.join("glue.js"), wrapped(&fs::read_to_string(file(".js"))?)?)?;
     fs::write(directory.join("glue.d.ts"), types(&fs::read_to_string(file(".d.ts"))?)?)?;
-    fs::rename(file("_bg.wasm"), directory.join("eventflux.wasm"))?;
-    for ending in [".js", ".d.ts", "_bg.wasm.d.ts"] {
+    fs::write(directory.join("eventflux.wasm"), order::by_likeness(&fs::read(file("_bg.wasm"))?)?)?;
+    for ending in [".js", ".d.ts", "_bg.wasm", "_bg.wasm.d.ts"] {
         fs::remove_file(file(ending))?;
     }
     Ok(())
