@@ -1,7 +1,7 @@
 //! Times as RFC 3339 writes them.
 //!
-//! Seconds may be followed by any number of digits. A blank may stand for the `T`, a comma for the point, and a leap
-//! second is the second before it.
+//! Seconds may be followed by any number of digits. A blank may stand for the `T`, a comma for the point, an offset may
+//! do without its colon, and a leap second is the second before it.
 
 /// Milliseconds since 1970 (UTC), rounded down; `None` if it is no such time.
 pub(super) fn read(text: &str) -> Option<i64> {
@@ -58,7 +58,7 @@ impl Reader<'_> {
             _ => return Some(0),
         };
         let hour = self.number(2, 0, 23)?;
-        self.one_of(b":")?;
+        self.0 = self.0.strip_prefix(b":").unwrap_or(self.0);
         Some(sign * (hour * 60 + self.number(2, 0, 59)?))
     }
 }
@@ -105,7 +105,7 @@ mod tests {
             (hour, minute, second) in (0..25, 0..61, 0..62),
             separator in "[Tt ]",
             fraction in "([.,][0-9]{1,9})?",
-            offset in "[Zz]|[+-](0[0-9]|1[0-9]|2[0-3]):[0-5][0-9]",
+            offset in "[Zz]|[+-](0[0-9]|1[0-9]|2[0-3]):?[0-5][0-9]",
         ) {
             let date = format!("{year:04}-{month:02}-{day:02}");
             let text = format!("{date}{separator}{hour:02}:{minute:02}:{second:02}{fraction}{offset}");

@@ -9,8 +9,8 @@ use eventflux::{
     Backend, CheckpointManager, Compression, ManagerConfig, MemoryBackend, Retention, Selector, StateHolder,
 };
 use eventflux_core::{
-    CheckpointRequest, Error, ObjectId, Restore, RestoreOptions, StateDescriptor, StateKind, Verify, VerifyReport,
-    drive,
+    CheckpointRequest, Error, FORMAT_VERSION, ObjectId, Restore, RestoreOptions, StateDescriptor, StateKind, Verify,
+    VerifyReport, drive,
 };
 
 /// What reading a few kilobytes may take at most.
@@ -237,7 +237,8 @@ fn newer_versions_are_named() {
     let mut newer = whole.clone();
     newer[4] += 1;
     *sample.object(2) = with_manifest(&newer, manifest_bytes(&whole));
-    let too_new = |error: &Error| matches!(error, Error::VersionTooNew { found: 3, newest: 2, .. });
+    const NEXT: u16 = FORMAT_VERSION + 1;
+    let too_new = |error: &Error| matches!(error, Error::VersionTooNew { found: NEXT, newest: FORMAT_VERSION, .. });
     assert!(sample.restore(2).is_err_and(|error| too_new(&error)));
     assert!(too_new(&sample.verify().unwrap().findings[0].error));
     *sample.object(2) = whole;
