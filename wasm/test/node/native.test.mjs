@@ -103,47 +103,49 @@ test("the command goes on where Node was, and gives the same results", { skip },
   assert.ok(readFileSync(join(half, "out.ndjson"), "utf8") === readFileSync(join(whole, "out.ndjson"), "utf8"));
 });
 
-test("a checkpoint of format 1 is gone on from, and the command reads what came of it", { skip }, async (t) => {
-  const golden = fileURLToPath(new URL("../../../tests/golden", import.meta.url));
-  const directory = temporaryDirectory(t);
-  for (const part of ["head", "objects"]) cpSync(join(golden, "v1/engine", part), join(directory, part), { recursive: true });
-  const application = JSON.parse(readFileSync(join(golden, "application.json"), "utf8"));
-  application.source.fields = ["at", "key", "number", "any"];
-  const version = (object) => readFileSync(join(directory, "objects", object)).readUInt16LE(4);
-  const before = readdirSync(join(directory, "objects"));
-  assert.ok(before.every((object) => version(object) === 1));
+for (const format of [1, 2]) {
+  test(`a checkpoint of format ${format} is gone on from, and the command reads what came of it`, { skip }, async (t) => {
+    const golden = fileURLToPath(new URL("../../../tests/golden", import.meta.url));
+    const directory = temporaryDirectory(t);
+    for (const part of ["head", "objects"]) cpSync(join(golden, `v${format}/engine`, part), join(directory, part), { recursive: true });
+    const application = JSON.parse(readFileSync(join(golden, "application.json"), "utf8"));
+    application.source.fields = ["at", "key", "number", "any"];
+    const version = (object) => readFileSync(join(directory, "objects", object)).readUInt16LE(4);
+    const before = readdirSync(join(directory, "objects"));
+    assert.ok(before.every((object) => version(object) === format));
 
-  // The last but one: the source had not ended.
-  const continued = await engine({ definition: application, directory, from: 5 });
-  const { events } = continued.progress();
-  assert.equal(continued.restored.positions["source.offset"], BigInt(events));
-  continued.push([
-    { at: 36_000, key: "new", number: 2, any: null },
-    { at: 47_000, key: "new", number: 5.5, any: true },
-  ]);
-  assert.notEqual(continued.resultLines(), "");
-  const taken = await continued.checkpoint({ positions: { "source.offset": events + 2 } });
-  assert.equal(taken.parent, 5);
-  const past = await continued.at(taken.id);
-  const inspected = past.inspect();
-  assert.equal(continued.progress().events, events + 2);
-  await continued.close();
+    // The last but one: the source had not ended.
+    const continued = await engine({ definition: application, directory, from: 5 });
+    const { events } = continued.progress();
+    assert.equal(continued.restored.positions["source.offset"], BigInt(events));
+    continued.push([
+      { at: 36_000, key: "new", number: 2, any: null },
+      { at: 47_000, key: "new", number: 5.5, any: true },
+    ]);
+    assert.notEqual(continued.resultLines(), "");
+    const taken = await continued.checkpoint({ positions: { "source.offset": events + 2 } });
+    assert.equal(taken.parent, 5);
+    const past = await continued.at(taken.id);
+    const inspected = past.inspect();
+    assert.equal(continued.progress().events, events + 2);
+    await continued.close();
 
-  const after = readdirSync(join(directory, "objects")).filter((object) => !before.includes(object));
-  assert.deepEqual(after.map(version), [2]);
-  const verified = native("verify", `file:${directory}`, "--json");
-  assert.equal(verified.status, 0, verified.stderr);
-  const shown = JSON.parse(native("inspect", `file:${directory}`, "--json").stdout);
-  assert.equal(shown.checkpoint.id, taken.id);
-  const states = shown.states.map(({ name, kind, rows }) => ({ name, kind, rows }));
-  const operators = ["values", "tumbling", "sessions", "by length", "rising", "totals"];
-  assert.deepEqual(states.map(({ name }) => name).sort(), operators.sort());
-  assert.ok(JSON.stringify(states).includes('"new"'));
-  // The command gives the parts of keys and results their names, and sorts them by these.
-  const parts = (key) => Object.values(key).map(String).sort();
-  const keys = ({ name, kind, rows }) => ({ name, kind, keys: rows.map(({ key }) => parts(key)) });
-  assert.deepEqual(inspected.map(keys), states.map(keys));
-});
+    const after = readdirSync(join(directory, "objects")).filter((object) => !before.includes(object));
+    assert.deepEqual(after.map(version), [3]);
+    const verified = native("verify", `file:${directory}`, "--json");
+    assert.equal(verified.status, 0, verified.stderr);
+    const shown = JSON.parse(native("inspect", `file:${directory}`, "--json").stdout);
+    assert.equal(shown.checkpoint.id, taken.id);
+    const states = shown.states.map(({ name, kind, rows }) => ({ name, kind, rows }));
+    const operators = ["values", "tumbling", "sessions", "by length", "rising", "totals"];
+    assert.deepEqual(states.map(({ name }) => name).sort(), operators.sort());
+    assert.ok(JSON.stringify(states).includes('"new"'));
+    // The command gives the parts of keys and results their names, and sorts them by these.
+    const parts = (key) => Object.values(key).map(String).sort();
+    const keys = ({ name, kind, rows }) => ({ name, kind, keys: rows.map(({ key }) => parts(key)) });
+    assert.deepEqual(inspected.map(keys), states.map(keys));
+  });
+}
 
 test("a lock holds between Node and the command, both ways", { skip }, async (t) => {
   const directory = temporaryDirectory(t);
