@@ -9,9 +9,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use eventflux_core::{
-    Backend, CheckpointRequest, EncodedCheckpoint, Error, Export, Head, MemoryBackend, OpenWriter, Procedure, Progress,
-    Publish, Published, ReadHead, ReadManifest, Request, Response, Restore, RestoreOptions, RestoredCheckpoint,
-    Selector, StateHolder, Step, StepProgress, Verify, Writer, difference, open_archive,
+    CheckpointRequest, EncodedCheckpoint, Export, Head, OpenWriter, Progress, Publish, Published, ReadHead,
+    ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Selector, StateHolder, StepProgress, Verify, Writer,
+    difference, drive, open_archive,
 };
 use js_sys::Uint8Array;
 use serde_json::{Value as Json, json};
@@ -280,7 +280,7 @@ pub(crate) async fn import(inner: Rc<Inner>, mailbox: Mailbox, bytes: Vec<u8>, n
     let mut archive = open_archive(&bytes).map_err(from_core)?;
     let mut fresh = State::new(&inner.options)?;
     let restore = Restore::new(fresh.holder_mut(), Selector::Latest, RestoreOptions::default());
-    let checkpoint = drive_in(&mut archive, restore).map_err(from_core)?;
+    let checkpoint = drive(restore, &mut archive).map_err(from_core)?;
     fresh.resume(&checkpoint.manifest)?;
     fresh.holder_mut().forget_checkpoints().map_err(from_core)?;
     let Progress { positions, outputs, .. } = checkpoint.manifest.progress.clone();
@@ -292,17 +292,4 @@ pub(crate) async fn import(inner: Rc<Inner>, mailbox: Mailbox, bytes: Vec<u8>, n
     *inner.state.borrow_mut() = fresh.into_inner();
     let (entry, progress) = (entry_to_json(&published.entry), &checkpoint.manifest.progress);
     Ok(checkpoint_to_json(entry, progress).into())
-}
-
-/// Restores from what is all in memory. Not with the core's `drive`, which would bring all that changes a storage.
-fn drive_in(archive: &mut MemoryBackend, mut restore: Restore<'_>) -> Result<RestoredCheckpoint, Error> {
-    loop {
-        let response = match restore.poll_request()? {
-            Step::Done(checkpoint) => return Ok(checkpoint),
-            Step::Request(Request::Read { object, range }) => archive.read(&object, range).map(Response::Bytes),
-            Step::Request(Request::ReadHead) => archive.read_head().map(Response::Head),
-            Step::Request(_) => Err(Error::CallOrder("a restore asks for something else than to read")),
-        };
-        restore.handle_response(response.unwrap_or_else(Response::Failed))?;
-    }
 }

@@ -117,6 +117,7 @@ impl<'a> Cursor<'a> {
         self.bytes
     }
 
+    // Plugins, which are made small, do not inline it otherwise.
     #[inline(always)]
     pub(crate) fn take(&mut self, count: u64) -> Result<&'a [u8], Malformed> {
         let count = usize::try_from(count).ok().filter(|count| *count <= self.bytes.len());

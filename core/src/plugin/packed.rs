@@ -2,6 +2,7 @@
 //!
 //! Most of what a plugin does for an event is to read and write a few short numbers. So there is always room for some
 //! more, zeroed beforehand: a number is put where it belongs, and no call asks for memory or copies five bytes.
+//! What must be inline says so, since plugins are made small.
 
 use alloc::vec::Vec;
 

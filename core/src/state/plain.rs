@@ -112,6 +112,7 @@ impl Sealed for PlainValue {
 
     fn take_place(&mut self) {}
 
+    // In every update; plugins, which are made small, would call it twice.
     #[inline(always)]
     fn footprint(&self) -> Footprint {
         match &self.0 {

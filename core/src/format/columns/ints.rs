@@ -341,10 +341,10 @@ fn common<N: Copy + Into<i64>>(numbers: &[N], least: i64, greatest: i64) -> (i64
     if greatest.checked_sub(least).is_none() {
         return (0, 1);
     }
-    let mut scale = 0_u64;
     if least == greatest {
         return (least, 1);
     }
+    let mut scale = 0_u64;
     for number in numbers {
         let distance = (*number).into().wrapping_sub(least) as u64;
         // Mostly it is a multiple, or there is nothing in common after the first few.
