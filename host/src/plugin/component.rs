@@ -67,7 +67,7 @@ pub(super) fn encode(engine: &Engine, bytes: &[u8]) -> Result<Vec<u8>, String> {
     let world = resolve.select_world(&[package], Some("plugin")).map_err(|error| format!("{error:#}"))?;
     embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
         .map_err(|error| format!("{error:#}"))?;
-    let encoded = ComponentEncoder::default().validate(true).module(&module).and_then(|encoder| encoder.encode());
+    let encoded = ComponentEncoder::default().validate(true).module(&module).and_then(|mut encoder| encoder.encode());
     encoded.map_err(|error| format!("the module does not have the exports of the world: {error:#}"))
 }
 
