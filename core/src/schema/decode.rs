@@ -207,8 +207,12 @@ mod tests {
     /// Half way between two decimals of equal length: the even one, as in what serde_json writes.
     #[test]
     fn single_precision_between_two_decimals() {
-        assert_eq!(as_written(-1_048_651.25), -1_048_651.2);
-        assert_eq!(as_written(1_048_651.75), 1_048_651.8);
+        let between = [(0xc980_025a, -1_048_651.25, -1_048_651.2), (0x4980_025e, 1_048_651.75, 1_048_651.8)];
+        for (bits, exactly, written) in between {
+            let float = f32::from_bits(bits);
+            assert_eq!(f64::from(float), exactly);
+            assert_eq!(as_written(float), written);
+        }
     }
 
     proptest! {
