@@ -21,9 +21,14 @@ install_packages() {
     root=(sudo)
   fi
   printf 'installing %s for %s\n' "$*" "$what_for"
-  { "${root[@]}" apt-get update -qq &&
-    "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null; } ||
-    give_up "$what_for is missing and could not be installed; by hand: apt-get install $*"
+  # Checks that run beside one another would stumble over each other's locks.
+  mkdir -p target
+  {
+    ! command -v flock >/dev/null || flock 9
+    "${root[@]}" apt-get update -qq 9>&- &&
+      "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" 9>&- >/dev/null ||
+      give_up "$what_for is missing and could not be installed; by hand: apt-get install $*"
+  } 9>target/apt.lock
 }
 
 # Installs a server that the tests start themselves: install_server WHAT_FOR PACKAGE… The service of the package does

@@ -43,7 +43,7 @@ enum Behaviour {
     GrowAndGoOn,
     /// Calls itself until the stack ends.
     Stack,
-    /// Is busy for some hundred million steps, then answers rightly.
+    /// Is busy for some thousand million steps, then answers rightly.
     Slow,
     /// Results that are none.
     Garbage,
@@ -154,7 +154,7 @@ impl Plugin {
             }
             Behaviour::GrowAndGoOn => grow(),
             Behaviour::Stack => _ = black_box(deep(1)),
-            Behaviour::Slow => _ = (0..300_000_000_u64).fold(0, |sum, step| black_box(sum ^ step)),
+            Behaviour::Slow => _ = (0..3_000_000_000_u64).fold(0, |sum, step| black_box(sum ^ step)),
             Behaviour::Garbage => return Some(Ok(random(self.seen, 1000))),
             Behaviour::LyingLengths => {
                 let mut lying = results.to_vec();
