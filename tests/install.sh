@@ -5,6 +5,14 @@
 # shellcheck disable=SC2034
 workspace=(--workspace --exclude eventflux-bindgen)
 
+# Builds the command, for tests of several languages: build_command [--example NAME…]. Sets EVENTFLUX_BIN.
+build_command() {
+  # With a test (a short one), so that dependencies have the features that they have for tests.
+  cargo build --quiet "${workspace[@]}" --bin eventflux --test budget "$@"
+  export EVENTFLUX_BIN
+  EVENTFLUX_BIN=$(realpath "${CARGO_TARGET_DIR:-target}")/debug/eventflux
+}
+
 give_up() {
   printf 'tests: %s\n' "$*" >&2
   exit 2
