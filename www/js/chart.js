@@ -1,52 +1,139 @@
-// The bytes of each checkpoint as bars: raw behind, stored in front. A table says the same to those who do not see it.
+// The chart of the checkpoints: the bytes of each, raw and stored, as bars, and how much smaller it became as a line.
+//
+// It is an image to those who do not see it: the slider chooses a checkpoint by keyboard, and a table says the same.
 
-import { bytes } from "./format.js";
+import uPlot from "uplot";
+import { bytes, plural, ratio } from "./format.js";
 
-const HEIGHT = 180;
-const LEFT = 56;
-const BOTTOM = 22;
-const TOP = 8;
+const HEIGHT = 220;
 const BAR_WIDTH_MAX = 28;
+/** What a scale reaches at least, and its room above the largest value. */
+const BYTES_MIN = 1_000;
+const RATIO_MIN = 2;
+const HEADROOM = 1.08;
+/** Steps between the marks of an axis: the values of the x-axis are places in the list, and those of the others round. */
+const STEPS = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((factor) => factor * 10 ** power)).flat();
 
-const svg = (name, attributes, text) => {
-  const made = document.createElementNS("http://www.w3.org/2000/svg", name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== undefined) made.textContent = text;
-  return made;
-};
+/** A color of the style sheet, which is another one in the dark; it is asked for whenever something is drawn. */
+const color = (name) => (plot) => getComputedStyle(plot.root).getPropertyValue(name);
 
-/** A round number of bytes between two lines of the grid. */
-function step(largest) {
-  const rough = largest / 4;
-  const power = 10 ** Math.floor(Math.log10(rough));
-  return power * [1, 2, 5, 10].find((factor) => factor * power >= rough);
+const upTo = (least) => (_, __, largest) => [0, Math.max(least, largest ?? 0) * HEADROOM];
+
+function axis(scale, side, size, values, more = {}) {
+  const ticks = { show: false };
+  return { scale, side, size, values, ticks, font: "12px system-ui, sans-serif", stroke: color("--soft"), incrs: STEPS, ...more };
 }
 
-/** Draws the bars into `container`; `select` is told the index of one that is clicked. */
-export function drawChart(container, checkpoints, selected, select) {
-  const width = Math.max(240, container.clientWidth);
-  const image = svg("svg", { width, height: HEIGHT, viewBox: `0 0 ${width} ${HEIGHT}` });
-  const largest = Math.max(1_000, ...checkpoints.map((checkpoint) => Math.max(checkpoint.rawBytes, checkpoint.bytes)));
-  const base = HEIGHT - BOTTOM;
-  const y = (amount) => base - (amount / largest) * (base - TOP);
-  for (let amount = 0; amount <= largest; amount += step(largest)) {
-    image.append(svg("line", { class: "grid", x1: LEFT, x2: width, y1: y(amount), y2: y(amount) }));
-    image.append(svg("text", { x: LEFT - 8, y: y(amount) + 4, "text-anchor": "end" }, bytes(amount)));
+/** Bars as wide as a part of their place. */
+function bars(label, name, part, value) {
+  return {
+    label,
+    name,
+    value,
+    scale: "bytes",
+    width: 1,
+    fill: color(`--${name}`),
+    stroke: color(`--${name}-edge`),
+    paths: uPlot.paths.bars({ size: [part, BAR_WIDTH_MAX * part] }),
+    points: { show: false },
+  };
+}
+
+export class Chart {
+  #plot;
+  #checkpoints = [];
+  #selected = -1;
+
+  /** Draws into `container`, as wide as that is; `select` is told the index of a checkpoint that is clicked. */
+  constructor(container, select) {
+    this.#plot = new uPlot(this.#options(container.clientWidth), this.#data(), container);
+    this.#plot.ctx.canvas.setAttribute("role", "img");
+    // For whoever looks into the page with the browser's tools, and for its tests.
+    container.plot = this.#plot;
+    this.#plot.over.addEventListener("click", ({ offsetX }) => {
+      if (this.#checkpoints.length > 0) select(this.#plot.posToIdx(offsetX));
+    });
+    new ResizeObserver(() => this.#plot.setSize({ width: container.clientWidth, height: HEIGHT })).observe(container);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.#plot.redraw());
   }
-  const slot = (width - LEFT) / Math.max(1, checkpoints.length);
-  const bar = Math.min(BAR_WIDTH_MAX, slot * 0.7);
-  const labelEvery = Math.ceil(36 / slot);
-  checkpoints.forEach((checkpoint, index) => {
-    const middle = LEFT + slot * (index + 0.5);
-    const group = svg("g", { class: index === selected ? "bar selected" : "bar" });
-    group.append(svg("title", {}, `${checkpoint.id}: ${bytes(checkpoint.rawBytes)} raw, ${bytes(checkpoint.bytes)} stored`));
-    group.append(svg("rect", { class: "target", x: middle - slot / 2, y: TOP, width: slot, height: HEIGHT - TOP }));
-    for (const [kind, amount, part] of [["raw", checkpoint.rawBytes, 1], ["stored", checkpoint.bytes, 0.56]]) {
-      group.append(svg("rect", { class: kind, x: middle - (bar * part) / 2, y: y(amount), width: bar * part, height: base - y(amount) }));
-    }
-    if (index % labelEvery === 0) group.append(svg("text", { x: middle, y: HEIGHT - 6, "text-anchor": "middle" }, checkpoint.id));
-    group.addEventListener("click", () => select(index));
-    image.append(group);
-  });
-  container.replaceChildren(image);
+
+  /** Shows these checkpoints, and marks the one at an index; -1 is none. */
+  show(checkpoints, selected) {
+    this.#checkpoints = checkpoints;
+    this.#plot.setData(this.#data());
+    this.#plot.ctx.canvas.setAttribute("aria-label", this.#description());
+    this.mark(selected);
+  }
+
+  /** Marks the checkpoint at an index. */
+  mark(selected) {
+    this.#selected = selected;
+    this.#moveMark();
+    this.#plot.setLegend({ idx: this.#plot.cursor.idx });
+  }
+
+  #data() {
+    const of = (value) => this.#checkpoints.map(value);
+    return [of((_, index) => index), of((it) => it.rawBytes), of((it) => it.bytes), of((it) => it.rawBytes / it.bytes)];
+  }
+
+  #description() {
+    const number = plural(this.#checkpoints.length, "checkpoint");
+    return `Chart of ${number}: the bytes of each, raw and stored, and their ratio. The table below says the same.`;
+  }
+
+  #options(width) {
+    // What the legend says is of the checkpoint under the pointer, or else of the marked one, or else of the newest.
+    const value = (text) => (_, __, ___, index) => {
+      const checkpoint = this.#checkpoints[index ?? this.#selected] ?? this.#checkpoints.at(-1);
+      return checkpoint ? text(checkpoint) : "–";
+    };
+    const ids = (_, places) => places.map((place) => this.#checkpoints[place]?.id ?? "");
+    const unbound = () => null;
+    return {
+      width,
+      height: HEIGHT,
+      series: [
+        { label: "Checkpoint", value: value(({ id }) => id) },
+        bars("Raw", "raw", 0.76, value(({ rawBytes }) => bytes(rawBytes))),
+        bars("Stored, compressed", "stored", 0.42, value((it) => bytes(it.bytes))),
+        {
+          label: "Ratio",
+          name: "ratio",
+          value: value((it) => ratio(it.rawBytes, it.bytes)),
+          scale: "ratio",
+          width: 1.5,
+          stroke: color("--ratio"),
+          points: { size: 6, space: 8, width: 1, fill: color("--ratio"), stroke: color("--card") },
+        },
+      ],
+      scales: {
+        x: { time: false, range: () => [-0.5, Math.max(1, this.#checkpoints.length) - 0.5] },
+        bytes: { range: upTo(BYTES_MIN) },
+        ratio: { range: upTo(RATIO_MIN) },
+      },
+      axes: [
+        axis("x", 2, 24, ids, { grid: { show: false }, space: 36 }),
+        axis("bytes", 3, 54, (_, amounts) => amounts.map(bytes), { grid: { stroke: color("--line"), width: 1 } }),
+        axis("ratio", 1, 36, (_, ratios) => ratios.map((it) => `${it}×`), { grid: { show: false } }),
+      ],
+      legend: { markers: { width: 0, fill: (plot, index) => `var(--${plot.series[index].name})` } },
+      // A click chooses a checkpoint; nothing is zoomed or hidden.
+      cursor: {
+        y: false,
+        points: { show: false },
+        bind: { mousedown: unbound, mouseup: unbound, click: unbound, dblclick: unbound },
+      },
+      select: { over: false },
+      hooks: { draw: [() => this.#moveMark()] },
+    };
+  }
+
+  /** Lays the mark under the bars of the chosen checkpoint. */
+  #moveMark() {
+    const plot = this.#plot;
+    const [left, right] = [-0.5, 0.5].map((half) => plot.valToPos(this.#selected + half, "x"));
+    const width = this.#selected === -1 ? 0 : right - left;
+    plot.setSelect({ left, width, top: 0, height: plot.over.clientHeight }, false);
+  }
 }

@@ -1,6 +1,6 @@
 // The checkpoints: their bytes as a chart and a table, and the slider that opens any of them.
 
-import { drawChart } from "./chart.js";
+import { Chart } from "./chart.js";
 import { byId, element, setText } from "./dom.js";
 import { bytes, count, plural, ratio, time } from "./format.js";
 
@@ -54,6 +54,7 @@ export class CheckpointsView {
   /** Number of the checkpoint that is open; none at first. */
   #selected;
   #open;
+  #chart;
   #timer;
   #asked = 0;
 
@@ -62,7 +63,7 @@ export class CheckpointsView {
     this.#open = open;
     const slider = byId("time");
     slider.addEventListener("input", () => this.select(Number(slider.value)));
-    new ResizeObserver(() => this.#draw()).observe(byId("chart"));
+    this.#chart = new Chart(byId("chart"), (index) => this.select(index));
   }
 
   /** The one that is open, or else the newest. */
@@ -88,7 +89,8 @@ export class CheckpointsView {
         : `${plural(checkpoints.length, "checkpoint")}: ${bytes(raw)} raw, ${bytes(stored)} stored, ${ratio(raw, stored)} smaller.`,
     );
     byId("checkpoint-rows").replaceChildren(...checkpoints.map(tableRow).reverse());
-    this.#draw();
+    this.#chart.show(checkpoints, this.#index());
+    this.#markRow();
   }
 
   /** Opens the checkpoint at an index, once the slider rests. */
@@ -96,7 +98,8 @@ export class CheckpointsView {
     this.#selected = this.#checkpoints[index]?.id;
     byId("time").value = index;
     this.#label();
-    this.#draw();
+    this.#chart.mark(index);
+    this.#markRow();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#load(), OPEN_DELAY_MS);
   }
@@ -143,7 +146,9 @@ export class CheckpointsView {
     byId("time").setAttribute("aria-valuetext", text);
   }
 
-  #draw() {
-    drawChart(byId("chart"), this.#checkpoints, this.#index(), (index) => this.select(index));
+  /** Marks the row of the one that is open. */
+  #markRow() {
+    const rows = [...byId("checkpoint-rows").children];
+    rows.forEach((row, place) => row.setAttribute("aria-current", rows.length - 1 - place === this.#index()));
   }
 }

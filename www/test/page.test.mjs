@@ -7,6 +7,7 @@ import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { bytes, ratio } from "../js/format.js";
 import {
   FULL_SPEED,
   SLOW,
@@ -40,6 +41,34 @@ async function finished(page) {
 
 const outputOf = async (page, directory) => readFileSync(await downloaded(page, "#download-output", join(directory, "page.ndjson")));
 
+/** What the chart has and the table says, found equal; the oldest checkpoint comes first. */
+async function chartAndTable(page) {
+  const [[places, raw, stored, ratios], rows, name] = await page.evaluate(() => [
+    document.getElementById("chart").plot.data,
+    [...document.querySelectorAll("#checkpoint-rows tr")].map((row) => [...row.cells].map((cell) => cell.textContent)).reverse(),
+    document.querySelector("#chart canvas[role=img]").getAttribute("aria-label"),
+  ]);
+  assert.deepEqual(places, [...rows.keys()]);
+  assert.deepEqual(ratios, raw.map((it, index) => it / stored[index]));
+  const drawn = places.map((place) => [bytes(raw[place]), bytes(stored[place]), ratio(raw[place], stored[place])]);
+  assert.deepEqual(drawn, rows.map(([, , ...rest]) => rest.slice(0, 3)));
+  assert.match(name, new RegExp(`^Chart of ${rows.length} checkpoints: .* The table below says the same\\.$`));
+  return { ids: rows.map(([id]) => Number(id)), raw, stored };
+}
+
+/** Which checkpoint is marked: in the chart, in its legend, in the table, and by the slider. */
+const marked = (page) =>
+  page.evaluate(() => {
+    const { plot } = document.getElementById("chart");
+    const { left, width } = plot.select;
+    return {
+      chart: width > 0 ? plot.posToIdx(left + width / 2) : undefined,
+      legend: plot.root.querySelector(".u-legend .u-value").textContent,
+      table: [...document.querySelectorAll("#checkpoint-rows tr[aria-current=true] th")].map((it) => it.textContent).join(),
+      slider: document.getElementById("time").value,
+    };
+  });
+
 /** Compares the last twenty blocks of an output whose first bytes are elsewhere. */
 function assertEndsAsExpected(output) {
   const { length, blockLength, blocks } = expected;
@@ -63,7 +92,9 @@ test("a whole run gives the native output", async (t) => {
   await finished(page);
   const output = await outputOf(page, directory);
   assert.equal(sha256(output), expected.sha256);
-  assert.equal(await page.locator("#chart .bar").count(), 29, "a checkpoint at the start, every 1,000 events, and at the end");
+  const { ids, stored } = await chartAndTable(page);
+  assert.deepEqual(ids, [...Array(29).keys()], "a checkpoint at the start, every 1,000 events, and at the end");
+  assert.ok(stored.every((it) => it > 0));
   if (native) {
     nativeApplication(directory)("run", "app.toml");
     assert.equal(sha256(readFileSync(join(directory, "out.ndjson"))), expected.sha256);
@@ -203,6 +234,7 @@ test("the past can be looked at by keyboard, on a phone, in the dark", async (t)
   await page.keyboard.press("Home");
   for (let step = 0; step < 3; step += 1) await page.keyboard.press("ArrowRight");
   await text(page, "#past", /Checkpoint 3 .* event 3,000[^]*Now is checkpoint 28/);
+  assert.deepEqual(await marked(page), { chart: 3, legend: "3", table: "3", slider: "3" });
   const rotations = page.locator("#past summary", { hasText: "rotations" });
   assert.match(await rotations.innerText(), /keys; since then .* removed/);
   await rotations.focus();
@@ -219,4 +251,47 @@ test("the past can be looked at by keyboard, on a phone, in the dark", async (t)
   assert.equal(unnamed, 0, "every control has a name");
   await text(page, "#durability", /strict/);
   await text(page, "#usage", /MB of/);
+});
+
+test("the chart chooses a checkpoint, and follows the window and the theme", async (t) => {
+  const page = await openPage(await launch(t, { colorScheme: "light" }), server.address);
+  const empty = await page.locator("#chart canvas").getAttribute("aria-label");
+  assert.match(empty, /^Chart of 0 checkpoints/);
+  await play(page);
+  await finished(page);
+  assert.deepEqual(await marked(page), { chart: undefined, legend: "28", table: "", slider: "28" }, "none yet: the legend is of the newest");
+  const position = (place) =>
+    page.evaluate((place) => {
+      const { plot } = document.getElementById("chart");
+      return { x: plot.valToPos(place, "x"), y: plot.over.clientHeight / 2 };
+    }, place);
+  const over = page.locator("#chart .u-over");
+  await over.click({ position: await position(7) });
+  await text(page, "#past", /Checkpoint 7 .* event 7,000/);
+  assert.deepEqual(await marked(page), { chart: 7, legend: "7", table: "7", slider: "7" });
+  await over.hover({ position: await position(9) });
+  await text(page, "#chart .u-legend", /Checkpoint\s*9/);
+  await page.mouse.move(0, 0);
+  await text(page, "#chart .u-legend", /Checkpoint\s*7/);
+
+  await page.setViewportSize({ width: 700, height: 800 });
+  const fits = ({ plot, clientWidth }) => plot.width === clientWidth && clientWidth < 700;
+  await page.waitForFunction(`(${fits})(document.getElementById("chart"))`);
+  assert.deepEqual(await marked(page), { chart: 7, legend: "7", table: "7", slider: "7" });
+
+  // What is drawn from now on has the colors of the dark.
+  const drawn = page.evaluate(
+    () =>
+      new Promise((resolve) => {
+        const { plot } = document.getElementById("chart");
+        plot.hooks.draw.push(() => resolve(plot.series.slice(1).map((series) => (series._fill ?? series._stroke).trim())));
+      }),
+  );
+  const colors = () =>
+    page.evaluate(() => ["raw", "stored"].map((name) => getComputedStyle(document.body).getPropertyValue(`--${name}`).trim()));
+  const light = await colors();
+  await page.emulateMedia({ colorScheme: "dark" });
+  const dark = await colors();
+  assert.deepEqual((await drawn).slice(0, 2), dark);
+  assert.notDeepEqual(light, dark);
 });
