@@ -48,6 +48,7 @@ export class Chart {
   constructor(container, select) {
     this.#plot = new uPlot(this.#options(container.clientWidth), this.#data(), container);
     this.#plot.ctx.canvas.setAttribute("role", "img");
+    this.show([], -1);
     // For whoever looks into the page with the browser's tools, and for its tests.
     container.plot = this.#plot;
     this.#plot.over.addEventListener("click", ({ offsetX }) => {
