@@ -75,7 +75,8 @@ export class Chart {
 
   #data() {
     const of = (value) => this.#checkpoints.map(value);
-    return [of((_, index) => index), of((it) => it.rawBytes), of((it) => it.bytes), of((it) => it.rawBytes / it.bytes)];
+    const ratioOf = ({ rawBytes, bytes: stored }) => (rawBytes > 0 ? rawBytes / stored : null);
+    return [of((_, index) => index), of((it) => it.rawBytes), of((it) => it.bytes), of(ratioOf)];
   }
 
   #description() {
@@ -119,18 +120,18 @@ export class Chart {
         axis("ratio", 1, 36, (_, ratios) => ratios.map((it) => `${it}×`), { grid: { show: false } }),
       ],
       legend: { markers: { width: 0, fill: (plot, index) => `var(--${plot.series[index].name})` } },
-      // A click chooses a checkpoint; nothing is zoomed or hidden.
+      // A click chooses a checkpoint, and is not taken for the end of a drag; nothing is zoomed or hidden.
       cursor: {
         y: false,
         points: { show: false },
         bind: { mousedown: unbound, mouseup: unbound, click: unbound, dblclick: unbound },
+        drag: { click: () => {} },
       },
-      select: { over: false },
       hooks: { draw: [() => this.#moveMark()] },
     };
   }
 
-  /** Lays the mark under the bars of the chosen checkpoint. */
+  /** Lays the mark over the bars of the chosen checkpoint. */
   #moveMark() {
     const plot = this.#plot;
     const [left, right] = [-0.5, 0.5].map((half) => plot.valToPos(this.#selected + half, "x"));
