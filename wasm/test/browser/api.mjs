@@ -95,7 +95,7 @@ test("two tabs: refused, waiting, reading, taking over", async () => {
   await Promise.all([first.close(), second.close()]);
 });
 
-test("opening and closing keeps memory flat", async () => {
+test("opening and closing keeps memory flat", async (t) => {
   const page = await newPage();
   const session = await page.context().newCDPSession(page);
   const used = async () => {
@@ -109,6 +109,7 @@ test("opening and closing keeps memory flat", async () => {
   await inPage(page, "api", "cycles", { count });
   const grown = (await used()) - before;
   await page.close();
+  t.diagnostic(`${before} bytes used before ${count} cycles, ${before + grown} after`);
   // One instance has a megabyte of memory at least: a leak would be hundreds of them.
   assert.ok(grown < 4 << 20, `${grown} bytes more after ${count} cycles`);
 });
