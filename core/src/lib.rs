@@ -59,7 +59,7 @@ mod growable {
 
     pub use crate::backend::{Backend, MemoryBackend, drive};
     pub use crate::checkpoint::{
-        ByteRange, Capture, EncodedCheckpoint, Encoding, Executor, Export, Finding, KeyDifference, ObjectInfo,
+        ByteRange, Capture, EncodedCheckpoint, Encoding, Executor, Export, Finding, KeyDifference, Names, ObjectInfo,
         OpenWriter, Procedure, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Request, Response,
         Restore, RestoredCheckpoint, Retention, Selector, StateContents, Step, Task, Verify, VerifyReport, Writer,
         contents, difference, open_archive, retain, write_archive,

@@ -133,7 +133,7 @@ export interface VerifyReport {
 export interface Difference {
   /** State of an engine: the name of its operator. */
   state?: string;
-  /** The key. */
+  /** The key: that of an operator by the names of its parts. */
   key: unknown;
   /** Value in the first one; absent or null if there was none. */
   before?: unknown;

@@ -55,7 +55,10 @@ export class Past {
     return this.#past.call((it) => it.size());
   }
 
-  /** All of it as JSON, as `eventflux inspect` shows it: for an engine, the states of its operators. */
+  /**
+   * All of it as JSON, as `eventflux inspect --json` shows it: for an engine, the states of its operators, with the names
+   * that its definition gives to the parts of keys and to results.
+   */
   inspect(): unknown {
     return JSON.parse(this.#past.call((it) => it.inspect()));
   }

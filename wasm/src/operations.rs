@@ -9,9 +9,9 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use eventflux_core::{
-    CheckpointRequest, EncodedCheckpoint, Export, Head, OpenWriter, Progress, Publish, Published, ReadHead,
-    ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Selector, StateHolder, StepProgress, Verify, Writer,
-    difference, drive, open_archive,
+    CheckpointRequest, EncodedCheckpoint, Export, Head, KeyDifference, Names, OpenWriter, Progress, Publish, Published,
+    ReadHead, ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Selector, StateHolder, StepProgress, Verify,
+    Writer, difference, drive, open_archive,
 };
 use js_sys::Uint8Array;
 use serde_json::{Value as Json, json};
@@ -261,7 +261,15 @@ pub(crate) async fn diff(mailbox: Mailbox, before: f64, after: f64) -> Result<Js
     let (before, _) = read_past(&mailbox, before).await?;
     let (after, _) = read_past(&mailbox, after).await?;
     let differences = difference(&before, &after).map_err(from_core)?;
-    let to_json = |difference: eventflux_core::KeyDifference| json!({ "state": shown_name(&difference.state), "key": difference.key, "before": difference.before, "after": difference.after });
+    // A state is named as the first has it, if it has it.
+    let states = before.states().iter().chain(after.states());
+    let names: Vec<(&str, Names)> = states.map(|state| (state.name.as_str(), Names::of(state))).collect();
+    let unnamed = Names::default();
+    let to_json = |KeyDifference { state, key, before, after }: KeyDifference| {
+        let names = names.iter().find(|(name, _)| *name == state).map_or(&unnamed, |(_, names)| names);
+        let value = |value: Option<Json>| value.map(|value| names.value_to_json(value));
+        json!({ "state": shown_name(&state), "key": names.key_to_json(&key), "before": value(before), "after": value(after) })
+    };
     Ok(Json::Array(differences.into_iter().map(to_json).collect()).to_string().into())
 }
 

@@ -1,6 +1,6 @@
 //! An older state, to read.
 
-use eventflux_core::{JsonValue, StateHolder, StateKind, contents};
+use eventflux_core::{JsonValue, Names, StateHolder, StateKind, contents};
 use js_sys::Uint8Array;
 use serde_json::json;
 use wasm_bindgen::prelude::*;
@@ -41,8 +41,9 @@ impl Past {
     pub fn inspect(&self) -> Result<String> {
         let states = contents(&self.holder).map_err(from_core)?;
         let states = states.into_iter().map(|state| {
-            let rows: Vec<_> =
-                state.rows.into_iter().map(|(key, value)| json!({ "key": key, "value": value })).collect();
+            let names = Names::of(&state.descriptor);
+            let row = |(key, value)| json!({ "key": names.key_to_json(&key), "value": names.value_to_json(value) });
+            let rows: Vec<_> = state.rows.into_iter().map(row).collect();
             json!({ "name": shown_name(&state.descriptor.name), "kind": state.descriptor.kind.as_str(), "rows": rows })
         });
         Ok(serde_json::Value::Array(states.collect()).to_string())

@@ -6,7 +6,7 @@ const ROWS_MAX = 4;
 const TEXT_MAX = 160;
 
 const shorten = (text) => (text.length > TEXT_MAX ? `${text.slice(0, TEXT_MAX)} …` : text);
-const keyText = (key) => (Array.isArray(key) ? key.join(" · ") : JSON.stringify(key));
+const keyText = (key) => Object.values(key).join(" · ");
 const valueText = (value) => (value === undefined || value === null ? "" : shorten(JSON.stringify(value)));
 
 /** The kinds of differences of each operator: how many, and the first ones. */

@@ -1,31 +1,38 @@
 //! What a state keeps in order only, with the names its definition gives it.
 
-use eventflux_core::StateDescriptor;
-use eventflux_core::definition::Document;
+use alloc::string::String;
+use alloc::vec::Vec;
+
 use serde_json::{Map, Value as Json};
 
-/// Name under which the state of the plain values is shown.
-pub(super) const PLAIN: &str = "values";
+use crate::definition::Document;
+use crate::format::manifest::StateDescriptor;
 
 /// How the count of a window of so many events is shown, beside the results that have names.
 const EVENTS: &str = "(events)";
 
-/// Names of the parts of a state, read out of the description that the checkpoint carries.
-#[derive(Debug, Default)]
-pub(super) struct Names {
+/// Names of the parts of a state, read out of the description that the checkpoint carries: for what
+/// [`contents`](crate::contents) and [`difference`](crate::difference) give, which is in order only.
+///
+/// ```
+/// # use eventflux_core::{Names, StateDescriptor, StateKind};
+/// # use serde_json::json;
+/// let operator = r#"{ "key": ["origin"], "compute": { "flights": "count", "distance": "sum distance" } }"#;
+/// let names = Names::of(&StateDescriptor::new("hourly", StateKind::Windows, 1, operator));
+/// assert_eq!(names.key_to_json(&json!(["EWR"])), json!({ "origin": "EWR" }));
+/// let value = json!([{ "window_start": 0, "results": [2, 3150.0] }]);
+/// assert_eq!(names.value_to_json(value)[0]["results"], json!({ "flights": 2, "distance": 3150.0 }));
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Names {
     key: Vec<String>,
     results: Vec<String>,
     fields: Vec<String>,
 }
 
-/// The name of a state as it is shown.
-pub(super) fn state_name(name: &str) -> &str {
-    if name.is_empty() { PLAIN } else { name }
-}
-
 impl Names {
     /// What the description tells; nothing if it is not that of an operator.
-    pub(super) fn of(descriptor: &StateDescriptor) -> Self {
+    pub fn of(descriptor: &StateDescriptor) -> Self {
         let Ok(description) = serde_json::from_str::<Document>(&descriptor.description) else {
             return Names::default();
         };
@@ -39,12 +46,12 @@ impl Names {
     }
 
     /// A key: `{"origin": "EWR"}`.
-    pub(super) fn key_to_json(&self, key: &Json) -> Json {
+    pub fn key_to_json(&self, key: &Json) -> Json {
         named(key, &self.key)
     }
 
     /// A value, with results and fields by their names.
-    pub(super) fn value_to_json(&self, mut value: Json) -> Json {
+    pub fn value_to_json(&self, mut value: Json) -> Json {
         self.name(&mut value);
         named(&value, &self.results)
     }
@@ -82,16 +89,6 @@ impl Names {
     }
 }
 
-/// A key as text: `EWR`, `AA, JFK`.
-pub(super) fn key_to_text(key: &Json) -> String {
-    let text = |value: &Json| value.as_str().map_or_else(|| value.to_string(), |text| text.escape_debug().to_string());
-    match key {
-        Json::Array(values) if values.is_empty() => String::from("(all)"),
-        Json::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(", "),
-        _ => text(key),
-    }
-}
-
 /// A list as an object, if there are as many names, and values that are not objects.
 fn named(list: &Json, names: &[String]) -> Json {
     match list {
@@ -117,10 +114,10 @@ fn texts(list: Option<&Document>) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use eventflux_core::StateKind;
     use serde_json::json;
 
     use super::*;
+    use crate::StateKind;
 
     #[test]
     fn names_come_from_the_description() {
@@ -142,9 +139,5 @@ mod tests {
             json!({ "waiting": [{ "timestamp": 5, "values": { "at": 5, "x": "v" } }] })
         );
         assert_eq!(Names::of(&descriptor("")).key_to_json(&json!("k")), json!("k"));
-        assert_eq!(
-            [json!([]), json!(["EWR", 1]), json!("a\nb")].map(|key| key_to_text(&key)),
-            ["(all)", "EWR, 1", "a\\nb"]
-        );
     }
 }

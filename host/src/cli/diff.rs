@@ -1,13 +1,13 @@
 //! `eventflux diff`.
 
 use clap::Args;
-use eventflux_core::{KeyDifference, Manifest, Selector, StateDescriptor, difference};
+use eventflux_core::{KeyDifference, Manifest, Names, Selector, StateDescriptor, difference};
 use serde_json::{Value as Json, json};
 
 use super::Outcome;
 use super::failure::Failure;
 use super::inspect::restore;
-use super::names::{Names, key_to_text, state_name};
+use super::names::{key_to_text, state_name};
 use super::selector::{find, parse};
 use super::storage::Storage;
 use super::table::{Align, Table, cut, number, width};

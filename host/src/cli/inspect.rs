@@ -2,15 +2,15 @@
 
 use clap::Args;
 use eventflux_core::{
-    CatalogEntry, Head, Manifest, RestoreOptions, Selector, StateContents, StateDescriptor, StateHolder, StateKind,
-    contents, drive,
+    CatalogEntry, Head, Manifest, Names, RestoreOptions, Selector, StateContents, StateDescriptor, StateHolder,
+    StateKind, contents, drive,
 };
 use serde_json::{Map, Value as Json, json};
 use unicode_width::UnicodeWidthStr;
 
 use super::Outcome;
 use super::failure::Failure;
-use super::names::{Names, key_to_text, state_name};
+use super::names::{key_to_text, state_name};
 use super::selector::{find, parse};
 use super::storage::{Storage, entry_to_json, raw_bytes};
 use super::table::{Align, Table, count, cut, number, ratio, size, width};
