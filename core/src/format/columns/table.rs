@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::super::{Cursor, Malformed, append_varint};
+use super::along::{self, Slope};
 use super::cell::{Cell, Column};
 use super::column::{Cells, ColumnPlan, PlannedColumn};
 use super::dependent::{RowCounts, SAMPLE_ROWS, Sample};
@@ -13,6 +14,8 @@ use crate::pace::Pace;
 const RELATED_COLUMNS_MAX: usize = 48;
 /// About so many bytes are gone through to write a cell.
 const BYTES_OF_CELL: u64 = 8;
+/// Integers of fewer bits a row than this are not looked at along others.
+const ALONG_BITS_MIN: u64 = 2;
 /// Fewer rows than this are not worth looking for relations.
 const RELATED_ROWS_MIN: usize = 64;
 
@@ -89,6 +92,8 @@ impl Table {
         if planned.rows.last().is_some_and(|rows| *rows >= RELATED_ROWS_MIN) {
             planned.divide(pace).await;
             planned.relate(pace).await;
+            planned.put_along(pace).await;
+            planned.sort();
         }
         planned
     }
@@ -164,7 +169,42 @@ impl PlannedTable {
             }
             pace.spend(parent_column.words_bytes()).await;
         }
-        self.sort();
+    }
+
+    /// Finds integers that rise with those of other columns.
+    async fn put_along(&mut self, pace: &Pace) {
+        let rows = self.rows.last().copied().unwrap_or(0) as u64;
+        // What takes few bits is as short as can be; what takes none goes along with nothing.
+        let candidates = (0..self.columns.len()).filter(|at| self.columns[*at].cost() > rows * ALONG_BITS_MIN);
+        let samples = candidates.filter_map(|at| Some((at, self.columns[at].sample_of_ints()?)));
+        let samples: Vec<(usize, along::Sample)> = samples.take(RELATED_COLUMNS_MAX).collect();
+        let mut gains: Vec<(u64, usize, usize, Slope)> = Vec::new();
+        for (at, sample) in &samples {
+            if self.columns.iter().any(|column| column.coded_parent() == Some(*at)) {
+                continue;
+            }
+            for (other, of_other) in samples.iter().filter(|(other, _)| other != at) {
+                let cost_alone = self.columns[*at].cost();
+                if let Some((slope, cost)) = sample.along(of_other)
+                    && cost < cost_alone - cost_alone / 8
+                {
+                    gains.push((cost_alone - cost, *at, *other, slope));
+                }
+            }
+            pace.spend((samples.len() * SAMPLE_ROWS) as u64).await;
+        }
+        gains.sort_unstable_by(|a, b| b.0.cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        let mut put = Vec::new();
+        for (_, at, other, slope) in gains {
+            if put.contains(&at) || self.descends(other, at) {
+                continue;
+            }
+            let Ok([column, of_other]) = self.columns.get_disjoint_mut([at, other]) else { continue };
+            if column.put_along(other, of_other, slope) {
+                put.push(at);
+            }
+            pace.spend(column.words_bytes()).await;
+        }
     }
 
     /// Whether a column is, or is under, another one.
