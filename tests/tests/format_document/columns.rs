@@ -51,7 +51,7 @@ enum Coding {
     Codes(Integers),
     Under { parent: u64, lists: Vec<Vec<usize>> },
     Quotients { divisor: u64, numerators: Integers, errors: Integers },
-    Along { other: u64, factor: i64, shift: u8, rest: Integers },
+    Along { table: Option<u64>, other: u64, factor: i64, shift: u8, rest: Integers },
 }
 
 impl Shape {
@@ -110,8 +110,8 @@ impl Plan {
                         let divisors = &cells[&(table.number, *divisor)];
                         quotients(&mut bytes, divisors, numerators, errors)
                     }
-                    Coding::Along { other, factor, shift, rest } => {
-                        let others = &cells[&(table.number, *other)];
+                    Coding::Along { table: before, other, factor, shift, rest } => {
+                        let others = &cells[&(before.unwrap_or(table.number), *other)];
                         along(&mut bytes, others, (*factor, *shift), rest)
                     }
                     _ => column.cells(&mut bytes, count, &mut places).into(),
@@ -153,11 +153,15 @@ impl Column {
                 Coding::Quotients { divisor, numerators: Integers::plan(bytes), errors: Integers::plan(bytes) }
             }
             4 => {
-                let other = bytes.uint();
-                assert!(aligned && kinds == 1 << 3 && before.iter().any(|column| column.number == other));
+                let (table, other) = (bytes.option(Bytes::uint), bytes.uint());
+                assert!(aligned && kinds == 1 << 3);
+                match table {
+                    Some(_) => see("along a column of another table"),
+                    None => assert!(before.iter().any(|column| column.number == other)),
+                }
                 let (factor, shift) = (bytes.int(), bytes.u8());
                 assert!(shift < 64);
-                Coding::Along { other, factor, shift, rest: Integers::plan(bytes) }
+                Coding::Along { table, other, factor, shift, rest: Integers::plan(bytes) }
             }
             _ => {
                 let parent = bytes.uint();

@@ -238,7 +238,7 @@ fn what_an_adversary_changes_has_quotients_and_own_widths() {
 }
 
 /// What a plan can say.
-const EVERYTHING: [&str; 27] = [
+const EVERYTHING: [&str; 28] = [
     "plain",
     "delta",
     "delta of delta",
@@ -256,6 +256,7 @@ const EVERYTHING: [&str; 27] = [
     "quotients",
     "errors of quotients",
     "along",
+    "along a column of another table",
     "aligned",
     "not aligned",
     "direct, kinds",

@@ -63,6 +63,32 @@ impl Slope {
     }
 }
 
+/// A column of integers that another one goes along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Other {
+    /// Number of a table before; `None` is the column's own.
+    pub(super) table: Option<u16>,
+    pub(super) column: usize,
+}
+
+impl Other {
+    pub(super) fn append(self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.table.is_some()));
+        self.table.iter().for_each(|table| append_varint(out, u64::from(*table)));
+        append_varint(out, self.column as u64);
+    }
+
+    pub(super) fn read(cursor: &mut Cursor<'_>) -> Result<Self, Malformed> {
+        let unknown = || Malformed::new("a column is along one that is not before it");
+        let table = match cursor.byte()? {
+            0 => None,
+            1 => Some(u16::try_from(cursor.varint()?).map_err(|_| unknown())?),
+            _ => return Err(unknown()),
+        };
+        Ok(Other { table, column: usize::try_from(cursor.varint()?).map_err(|_| unknown())? })
+    }
+}
+
 /// A few rows of a column of integers.
 #[derive(Debug)]
 pub(super) struct Sample {
@@ -84,15 +110,19 @@ impl Sample {
         Sample { numbers, rows, bits: bit_width(bits) }
     }
 
-    /// The multiple of another column beside which there is least, and about how many bits that takes in all rows.
-    pub(super) fn along(&self, other: &Sample) -> Option<(Slope, u64)> {
+    /// The multiple of another column beside which there is least, and about how many bits that takes in all rows;
+    /// `None` if not fewer than so many.
+    pub(super) fn along(&self, other: &Sample, bits: u64) -> Option<(Slope, u64)> {
         // At one pace over all of it; or at one from row to row, with leaps between the keys.
         let distances = [self.numbers.len() / 2, 1];
         let slopes = distances.iter().filter_map(|distance| Slope::near(self.pace(other, *distance)?, other.bits));
-        let with_cost = slopes.map(|slope| {
+        let with_cost = slopes.filter_map(|slope| {
             let rest: Vec<i64> = slope.rest(&self.numbers, &other.numbers).collect();
-            let (_, cost) = IntPlan::choose(&rest);
-            (slope, cost * self.rows as u64 / rest.len() as u64)
+            let of_all = |cost: u64| cost * self.rows as u64 / rest.len() as u64;
+            // Mostly there is nothing in it, which shows without a plan.
+            let is_hopeless = of_all(least_bits(&rest)) >= bits;
+            let cost = if is_hopeless { bits } else { of_all(IntPlan::choose(&rest).1) };
+            (cost < bits).then_some((slope, cost))
         });
         with_cost.min_by_key(|(_, cost)| *cost)
     }
@@ -110,13 +140,21 @@ impl Sample {
     }
 }
 
+/// Bits of numbers over the least of them, or of their differences: hardly any plan takes fewer.
+fn least_bits(numbers: &[i64]) -> u64 {
+    let least = numbers.iter().copied().fold(i64::MAX, i64::min);
+    let over = numbers.iter().map(|number| u64::from(bit_width(number.wrapping_sub(least) as u64)));
+    let differences = numbers.windows(2).map(|pair| u64::from(bit_width(zigzag(pair[1].wrapping_sub(pair[0])))));
+    over.sum::<u64>().min(differences.sum())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
 
     fn found(numbers: &[i64], others: &[i64]) -> (Slope, u64) {
-        Sample::of(numbers).along(&Sample::of(others)).unwrap()
+        Sample::of(numbers).along(&Sample::of(others), u64::MAX).unwrap()
     }
 
     #[test]
@@ -140,9 +178,9 @@ mod tests {
         let half: Vec<i64> = numbers.iter().map(|number| number / 2).collect();
         let (slope, cost) = found(&numbers, &half);
         assert!(slope == Slope { factor: 2, shift: 0 } && cost < 2 * 300, "{slope:?} {cost}");
-        assert_eq!(Sample::of(&numbers).along(&Sample::of(&[5; 300])), None);
-        assert_eq!(Sample::of(&[5; 300]).along(&Sample::of(&numbers)), None);
-        assert_eq!(Sample::of(&[]).along(&Sample::of(&[])), None);
+        assert_eq!(Sample::of(&numbers).along(&Sample::of(&[5; 300]), u64::MAX), None);
+        assert_eq!(Sample::of(&[5; 300]).along(&Sample::of(&numbers), u64::MAX), None);
+        assert_eq!(Sample::of(&[]).along(&Sample::of(&[]), u64::MAX), None);
     }
 
     #[test]
@@ -172,7 +210,7 @@ mod tests {
             let mut read: Vec<i64> = slope.rest(&numbers, &others).collect();
             slope.add(&mut read, &others);
             prop_assert_eq!(read, numbers.clone());
-            let _ = Sample::of(&numbers).along(&Sample::of(&others));
+            let _ = Sample::of(&numbers).along(&Sample::of(&others), u64::MAX);
         }
     }
 }

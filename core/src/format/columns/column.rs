@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::super::{Cursor, Malformed, append_varint};
-use super::along::{self, Slope};
+use super::along::{self, Other, Slope};
 use super::blocks::range;
 use super::cell::{BITS_OF_BYTE, BYTES, Column, FLOAT, INT, KINDS};
 use super::dependent::{Coded, Lists, RowCounts};
@@ -26,8 +26,8 @@ enum Coding {
     Under { parent: usize, lists: Lists, ranks: Vec<u32> },
     /// Doubles that are integers over those of another column of the table, and how far off they are.
     Quotient { divisor: usize, quotients: Quotients, numerators: IntPlan, errors: IntPlan },
-    /// Integers that rise with those of another column of the table, and what they have beside a multiple of these.
-    Along { other: usize, slope: Slope, rest: Vec<i64>, plan: IntPlan },
+    /// Integers that rise with those of another column, and what they have beside a multiple of these.
+    Along { other: Other, slope: Slope, rest: Vec<i64>, plan: IntPlan },
 }
 
 const DIRECT: u8 = 0;
@@ -200,7 +200,7 @@ impl PlannedColumn {
     }
 
     /// Writes integers beside a multiple of another column's, if that is shorter; whether it is.
-    pub(super) fn put_along(&mut self, other: usize, of_other: &PlannedColumn, slope: Slope) -> bool {
+    pub(super) fn put_along(&mut self, other: Other, of_other: &PlannedColumn, slope: Slope) -> bool {
         let rest: Vec<i64> = slope.rest(&self.column.words, &of_other.column.words).collect();
         let (plan, cost) = IntPlan::choose(&rest);
         if cost >= self.cost {
@@ -249,7 +249,7 @@ impl PlannedColumn {
             }
             Coding::Along { other, slope, plan, .. } => {
                 out.push(ALONG);
-                append_varint(out, *other as u64);
+                other.append(out);
                 slope.append(out);
                 plan.append(out);
             }
@@ -305,12 +305,12 @@ impl PlannedColumn {
         count
     }
 
-    /// The column that must be read before it, if there is one.
+    /// The column of its table that must be read before it, if there is one.
     pub(super) fn parent(&self) -> Option<usize> {
         match &self.coding {
             Coding::Under { parent, .. }
             | Coding::Quotient { divisor: parent, .. }
-            | Coding::Along { other: parent, .. } => Some(*parent),
+            | Coding::Along { other: Other { table: None, column: parent }, .. } => Some(*parent),
             _ => None,
         }
     }
@@ -350,16 +350,26 @@ pub(super) enum Cells<'a> {
 }
 
 impl Cells<'_> {
-    /// All of them, if they are integers.
-    pub(super) fn to_ints(&self, entries: &Entries) -> Option<Vec<i64>> {
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Cells::Codes(codes) => codes.len(),
+            Cells::Same(count) | Cells::Direct { count, .. } => *count,
+        }
+    }
+
+    /// All of them, if they are integers, and so many.
+    pub(super) fn to_ints(&self, count: usize, entries: &Entries) -> Option<Vec<i64>> {
+        if self.count() != count {
+            return None;
+        }
         let int_of = |entry: usize| match entries.values.get(entry) {
             Some(Value::Int(int)) => Some(*int),
             _ => None,
         };
         match self {
             Cells::Codes(codes) => codes.iter().map(|code| int_of(*code as usize)).collect(),
-            Cells::Same(count) => Some(alloc::vec![int_of(0)?; *count]),
-            Cells::Direct { count, tags, ints, .. } => (tags.is_empty() && ints.len() == *count).then(|| ints.clone()),
+            Cells::Same(_) => Some(alloc::vec![int_of(0)?; count]),
+            Cells::Direct { tags, ints, .. } => (tags.is_empty() && ints.len() == count).then(|| ints.clone()),
         }
     }
 }
@@ -406,9 +416,9 @@ impl ColumnPlan {
                 Coding::Quotient { divisor, quotients: Quotients::default(), numerators, errors }
             }
             ALONG if kinds == 1 << INT && aligned => {
-                let other = usize::try_from(cursor.varint()?).unwrap_or(usize::MAX);
-                entries_of(other).ok_or_else(|| Malformed::new("a column depends on one that is not before it"))?;
-                Coding::Along { other, slope: Slope::read(cursor)?, rest: Vec::new(), plan: IntPlan::read(cursor)? }
+                // Whether it is there shows once the cells are read.
+                let (other, slope) = (Other::read(cursor)?, Slope::read(cursor)?);
+                Coding::Along { other, slope, rest: Vec::new(), plan: IntPlan::read(cursor)? }
             }
             _ => return Err(Malformed::new("unknown coding of a column")),
         };
@@ -421,13 +431,13 @@ impl ColumnPlan {
         (self.aligned && has_codes).then(|| self.entries.len())
     }
 
-    /// Reads the cells of one section; `before` are those of the columns read before it, `ints_of` gives
-    /// them as integers.
+    /// Reads the cells of one section; `before` are those of the columns of its table read before it, `ints_of` gives
+    /// them, and those of tables before, as integers, if there are so many.
     pub(super) fn read_cells<'a>(
         &self,
         rows: usize,
         before: &[Option<Cells<'a>>],
-        ints_of: impl Fn(usize) -> Option<Vec<i64>>,
+        ints_of: impl Fn(Other, usize) -> Option<Vec<i64>>,
         cursor: &mut Cursor<'a>,
         budget: &mut Budget,
     ) -> Result<Cells<'a>, Malformed> {
@@ -443,7 +453,7 @@ impl ColumnPlan {
             Coding::Quotient { divisor, numerators, errors, .. } => {
                 let numerators = numerators.read_numbers(cursor, count)?;
                 let errors = errors.read_numbers(cursor, count)?;
-                let divisors = ints_of(*divisor).filter(|divisors| divisors.len() == count);
+                let divisors = ints_of(Other { table: None, column: *divisor }, count);
                 let divisors = divisors.ok_or_else(|| Malformed::new("a column is divided by one without integers"))?;
                 let floats = Quotients { numerators, errors }.to_floats(&divisors);
                 let (tags, ints, lengths) = (Vec::new(), Vec::new(), Vec::new());
@@ -451,8 +461,9 @@ impl ColumnPlan {
             }
             Coding::Along { other, slope, plan, .. } => {
                 let mut ints = plan.read_numbers(cursor, count)?;
-                let others = ints_of(*other).filter(|others| others.len() == count);
-                slope.add(&mut ints, &others.ok_or_else(|| Malformed::new("a column is along one without integers"))?);
+                let others = ints_of(*other, count);
+                let others = others.ok_or_else(|| Malformed::new("a column is along one without as many integers"))?;
+                slope.add(&mut ints, &others);
                 let (tags, floats, lengths) = (Vec::new(), Vec::new(), Vec::new());
                 Ok(Cells::Direct { count, tags, kind: INT, ints, floats, lengths, text: &[] })
             }

@@ -251,7 +251,7 @@ fn numbers_and_times_of_events_go_along_each_other() {
 
 #[test]
 fn what_goes_along_integers_before_it_is_whatever_they_are() {
-    let along = |kinds: u8, other: u8, shift: u8| alloc::vec![1, kinds, 4, other, 2, shift, 0, 0, 1];
+    let along = |kinds: u8, other: u8, shift: u8| alloc::vec![1, kinds, 4, 0, other, 2, shift, 0, 0, 1];
     let integers = 1 << 3 | 1 << 7;
     assert_eq!(read_with(&along(integers, 0, 0), &[2, 0]), Ok(()));
     assert_eq!(read_with(&along(integers, 0, 63), &[2, 0]), Ok(()));
