@@ -233,8 +233,11 @@ fn write(holder: &mut StateHolder, kind: StateKind, key: u32, round: u32) {
     let bytes = key.to_be_bytes();
     let number = i64::from(key * 7 % 50 + round);
     let text = ["JFK", "EWR", "a text that is too long to lie inline"][key as usize % 3];
-    let values: Vec<Value> = vec![number.into(), (number as f64 / 4.0).into(), text.into(), Value::Null];
-    let buffered = BufferedEvent { sequence: u64::from(key + 1000 * round), event: Event::new(number * 100, values) };
+    // In no order of the keys; one of the values goes along.
+    let sequence = key * 7919 % 997 + 1000 * round;
+    let values: Vec<Value> =
+        vec![number.into(), (number as f64 / 4.0).into(), text.into(), Value::Null, i64::from(sequence * 5 / 2).into()];
+    let buffered = BufferedEvent { sequence: u64::from(sequence), event: Event::new(number * 100, values) };
     match kind {
         StateKind::Values => holder.set(bytes, &(u64::from(key), number as f64, 5_u8)).expect("it fits"),
         StateKind::Windows => {

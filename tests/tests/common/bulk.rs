@@ -94,14 +94,17 @@ fn change(holder: &mut StateHolder, step: u64, divisor: u64) {
     (0..PRICE_KEYS / divisor).filter(is_changed).for_each(|number| change_prices(holder, step, number));
 }
 
-/// Means and squared distances are integers over counts, but for what was rounded; prices have all orders of magnitude.
+/// Means and squared distances are integers over counts, but for what was rounded; prices have all orders of magnitude;
+/// the sums rise with their counts, which are those of the means.
 fn change_prices(holder: &mut StateHolder, step: u64, number: u64) {
-    let create = || AggregationState::new([Function::Stddev, Function::Last].map(Accumulator::new).to_vec());
+    let functions = [Function::Stddev, Function::Last, Function::Sum];
+    let create = || AggregationState::new(functions.map(Accumulator::new).to_vec());
     let add = |held: &mut Vec<Accumulator>| {
         // Of some there are none yet: their counts are 0.
         for at in 0..if number % 40 == 7 { 0 } else { 2 + number % 11 } {
             let cents = mix(100 * number + 20 * step + at) % 5000;
             held[0].add(0, &Value::Int(cents as i64)).unwrap();
+            held[2].add(0, &Value::Int(1000 + cents as i64 % 200)).unwrap();
         }
         let price = (1 + mix(number + step) % 9) * 10_u64.pow((mix(number) % 11) as u32) + number;
         held[1].add(step as i64, &Value::Int(price as i64)).unwrap();

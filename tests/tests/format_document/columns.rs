@@ -51,6 +51,7 @@ enum Coding {
     Codes(Integers),
     Under { parent: u64, lists: Vec<Vec<usize>> },
     Quotients { divisor: u64, numerators: Integers, errors: Integers },
+    Along { table: Option<u64>, other: u64, factor: i64, shift: u8, rest: Integers },
 }
 
 impl Shape {
@@ -109,6 +110,10 @@ impl Plan {
                         let divisors = &cells[&(table.number, *divisor)];
                         quotients(&mut bytes, divisors, numerators, errors)
                     }
+                    Coding::Along { table: before, other, factor, shift, rest } => {
+                        let others = &cells[&(before.unwrap_or(table.number), *other)];
+                        along(&mut bytes, others, (*factor, *shift), rest)
+                    }
                     _ => column.cells(&mut bytes, count, &mut places).into(),
                 };
                 assert_eq!(read.len(), count);
@@ -130,7 +135,7 @@ impl Column {
         let (kinds, aligned) = (byte & 0x3f, byte & 0x80 != 0);
         assert_eq!(byte & 0x40, 0);
         *plan_cells += 1;
-        see(["direct", "codes", "under", "quotients"][usize::from(coding)]);
+        see(["direct", "codes", "under", "quotients", "along"][usize::from(coding)]);
         see(if aligned { "aligned" } else { "not aligned" });
         let entries = if matches!(coding, 1 | 2) { dictionary(bytes, kinds, plan_cells) } else { Vec::new() };
         let coding = match coding {
@@ -146,6 +151,17 @@ impl Column {
                 let divisor = bytes.uint();
                 assert!(aligned && kinds == 1 << 4 && before.iter().any(|column| column.number == divisor));
                 Coding::Quotients { divisor, numerators: Integers::plan(bytes), errors: Integers::plan(bytes) }
+            }
+            4 => {
+                let (table, other) = (bytes.option(Bytes::uint), bytes.uint());
+                assert!(aligned && kinds == 1 << 3);
+                match table {
+                    Some(_) => see("along a column of another table"),
+                    None => assert!(before.iter().any(|column| column.number == other)),
+                }
+                let (factor, shift) = (bytes.int(), bytes.u8());
+                assert!(shift < 64);
+                Coding::Along { table, other, factor, shift, rest: Integers::plan(bytes) }
             }
             _ => {
                 let parent = bytes.uint();
@@ -166,7 +182,7 @@ impl Column {
     fn cells(&self, bytes: &mut Bytes<'_>, count: usize, places: &mut BTreeMap<u64, Vec<usize>>) -> Vec<Cell> {
         let codes: Vec<usize> = match &self.coding {
             Coding::Direct { .. } => return self.direct(bytes, count),
-            Coding::Quotients { .. } => unreachable!("they are of two columns"),
+            Coding::Quotients { .. } | Coding::Along { .. } => unreachable!("they are of two columns"),
             Coding::Codes(_) if self.entries.len() == 1 => vec![0; count],
             Coding::Codes(plan) => plan.read(bytes, count).into_iter().map(|code| code as usize).collect(),
             Coding::Under { parent, lists } => {
@@ -234,6 +250,21 @@ fn quotients(
         other => panic!("{other:?} is no divisor"),
     };
     divisors.iter().zip(numerators).zip(errors).map(quotient).collect()
+}
+
+/// "Along another column".
+fn along(
+    bytes: &mut Bytes<'_>,
+    others: &VecDeque<Cell>,
+    (factor, shift): (i64, u8),
+    rest: &Integers,
+) -> VecDeque<Cell> {
+    let rest = rest.read(bytes, others.len());
+    let cell = |(other, rest): (&Cell, i64)| match other {
+        Cell::Int(other) => Cell::Int((other.wrapping_mul(factor) >> shift).wrapping_add(rest)),
+        other => panic!("nothing is along {other:?}"),
+    };
+    others.iter().zip(rest).map(cell).collect()
 }
 
 /// "Dictionaries".

@@ -238,7 +238,7 @@ fn what_an_adversary_changes_has_quotients_and_own_widths() {
 }
 
 /// What a plan can say.
-const EVERYTHING: [&str; 26] = [
+const EVERYTHING: [&str; 28] = [
     "plain",
     "delta",
     "delta of delta",
@@ -255,6 +255,8 @@ const EVERYTHING: [&str; 26] = [
     "under",
     "quotients",
     "errors of quotients",
+    "along",
+    "along a column of another table",
     "aligned",
     "not aligned",
     "direct, kinds",

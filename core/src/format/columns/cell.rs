@@ -1,6 +1,8 @@
 //! Cells: what a column is made of, as it is collected.
 
+use alloc::borrow::Cow;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use hashbrown::HashTable;
 
@@ -22,6 +24,10 @@ const SHORT_BYTES: usize = 7;
 /// Low byte of a word that says where a longer one lies.
 const LONG: i64 = 0xff;
 
+/// What a byte of a string takes, about, once LZ4 has taken a quarter off.
+pub(super) const BITS_OF_BYTE: u64 = 6;
+/// Strings that are measured before it is looked at whether to go on.
+const LENGTHS_AT_ONCE: usize = 1024;
 /// Long byte strings that are compared with those before in one go.
 const UNITED_AT_ONCE: usize = 1024;
 
@@ -151,6 +157,56 @@ impl Column {
     #[inline]
     pub(super) fn bytes_len(&self, word: i64) -> usize {
         if word & 0xff == LONG { self.bytes(word, &mut [0; 8]).len() } else { (word & 0xff) as usize }
+    }
+
+    /// The words of the cells of one kind.
+    pub(super) fn words_of(&self, range: Range<usize>, kind: u8) -> impl Iterator<Item = i64> {
+        let only = self.kinds == 1 << kind;
+        let none = self.kinds & 1 << kind == 0;
+        let range = if none { 0..0 } else { range };
+        range.filter(move |at| only || self.tags[*at] == kind).map(|at| self.words[at])
+    }
+
+    /// Whether byte strings alone take more bits than that.
+    pub(super) fn is_longer(&self, bits: u64) -> bool {
+        if self.kinds & 1 << BYTES == 0 {
+            return false;
+        }
+        let mut bytes = 0;
+        (0..self.len()).step_by(LENGTHS_AT_ONCE).any(|from| {
+            let part = from..self.len().min(from + LENGTHS_AT_ONCE);
+            bytes += self.words_of(part, BYTES).map(|word| self.bytes_len(word) as u64).sum::<u64>();
+            BITS_OF_BYTE * bytes > bits
+        })
+    }
+
+    pub(super) fn ints(&self, range: Range<usize>) -> Cow<'_, [i64]> {
+        // Mostly there are no others.
+        if self.kinds == 1 << INT {
+            return Cow::Borrowed(&self.words[range]);
+        }
+        if self.kinds & 1 << INT == 0 {
+            return Cow::Borrowed(&[]);
+        }
+        // Each into the next place, which only an integer takes: there is no branch to guess.
+        let mut ints = alloc::vec![0; range.len()];
+        let mut len = 0;
+        for (word, tag) in self.words[range.clone()].iter().zip(&self.tags[range]) {
+            ints[len] = *word;
+            len += usize::from(*tag == INT);
+        }
+        ints.truncate(len);
+        Cow::Owned(ints)
+    }
+
+    /// Bits of the doubles.
+    pub(super) fn floats(&self, range: Range<usize>) -> Vec<u64> {
+        self.words_of(range, FLOAT).map(|word| word as u64).collect()
+    }
+
+    /// Lengths of the byte strings.
+    pub(super) fn lengths(&self, range: Range<usize>) -> Vec<i64> {
+        self.words_of(range, BYTES).map(|word| self.bytes_len(word) as i64).collect()
     }
 
     /// Makes words of equal long byte strings equal.

@@ -1,12 +1,11 @@
 //! One column: which coding it gets, what of it is shared by all sections, and its cells in one.
 
-use alloc::borrow::Cow;
 use alloc::vec::Vec;
-use core::ops::Range;
 
 use super::super::{Cursor, Malformed, append_varint};
+use super::along::{self, Other, Slope};
 use super::blocks::range;
-use super::cell::{BYTES, Column, FLOAT, INT, KINDS};
+use super::cell::{BITS_OF_BYTE, BYTES, Column, FLOAT, INT, KINDS};
 use super::dependent::{Coded, Lists, RowCounts};
 use super::dictionary::{Dictionary, Entries};
 use super::floats::FloatPlan;
@@ -27,19 +26,17 @@ enum Coding {
     Under { parent: usize, lists: Lists, ranks: Vec<u32> },
     /// Doubles that are integers over those of another column of the table, and how far off they are.
     Quotient { divisor: usize, quotients: Quotients, numerators: IntPlan, errors: IntPlan },
+    /// Integers that rise with those of another column, and what they have beside a multiple of these.
+    Along { other: Other, slope: Slope, rest: Vec<i64>, plan: IntPlan },
 }
 
 const DIRECT: u8 = 0;
 const CODES: u8 = 1;
 const UNDER: u8 = 2;
 const QUOTIENT: u8 = 3;
+const ALONG: u8 = 4;
 /// Flag beside the kinds: as many cells as the table has rows, in every section.
 const ALIGNED: u8 = 1 << 7;
-
-/// What a byte of a string takes, about, once LZ4 has taken a quarter off.
-const BITS_OF_BYTE: u64 = 6;
-/// Strings that are measured before it is looked at whether to go on.
-const LENGTHS_AT_ONCE: usize = 1024;
 
 /// A column with its plan, ready to be written.
 #[derive(Debug)]
@@ -80,7 +77,7 @@ impl PlannedColumn {
             let (plan, cost) = IntPlan::choose_codes(&dictionary.codes, dictionary.entries.len());
             planned.by_codes = (plan, cost + 8 * planned.entries.len() as u64);
             // Byte strings for themselves take their bytes at least: mostly there is nothing to compare.
-            if is_longer(&planned.column, planned.by_codes.1) {
+            if planned.column.is_longer(planned.by_codes.1) {
                 (planned.coding, planned.cost) = (Coding::Codes(planned.by_codes.0), planned.by_codes.1);
                 planned.column.forget_cells();
                 return planned;
@@ -106,16 +103,16 @@ impl PlannedColumn {
         };
         let (mut ints, mut floats, mut lengths) = (IntPlan::PLAIN, FloatPlan::Shuffled, IntPlan::PLAIN);
         if column.kinds & 1 << INT != 0 {
-            let numbers = ints_of(column, everything.clone());
+            let numbers = column.ints(everything.clone());
             let (plan, bits) = IntPlan::choose_within(&numbers, range_of_ints.unwrap_or_else(|| range(&numbers)));
             (ints, cost) = (plan, cost + bits);
         }
         if column.kinds & 1 << FLOAT != 0 {
-            let (plan, bits) = FloatPlan::choose(&floats_of(column, everything.clone()));
+            let (plan, bits) = FloatPlan::choose(&column.floats(everything.clone()));
             (floats, cost) = (plan, cost + bits);
         }
         if column.kinds & 1 << BYTES != 0 {
-            let all = lengths_of(column, everything);
+            let all = column.lengths(everything);
             let (plan, bits) = IntPlan::choose(&all);
             (lengths, cost) = (plan, cost + bits + BITS_OF_BYTE * all.iter().sum::<i64>() as u64);
         }
@@ -197,6 +194,23 @@ impl PlannedColumn {
         true
     }
 
+    /// A sample of its integers, if it has no other cells, and as many as rows.
+    pub(super) fn sample_of_ints(&self) -> Option<along::Sample> {
+        (self.aligned && self.column.kinds == 1 << INT).then(|| along::Sample::of(&self.column.words))
+    }
+
+    /// Writes integers beside a multiple of another column's, if that is shorter; whether it is.
+    pub(super) fn put_along(&mut self, other: Other, of_other: &PlannedColumn, slope: Slope) -> bool {
+        let rest: Vec<i64> = slope.rest(&self.column.words, &of_other.column.words).collect();
+        let (plan, cost) = IntPlan::choose(&rest);
+        if cost >= self.cost {
+            return false;
+        }
+        (self.coding, self.cost) = (Coding::Along { other, slope, rest, plan }, cost);
+        self.dictionary = None;
+        true
+    }
+
     /// Appends what all sections share.
     pub(super) fn append_plan(&self, out: &mut Vec<u8>) {
         out.push(self.column.kinds | if self.aligned { ALIGNED } else { 0 });
@@ -233,13 +247,19 @@ impl PlannedColumn {
                 numerators.append(out);
                 errors.append(out);
             }
+            Coding::Along { other, slope, plan, .. } => {
+                out.push(ALONG);
+                other.append(out);
+                slope.append(out);
+                plan.append(out);
+            }
         }
     }
 
     /// What the plan takes of a reader's budget.
     pub(super) fn plan_cells(&self) -> u64 {
         match &self.coding {
-            Coding::Direct { .. } | Coding::Quotient { .. } => 1,
+            Coding::Direct { .. } | Coding::Quotient { .. } | Coding::Along { .. } => 1,
             Coding::Codes(_) => 1 + self.entries_cells,
             Coding::Under { lists, .. } => 1 + self.entries_cells + lists.cells(),
         }
@@ -268,14 +288,15 @@ impl PlannedColumn {
                 numerators.append_numbers(out, &quotients.numerators[range.clone()]);
                 errors.append_numbers(out, &quotients.errors[range]);
             }
+            (Coding::Along { rest, plan, .. }, _) => plan.append_numbers(out, &rest[range]),
             (Coding::Direct { tags, ints, floats, lengths }, _) => {
                 if !self.column.tags.is_empty() {
                     tags.append_numbers(out, &self.column.tags[range.clone()]);
                 }
-                ints.append_numbers(out, &ints_of(&self.column, range.clone()));
-                floats.append_numbers(out, &floats_of(&self.column, range.clone()));
-                lengths.append_numbers(out, &lengths_of(&self.column, range.clone()));
-                for word in words_of(&self.column, range, BYTES) {
+                ints.append_numbers(out, &self.column.ints(range.clone()));
+                floats.append_numbers(out, &self.column.floats(range.clone()));
+                lengths.append_numbers(out, &self.column.lengths(range.clone()));
+                for word in self.column.words_of(range, BYTES) {
                     out.extend_from_slice(self.column.bytes(word, &mut [0; 8]));
                 }
             }
@@ -284,60 +305,20 @@ impl PlannedColumn {
         count
     }
 
-    /// The column that must be read before it, if there is one.
+    /// The column of its table that must be read before it, if there is one.
     pub(super) fn parent(&self) -> Option<usize> {
         match &self.coding {
-            Coding::Under { parent, .. } | Coding::Quotient { divisor: parent, .. } => Some(*parent),
+            Coding::Under { parent, .. }
+            | Coding::Quotient { divisor: parent, .. }
+            | Coding::Along { other: Other { table: None, column: parent }, .. } => Some(*parent),
             _ => None,
         }
     }
-}
 
-fn words_of(column: &Column, range: Range<usize>, kind: u8) -> impl Iterator<Item = i64> {
-    let only = column.kinds == 1 << kind;
-    let none = column.kinds & 1 << kind == 0;
-    let range = if none { 0..0 } else { range };
-    range.filter(move |at| only || column.tags[*at] == kind).map(|at| column.words[at])
-}
-
-/// Whether byte strings alone take more bits than that.
-fn is_longer(column: &Column, bits: u64) -> bool {
-    if column.kinds & 1 << BYTES == 0 {
-        return false;
+    /// The column whose codes it needs, if there is one.
+    pub(super) fn coded_parent(&self) -> Option<usize> {
+        if let Coding::Under { parent, .. } = &self.coding { Some(*parent) } else { None }
     }
-    let mut bytes = 0;
-    (0..column.len()).step_by(LENGTHS_AT_ONCE).any(|from| {
-        let part = from..column.len().min(from + LENGTHS_AT_ONCE);
-        bytes += words_of(column, part, BYTES).map(|word| column.bytes_len(word) as u64).sum::<u64>();
-        BITS_OF_BYTE * bytes > bits
-    })
-}
-
-fn ints_of(column: &Column, range: Range<usize>) -> Cow<'_, [i64]> {
-    // Mostly there are no others.
-    if column.kinds == 1 << INT {
-        return Cow::Borrowed(&column.words[range]);
-    }
-    if column.kinds & 1 << INT == 0 {
-        return Cow::Borrowed(&[]);
-    }
-    // Each into the next place, which only an integer takes: there is no branch to guess.
-    let mut ints = alloc::vec![0; range.len()];
-    let mut len = 0;
-    for (word, tag) in column.words[range.clone()].iter().zip(&column.tags[range]) {
-        ints[len] = *word;
-        len += usize::from(*tag == INT);
-    }
-    ints.truncate(len);
-    Cow::Owned(ints)
-}
-
-fn floats_of(column: &Column, range: Range<usize>) -> Vec<u64> {
-    words_of(column, range, FLOAT).map(|word| word as u64).collect()
-}
-
-fn lengths_of(column: &Column, range: Range<usize>) -> Vec<i64> {
-    words_of(column, range, BYTES).map(|word| column.bytes_len(word) as i64).collect()
 }
 
 /// What all sections share of a column, as it was read.
@@ -369,16 +350,26 @@ pub(super) enum Cells<'a> {
 }
 
 impl Cells<'_> {
-    /// All of them, if they are integers.
-    pub(super) fn to_ints(&self, entries: &Entries) -> Option<Vec<i64>> {
+    pub(super) fn count(&self) -> usize {
+        match self {
+            Cells::Codes(codes) => codes.len(),
+            Cells::Same(count) | Cells::Direct { count, .. } => *count,
+        }
+    }
+
+    /// All of them, if they are integers, and so many.
+    pub(super) fn to_ints(&self, count: usize, entries: &Entries) -> Option<Vec<i64>> {
+        if self.count() != count {
+            return None;
+        }
         let int_of = |entry: usize| match entries.values.get(entry) {
             Some(Value::Int(int)) => Some(*int),
             _ => None,
         };
         match self {
             Cells::Codes(codes) => codes.iter().map(|code| int_of(*code as usize)).collect(),
-            Cells::Same(count) => Some(alloc::vec![int_of(0)?; *count]),
-            Cells::Direct { count, tags, ints, .. } => (tags.is_empty() && ints.len() == *count).then(|| ints.clone()),
+            Cells::Same(_) => Some(alloc::vec![int_of(0)?; count]),
+            Cells::Direct { tags, ints, .. } => (tags.is_empty() && ints.len() == count).then(|| ints.clone()),
         }
     }
 }
@@ -424,6 +415,11 @@ impl ColumnPlan {
                 let (numerators, errors) = (IntPlan::read(cursor)?, IntPlan::read(cursor)?);
                 Coding::Quotient { divisor, quotients: Quotients::default(), numerators, errors }
             }
+            ALONG if kinds == 1 << INT && aligned => {
+                // Whether it is there shows once the cells are read.
+                let (other, slope) = (Other::read(cursor)?, Slope::read(cursor)?);
+                Coding::Along { other, slope, rest: Vec::new(), plan: IntPlan::read(cursor)? }
+            }
             _ => return Err(Malformed::new("unknown coding of a column")),
         };
         Ok(ColumnPlan { kinds, aligned, coding, entries })
@@ -435,13 +431,13 @@ impl ColumnPlan {
         (self.aligned && has_codes).then(|| self.entries.len())
     }
 
-    /// Reads the cells of one section; `before` are those of the columns read before it, `ints_of` gives
-    /// them as integers.
+    /// Reads the cells of one section; `before` are those of the columns of its table read before it, `ints_of` gives
+    /// them, and those of tables before, as integers, if there are so many.
     pub(super) fn read_cells<'a>(
         &self,
         rows: usize,
         before: &[Option<Cells<'a>>],
-        ints_of: impl Fn(usize) -> Option<Vec<i64>>,
+        ints_of: impl Fn(Other, usize) -> Option<Vec<i64>>,
         cursor: &mut Cursor<'a>,
         budget: &mut Budget,
     ) -> Result<Cells<'a>, Malformed> {
@@ -457,11 +453,19 @@ impl ColumnPlan {
             Coding::Quotient { divisor, numerators, errors, .. } => {
                 let numerators = numerators.read_numbers(cursor, count)?;
                 let errors = errors.read_numbers(cursor, count)?;
-                let divisors = ints_of(*divisor).filter(|divisors| divisors.len() == count);
+                let divisors = ints_of(Other { table: None, column: *divisor }, count);
                 let divisors = divisors.ok_or_else(|| Malformed::new("a column is divided by one without integers"))?;
                 let floats = Quotients { numerators, errors }.to_floats(&divisors);
                 let (tags, ints, lengths) = (Vec::new(), Vec::new(), Vec::new());
                 Ok(Cells::Direct { count, tags, kind: FLOAT, ints, floats, lengths, text: &[] })
+            }
+            Coding::Along { other, slope, plan, .. } => {
+                let mut ints = plan.read_numbers(cursor, count)?;
+                let others = ints_of(*other, count);
+                let others = others.ok_or_else(|| Malformed::new("a column is along one without as many integers"))?;
+                slope.add(&mut ints, &others);
+                let (tags, floats, lengths) = (Vec::new(), Vec::new(), Vec::new());
+                Ok(Cells::Direct { count, tags, kind: INT, ints, floats, lengths, text: &[] })
             }
             Coding::Direct { tags, ints, floats, lengths } => {
                 self.read_direct(count, [tags, ints, lengths], floats, cursor, budget)

@@ -3,11 +3,12 @@
 //! Rows of a state are taken apart into tables ([`tables`]): one row a key, a window, an event, and
 //! so on, with a column for each thing that is said of it, across all keys and all sections of an
 //! object. A plan says of each column how it is written: by itself ([`ints`], [`floats`]), by a
-//! [`dictionary`], or as what follows from another column ([`dependent`], [`quotients`]). The plan with
+//! [`dictionary`], or as what follows from another column ([`dependent`], [`quotients`], [`along`]). The plan with
 //! the dictionaries is written once, the cells section by section.
 //!
 //! Which coding a column gets is decided by estimates over samples of it: same cells, same choice.
 
+mod along;
 mod bits;
 mod blocks;
 mod cell;

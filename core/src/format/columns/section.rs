@@ -271,9 +271,13 @@ impl Plan {
     pub(super) fn source<'a>(&'a self, bytes: &'a [u8], raw: u64) -> Result<ColumnSource<'a>, Malformed> {
         let mut cursor = Cursor::new(bytes);
         let mut budget = Budget::new(raw);
-        let mut tables = Vec::with_capacity(self.tables.len());
+        let mut tables: Vec<(u16, Vec<SourceColumn<'_>>)> = Vec::with_capacity(self.tables.len());
         for (number, plan) in &self.tables {
-            let cells = plan.read_cells(&mut cursor, &mut budget)?;
+            let ints_before = |table: u16, column: usize, count: usize| {
+                let (_, columns) = tables.iter().find(|(before, _)| *before == table)?;
+                columns.get(column)?.to_ints(count)
+            };
+            let cells = plan.read_cells(ints_before, &mut cursor, &mut budget)?;
             let columns = cells.into_iter().zip(&plan.columns);
             let columns = columns.map(|(cells, plan)| SourceColumn::new(cells, &plan.entries));
             tables.push((*number, columns.collect()));

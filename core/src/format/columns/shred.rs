@@ -57,9 +57,11 @@ impl Shredder {
     pub(super) async fn plan(self, pace: &Pace) -> Vec<(u16, PlannedTable)> {
         // What has no bytes has no columns: no table then.
         let tables = self.tables.into_iter().zip(0..).filter_map(|(table, number)| Some((table?, number)));
-        let mut planned = Vec::new();
+        let mut planned: Vec<(u16, PlannedTable)> = Vec::new();
         for (table, number) in tables.filter(|(table, _)| !table.is_empty()) {
-            planned.push((number, table.plan(pace).await));
+            let mut table = table.plan(pace).await;
+            table.put_along(&planned, pace).await;
+            planned.push((number, table));
         }
         planned
     }

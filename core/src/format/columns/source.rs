@@ -48,13 +48,14 @@ impl<'a> SourceColumn<'a> {
         SourceColumn { cells, entries, next: 0, next_int: 0, next_float: 0, next_length: 0, next_byte: 0 }
     }
 
+    /// All cells, if they are integers, and so many.
+    pub(super) fn to_ints(&self, count: usize) -> Option<Vec<i64>> {
+        self.cells.to_ints(count, self.entries)
+    }
+
     /// Cells that have not been taken.
     fn left(&self) -> usize {
-        let count = match &self.cells {
-            Cells::Codes(codes) => codes.len(),
-            Cells::Same(count) | Cells::Direct { count, .. } => *count,
-        };
-        count - self.next
+        self.cells.count() - self.next
     }
 
     /// The next entry of a coded column.

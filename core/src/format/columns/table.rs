@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::super::{Cursor, Malformed, append_varint};
+use super::along::{self, Other, Slope};
 use super::cell::{Cell, Column};
 use super::column::{Cells, ColumnPlan, PlannedColumn};
 use super::dependent::{RowCounts, SAMPLE_ROWS, Sample};
@@ -13,6 +14,10 @@ use crate::pace::Pace;
 const RELATED_COLUMNS_MAX: usize = 48;
 /// About so many bytes are gone through to write a cell.
 const BYTES_OF_CELL: u64 = 8;
+/// Integers of fewer bits a row than this are not looked at along others.
+const ALONG_BITS_MIN: u64 = 2;
+/// Columns of a table, and of those before it, along which others are put.
+const OTHERS_MAX: usize = 16;
 /// Fewer rows than this are not worth looking for relations.
 const RELATED_ROWS_MIN: usize = 64;
 
@@ -164,7 +169,64 @@ impl PlannedTable {
             }
             pace.spend(parent_column.words_bytes()).await;
         }
+    }
+
+    /// Finds integers that rise with those of other columns: of this table, or of ones before that have the same rows.
+    pub(super) async fn put_along(&mut self, before: &[(u16, PlannedTable)], pace: &Pace) {
+        if self.rows.last().is_some_and(|rows| *rows >= RELATED_ROWS_MIN) {
+            let mut others = self.samples(None);
+            let alike = before.iter().filter(|(_, table)| table.rows == self.rows);
+            others.extend(alike.flat_map(|(number, table)| table.samples(Some(*number))).take(OTHERS_MAX));
+            self.put_along_any(&others, before, pace).await;
+        }
         self.sort();
+    }
+
+    async fn put_along_any(&mut self, others: &[(Other, along::Sample)], before: &[(u16, PlannedTable)], pace: &Pace) {
+        let mut gains: Vec<(u64, usize, Other, Slope)> = Vec::new();
+        for (Other { column: at, .. }, sample) in others.iter().filter(|(own, _)| own.table.is_none()) {
+            // Others need its codes.
+            if self.columns.iter().any(|column| column.coded_parent() == Some(*at)) {
+                continue;
+            }
+            let cost_alone = self.columns[*at].cost();
+            for (other, of_other) in others.iter().filter(|(other, _)| *other != Other { table: None, column: *at }) {
+                if let Some((slope, cost)) = sample.along(of_other, cost_alone - cost_alone / 8) {
+                    gains.push((cost_alone - cost, *at, *other, slope));
+                }
+            }
+            pace.spend((others.len() * SAMPLE_ROWS) as u64).await;
+        }
+        gains.sort_unstable_by(|a, b| b.0.cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+        let mut put = Vec::new();
+        for (_, at, other, slope) in gains {
+            if put.contains(&at) || other.table.is_none() && self.descends(other.column, at) {
+                continue;
+            }
+            let is_put = match other.table {
+                None => match self.columns.get_disjoint_mut([at, other.column]) {
+                    Ok([column, of_other]) => column.put_along(other, of_other, slope),
+                    Err(_) => false,
+                },
+                Some(table) => before
+                    .iter()
+                    .find(|(number, _)| *number == table)
+                    .is_some_and(|(_, table)| self.columns[at].put_along(other, &table.columns[other.column], slope)),
+            };
+            if is_put {
+                put.push(at);
+            }
+            pace.spend(self.columns[at].words_bytes()).await;
+        }
+    }
+
+    /// Samples of the columns of integers, as those of a table of that number.
+    fn samples(&self, table: Option<u16>) -> Vec<(Other, along::Sample)> {
+        let rows = self.rows.last().copied().unwrap_or(0) as u64;
+        // What takes few bits is as short as can be; what takes none goes along with nothing.
+        let columns = self.columns.iter().enumerate().filter(|(_, column)| column.cost() > rows * ALONG_BITS_MIN);
+        let samples = columns.filter_map(|(column, of)| Some((Other { table, column }, of.sample_of_ints()?)));
+        samples.take(OTHERS_MAX).collect()
     }
 
     /// Whether a column is, or is under, another one.
@@ -250,9 +312,11 @@ impl TablePlan {
         Ok(TablePlan { columns: columns.into_iter().map(|(_, column)| column).collect(), order })
     }
 
-    /// The cells of one section, by column number.
+    /// The cells of one section, by column number; `ints_before` gives those of a table before and a column as integers,
+    /// if there are so many.
     pub(super) fn read_cells<'a>(
         &self,
+        ints_before: impl Fn(u16, usize, usize) -> Option<Vec<i64>>,
         cursor: &mut Cursor<'a>,
         budget: &mut Budget,
     ) -> Result<Vec<Cells<'a>>, Malformed> {
@@ -260,9 +324,9 @@ impl TablePlan {
         let rows = cells_that_fit(cursor.varint()?, &mut budget.clone())?;
         let mut cells: Vec<Option<Cells<'a>>> = (0..self.columns.len()).map(|_| None).collect();
         for number in &self.order {
-            let ints_of = |divisor: usize| {
-                let cells = cells.get(divisor)?.as_ref()?;
-                cells.to_ints(&self.columns[divisor].entries)
+            let ints_of = |Other { table, column }: Other, count: usize| match table {
+                Some(table) => ints_before(table, column, count),
+                None => cells.get(column)?.as_ref()?.to_ints(count, &self.columns[column].entries),
             };
             cells[*number] = Some(self.columns[*number].read_cells(rows, &cells, ints_of, cursor, budget)?);
         }

@@ -226,6 +226,45 @@ fn quotients_are_over_integers_before_them() {
     assert!(read_with(&of_form(17 << 2), &[0, 0, 0, 0]).is_err());
 }
 
+/// A window an hour of each key, whose events come at about the pace of the input, in several sections.
+#[test]
+fn numbers_and_times_of_events_go_along_each_other() {
+    let row = |key: u64| {
+        let mut state = WindowState::new();
+        for hour in 0..3_i64 {
+            state.update(hour * 3_600_000, |window| {
+                window.set_end((hour + 1) * 3_600_000);
+                for at in 0..20_u64 {
+                    let sequence = 40_000 * hour as u64 + 2000 * at + key * 7919 % 2000;
+                    let event = Event::new(sequence as i64 * 90, alloc::vec![Value::from((sequence / 3) as i64)]);
+                    window.push_back(BufferedEvent { sequence, event });
+                }
+            });
+        }
+        let mut payload = Vec::new();
+        state.write_whole(&mut payload);
+        (key.to_be_bytes().to_vec(), Form::Whole, payload)
+    };
+    let section = |from: u64| Vec::from([(0, (from..from + 20).map(row).collect::<Vec<_>>())]);
+    round_trip(StateKind::Windows, &[0, 20, 40].map(section));
+}
+
+#[test]
+fn what_goes_along_integers_before_it_is_whatever_they_are() {
+    let along = |kinds: u8, other: u8, shift: u8| alloc::vec![1, kinds, 4, 0, other, 2, shift, 0, 0, 1];
+    let integers = 1 << 3 | 1 << 7;
+    assert_eq!(read_with(&along(integers, 0, 0), &[2, 0]), Ok(()));
+    assert_eq!(read_with(&along(integers, 0, 63), &[2, 0]), Ok(()));
+    // Cells are missing; along itself; along none; shifted too far; of another kind; of several; not aligned.
+    assert!(read_with(&along(integers, 0, 0), &[2]).is_err());
+    assert!(read_with(&along(integers, 1, 0), &[2, 0]).is_err());
+    assert!(read_with(&along(integers, 2, 0), &[2, 0]).is_err());
+    assert!(read_with(&along(integers, 0, 64), &[2, 0]).is_err());
+    assert!(read_with(&along(1 << 4 | 1 << 7, 0, 0), &[2, 0]).is_err());
+    assert!(read_with(&along(integers | 1 << 4, 0, 0), &[2, 0]).is_err());
+    assert!(read_with(&along(1 << 3, 0, 0), &[1, 2, 0]).is_err());
+}
+
 proptest! {
     #[test]
     fn windows_read_back(rows in any_rows(any_windows())) {
