@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::error::{Error, Result};
-use crate::format::columns::{self, ColumnRow, Plan};
+use crate::format::columns::{self, ColumnGroup, ColumnRow, Plan};
 use crate::format::manifest::{Base, Delta, Manifest, StateDescriptor, StateKind};
 use crate::format::rows::{Form, Row, read_rows};
 use crate::format::section::{SectionRef, read_section};
@@ -161,11 +161,15 @@ impl Shard {
         let plan = plan.and_then(|plan| reading.plans[plan as usize].as_ref());
         let filter = RowFilter { groups: groups.clone(), own, delta, bases: bases_of(&manifest.bases, state) };
         let map = self.maps[place].any_mut();
-        read_any(section, plan, &unpacked, |row| match (filter.is_wanted(row.group(), row.form())?, row) {
-            (true, AnyRow::Row(row)) => map.restore_row(row),
-            (true, AnyRow::Columns(row)) => map.restore_columns(row),
-            (false, AnyRow::Columns(mut row)) if row.form != Form::Removed => row.skip(descriptor.kind),
-            (false, _) => Ok(()),
+        read_any(section, plan, &unpacked, |rows| match rows {
+            AnyRows::Row(row) => match filter.is_wanted(row.group, [row.form])? {
+                true => map.restore_row(row),
+                false => Ok(()),
+            },
+            AnyRows::Columns(rows) => match filter.is_wanted(rows.group, rows.heads.iter().map(|(_, form)| form))? {
+                true => map.restore_columns(rows),
+                false => rows.skip(descriptor.kind),
+            },
         })
         .map_err(damaged)
     }
@@ -218,11 +222,12 @@ struct RowFilter<'a> {
 }
 
 impl RowFilter<'_> {
-    fn is_wanted(&self, group: u16, form: Form) -> core::result::Result<bool, Malformed> {
+    /// Whether rows of a group, of these forms, count.
+    fn is_wanted(&self, group: u16, forms: impl IntoIterator<Item = Form>) -> core::result::Result<bool, Malformed> {
         let is_own = self.own.contains(&group);
         match self.delta {
             _ if !self.groups.contains(&group) => Err(outside()),
-            None if form == Form::Whole => Ok(is_own),
+            None if forms.into_iter().all(|form| form == Form::Whole) => Ok(is_own),
             None => Err(not_whole()),
             // A newer base has this change already.
             Some(checkpoint) => {
@@ -232,36 +237,16 @@ impl RowFilter<'_> {
     }
 }
 
-/// A row of a section of either form.
-pub(super) enum AnyRow<'r, 's> {
+/// What a section of either form hands over at once.
+pub(super) enum AnyRows<'r, 's> {
+    /// One row.
     Row(Row<'r>),
-    Columns(ColumnRow<'r, 's>),
+    /// The rows of a key group.
+    Columns(ColumnGroup<'r, 's>),
 }
 
-impl AnyRow<'_, '_> {
-    fn group(&self) -> u16 {
-        match self {
-            AnyRow::Row(row) => row.group,
-            AnyRow::Columns(row) => row.group,
-        }
-    }
-
-    fn form(&self) -> Form {
-        match self {
-            AnyRow::Row(row) => row.form,
-            AnyRow::Columns(row) => row.form,
-        }
-    }
-
-    fn key(&self) -> &[u8] {
-        match self {
-            AnyRow::Row(row) => row.key,
-            AnyRow::Columns(row) => row.key,
-        }
-    }
-
-    /// Reads all of it, and keeps nothing: a whole value is made and dropped; of a change, whose value is elsewhere,
-    /// each part is read.
+impl AnyRows<'_, '_> {
+    /// Reads all of them, and keeps nothing; see [`AnyRow::check`].
     pub(super) fn check(
         self,
         kind: StateKind,
@@ -269,11 +254,43 @@ impl AnyRow<'_, '_> {
         groups: &Range<u16>,
         key_groups: u16,
     ) -> core::result::Result<(), Malformed> {
-        let (group, form) = (self.group(), self.form());
+        match self {
+            AnyRows::Row(row) => AnyRow::Row(row).check(kind, part, groups, key_groups),
+            AnyRows::Columns(rows) => {
+                rows.for_each(|_, row| AnyRow::Columns(row).check(kind, part, groups, key_groups))
+            }
+        }
+    }
+}
+
+/// A row of a section of either form.
+enum AnyRow<'r, 's> {
+    Row(Row<'r>),
+    Columns(ColumnRow<'r, 's>),
+}
+
+impl AnyRow<'_, '_> {
+    fn head(&self) -> (u16, &[u8], Form) {
+        match self {
+            AnyRow::Row(row) => (row.group, row.key, row.form),
+            AnyRow::Columns(row) => (row.group, row.key, row.form),
+        }
+    }
+
+    /// Reads all of it, and keeps nothing: a whole value is made and dropped; of a change, whose value is elsewhere,
+    /// each part is read.
+    fn check(
+        self,
+        kind: StateKind,
+        part: Part,
+        groups: &Range<u16>,
+        key_groups: u16,
+    ) -> core::result::Result<(), Malformed> {
+        let (group, key, form) = self.head();
         if !groups.contains(&group) {
             return Err(outside());
         }
-        if key_group(key_hash(self.key()), key_groups) != group {
+        if key_group(key_hash(key), key_groups) != group {
             return Err(Malformed::new("a key is filed under another key group than its own"));
         }
         if part == Part::Base && form != Form::Whole {
@@ -331,10 +348,10 @@ pub(super) fn read_any(
     section: &SectionRef,
     plan: Option<&Plan>,
     unpacked: &[u8],
-    mut each: impl FnMut(AnyRow<'_, '_>) -> core::result::Result<(), Malformed>,
+    mut each: impl FnMut(AnyRows<'_, '_>) -> core::result::Result<(), Malformed>,
 ) -> core::result::Result<(), Malformed> {
     if !section.codec.is_columns() {
-        return read_rows(unpacked, |row| each(AnyRow::Row(row)));
+        return read_rows(unpacked, |row| each(AnyRows::Row(row)));
     }
     let mut cursor = Cursor::new(unpacked);
     let own;
@@ -345,7 +362,7 @@ pub(super) fn read_any(
             &own
         }
     };
-    columns::read_section(plan, cursor.rest(), section.raw, |row| each(AnyRow::Columns(row)))
+    columns::read_section(plan, cursor.rest(), section.raw, |rows| each(AnyRows::Columns(rows)))
 }
 
 fn bases_of(bases: &[Base], state: u16) -> &[Base] {

@@ -225,7 +225,9 @@ impl Verify {
             // What is wrong with the plan was found; this says nothing without it.
             return Ok(());
         }
-        read_any(section, plan, unpacked, |row| row.check(queued.kind, queued.part, &queued.groups, queued.key_groups))
+        read_any(section, plan, unpacked, |rows| {
+            rows.check(queued.kind, queued.part, &queued.groups, queued.key_groups)
+        })
     }
 
     fn finish(&mut self) -> VerifyReport {

@@ -35,7 +35,35 @@ impl Piece {
         let mut fixed = FixedBytes::new(&mut bytes[..PIECE_BYTES - 1]);
         fixed.cell(ANYWHERE, cell);
         let len = fixed.len();
-        if len < PIECE_BYTES { Piece(u128::from_le_bytes(bytes) | (len as u128) << LEN_SHIFT) } else { Piece::LONG }
+        if len < PIECE_BYTES { Self::new((u128::from_le_bytes(bytes), len)) } else { Piece::LONG }
+    }
+
+    #[inline]
+    pub(super) fn of_int(int: i64) -> Self {
+        int_bytes(int).map_or_else(|| Self::of(Cell::Int(int)), Self::new)
+    }
+
+    #[inline]
+    pub(super) fn of_float(float: f64) -> Self {
+        Self::new(float_bytes(float))
+    }
+
+    /// A number without a kind in front.
+    #[inline]
+    pub(super) fn of_uint(number: u64) -> Self {
+        let long = || {
+            let mut bytes = [0; PIECE_BYTES];
+            let mut fixed = FixedBytes::new(&mut bytes[..PIECE_BYTES - 1]);
+            fixed.uint(ANYWHERE, number);
+            let len = fixed.len();
+            Self::new((u128::from_le_bytes(bytes), len))
+        };
+        varint_bytes(number).map_or_else(long, |(bytes, len)| Self::new((bytes.into(), len)))
+    }
+
+    #[inline]
+    fn new((bytes, len): (u128, usize)) -> Self {
+        Piece(bytes | (len as u128) << LEN_SHIFT)
     }
 
     #[inline]
@@ -160,6 +188,55 @@ impl<'a> RowWriter<'a> {
     #[inline]
     pub(super) fn finish(self) {
         self.bytes.truncate(self.at);
+    }
+}
+
+/// Rows of as many parts each, put together side by side: of all of them the first part, then the second.
+///
+/// So what a column is like is asked once for all rows, and no part waits for the one before it.
+#[derive(Debug, Default)]
+pub(super) struct RowBatch {
+    /// A place of `stride` bytes for each row.
+    bytes: Vec<u8>,
+    stride: usize,
+    /// Bytes of each row so far.
+    lens: Vec<usize>,
+}
+
+impl RowBatch {
+    /// Begins so many rows in place of those that were there.
+    pub(super) fn begin(&mut self, rows: usize, parts: usize) {
+        self.stride = parts * PIECE_BYTES;
+        self.lens.clear();
+        self.lens.resize(rows, 0);
+        if self.bytes.len() < rows * self.stride {
+            self.bytes.resize(rows * self.stride, 0);
+        }
+    }
+
+    /// Appends a part to each row; none is a long one.
+    #[inline]
+    pub(super) fn push_each(&mut self, pieces: impl Iterator<Item = Piece>) {
+        let rows = self.bytes.chunks_exact_mut(self.stride).zip(&mut self.lens);
+        for ((row, len), piece) in rows.zip(pieces) {
+            if let Some(place) = row.get_mut(*len..).and_then(|rest| rest.first_chunk_mut()) {
+                *place = piece.0.to_le_bytes();
+            }
+            *len += piece.len();
+        }
+    }
+
+    /// Bytes of the rows so far.
+    pub(super) fn len(&self) -> usize {
+        self.lens.iter().sum()
+    }
+
+    /// Appends the rows to a list.
+    pub(super) fn append_to(&self, out: &mut Vec<u8>) {
+        out.reserve(self.len());
+        for (row, len) in self.bytes.chunks_exact(self.stride).zip(&self.lens) {
+            out.extend_from_slice(&row[..*len]);
+        }
     }
 }
 

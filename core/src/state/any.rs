@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::{AggregationState, PatternState, PlainValue, WindowState};
 use crate::error::Result;
 use crate::format::Malformed;
-use crate::format::columns::ColumnRow;
+use crate::format::columns::ColumnGroup;
 use crate::format::manifest::StateKind;
 use crate::format::rows::Row;
 use crate::tracked::sealed::Sealed;
@@ -33,7 +33,7 @@ pub(crate) trait AnyMap {
     fn end(&mut self, clock: Clock);
     fn live_bytes(&self) -> &[u64];
     fn restore_row(&mut self, row: Row<'_>) -> Result<(), Malformed>;
-    fn restore_columns(&mut self, row: ColumnRow<'_, '_>) -> Result<(), Malformed>;
+    fn restore_columns(&mut self, rows: ColumnGroup<'_, '_>) -> Result<(), Malformed>;
     fn size_bytes(&self) -> usize;
     fn growth_of_insert(&self, key: &[u8]) -> usize;
     fn len(&self) -> usize;
@@ -70,8 +70,8 @@ impl<V: Sealed> AnyMap for TrackedMap<V> {
         TrackedMap::restore_row(self, row)
     }
 
-    fn restore_columns(&mut self, row: ColumnRow<'_, '_>) -> Result<(), Malformed> {
-        TrackedMap::restore_columns(self, row)
+    fn restore_columns(&mut self, rows: ColumnGroup<'_, '_>) -> Result<(), Malformed> {
+        TrackedMap::restore_columns(self, rows)
     }
 
     fn size_bytes(&self) -> usize {

@@ -1,20 +1,16 @@
-//! The checkpoint side of a tracked map, driven by the holder: cut, capture, end, and restore.
+//! The checkpoint side of a tracked map, driven by the holder: cut, capture, end.
 
 use alloc::vec::Vec;
 
 use super::clock::{Clock, NO_CUT};
 use super::group::Place;
-use super::key::MapKey;
-use super::map::{TrackedMap, row_overhead};
+use super::map::TrackedMap;
 use super::page::PAGE_SLOTS;
 use super::sealed::Sealed;
 use crate::error::{Error, Result};
-use crate::format::Malformed;
-use crate::format::columns::ColumnRow;
 use crate::format::row_block::RowBlock;
-use crate::format::rows::{Form, Row};
+use crate::format::rows::Form;
 use crate::limits::STEP_ROW_BYTES;
-use crate::value::Footprint;
 
 /// What visiting a page or group costs of a step's budget, in bytes.
 const STEP_VISIT_BYTES: usize = 16;
@@ -175,77 +171,6 @@ impl<V: Sealed> TrackedMap<V> {
         &self.live
     }
 
-    /// Takes a row of a base or delta section into a map that is being restored.
-    pub(crate) fn restore_row(&mut self, row: Row<'_>) -> Result<(), Malformed> {
-        let Row { group, key, form, payload } = row;
-        self.restore(
-            (group, key, form),
-            payload,
-            |payload| V::read_whole(payload),
-            |held, payload| held.apply_change(payload),
-        )
-    }
-
-    /// As [`TrackedMap::restore_row`], from columns.
-    pub(crate) fn restore_columns(&mut self, mut row: ColumnRow<'_, '_>) -> Result<(), Malformed> {
-        let (group, key, form) = (row.group, row.key, row.form);
-        self.restore((group, key, form), &mut row, |row| V::read_columns(row), |held, row| held.apply_columns(row))
-    }
-
-    fn restore<P>(
-        &mut self,
-        (row_group, key, form): (u16, &[u8], Form),
-        payload: P,
-        read_whole: impl FnOnce(P) -> Result<V, Malformed>,
-        apply_change: impl FnOnce(&mut V, P) -> Result<(), Malformed>,
-    ) -> Result<(), Malformed> {
-        let key = MapKey::new(key);
-        let group = self.group_of(key.hash());
-        if group != usize::from(row_group) {
-            return Err(Malformed::new("a key is filed under another key group than its own"));
-        }
-        let place = self.groups[group].find(&key);
-        match (form, place) {
-            (Form::Whole, None) => {
-                let value = read_whole(payload)?;
-                self.add(group, &key, value).map_err(|error| refused(&error))?;
-            }
-            (Form::Whole, Some(place)) => {
-                let value = read_whole(payload)?;
-                self.restore_replace(group, place, |held| *held = value);
-            }
-            (Form::Change, Some(place)) => {
-                let mut applied = Ok(());
-                self.restore_replace(group, place, |held| {
-                    applied = apply_change(held, payload);
-                    held.settle();
-                });
-                applied?;
-            }
-            (Form::Change, None) => return Err(Malformed::new("a change of a key that is not there")),
-            (Form::Removed, None) => {}
-            (Form::Removed, Some((page, at))) => {
-                let held = &mut self.groups[group];
-                let slot = held.pages[page as usize].swap_remove(&mut held.marks[page as usize], at);
-                let mut before = slot.value.map_or_else(Footprint::default, |value| value.footprint());
-                before.memory += slot.key.heap_bytes() as u64;
-                before.encoded += row_overhead(key.bytes().len());
-                self.keys -= 1;
-                self.account(group, before, Footprint::default());
-            }
-        }
-        self.shrunk = 0;
-        Ok(())
-    }
-
-    fn restore_replace(&mut self, group: usize, place: Place, replace: impl FnOnce(&mut V)) {
-        let Some(value) = self.slot_mut(group, place).value.as_mut() else { return };
-        let before = value.footprint();
-        replace(value);
-        let after = value.footprint();
-        self.account(group, before, after);
-    }
-
     /// Encodes an entry of the cut under way; the bytes of its row.
     pub(super) fn capture(&mut self, group: usize, (page, at): Place) -> usize {
         let rebasing = self.rebasing[group];
@@ -289,13 +214,5 @@ impl<V: Sealed> TrackedMap<V> {
         }
         self.overflow |= written.is_none();
         written.unwrap_or(0)
-    }
-}
-
-/// Why a row cannot be taken. Not in the error's own words: those for all errors would be in every plugin.
-fn refused(error: &Error) -> Malformed {
-    match error {
-        Error::OutOfMemory { bytes, .. } => Malformed::new(alloc::format!("no memory for {bytes} bytes")),
-        _ => Malformed::new("a key is longer than any can be"),
     }
 }

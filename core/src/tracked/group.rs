@@ -11,7 +11,7 @@ use core::ops::Range;
 
 use super::clock::{Clock, NO_CUT};
 use super::key::MapKey;
-use super::page::{GROWTH_SLOTS, Marks, NONE, Page, Slot};
+use super::page::{GROWTH_SLOTS, Marks, NONE, PAGE_SLOTS, Page, Slot};
 use super::sealed::Sealed;
 use crate::error::{Error, Result};
 use crate::format::key_hash;
@@ -22,6 +22,10 @@ use crate::format::row_block::RowBlock;
 const DIRECTORY_PER_PAGE_MAX: usize = 64;
 /// Bits of the hash that the directory may use: those below the ones that choose the key group.
 const DEPTH_MAX: u8 = 31;
+
+/// Entries of a page, on average, with which it is hardly ever full.
+const EXPECTED_SLOTS_MAX: usize = 20;
+const _: () = assert!(EXPECTED_SLOTS_MAX < PAGE_SLOTS);
 
 #[derive(Debug)]
 pub(super) struct Group<V> {
@@ -117,6 +121,36 @@ impl<V> Group<V> {
     #[inline]
     pub(super) fn slot(&self, (page, at): Place) -> &Slot<V> {
         self.pages[page as usize].slot(at)
+    }
+
+    /// Whether it has had no entries.
+    pub(super) fn is_new(&self) -> bool {
+        self.directory.is_empty()
+    }
+
+    /// Makes room for entries of these hashes in a group that has had none: so many pages that hardly any is split, each
+    /// with the places that it needs.
+    pub(super) fn expect(&mut self, hashes: &[u64]) -> Result<()> {
+        debug_assert!(self.is_new());
+        let mut depth = 0;
+        while hashes.len() >> depth > EXPECTED_SLOTS_MAX {
+            depth += 1;
+        }
+        let pages = 1_usize << depth;
+        let mut counts: Vec<u32> = Vec::new();
+        let reserved = self.pages.try_reserve_exact(pages).and(self.marks.try_reserve_exact(pages));
+        let reserved = reserved.and(self.directory.try_reserve_exact(pages)).and(counts.try_reserve_exact(pages));
+        reserved.map_err(|_| Error::OutOfMemory { doing: "adding pages", bytes: pages * size_of::<Page<V>>() })?;
+        counts.resize(pages, 0);
+        hashes.iter().for_each(|hash| counts[*hash as usize & (pages - 1)] += 1);
+        self.depth = depth;
+        for count in counts {
+            let page = Page::with_room(count as usize)?;
+            self.slots_memory += page.slots_memory();
+            let number = self.add_page(page, Marks::new(depth));
+            self.directory.push(number);
+        }
+        Ok(())
     }
 
     /// Adds an entry for a key that has none. `sync` is called for a page before it is split.
@@ -298,4 +332,44 @@ impl<V> Group<V> {
 
 fn tag_of(hash: u64) -> u8 {
     (hash >> 56) as u8
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bytes::SmallBytes;
+
+    /// Adds an entry for each hash, and finds all of them; what the group says that it takes is what its parts take.
+    fn fill(hashes: &[u64], expected: usize) -> Group<u64> {
+        let mut group = Group::new();
+        group.expect(&hashes[..expected]).unwrap();
+        for (number, hash) in hashes.iter().enumerate() {
+            let slot = Slot { key: SmallBytes::new(&number.to_le_bytes()), value: Some(*hash) };
+            group.insert(*hash, slot, |_, _| {}).unwrap();
+        }
+        let mut values: Vec<u64> = group.iter().filter_map(|slot| slot.value).collect();
+        let mut wanted = hashes.to_vec();
+        values.sort_unstable();
+        wanted.sort_unstable();
+        assert_eq!(values, wanted);
+        assert_eq!(group.slots_memory, group.pages.iter().map(Page::slots_memory).sum::<usize>());
+        group
+    }
+
+    #[test]
+    fn room_is_made_for_what_is_expected_and_more_can_come() {
+        let hashes: Vec<u64> = (0..5000_u64).map(|number| key_hash(&number.to_le_bytes())).collect();
+        for expected in [0, 1, 20, 21, 700, 5000] {
+            let group = fill(&hashes[..expected], expected);
+            assert!(group.pages.len() <= (expected / 9).max(1));
+            fill(&hashes, expected);
+        }
+    }
+
+    #[test]
+    fn hashes_that_cannot_be_told_apart_have_a_place_all_the_same() {
+        for hash in [0, u64::MAX] {
+            fill(&[hash; 300], 300);
+        }
+    }
 }

@@ -19,9 +19,8 @@ use super::key::MapKey;
 use super::page::Slot;
 use super::sealed::Sealed;
 use crate::bytes::{SmallBytes, heap_bytes_beyond_inline};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::key_group;
-use crate::limits::KEY_BYTES_MAX;
 use crate::value::Footprint;
 
 /// A keyed map that tracks changes. Keys are bytes; a named state of a
@@ -288,16 +287,8 @@ impl<V: Sealed> TrackedMap<V> {
 
     /// Adds an entry that is not dirty.
     pub(super) fn add(&mut self, group: usize, key: &MapKey<'_>, value: V) -> Result<Place> {
-        let len = key.bytes().len();
-        if len > KEY_BYTES_MAX {
-            let (found, limit) = (len as u64, KEY_BYTES_MAX as u64);
-            return Err(Error::OverLimit { what: "length of a key", found, limit });
-        }
+        let (slot, after) = Slot::new(key.bytes(), value)?;
         let (clock, rebasing) = (self.clock, self.rebasing[group]);
-        let mut after = value.footprint();
-        let slot = Slot { key: key.to_small(), value: Some(value) };
-        after.encoded += row_overhead(len);
-        after.memory += slot.key.heap_bytes() as u64;
         let held = &mut self.groups[group];
         held.sync(clock);
         let (before, mut freed) = (held.memory(), 0);

@@ -7,6 +7,7 @@ mod group;
 mod key;
 mod map;
 mod page;
+mod restore;
 mod tags;
 
 pub(crate) use capture::{CapturedRows, GroupRows};

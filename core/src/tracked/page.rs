@@ -20,10 +20,13 @@ use alloc::vec::Vec;
 
 use super::clock::{Clock, NO_CUT};
 use super::key::MapKey;
+use super::map::row_overhead;
 use super::sealed::Sealed;
 use super::tags::Tags;
 use crate::bytes::SmallBytes;
 use crate::error::{Error, Result};
+use crate::limits::KEY_BYTES_MAX;
+use crate::value::Footprint;
 
 /// Entries of a page: one bit each in a [`Mask`].
 pub(super) const PAGE_SLOTS: usize = 32;
@@ -41,6 +44,22 @@ const _: () = assert!(Mask::BITS as usize == PAGE_SLOTS);
 pub(super) struct Slot<V> {
     pub(super) key: SmallBytes,
     pub(super) value: Option<V>,
+}
+
+impl<V: Sealed> Slot<V> {
+    /// An entry, and what it takes beside its place in a page.
+    pub(super) fn new(key: &[u8], value: V) -> Result<(Self, Footprint)> {
+        let len = key.len();
+        if len > KEY_BYTES_MAX {
+            let (found, limit) = (len as u64, KEY_BYTES_MAX as u64);
+            return Err(Error::OverLimit { what: "length of a key", found, limit });
+        }
+        let mut footprint = value.footprint();
+        let slot = Slot { key: SmallBytes::new(key), value: Some(value) };
+        footprint.encoded += row_overhead(len);
+        footprint.memory += slot.key.heap_bytes() as u64;
+        Ok((slot, footprint))
+    }
 }
 
 /// The entries of a page, and what every write asks.
@@ -88,6 +107,13 @@ impl Marks {
 impl<V> Page<V> {
     pub(super) fn new() -> Self {
         Page { tags: Tags::new(), slots: Vec::new(), dirty: 0, frozen_at: NO_CUT }
+    }
+
+    /// A page with room for so many entries.
+    pub(super) fn with_room(entries: usize) -> Result<Self> {
+        let mut page = Self::new();
+        page.reserve(entries.min(PAGE_SLOTS).next_multiple_of(GROWTH_SLOTS))?;
+        Ok(page)
     }
 
     /// Place of a key.
@@ -141,13 +167,18 @@ impl<V> Page<V> {
 
     /// Adds an entry to a page that is not full; its place. The masks know nothing of it yet.
     pub(super) fn push(&mut self, tag: u8, slot: Slot<V>) -> Result<usize> {
-        if self.slots.len() == self.slots.capacity() && self.slots.try_reserve_exact(GROWTH_SLOTS).is_err() {
-            return Err(Error::OutOfMemory { doing: "adding a key", bytes: GROWTH_SLOTS * size_of::<Slot<V>>() });
+        if !self.has_room() {
+            self.reserve(GROWTH_SLOTS)?;
         }
         let at = self.slots.len();
         self.tags.set(at, tag);
         self.slots.push(slot);
         Ok(at)
+    }
+
+    fn reserve(&mut self, slots: usize) -> Result<()> {
+        let reserved = self.slots.try_reserve_exact(slots);
+        reserved.map_err(|_| Error::OutOfMemory { doing: "adding a key", bytes: slots * size_of::<Slot<V>>() })
     }
 
     /// Takes an entry out; the last one takes its place.

@@ -265,6 +265,8 @@ pub(super) struct Entries {
     pub(super) values: Vec<Value>,
     /// The same as rows have them, if they are short; those bytes are not.
     pub(super) pieces: Vec<Piece>,
+    /// Whether one of them is not.
+    pub(super) has_long: bool,
     /// Whether there are such bytes.
     pub(super) has_bytes: bool,
     /// The byte strings, if there are any: `spans` has a place for each entry.
@@ -302,9 +304,14 @@ impl Entries {
     }
 
     fn push(&mut self, value: Value) {
-        self.pieces.push(Piece::of(cell_of(&value)));
+        self.push_piece(Piece::of(cell_of(&value)));
         self.values.push(value);
         self.spans.push(NO_BYTES);
+    }
+
+    fn push_piece(&mut self, piece: Piece) {
+        self.has_long |= piece == Piece::LONG;
+        self.pieces.push(piece);
     }
 
     fn read_strings(&mut self, cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<(), Malformed> {
@@ -330,9 +337,10 @@ impl Entries {
             };
             let text = core::str::from_utf8(&self.text[before.clone()]).ok();
             self.has_bytes |= text.is_none();
-            self.pieces.push(text.map_or(Piece::LONG, |text| Piece::of(Cell::Bytes(text.as_bytes()))));
+            let piece = text.map_or(Piece::LONG, |text| Piece::of(Cell::Bytes(text.as_bytes())));
             self.values.push(text.map_or(Value::Null, |text| Value::Str(Text::new(text))));
             self.spans.push((from, to));
+            self.push_piece(piece);
         }
         Ok(())
     }

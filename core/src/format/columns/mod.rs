@@ -15,7 +15,9 @@ mod cell;
 mod column;
 mod dependent;
 mod dictionary;
+mod event_rows;
 mod floats;
+mod groups;
 mod ints;
 mod quotients;
 mod section;
@@ -25,7 +27,8 @@ mod table;
 mod widths;
 
 pub(crate) use cell::Column;
-pub(crate) use section::{ColumnRow, EncodedColumns, Plan, encode, pass_over, read_section};
+pub(crate) use groups::{ColumnGroup, ColumnRow, read_section};
+pub(crate) use section::{EncodedColumns, Plan, encode, pass_over};
 
 use super::Malformed;
 pub(crate) use super::tables;

@@ -18,11 +18,11 @@ use super::{Budget, tables};
 use crate::limits::COLUMNS_RATIO_MAX;
 use crate::pace::Pace;
 
-const GROUP: At = At { table: tables::GROUPS, column: 0 };
-const GROUP_ROWS: At = At { table: tables::GROUPS, column: 1 };
-const FORM: At = At { table: tables::ROWS, column: 0 };
-const KEY: At = At { table: tables::KEYS, column: 0 };
-const VALUE: At = At { table: tables::PAYLOAD, column: 0 };
+pub(super) const GROUP: At = At { table: tables::GROUPS, column: 0 };
+pub(super) const GROUP_ROWS: At = At { table: tables::GROUPS, column: 1 };
+pub(super) const FORM: At = At { table: tables::ROWS, column: 0 };
+pub(super) const KEY: At = At { table: tables::KEYS, column: 0 };
+pub(super) const VALUE: At = At { table: tables::PAYLOAD, column: 0 };
 /// Longest key or plain value that is taken apart into words.
 const WORDS_BYTES_MAX: u64 = 64;
 /// Most values of a key that are columns of their own.
@@ -34,7 +34,7 @@ const FORECAST_BYTES: u64 = 16 * 1024;
 
 /// How keys, or plain values, are taken apart; the order of the variants is the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
+pub(super) enum Shape {
     /// Not at all: one column of byte strings.
     Bytes,
     /// All have this length: integers of eight bytes, and the rest.
@@ -242,8 +242,8 @@ fn shred_state(shredder: &mut Shredder, kind: StateKind, payload: &mut Cursor<'_
 /// A plan as it was read.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    key_shape: Shape,
-    value_shape: Shape,
+    pub(super) key_shape: Shape,
+    pub(super) value_shape: Shape,
     tables: Vec<(u16, TablePlan)>,
 }
 
@@ -287,35 +287,6 @@ impl Plan {
     }
 }
 
-/// A row as columns give it: its payload is the next thing in `source`.
-pub struct ColumnRow<'r, 's> {
-    pub(crate) group: u16,
-    pub(crate) key: &'r [u8],
-    pub(crate) form: Form,
-    pub(crate) source: &'r mut ColumnSource<'s>,
-    pub(crate) plain: &'r mut Vec<u8>,
-    shape: Shape,
-}
-
-impl ColumnRow<'_, '_> {
-    /// The bytes of a plain value.
-    pub(crate) fn plain_value(&mut self) -> Result<&[u8], Malformed> {
-        match self.shape {
-            Shape::Words(len) => self.source.words(VALUE.table, len as usize, false, self.plain)?,
-            _ => read_bytes(self.source, VALUE, self.plain)?,
-        }
-        Ok(self.plain)
-    }
-
-    /// Passes over the payload.
-    pub(crate) fn skip(&mut self, kind: StateKind) -> Result<(), Malformed> {
-        match kind {
-            StateKind::Values => self.plain_value().map(|_| ()),
-            _ => read_parts(kind, self.source),
-        }
-    }
-}
-
 /// Passes over the payload of a row that is no column.
 pub(crate) fn pass_over(kind: StateKind, payload: &[u8]) -> Result<(), Malformed> {
     if kind == StateKind::Values {
@@ -327,7 +298,7 @@ pub(crate) fn pass_over(kind: StateKind, payload: &[u8]) -> Result<(), Malformed
 }
 
 /// Reads each part of a payload that is not of plain values.
-fn read_parts<S: Source>(kind: StateKind, source: &mut S) -> Result<(), Malformed> {
+pub(super) fn read_parts<S: Source>(kind: StateKind, source: &mut S) -> Result<(), Malformed> {
     let nothing = &mut Nothing;
     match kind {
         StateKind::Values => Ok(()),
@@ -346,54 +317,4 @@ impl Sink for Nothing {
     fn int128(&mut self, _: At, _: At, _: i128) {}
     fn float(&mut self, _: At, _: f64) {}
     fn cell(&mut self, _: At, _: Cell<'_>) {}
-}
-
-/// Reads the rows of a section one by one; keys rise within a group, groups rise in the section.
-/// `each` has to take the payload of every row that is not removed.
-pub(crate) fn read_section(
-    plan: &Plan,
-    bytes: &[u8],
-    raw: u64,
-    mut each: impl FnMut(ColumnRow<'_, '_>) -> Result<(), Malformed>,
-) -> Result<(), Malformed> {
-    let mut source = plan.source(bytes, raw)?;
-    let (mut key, mut before, mut plain) = (Vec::new(), Vec::new(), Vec::new());
-    let mut group_before = None;
-    while source.room_for(GROUP, 1) > 0 {
-        let group = u16::try_from(source.uint(GROUP)?).map_err(|_| Malformed::new("key group out of range"))?;
-        if group_before.is_some_and(|before| before >= group) {
-            return Err(Malformed::new("key groups out of order"));
-        }
-        group_before = Some(group);
-        let rows = source.uint(GROUP_ROWS)?;
-        for row in 0..rows {
-            let form = Form::from_number(source.uint(FORM)?)?;
-            core::mem::swap(&mut key, &mut before);
-            match plan.key_shape {
-                Shape::Bytes => read_bytes(&mut source, KEY, &mut key)?,
-                Shape::Words(len) => source.words(KEY.table, len as usize, true, &mut key)?,
-                Shape::Values(count) => {
-                    key.clear();
-                    for column in 0..count as u16 {
-                        key::append_value(&mut key, &source.value(At { column, ..KEY })?);
-                    }
-                }
-            }
-            if row > 0 && before >= key {
-                return Err(Malformed::new("keys out of order"));
-            }
-            let shape = plan.value_shape;
-            each(ColumnRow { group, key: &key, form, source: &mut source, plain: &mut plain, shape })?;
-        }
-    }
-    source.finish()
-}
-
-fn read_bytes(source: &mut ColumnSource<'_>, at: At, out: &mut Vec<u8>) -> Result<(), Malformed> {
-    out.clear();
-    match source.cell(at)? {
-        Cell::Bytes(bytes) => out.extend_from_slice(bytes),
-        _ => return Err(Malformed::new("a cell of another kind than expected")),
-    }
-    Ok(())
 }

@@ -1,16 +1,16 @@
 //! Putting rows together again: a source that takes each part from its column.
 
 use alloc::vec::Vec;
+use core::iter::repeat_n;
 
 use super::super::Malformed;
-use super::super::event_row::reckoned_head;
 use super::super::payload::{At, Source, cell_of, text_from, value_of};
-use super::super::row_values::{Piece, RowWriter};
+use super::super::row_values::{Piece, RowBatch, RowWriter};
 use super::Budget;
 use super::cell::{Cell, FALSE, FLOAT, INT, NULL, TRUE};
 use super::column::Cells;
 use super::dictionary::{Entries, NO_BYTES};
-use super::zigzag;
+use super::{event_rows, zigzag};
 use crate::bytes::INLINE_BYTES;
 use crate::value::{Footprint, Value, varint_len};
 
@@ -22,6 +22,7 @@ pub(crate) struct ColumnSource<'a> {
     places: Vec<usize>,
     budget: Budget,
     scratch: Vec<u8>,
+    batch: RowBatch,
 }
 
 #[derive(Debug)]
@@ -35,7 +36,7 @@ pub(super) struct SourceColumn<'a> {
     next_byte: usize,
 }
 
-fn at_end() -> Malformed {
+pub(super) fn at_end() -> Malformed {
     Malformed::new("a column ends early")
 }
 
@@ -54,7 +55,7 @@ impl<'a> SourceColumn<'a> {
     }
 
     /// Cells that have not been taken.
-    fn left(&self) -> usize {
+    pub(super) fn left(&self) -> usize {
         self.cells.count() - self.next
     }
 
@@ -72,7 +73,7 @@ impl<'a> SourceColumn<'a> {
     }
 
     #[inline]
-    fn int(&mut self) -> Result<i64, Malformed> {
+    pub(super) fn int(&mut self) -> Result<i64, Malformed> {
         if let Cells::Direct { tags, ints, .. } = &self.cells
             && tags.is_empty()
         {
@@ -159,10 +160,73 @@ impl<'a> SourceColumn<'a> {
         Ok(())
     }
 
+    /// The integer that each of the next cells is, if all of them are the same.
+    pub(super) fn same_int(&self, cells: usize) -> Option<i64> {
+        let range = self.next..self.next + cells;
+        let all_same = |code: &[u32]| code.iter().all(|other| *other == code[0]).then_some(code[0] as usize);
+        let entry = match &self.cells {
+            Cells::Codes(codes) => codes.get(range).filter(|codes| !codes.is_empty()).and_then(all_same)?,
+            Cells::Same(count) if range.end <= *count => 0,
+            Cells::Same(_) => return None,
+            Cells::Direct { tags, ints, .. } => {
+                let ints = ints.get(range).filter(|_| tags.is_empty())?;
+                return ints.first().copied().filter(|first| ints.iter().all(|other| other == first));
+            }
+        };
+        match self.entries.values.get(entry) {
+            Some(Value::Int(int)) => Some(*int),
+            _ => None,
+        }
+    }
+
+    /// Passes over so many cells that all are integers, and there.
+    pub(super) fn pass(&mut self, cells: usize) {
+        self.next += cells;
+    }
+
+    /// Whether the next cells are there, and each fits into a piece.
+    pub(super) fn fits_batch(&self, rows: usize) -> bool {
+        if self.left() < rows {
+            return false;
+        }
+        match &self.cells {
+            Cells::Codes(_) | Cells::Same(_) => !self.entries.has_long,
+            Cells::Direct { tags, kind, .. } if tags.is_empty() => matches!(*kind, INT | FLOAT),
+            Cells::Direct { tags, .. } => {
+                tags[self.next..self.next + rows].iter().all(|tag| matches!(*tag, NULL | INT))
+            }
+        }
+    }
+
+    /// Appends one of the next cells to each row of a batch; see [`SourceColumn::fits_batch`].
+    pub(super) fn append_to_batch(&mut self, rows: usize, batch: &mut RowBatch) {
+        let range = self.next..self.next + rows;
+        self.next = range.end;
+        // Codes are those of entries: it was asked when they were read.
+        let pieces = &self.entries.pieces;
+        match &self.cells {
+            Cells::Codes(codes) => batch.push_each(codes[range].iter().map(|code| pieces[*code as usize])),
+            Cells::Same(_) => batch.push_each(repeat_n(pieces[0], rows)),
+            Cells::Direct { tags, kind, ints, .. } if tags.is_empty() && *kind == INT => {
+                batch.push_each(ints[range].iter().map(|int| Piece::of_int(*int)));
+            }
+            Cells::Direct { tags, floats, .. } if tags.is_empty() => {
+                batch.push_each(floats[range].iter().map(|float| Piece::of_float(*float)));
+                self.next_float += rows;
+            }
+            Cells::Direct { tags, ints, .. } => {
+                let mut next_ints = ints[self.next_int..].iter();
+                let piece = |tag: &u8| if *tag == INT { next_ints.next().map(|int| Piece::of_int(*int)) } else { None };
+                batch.push_each(tags[range].iter().map(piece).map(|piece| piece.unwrap_or(Piece::NULL)));
+                self.next_int = ints.len() - next_ints.len();
+            }
+        }
+    }
+
     /// Appends the next cell to a row, as a value of an event; returns by how much it is longer than its footprint
     /// says.
     #[inline]
-    fn append_value(&mut self, row: &mut RowWriter<'_>, budget: &mut Budget) -> Result<u64, Malformed> {
+    pub(super) fn append_value(&mut self, row: &mut RowWriter<'_>, budget: &mut Budget) -> Result<u64, Malformed> {
         let entry = match &self.cells {
             Cells::Codes(codes) => *codes.get(self.next).ok_or_else(at_end)? as usize,
             Cells::Same(count) if self.next < *count => 0,
@@ -265,7 +329,7 @@ impl<'a> ColumnSource<'a> {
             places[usize::from(number)] = columns.len();
             columns.push(table);
         }
-        ColumnSource { tables: columns, places, budget, scratch: Vec::new() }
+        ColumnSource { tables: columns, places, budget, scratch: Vec::new(), batch: RowBatch::default() }
     }
 
     #[inline]
@@ -274,22 +338,22 @@ impl<'a> ColumnSource<'a> {
         table.and_then(|table| table.get_mut(usize::from(at.column))).ok_or_else(at_end)
     }
 
-    /// Takes a key or value of fixed length out of its words, into `out`.
-    pub(super) fn words(
+    /// Appends a key or value of fixed length, which its words make.
+    pub(super) fn append_words(
         &mut self,
         table: u16,
         len: usize,
         big_endian: bool,
         out: &mut Vec<u8>,
     ) -> Result<(), Malformed> {
-        out.clear();
         for column in 0..len.div_ceil(8) {
             let word = self.column(At { table, column: column as u16 })?.int()?;
-            let bytes = (len - 8 * column).min(8);
-            if big_endian {
-                out.extend_from_slice(&word.to_be_bytes()[8 - bytes..]);
-            } else {
-                out.extend_from_slice(&word.to_le_bytes()[..bytes]);
+            let bytes = if big_endian { word.to_be_bytes() } else { word.to_le_bytes() };
+            match len - 8 * column {
+                // A copy of a length that is not known beforehand is a call.
+                8.. => out.extend_from_slice(&bytes),
+                rest if big_endian => out.extend_from_slice(&bytes[8 - rest..]),
+                rest => out.extend_from_slice(&bytes[..rest]),
             }
         }
         Ok(())
@@ -376,28 +440,8 @@ impl Source for ColumnSource<'_> {
         out: &mut Vec<u8>,
     ) -> Result<(u64, u64), Malformed> {
         let table = self.places.get(usize::from(table)).and_then(|place| self.tables.get_mut(*place));
-        let Some([sequences, times, counts, columns @ ..]) = table.map(Vec::as_mut_slice) else { return Err(at_end()) };
-        let mut row = RowWriter::new(out);
-        let (mut events, mut reckoned) = (0, 0);
-        while events < count && row.len() < bytes {
-            let sequence = sequences.int()? as u64;
-            let time = times.int()?.wrapping_add(from);
-            let count = counts.int()? as u64;
-            let columns = usize::try_from(count).ok().and_then(|count| columns.get_mut(..count)).ok_or_else(at_end)?;
-            row.expect(columns.len() + 3);
-            row.push_uint(sequence);
-            row.push_uint(zigzag(time));
-            row.push_uint(count);
-            let at = row.len();
-            let mut beyond = 0;
-            for column in columns {
-                beyond += column.append_value(&mut row, &mut self.budget)?;
-            }
-            reckoned += reckoned_head(sequence) + (row.len() - at) as u64 - beyond;
-            events += 1;
-        }
-        row.finish();
-        Ok((events, reckoned))
+        let columns = table.map(Vec::as_mut_slice).ok_or_else(at_end)?;
+        event_rows::append(columns, from, (count, bytes), (&mut self.batch, &mut self.budget), out)
     }
 
     fn take_scratch(&mut self) -> Vec<u8> {

@@ -46,7 +46,7 @@ fn round_trip(kind: StateKind, sections: &[Rows]) {
         let raw = blocks.iter().map(|(group, rows)| rows.raw_bytes(*group)).sum();
         let mut seen = Vec::new();
         let read = |bytes: &[u8], raw, seen: &mut Vec<_>| {
-            read_section(&plan, bytes, raw, |mut row| {
+            let mut each = |mut row: ColumnRow<'_, '_>| {
                 let mut payload = Vec::new();
                 if row.form != Form::Removed {
                     match kind {
@@ -58,7 +58,8 @@ fn round_trip(kind: StateKind, sections: &[Rows]) {
                 }
                 seen.push((row.group, row.key.to_vec(), row.form, payload));
                 Ok(())
-            })
+            };
+            read_section(&plan, bytes, raw, |rows| rows.for_each(|_, row| each(row)))
         };
         read(&bytes, raw, &mut seen).unwrap();
         let wanted: Vec<_> = blocks
@@ -180,6 +181,45 @@ fn any_rows<V: Sealed + core::fmt::Debug>(value: impl Strategy<Value = V>) -> im
     })
 }
 
+/// Values of a column: alike as they mostly are, or not at all.
+fn any_column() -> impl Strategy<Value = Vec<Value>> {
+    let of = |value: BoxedStrategy<Value>| prop::collection::vec(value, 150);
+    prop_oneof![
+        of(any_value().boxed()),
+        of(any::<i64>().prop_map(Value::from).boxed()),
+        of((-20_i64..20).prop_map(Value::from).boxed()),
+        of(prop_oneof![Just(Value::Null), any::<i64>().prop_map(Value::from)].boxed()),
+        of(any::<f64>().prop_map(Value::from).boxed()),
+        of("[a-z]{0,13}".prop_map(|text| Value::from(text.as_str())).boxed()),
+        any_value().prop_map(|value| alloc::vec![value; 150]),
+    ]
+}
+
+/// Windows of many events, of which most have as many values.
+fn any_long_windows() -> impl Strategy<Value = WindowState> {
+    let lens = prop::collection::vec(0_usize..90, 1..4);
+    (prop::collection::vec(any_column(), 0..5), lens, any::<u64>(), 0_u32..64, 0_usize..300).prop_map(
+        |(columns, lens, sequence, shift, odd)| {
+            let mut state = WindowState::new();
+            let mut events = (0..150).map(|at| {
+                let mut values: Vec<Value> = columns.iter().map(|column| column[at].clone()).collect();
+                if at == odd {
+                    values.pop();
+                }
+                BufferedEvent {
+                    sequence: (sequence >> shift).wrapping_add(at as u64),
+                    event: Event::new(at as i64, values),
+                }
+            });
+            for (len, start) in lens.into_iter().zip(0..) {
+                let events = events.by_ref().take(len);
+                state.update(start, |window| events.for_each(|event| window.push_back(event)));
+            }
+            state
+        },
+    )
+}
+
 /// Groups of a `stddev`, in several sections, some of them without a number.
 #[test]
 fn means_over_counts_read_back() {
@@ -269,6 +309,26 @@ proptest! {
     #[test]
     fn windows_read_back(rows in any_rows(any_windows())) {
         round_trip(StateKind::Windows, &rows);
+    }
+
+    #[test]
+    fn windows_are_restored_from_columns(state in any_long_windows()) {
+        let mut block = RowBlock::default();
+        block.push(&SmallBytes::new(b"key"), |out| {
+            state.write_whole(out);
+            Form::Whole
+        });
+        let (raw, section) = (block.raw_bytes(0), [(0, block)]);
+        let encoded = at_once(encode(StateKind::Windows, &[&section[..]], &Pace::default())).unwrap();
+        let plan = Plan::read(&mut Cursor::new(&encoded.plan), encoded.plan_cells).unwrap();
+        let mut bytes = Vec::new();
+        at_once(encoded.append_section(0, &mut bytes, &Pace::default()));
+        let mut restored = None;
+        let mut read = |mut row: ColumnRow<'_, '_>| WindowState::read_columns(&mut row).map(|state| restored = Some(state));
+        read_section(&plan, &bytes, raw, |rows| rows.for_each(|_, row| read(row))).unwrap();
+        let restored = restored.unwrap();
+        prop_assert_eq!(restored.footprint().encoded, state.footprint().encoded);
+        prop_assert_eq!(restored, state);
     }
 
     #[test]

@@ -1,0 +1,104 @@
+//! Events of columns as rows have them: many at once, column by column, or one by one where a value is long.
+
+use alloc::vec::Vec;
+use core::iter::repeat_n;
+
+use super::super::Malformed;
+use super::super::event_row::reckoned_head;
+use super::super::row_values::{Piece, RowBatch, RowWriter};
+use super::source::{SourceColumn, at_end};
+use super::{Budget, zigzag};
+
+/// Rows of events that are put together at once, at most and at least, and the most values that they have.
+const BATCH_ROWS: usize = 32;
+const BATCH_ROWS_MIN: usize = 3;
+const BATCH_VALUES_MAX: usize = 64;
+
+/// Appends the next events of a table until there are `count` or `out` has so many bytes; the times are from `from` on.
+/// Returns how many, and what they are reckoned at.
+pub(super) fn append(
+    columns: &mut [SourceColumn<'_>],
+    from: i64,
+    (count, bytes): (u64, usize),
+    (batch, budget): (&mut RowBatch, &mut Budget),
+    out: &mut Vec<u8>,
+) -> Result<(u64, u64), Malformed> {
+    let (mut events, mut reckoned) = (0, 0);
+    while events < count && out.len() < bytes {
+        let rows = (count - events).min(BATCH_ROWS as u64) as usize;
+        let (appended, of_these) = match values_of_batch(columns, rows) {
+            Some(values) => (rows, append_batch(columns, (rows, values), from, batch, out)?),
+            None => append_rows(columns, from, (rows, bytes), budget, out)?,
+        };
+        events += appended as u64;
+        reckoned += of_these;
+    }
+    Ok((events, reckoned))
+}
+
+/// How many values the next rows of events have, if all have as many, and none that does not fit into a batch.
+fn values_of_batch(columns: &[SourceColumn<'_>], rows: usize) -> Option<usize> {
+    let [sequences, times, counts, columns @ ..] = columns else { return None };
+    let values = usize::try_from(counts.same_int(rows)?).ok().filter(|values| *values <= BATCH_VALUES_MAX)?;
+    let is_there = rows >= BATCH_ROWS_MIN && sequences.left() >= rows && times.left() >= rows;
+    (is_there && columns.get(..values)?.iter().all(|column| column.fits_batch(rows))).then_some(values)
+}
+
+/// Appends so many rows of so many values at once, as [`values_of_batch`] says of them. Returns what they are reckoned at.
+fn append_batch(
+    columns: &mut [SourceColumn<'_>],
+    (rows, values): (usize, usize),
+    from: i64,
+    batch: &mut RowBatch,
+    out: &mut Vec<u8>,
+) -> Result<u64, Malformed> {
+    let [sequences, times, counts, columns @ ..] = columns else { return Err(at_end()) };
+    let mut heads = [(0, 0); BATCH_ROWS];
+    let mut reckoned = 0;
+    for head in &mut heads[..rows] {
+        *head = (sequences.int()? as u64, zigzag(times.int()?.wrapping_add(from)));
+        reckoned += reckoned_head(head.0);
+    }
+    counts.pass(rows);
+    batch.begin(rows, values + 3);
+    batch.push_each(heads.iter().map(|(sequence, _)| Piece::of_uint(*sequence)));
+    batch.push_each(heads.iter().map(|(_, time)| Piece::of_uint(*time)));
+    batch.push_each(repeat_n(Piece::of_uint(values as u64), rows));
+    let of_heads = batch.len();
+    columns.iter_mut().take(values).for_each(|column| column.append_to_batch(rows, batch));
+    batch.append_to(out);
+    Ok(reckoned + (batch.len() - of_heads) as u64)
+}
+
+/// Appends rows one by one, until there are so many or `out` has so many bytes. Returns how many, and what they are
+/// reckoned at.
+fn append_rows(
+    columns: &mut [SourceColumn<'_>],
+    from: i64,
+    (rows, bytes): (usize, usize),
+    budget: &mut Budget,
+    out: &mut Vec<u8>,
+) -> Result<(usize, u64), Malformed> {
+    let [sequences, times, counts, columns @ ..] = columns else { return Err(at_end()) };
+    let mut row = RowWriter::new(out);
+    let (mut events, mut reckoned) = (0, 0);
+    while events < rows && row.len() < bytes {
+        let sequence = sequences.int()? as u64;
+        let time = times.int()?.wrapping_add(from);
+        let count = counts.int()? as u64;
+        let columns = usize::try_from(count).ok().and_then(|count| columns.get_mut(..count)).ok_or_else(at_end)?;
+        row.expect(columns.len() + 3);
+        row.push_uint(sequence);
+        row.push_uint(zigzag(time));
+        row.push_uint(count);
+        let at = row.len();
+        let mut beyond = 0;
+        for column in columns {
+            beyond += column.append_value(&mut row, budget)?;
+        }
+        reckoned += reckoned_head(sequence) + (row.len() - at) as u64 - beyond;
+        events += 1;
+    }
+    row.finish();
+    Ok((events, reckoned))
+}

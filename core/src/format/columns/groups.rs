@@ -1,0 +1,156 @@
+//! The rows of a section, one key group after the other: first all keys of a group, so that whoever takes the rows can
+//! make room for all of them at once, then the payloads, row by row.
+
+use alloc::vec::Vec;
+
+use super::super::manifest::StateKind;
+use super::super::payload::{At, Source};
+use super::super::rows::Form;
+use super::super::{Malformed, key};
+use super::Budget;
+use super::cell::Cell;
+use super::section::{FORM, GROUP, GROUP_ROWS, KEY, Plan, Shape, VALUE, read_parts};
+use super::source::ColumnSource;
+
+/// The rows of a key group as columns give them.
+pub struct ColumnGroup<'r, 's> {
+    pub(crate) group: u16,
+    pub(crate) heads: &'r RowHeads,
+    source: &'r mut ColumnSource<'s>,
+    plain: &'r mut Vec<u8>,
+    shape: Shape,
+}
+
+/// Keys and forms of the rows of a key group. The keys rise.
+#[derive(Debug, Default)]
+pub(crate) struct RowHeads {
+    keys: Vec<u8>,
+    /// Where each key ends, and the form of its row.
+    rows: Vec<(usize, Form)>,
+}
+
+/// A row as columns give it: its payload is the next thing in `source`.
+pub struct ColumnRow<'r, 's> {
+    pub(crate) group: u16,
+    pub(crate) key: &'r [u8],
+    pub(crate) form: Form,
+    pub(crate) source: &'r mut ColumnSource<'s>,
+    plain: &'r mut Vec<u8>,
+    shape: Shape,
+}
+
+impl ColumnGroup<'_, '_> {
+    /// Hands over the rows one by one, each with its number. `each` has to take the payload of every row that is not
+    /// removed.
+    pub(crate) fn for_each(
+        self,
+        mut each: impl FnMut(usize, ColumnRow<'_, '_>) -> Result<(), Malformed>,
+    ) -> Result<(), Malformed> {
+        let ColumnGroup { group, heads, source, plain, shape } = self;
+        for (number, (key, form)) in heads.iter().enumerate() {
+            each(number, ColumnRow { group, key, form, source, plain, shape })?;
+        }
+        Ok(())
+    }
+
+    /// Passes over all of them.
+    pub(crate) fn skip(self, kind: StateKind) -> Result<(), Malformed> {
+        self.for_each(|_, mut row| if row.form == Form::Removed { Ok(()) } else { row.skip(kind) })
+    }
+}
+
+impl RowHeads {
+    /// Key and form of each row.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], Form)> {
+        let mut from = 0;
+        self.rows.iter().map(move |(to, form)| (&self.keys[core::mem::replace(&mut from, *to)..*to], *form))
+    }
+
+    /// Reads those of the next rows in place of what it held.
+    fn read(
+        &mut self,
+        rows: u64,
+        shape: Shape,
+        source: &mut ColumnSource<'_>,
+        budget: &mut Budget,
+    ) -> Result<(), Malformed> {
+        self.keys.clear();
+        self.rows.clear();
+        self.rows.reserve(source.room_for(FORM, rows));
+        let (mut before, mut from) = (0, 0);
+        for row in 0..rows {
+            let form = Form::from_number(source.uint(FORM)?)?;
+            match shape {
+                Shape::Bytes => append_bytes(source, KEY, &mut self.keys)?,
+                Shape::Words(len) => source.append_words(KEY.table, len as usize, true, &mut self.keys)?,
+                Shape::Values(count) => {
+                    for column in 0..count as u16 {
+                        key::append_value(&mut self.keys, &source.value(At { column, ..KEY })?);
+                    }
+                }
+            }
+            // As rows they have as many bytes.
+            budget.take((self.keys.len() - from) as u64)?;
+            if row > 0 && self.keys[before..from] >= self.keys[from..] {
+                return Err(Malformed::new("keys out of order"));
+            }
+            (before, from) = (from, self.keys.len());
+            self.rows.push((from, form));
+        }
+        Ok(())
+    }
+}
+
+impl ColumnRow<'_, '_> {
+    /// The bytes of a plain value.
+    pub(crate) fn plain_value(&mut self) -> Result<&[u8], Malformed> {
+        self.plain.clear();
+        match self.shape {
+            Shape::Words(len) => self.source.append_words(VALUE.table, len as usize, false, self.plain)?,
+            _ => append_bytes(self.source, VALUE, self.plain)?,
+        }
+        Ok(self.plain)
+    }
+
+    /// Passes over the payload.
+    pub(crate) fn skip(&mut self, kind: StateKind) -> Result<(), Malformed> {
+        match kind {
+            StateKind::Values => self.plain_value().map(|_| ()),
+            _ => read_parts(kind, self.source),
+        }
+    }
+}
+
+/// Reads the rows of a section, of `raw` bytes as rows, group by group; groups rise.
+/// `each` has to take the payloads as [`ColumnGroup::for_each`] says.
+pub(crate) fn read_section(
+    plan: &Plan,
+    bytes: &[u8],
+    raw: u64,
+    mut each: impl FnMut(ColumnGroup<'_, '_>) -> Result<(), Malformed>,
+) -> Result<(), Malformed> {
+    let mut source = plan.source(bytes, raw)?;
+    let (mut heads, mut plain) = (RowHeads::default(), Vec::new());
+    let mut budget = Budget::new(raw);
+    let mut group_before = None;
+    while source.room_for(GROUP, 1) > 0 {
+        let group = u16::try_from(source.uint(GROUP)?).map_err(|_| Malformed::new("key group out of range"))?;
+        if group_before.is_some_and(|before| before >= group) {
+            return Err(Malformed::new("key groups out of order"));
+        }
+        group_before = Some(group);
+        let rows = source.uint(GROUP_ROWS)?;
+        heads.read(rows, plan.key_shape, &mut source, &mut budget)?;
+        let (heads, source, plain) = (&heads, &mut source, &mut plain);
+        each(ColumnGroup { group, heads, source, plain, shape: plan.value_shape })?;
+    }
+    source.finish()
+}
+
+fn append_bytes(source: &mut ColumnSource<'_>, at: At, out: &mut Vec<u8>) -> Result<(), Malformed> {
+    match source.cell(at)? {
+        Cell::Bytes(bytes) => out.extend_from_slice(bytes),
+        _ => return Err(Malformed::new("a cell of another kind than expected")),
+    }
+    Ok(())
+}
