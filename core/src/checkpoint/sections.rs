@@ -246,25 +246,20 @@ pub(super) enum AnyRows<'r, 's> {
 }
 
 impl AnyRows<'_, '_> {
-    /// Reads all of them, and keeps nothing; see [`AnyRow::check`].
-    pub(super) fn check(
+    /// Hands over the rows one by one. `each` has to take the payload of every row that is not removed.
+    pub(super) fn for_each(
         self,
-        kind: StateKind,
-        part: Part,
-        groups: &Range<u16>,
-        key_groups: u16,
+        mut each: impl FnMut(AnyRow<'_, '_>) -> core::result::Result<(), Malformed>,
     ) -> core::result::Result<(), Malformed> {
         match self {
-            AnyRows::Row(row) => AnyRow::Row(row).check(kind, part, groups, key_groups),
-            AnyRows::Columns(rows) => {
-                rows.for_each(|_, row| AnyRow::Columns(row).check(kind, part, groups, key_groups))
-            }
+            AnyRows::Row(row) => each(AnyRow::Row(row)),
+            AnyRows::Columns(rows) => rows.for_each(|_, row| each(AnyRow::Columns(row))),
         }
     }
 }
 
 /// A row of a section of either form.
-enum AnyRow<'r, 's> {
+pub(super) enum AnyRow<'r, 's> {
     Row(Row<'r>),
     Columns(ColumnRow<'r, 's>),
 }
@@ -279,7 +274,7 @@ impl AnyRow<'_, '_> {
 
     /// Reads all of it, and keeps nothing: a whole value is made and dropped; of a change, whose value is elsewhere,
     /// each part is read.
-    fn check(
+    pub(super) fn check(
         self,
         kind: StateKind,
         part: Part,

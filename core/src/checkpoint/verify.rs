@@ -226,7 +226,7 @@ impl Verify {
             return Ok(());
         }
         read_any(section, plan, unpacked, |rows| {
-            rows.check(queued.kind, queued.part, &queued.groups, queued.key_groups)
+            rows.for_each(|row| row.check(queued.kind, queued.part, &queued.groups, queued.key_groups))
         })
     }
 

@@ -100,7 +100,8 @@ impl<V: Sealed> TrackedMap<V> {
     /// Sets the value of a key.
     ///
     /// # Errors
-    /// [`Error::OverLimit`] if the key is longer than [`KEY_BYTES_MAX`]; [`Error::OutOfMemory`].
+    /// [`Error::OverLimit`](crate::Error::OverLimit) if the key is longer than
+    /// [`KEY_BYTES_MAX`](crate::limits::KEY_BYTES_MAX); [`Error::OutOfMemory`](crate::Error::OutOfMemory).
     pub fn set(&mut self, key: &[u8], mut value: V) -> Result<()> {
         value.take_place();
         let key = &MapKey::new(key);
