@@ -44,6 +44,13 @@ const PCT_DEPTH: usize = 3;
 
 const SEED: u64 = 0x5eed;
 
+/// Threads of the model have room for what is not optimised: shuttle gives them 32 KiB.
+fn config() -> Config {
+    let mut config = Config::new();
+    config.stack_size = 1024 * 1024;
+    config
+}
+
 /// Runs a scenario in many orders of steps. Those that wait for each other without end, or without
 /// anyone to wait for, fail.
 fn explore(name: &str, scenario: impl Fn() + Send + Sync + Clone + 'static) {
@@ -57,9 +64,9 @@ fn explore(name: &str, scenario: impl Fn() + Send + Sync + Clone + 'static) {
         let (scenario, explored) = (scenario.clone(), explored.clone());
         let run = move || counted(&scenario, &explored);
         if pct {
-            Runner::new(PctScheduler::new_from_seed(SEED, PCT_DEPTH, times), Config::new()).run(run);
+            Runner::new(PctScheduler::new_from_seed(SEED, PCT_DEPTH, times), config()).run(run);
         } else {
-            Runner::new(RandomScheduler::new_from_seed(SEED, times), Config::new()).run(run);
+            Runner::new(RandomScheduler::new_from_seed(SEED, times), config()).run(run);
         }
     }
     let explored = explored.load(Ordering::Relaxed);
@@ -258,7 +265,7 @@ fn every_task_is_run_once() {
 #[test]
 fn the_model_tells_right_from_wrong() {
     let fails = |scenario: fn()| {
-        let runner = Runner::new(RandomScheduler::new_from_seed(SEED, 1000), Config::new());
+        let runner = Runner::new(RandomScheduler::new_from_seed(SEED, 1000), config());
         assert!(catch_unwind(AssertUnwindSafe(|| runner.run(scenario))).is_err());
     };
     fails(|| {
