@@ -19,7 +19,7 @@ use wasm_bindgen::prelude::*;
 
 use crate::convert::{self, Options, entry_to_json, outputs_to_json, positions_to_json, report_to_json};
 use crate::error::{Result, coded, from_core};
-use crate::past::{Past, shown_name};
+use crate::past::Past;
 use crate::state::State;
 use crate::task::Mailbox;
 
@@ -263,14 +263,15 @@ pub(crate) async fn diff(mailbox: Mailbox, before: f64, after: f64) -> Result<Js
     let differences = difference(&before, &after).map_err(from_core)?;
     // A state is named as the first has it, if it has it.
     let states = before.states().iter().chain(after.states());
-    let names: Vec<(&str, Names)> = states.map(|state| (state.name.as_str(), Names::of(state))).collect();
-    let unnamed = Names::default();
+    let states: Vec<_> = states.map(|state| (state, Names::of(state))).collect();
     let to_json = |KeyDifference { state, key, before, after }: KeyDifference| {
-        let names = names.iter().find(|(name, _)| *name == state).map_or(&unnamed, |(_, names)| names);
+        let (state, names) = states.iter().find(|(descriptor, _)| descriptor.name == state)?;
         let value = |value: Option<Json>| value.map(|value| names.value_to_json(value));
-        json!({ "state": shown_name(&state), "key": names.key_to_json(&key), "before": value(before), "after": value(after) })
+        let (key, before, after) = (names.key_to_json(&key), value(before), value(after));
+        Some(json!({ "state": state.shown_name(), "key": key, "before": before, "after": after }))
     };
-    Ok(Json::Array(differences.into_iter().map(to_json).collect()).to_string().into())
+    // Each is of a state of one of the two.
+    Ok(Json::Array(differences.into_iter().filter_map(to_json).collect()).to_string().into())
 }
 
 /// A checkpoint with all it needs, as one file.

@@ -1,6 +1,6 @@
 //! An older state, to read.
 
-use eventflux_core::{JsonValue, Names, StateHolder, StateKind, contents};
+use eventflux_core::{JsonValue, Names, StateHolder, contents};
 use js_sys::Uint8Array;
 use serde_json::json;
 use wasm_bindgen::prelude::*;
@@ -44,15 +44,10 @@ impl Past {
             let names = Names::of(&state.descriptor);
             let row = |(key, value)| json!({ "key": names.key_to_json(&key), "value": names.value_to_json(value) });
             let rows: Vec<_> = state.rows.into_iter().map(row).collect();
-            json!({ "name": shown_name(&state.descriptor.name), "kind": state.descriptor.kind.as_str(), "rows": rows })
+            json!({ "name": state.descriptor.shown_name(), "kind": state.descriptor.kind.as_str(), "rows": rows })
         });
         Ok(serde_json::Value::Array(states.collect()).to_string())
     }
-}
-
-/// The name of a state as the native command shows it: the plain values have none of their own.
-pub(crate) fn shown_name(name: &str) -> &str {
-    if name.is_empty() { StateKind::Values.as_str() } else { name }
 }
 
 pub(crate) fn value_of(holder: &StateHolder, key: &str) -> Result<JsValue> {

@@ -36,6 +36,12 @@ impl StateDescriptor {
         let fingerprint = super::hash64(description.as_bytes());
         StateDescriptor { name: name.into(), kind, version, fingerprint, description }
     }
+
+    /// The name as it is shown: the plain values, which have none, are "values".
+    #[must_use]
+    pub fn shown_name(&self) -> &str {
+        if self.name.is_empty() { StateKind::Values.as_str() } else { &self.name }
+    }
 }
 
 /// What the engine needs beside the states to go on.

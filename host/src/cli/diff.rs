@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 use super::Outcome;
 use super::failure::Failure;
 use super::inspect::restore;
-use super::names::{key_to_text, state_name};
+use super::names::key_to_text;
 use super::selector::{find, parse};
 use super::storage::Storage;
 use super::table::{Align, Table, cut, number, width};
@@ -91,7 +91,7 @@ fn by_state(first: &Manifest, second: &Manifest, differences: Vec<KeyDifference>
             continue;
         }
         states.push(StateDifference {
-            name: state_name(&descriptor.name).into(),
+            name: descriptor.shown_name().into(),
             names: Names::of(descriptor),
             teller: Teller::of(descriptor.kind),
             keys,

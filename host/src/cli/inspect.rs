@@ -10,7 +10,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::Outcome;
 use super::failure::Failure;
-use super::names::{key_to_text, state_name};
+use super::names::key_to_text;
 use super::selector::{find, parse};
 use super::storage::{Storage, entry_to_json, raw_bytes};
 use super::table::{Align, Table, count, cut, number, ratio, size, width};
@@ -54,7 +54,7 @@ pub(super) fn inspect(arguments: &Arguments, json: bool) -> Result<Outcome, Fail
     let (manifest, holder) = restore(&mut backend, &head, object.id)?;
     let mut states = contents(&holder)?;
     if let Some(wanted) = &arguments.state {
-        states.retain(|state| state_name(&state.descriptor.name) == wanted);
+        states.retain(|state| state.descriptor.shown_name() == wanted);
         if states.is_empty() {
             return Err(no_state(wanted, &manifest.states));
         }
@@ -83,7 +83,7 @@ pub(super) fn restore(backend: &mut AnyBackend, head: &Head, id: u64) -> Result<
 }
 
 fn no_state(wanted: &str, states: &[StateDescriptor]) -> Failure {
-    let names: Vec<&str> = states.iter().map(|state| state_name(&state.name)).collect();
+    let names: Vec<&str> = states.iter().map(StateDescriptor::shown_name).collect();
     Failure::new(format!("the checkpoint has no state `{wanted}`; its states are: {}", names.join(", ")))
 }
 
@@ -138,7 +138,7 @@ impl Inspected {
         }
         let mut table = Table::new(&columns);
         for StateContents { descriptor, rows } in states {
-            let mut cells = vec![state_name(&descriptor.name).into(), descriptor.kind.as_str().into()];
+            let mut cells = vec![descriptor.shown_name().into(), descriptor.kind.as_str().into()];
             cells.push(number(rows.len() as u64));
             let operator = self.operators().find(|(name, ..)| *name == descriptor.name);
             cells.extend(operator.iter().flat_map(|(_, results, late)| [number(*results), number(*late)]));
@@ -220,14 +220,14 @@ fn state_to_json(state: &StateContents, limit: Option<usize>) -> Json {
     };
     let description = description.map_or_else(|| Json::from(descriptor.description.as_str()), Json::from);
     json!({
-        "name": state_name(&descriptor.name), "kind": descriptor.kind.as_str(), "version": descriptor.version,
+        "name": descriptor.shown_name(), "kind": descriptor.kind.as_str(), "version": descriptor.version,
         "description": description, "keys": state.rows.len(), "rows": rows,
     })
 }
 
 fn state_to_text(state: &StateContents, limit: usize) -> String {
     let (names, teller) = (Names::of(&state.descriptor), Teller::of(state.descriptor.kind));
-    let mut text = format!("{}\n", state_name(&state.descriptor.name));
+    let mut text = format!("{}\n", state.descriptor.shown_name());
     let keys = state.rows.iter().take(limit).map(|(key, _)| cut(&key_to_text(key), KEY_WIDTH));
     let mut table = Table::facts();
     let widest = keys.clone().map(|key| key.width()).max().unwrap_or(0);

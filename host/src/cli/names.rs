@@ -1,14 +1,6 @@
-//! How states and their keys are called in texts.
+//! How keys and what they hold are called in texts.
 
 use serde_json::Value as Json;
-
-/// Name under which the state of the plain values is shown.
-pub(super) const PLAIN: &str = "values";
-
-/// The name of a state as it is shown.
-pub(super) fn state_name(name: &str) -> &str {
-    if name.is_empty() { PLAIN } else { name }
-}
 
 /// A key as text: `EWR`, `AA, JFK`.
 pub(super) fn key_to_text(key: &Json) -> String {
