@@ -1,4 +1,4 @@
-//! How keys and what they hold are called in texts.
+//! How keys are called in texts.
 
 use serde_json::Value as Json;
 
