@@ -50,8 +50,9 @@ use crate::error::Result;
 /// # Ok::<(), eventflux_core::Error>(())
 /// ```
 pub trait Backend {
-    /// Writes an object. When it returns, the object is durable, whole, under its name. Until then
-    /// readers see all of it or nothing, and after a failure too; only a power failure may leave a
+    /// Writes an object. When it returns, the object is whole, under its name, and durable, at the latest once
+    /// [`Backend::swap_head`] replaces the head after it: a storage that can make both durable at once may wait for that.
+    /// Until it returns readers see all of it or nothing, and after a failure too; only a power failure may leave a
     /// part of it. Names are written once.
     ///
     /// # Errors

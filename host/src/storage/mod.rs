@@ -17,7 +17,7 @@ pub use bucket::{ObjectStoreBackend, S3Address};
 pub(crate) use file::sync_directory;
 pub use file::{Access, FileBackend};
 #[doc(hidden)]
-pub use file::{FileSystem, HostFiles};
+pub use file::{FileSystem, HostFiles, Unsynced};
 use wrappers::told;
 pub use wrappers::{Fault, FaultBackend, Latency, LatencyBackend, Operation, TracingBackend};
 

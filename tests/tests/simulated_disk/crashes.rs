@@ -57,7 +57,7 @@ fn recover_and_fail_again(
 
 #[test]
 fn the_power_fails_after_every_operation() {
-    let (lives, bound, goal) = if is_long() { (48, 3000, 1_000_000) } else { (4, 1500, 50_000) };
+    let (lives, bound, goal) = if is_long() { (48, 3000, 1_000_000) } else { (4, 600, 50_000) };
     let explorer = Explorer::default();
     for seed in 0..lives {
         explorer.explore(&moments(&ACTIONS, seed), bound, seed, &recover);

@@ -69,7 +69,7 @@ fn fail_syncs(directory: &std::path::Path, name: &str, attempts: u32) {
 #[test]
 fn after_a_failed_sync_it_is_written_anew() {
     let directory = tempfile::tempdir().unwrap();
-    let mut storage = FileBackend::open(directory.path(), Access::Write).unwrap();
+    let mut storage = FileBackend::open(directory.path(), Access::Write).unwrap().holding_back(0);
     let objects = directory.path().join("objects");
     let files = |at: &std::path::Path| fs::read_dir(at).unwrap().map(|file| file.unwrap().path()).collect::<Vec<_>>();
     fail_syncs(&objects, "once", 1);
@@ -92,4 +92,42 @@ fn after_a_failed_sync_it_is_written_anew() {
     assert_eq!(storage.read_head().unwrap().unwrap(), b"second");
     assert!(storage.swap_head(Some(b"second"), b"third").unwrap());
     assert!(files(directory.path()).iter().all(|file| file.extension().is_none_or(|extension| extension != "tmp")));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_object_that_waits_for_the_head_is_written_anew_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut storage = FileBackend::open(directory.path(), Access::Write).unwrap();
+    let objects = directory.path().join("objects");
+    let is_file = |name: &str| objects.join(name).symlink_metadata().is_ok_and(|found| found.is_file());
+    // By the head, or by the next object.
+    fail_syncs(&objects, "one", 1);
+    storage.put("one", b"bytes").unwrap();
+    assert!(!is_file("one"), "it has its name and is not synced");
+    assert!(storage.swap_head(None, b"first").unwrap());
+    fail_syncs(&objects, "two", 1);
+    storage.put("two", b"bytes").unwrap();
+    storage.put("three", b"more").unwrap();
+    for (name, bytes) in [("one", "bytes"), ("two", "bytes"), ("three", "more")] {
+        assert!(is_file(name));
+        assert_eq!(storage.read(name, ByteRange::All).unwrap().unwrap(), bytes.as_bytes());
+    }
+    // The head's own failed, and not the object's.
+    fail_syncs(directory.path(), "head", 3);
+    fs::remove_file(directory.path().join("head.0.tmp")).unwrap();
+    assert!(storage.swap_head(Some(b"first"), b"second").unwrap());
+    assert_eq!(storage.read_head().unwrap().unwrap(), b"second");
+
+    // What cannot be synced is gone, and the head stays.
+    fail_syncs(&objects, "four", 1);
+    storage.put("four", b"bytes").unwrap();
+    fail_syncs(&objects, "four", 2);
+    let error = storage.swap_head(Some(b"second"), b"third").unwrap_err().to_string();
+    assert!(error.contains("objects/four"), "{error}");
+    assert!(objects.join("four").symlink_metadata().is_err());
+    assert_eq!(storage.read_head().unwrap().unwrap(), b"second");
+    storage.put("four", b"bytes").unwrap();
+    assert!(storage.swap_head(Some(b"second"), b"third").unwrap());
+    assert!(is_file("four"));
 }

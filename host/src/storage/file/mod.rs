@@ -8,21 +8,19 @@
 //!   of it or nothing. Names ending in `.tmp` are never read, and are removed by the next writer.
 //! - The head gets its name only once it is durable: temporary file, fsync, rename, fsync of the
 //!   directory. Whatever a power failure leaves, `head` is one that was written whole.
-//! - An object is renamed first and synced then, file before directory: a journal makes both durable
-//!   in one transaction, where syncing first takes two. A power failure on the way may leave a name
-//!   with a part of the object, which no head names yet and whose name no other writer takes: the
-//!   next prune deletes it, and no procedure reads what no head names.
-//! - After a failed fsync the file is abandoned and written anew under another temporary name: what
-//!   the page cache says of the old one means nothing any more.
+//! - A small object waits for the head that comes after it: object, its name and the new head become
+//!   durable at once, then the head gets its name. So a checkpoint waits twice for the disk, as long
+//!   as a file that is written durably, and not four times. A larger one is durable when it is put:
+//!   others would wait too long for the lock of the head.
 //! - The head is compared and replaced under `head.lock`, so that of two writers one is refused,
 //!   even if one of them has lost `writer.lock` to a takeover.
 //! - A directory is made only in one whose own name is durable, so that of those that are there only
 //!   the deepest may have been left by a process that died before it synced the name.
 
+mod durable;
 mod opened;
 mod system;
 
-use std::ffi::OsString;
 use std::fs::TryLockError;
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
@@ -31,8 +29,9 @@ use std::time::Duration;
 use eventflux_core::{Backend, ByteRange, Error as CoreError, ObjectInfo};
 
 use crate::error::{Error, Result};
+use durable::{HeldBack, TEMPORARY, parent, replace_head, write_object};
 use opened::{Opened, is_open_here};
-pub use system::{FileSystem, HostFiles};
+pub use system::{FileSystem, HostFiles, Unsynced};
 
 const OBJECTS: &str = "objects";
 const HEAD: &str = "head";
@@ -40,11 +39,10 @@ const HEAD_LOCK: &str = "head.lock";
 const WRITER_LOCK: &str = "writer.lock";
 /// How long a process that was just forked may take to become another program.
 const FORK_WAIT: Duration = Duration::from_secs(1);
-const TEMPORARY: &str = "tmp";
 /// How long replacing the head waits for another process that does the same.
 const HEAD_LOCK_WAIT: Duration = Duration::from_secs(10);
-/// How often a file is written anew after a failed fsync.
-const WRITE_ATTEMPTS: u32 = 2;
+/// Longest object that waits for the head.
+const HELD_BACK_BYTES_MAX: usize = 1024 * 1024;
 
 /// What a storage is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +73,9 @@ pub struct FileBackend<F: FileSystem = HostFiles> {
     files: F,
     directory: PathBuf,
     objects: PathBuf,
+    /// The object put last, unless it is durable.
+    held: Option<HeldBack<F::File>>,
+    held_back_bytes_max: usize,
     /// Held for as long as this lives; the lock goes with the process.
     _lock: Option<F::File>,
     /// Dropped after the lock.
@@ -114,7 +115,15 @@ impl<F: FileSystem> FileBackend<F> {
             remove_temporary(&files, &objects);
             remove_temporary(&files, &directory);
         }
-        Ok(FileBackend { files, directory, objects, _lock: lock, _opened: opened })
+        let held_back_bytes_max = HELD_BACK_BYTES_MAX;
+        Ok(FileBackend { files, directory, objects, held: None, held_back_bytes_max, _lock: lock, _opened: opened })
+    }
+
+    /// Lets only objects up to this length wait for the head: for tests of both ways with small ones.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn holding_back(self, bytes_max: usize) -> Self {
+        FileBackend { held_back_bytes_max: bytes_max, ..self }
     }
 
     /// The directory.
@@ -137,47 +146,22 @@ impl<F: FileSystem> FileBackend<F> {
             ))
         }
     }
-
-    /// Writes a file so that its name has all of `bytes`, durably. If that fails, the name has what
-    /// it had before or all of `bytes`; with [`Rename::First`] perhaps nothing.
-    fn write_durably(&self, path: &Path, bytes: &[u8], rename: Rename) -> io::Result<()> {
-        let mut outcome = Ok(());
-        for attempt in 0..WRITE_ATTEMPTS {
-            let mut name = OsString::from(path);
-            name.push(format!(".{attempt}.{TEMPORARY}"));
-            outcome = self.write_once(&PathBuf::from(name), path, bytes, rename);
-            match &outcome {
-                Ok(()) => return self.files.sync_directory(parent(path)),
-                Err(error) if error.kind() == ErrorKind::StorageFull => break,
-                Err(_) => {}
-            }
-        }
-        outcome
-    }
-
-    /// One attempt; of one that fails nothing stays.
-    fn write_once(&self, temporary: &Path, path: &Path, bytes: &[u8], rename: Rename) -> io::Result<()> {
-        let write = || -> io::Result<F::File> {
-            let mut file = self.files.create(temporary)?;
-            file.write_all(bytes)?;
-            if rename == Rename::Last {
-                self.files.sync(&file)?;
-            }
-            self.files.rename(temporary, path)?;
-            Ok(file)
-        };
-        let file = write().inspect_err(|_| drop(self.files.remove(temporary)))?;
-        match rename {
-            Rename::First => self.files.sync(&file).inspect_err(|_| drop(self.files.remove(path))),
-            Rename::Last => Ok(()),
-        }
-    }
 }
 
 impl<F: FileSystem> Backend for FileBackend<F> {
     fn put(&mut self, object: &str, bytes: &[u8]) -> Result<(), CoreError> {
         let path = self.object_path(object)?;
-        self.write_durably(&path, bytes, Rename::First).map_err(|error| storage_error("put", &path, &error))
+        if let Some(held) = self.held.take() {
+            let path = held.path().to_path_buf();
+            held.release(&self.files).map_err(|error| storage_error("put", &path, &error))?;
+        }
+        if bytes.len() <= self.held_back_bytes_max {
+            self.held = HeldBack::write(&self.files, &path, bytes).ok();
+        }
+        match self.held {
+            Some(_) => Ok(()),
+            None => write_object(&self.files, &path, bytes).map_err(|error| storage_error("put", &path, &error)),
+        }
     }
 
     fn read(&mut self, object: &str, range: ByteRange) -> Result<Option<Vec<u8>>, CoreError> {
@@ -198,6 +182,7 @@ impl<F: FileSystem> Backend for FileBackend<F> {
 
     fn delete(&mut self, object: &str) -> Result<(), CoreError> {
         let path = self.object_path(object)?;
+        self.held.take_if(|held| held.path() == path);
         found(self.files.remove(&path)).map(|_| ()).map_err(|error| storage_error("delete", &path, &error))
     }
 
@@ -208,36 +193,22 @@ impl<F: FileSystem> Backend for FileBackend<F> {
 
     fn swap_head(&mut self, expected: Option<&[u8]>, new: &[u8]) -> Result<bool, CoreError> {
         let path = self.directory.join(HEAD);
-        let swap = || -> io::Result<bool> {
+        let mut swap = || -> io::Result<bool> {
             let lock = self.files.open_lock(&self.directory.join(HEAD_LOCK))?;
             self.files.lock_within(&lock, HEAD_LOCK_WAIT).map_err(explain_wait)?;
             if found(self.files.read(&path, ByteRange::All))?.as_deref() != expected {
                 return Ok(false);
             }
-            self.write_durably(&path, new, Rename::Last)?;
+            replace_head(&self.files, &mut self.held, &path, new)?;
             Ok(true)
         };
         swap().map_err(|error| storage_error("write", &path, &error))
     }
 }
 
-/// When a file that is written whole gets its name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rename {
-    /// Before it is durable: where nobody needs what the name had, and nobody looks for the file yet.
-    First,
-    /// Once it is durable.
-    Last,
-}
-
 /// Makes the names in a directory durable.
 pub(crate) fn sync_directory(path: &Path) -> io::Result<()> {
     HostFiles.sync_directory(path)
-}
-
-/// The directory that a path is in.
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn make_directory<F: FileSystem>(files: &F, path: &Path) -> Result<()> {

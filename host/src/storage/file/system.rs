@@ -8,10 +8,13 @@ use std::fmt::Debug;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use eventflux_core::ByteRange;
+use eventflux_core::{ByteRange, Task};
+
+use crate::threads::run_tasks;
 
 /// Files and directories, as far as [`FileBackend`](super::FileBackend) needs them. What a method
 /// changes is seen at once by all processes; which of it a power failure leaves is said of each.
@@ -60,6 +63,12 @@ pub trait FileSystem: Debug {
     /// # Errors
     /// Those of the system; then the contents may be lost whatever a later call says.
     fn sync(&self, file: &Self::File) -> io::Result<()>;
+
+    /// Makes several files and directories durable, in any order or at once.
+    ///
+    /// # Errors
+    /// One of those that [`FileSystem::sync`] and [`FileSystem::sync_directory`] gave; then nothing is known of any.
+    fn sync_each(&self, unsynced: &[Unsynced<'_, Self::File>]) -> io::Result<()>;
 
     /// Sets the length of a file.
     ///
@@ -111,6 +120,28 @@ pub trait FileSystem: Debug {
     fn is_at(&self, file: &Self::File, path: &Path) -> io::Result<bool>;
 }
 
+/// What is to be made durable.
+#[derive(Debug, Clone, Copy)]
+pub enum Unsynced<'a, File> {
+    /// The contents of a file.
+    File(&'a File),
+    /// The names in a directory.
+    Directory(&'a Path),
+}
+
+impl<File> Unsynced<'_, File> {
+    /// Makes it durable.
+    ///
+    /// # Errors
+    /// As [`FileSystem::sync`] or [`FileSystem::sync_directory`].
+    pub fn sync(&self, files: &impl FileSystem<File = File>) -> io::Result<()> {
+        match self {
+            Unsynced::File(file) => files.sync(file),
+            Unsynced::Directory(path) => files.sync_directory(path),
+        }
+    }
+}
+
 /// The files of the host.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct HostFiles;
@@ -155,6 +186,18 @@ impl FileSystem for HostFiles {
 
     fn sync(&self, file: &File) -> io::Result<()> {
         file.sync_all()
+    }
+
+    fn sync_each(&self, unsynced: &[Unsynced<'_, File>]) -> io::Result<()> {
+        let failure = Mutex::new(None);
+        let sync = |one: &Unsynced<'_, File>| {
+            if let Err(error) = one.sync(self) {
+                failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+            }
+        };
+        // Each waits for the disk, and the disk for none of them.
+        run_tasks(unsynced.iter().map(|one| -> Task<'_> { Box::new(|| sync(one)) }).collect());
+        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
     fn set_len(&self, file: &File, len: u64) -> io::Result<()> {

@@ -40,7 +40,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use eventflux::storage::FileSystem;
+use eventflux::storage::{FileSystem, Unsynced};
 use eventflux_core::ByteRange;
 
 use super::random::Random;
@@ -235,6 +235,14 @@ impl FileSystem for Disk {
 
     fn sync(&self, file: &DiskFile) -> io::Result<()> {
         self.run(Operation::Sync, || "sync file".into(), |state, verdict| sync(state, file.node, verdict))
+    }
+
+    /// One after the other, each time in another order: none of them may need another one.
+    fn sync_each(&self, unsynced: &[Unsynced<'_, DiskFile>]) -> io::Result<()> {
+        let first = self.operations() as usize % unsynced.len();
+        let (later, sooner) = unsynced.split_at(first);
+        let outcomes: Vec<_> = sooner.iter().chain(later).map(|one| one.sync(self)).collect();
+        outcomes.into_iter().collect()
     }
 
     fn set_len(&self, file: &DiskFile, len: u64) -> io::Result<()> {
