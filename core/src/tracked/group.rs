@@ -11,7 +11,7 @@ use core::ops::Range;
 
 use super::clock::{Clock, NO_CUT};
 use super::key::MapKey;
-use super::page::{GROWTH_SLOTS, Marks, NONE, PAGE_SLOTS, Page, Slot};
+use super::page::{GROWTH_SLOTS, Marks, Mask, NONE, PAGE_SLOTS, Page, Slot};
 use super::sealed::Sealed;
 use crate::error::{Error, Result};
 use crate::format::key_hash;
@@ -71,7 +71,7 @@ impl<V> Group<V> {
 
     #[inline]
     pub(super) fn find(&self, key: &MapKey<'_>) -> Option<Place> {
-        let mut number = *self.directory.get(self.directory_index(key.hash()))?;
+        let mut number = self.page_of(key.hash())?;
         loop {
             if let Some(at) = self.pages[number as usize].find(tag_of(key.hash()), key) {
                 return Some((number, at));
@@ -83,12 +83,33 @@ impl<V> Group<V> {
         }
     }
 
+    /// Number of the page in which a key of a hash is, or of the first of a chain.
+    #[inline]
+    pub(super) fn page_of(&self, hash: u64) -> Option<u32> {
+        self.directory.get(self.directory_index(hash)).copied()
+    }
+
+    /// Places of a page at which a key of a hash may be.
+    #[inline]
+    pub(super) fn places_in(&self, page: u32, hash: u64) -> Mask {
+        self.pages.get(page as usize).map_or(0, |page| page.places(tag_of(hash)))
+    }
+
+    /// Something of the entry at the first of some places.
+    #[inline]
+    pub(super) fn peek(&self, page: u32, places: Mask) -> u64
+    where
+        V: Sealed,
+    {
+        self.pages.get(page as usize).map_or(0, |page| page.peek(places))
+    }
+
     /// The value of a key, which may change at once: no checkpoint needs the value as it is. It counts
     /// as dirty from now on. `None`: find out in smaller steps.
     #[inline]
     pub(super) fn find_to_write(&mut self, clock: Clock, key: &MapKey<'_>) -> Option<&mut V> {
         self.sync(clock);
-        let number = *self.directory.get(self.directory_index(key.hash()))?;
+        let number = self.page_of(key.hash())?;
         let page = self.pages.get_mut(number as usize)?;
         if !page.is_settled(clock) {
             return None;

@@ -3,6 +3,7 @@
 mod capture;
 mod clock;
 mod events;
+mod fetch;
 mod group;
 mod key;
 mod map;
@@ -13,6 +14,7 @@ mod tags;
 pub(crate) use capture::{CapturedRows, GroupRows};
 pub(crate) use clock::Clock;
 pub(crate) use events::TrackedEvents;
+pub(crate) use fetch::FETCHED_KEYS;
 pub(crate) use key::MapKey;
 pub use map::TrackedMap;
 

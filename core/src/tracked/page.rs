@@ -60,6 +60,12 @@ impl<V: Sealed> Slot<V> {
         footprint.memory += slot.key.heap_bytes() as u64;
         Ok((slot, footprint))
     }
+
+    /// Something of it, that it comes into the cache.
+    #[inline]
+    fn peek(&self) -> u64 {
+        self.key.heap_bytes() as u64 ^ self.value.as_ref().map_or(0, |value| value.footprint().encoded)
+    }
 }
 
 /// The entries of a page, and what every write asks.
@@ -130,6 +136,21 @@ impl<V> Page<V> {
             }
         }
         None
+    }
+
+    /// Places that have a tag.
+    #[inline]
+    pub(super) fn places(&self, tag: u8) -> Mask {
+        self.tags.find(tag)
+    }
+
+    /// Something of the entry at the first of some places, if there is one.
+    #[inline]
+    pub(super) fn peek(&self, places: Mask) -> u64
+    where
+        V: Sealed,
+    {
+        self.slots.get(places.trailing_zeros() as usize).map_or(0, Slot::peek)
     }
 
     pub(super) fn is_full(&self) -> bool {
@@ -270,8 +291,7 @@ impl<V> Page<V> {
         let mut read = 0;
         while frozen != 0 {
             let Some(slot) = self.slots.get(frozen.trailing_zeros() as usize) else { break };
-            read ^= slot.key.heap_bytes() as u64;
-            read ^= slot.value.as_ref().map_or(0, |value| value.footprint().encoded);
+            read ^= slot.peek();
             frozen &= frozen - 1;
         }
         read

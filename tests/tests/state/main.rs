@@ -32,4 +32,5 @@ mod review_engine;
 mod review_states;
 mod savepoint;
 mod schema;
+mod set_many;
 mod verify_bits;

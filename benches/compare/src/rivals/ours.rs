@@ -84,9 +84,8 @@ impl Ours {
 
 impl Store for Ours {
     fn change(&mut self, changes: &[Entry]) {
-        for (key, payload) in changes {
-            self.holder.set(key, &Total::from(*payload)).expect("there is no budget");
-        }
+        let changes = changes.iter().map(|(key, payload)| (key, Total::from(*payload)));
+        self.holder.set_many(changes).expect("there is no budget");
     }
 
     fn persist(&mut self) {
