@@ -3,11 +3,11 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{BatchSize, BenchmarkId, Criterion, criterion_group, criterion_main};
 use eventflux_benches::{Numbers, Payload, PlainMap, filled_holder, filled_plain};
 use eventflux_core::CheckpointRequest;
 
-/// One of a million keys gets a new value: tracked, and the same encoding in a plain map.
+/// One of a million keys gets a new value: tracked, and the same encoding in a plain map; then many of them.
 fn update(criterion: &mut Criterion) {
     const KEYS: u64 = 1_000_000;
     let mut group = criterion.benchmark_group("update one of 1 M keys");
@@ -26,6 +26,26 @@ fn update(criterion: &mut Criterion) {
             let (key, value) = (numbers.below(KEYS), Payload::new(numbers.next()));
             holder.set(key.to_be_bytes(), black_box(&value)).expect("there is no budget");
         });
+    });
+    group.finish();
+    let mut group = criterion.benchmark_group("update 10,000 of 1 M keys");
+    let mut some = || -> Vec<_> {
+        (0..10_000).map(|_| (numbers.below(KEYS).to_be_bytes(), Payload::new(numbers.next()))).collect()
+    };
+    group.bench_function("one by one", |bencher| {
+        bencher.iter_batched(
+            &mut some,
+            |entries| {
+                for (key, value) in entries {
+                    holder.set(key, &value).expect("there is no budget");
+                }
+            },
+            BatchSize::LargeInput,
+        );
+    });
+    group.bench_function("together", |bencher| {
+        let update = |entries| holder.set_many(entries).expect("there is no budget");
+        bencher.iter_batched(&mut some, update, BatchSize::LargeInput);
     });
     group.finish();
 }

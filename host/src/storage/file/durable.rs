@@ -40,13 +40,7 @@ pub(super) struct HeldBack<File> {
 impl<File: Write> HeldBack<File> {
     /// Writes an object, so that all who read see it.
     pub(super) fn write<F: FileSystem<File = File>>(files: &F, path: &Path, bytes: &[u8]) -> io::Result<Self> {
-        let temporary = temporary_name(path, 0);
-        let write = || -> io::Result<File> {
-            let file = write_whole(files, &temporary, bytes)?;
-            files.rename(&temporary, path)?;
-            Ok(file)
-        };
-        let file = write().inspect_err(|_| drop(files.remove(&temporary)))?;
+        let file = write_named(files, &temporary_name(path, 0), path, bytes, |_| Ok(()))?;
         Ok(HeldBack { path: path.into(), bytes: bytes.into(), file })
     }
 
@@ -101,22 +95,20 @@ fn replace_at_once<F: FileSystem>(
     path: &Path,
     bytes: &[u8],
 ) -> io::Result<()> {
-    let temporary = temporary_name(path, WRITE_ATTEMPTS);
-    let mut replace = || -> io::Result<()> {
-        let head = write_whole(files, &temporary, bytes)?;
+    let sync = |head: &F::File| {
         if let Some(object) = held {
-            object.sync(files, Some(Unsynced::File(&head)))?;
+            object.sync(files, Some(Unsynced::File(head)))?;
         }
         // From here on it is not written anew, whatever happens: the head may name it.
         *held = None;
-        files.rename(&temporary, path)
+        Ok(())
     };
-    replace().inspect_err(|_| drop(files.remove(&temporary)))?;
+    write_named(files, &temporary_name(path, WRITE_ATTEMPTS), path, bytes, sync)?;
     files.sync_directory(parent(path))
 }
 
 /// Writes a file so that its name has all of `bytes`, durably. If that fails, the name has what it had before or all of
-/// `bytes`; with [`Rename::First`] nothing.
+/// `bytes`; with [`Rename::First`] perhaps nothing.
 fn write_durably<F: FileSystem>(files: &F, path: &Path, bytes: &[u8], rename: Rename) -> io::Result<()> {
     let mut outcome = Ok(());
     for attempt in 0..WRITE_ATTEMPTS {
@@ -132,25 +124,32 @@ fn write_durably<F: FileSystem>(files: &F, path: &Path, bytes: &[u8], rename: Re
 
 /// One attempt; of one that fails nothing stays.
 fn write_once<F: FileSystem>(files: &F, temporary: &Path, path: &Path, bytes: &[u8], rename: Rename) -> io::Result<()> {
-    let write = || -> io::Result<F::File> {
-        let file = write_whole(files, temporary, bytes)?;
-        if rename == Rename::Last {
-            files.sync(&file)?;
-        }
-        files.rename(temporary, path)?;
-        Ok(file)
-    };
-    let file = write().inspect_err(|_| drop(files.remove(temporary)))?;
     match rename {
-        Rename::First => files.sync(&file).inspect_err(|_| drop(files.remove(path))),
-        Rename::Last => Ok(()),
+        Rename::First => {
+            let file = write_named(files, temporary, path, bytes, |_| Ok(()))?;
+            files.sync(&file).inspect_err(|_| drop(files.remove(path)))
+        }
+        Rename::Last => write_named(files, temporary, path, bytes, |file| files.sync(file)).map(drop),
     }
 }
 
-fn write_whole<F: FileSystem>(files: &F, path: &Path, bytes: &[u8]) -> io::Result<F::File> {
-    let mut file = files.create(path)?;
-    file.write_all(bytes)?;
-    Ok(file)
+/// Writes a file under a temporary name, then gives it its own, once `before` is done. If one of that fails, nothing has
+/// the temporary name.
+fn write_named<F: FileSystem>(
+    files: &F,
+    temporary: &Path,
+    path: &Path,
+    bytes: &[u8],
+    before: impl FnOnce(&F::File) -> io::Result<()>,
+) -> io::Result<F::File> {
+    let write = || -> io::Result<F::File> {
+        let mut file = files.create(temporary)?;
+        file.write_all(bytes)?;
+        before(&file)?;
+        files.rename(temporary, path)?;
+        Ok(file)
+    };
+    write().inspect_err(|_| drop(files.remove(temporary)))
 }
 
 /// The name that a file has while it is written.
