@@ -1,7 +1,8 @@
 // The API in a page, with IndexedDB, and in a dedicated worker, with OPFS; and what can go wrong there.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { freshName, inPage, inWorker, isLong, newPage, otherAddress } from "./harness.mjs";
+import { freshName, inPage, inWorker, isLong, otherAddress } from "./harness.mjs";
+import { newPage } from "./shared.mjs";
 
 for (const durability of ["strict", "relaxed"]) {
   test(`all of the API, ${durability}: page`, async () => {

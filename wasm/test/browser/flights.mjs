@@ -5,7 +5,8 @@ import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import { gunzipSync } from "node:zlib";
-import { freshName, inPage, newPage, root, temporaryDirectory } from "./harness.mjs";
+import { freshName, inPage, root, temporaryDirectory } from "./harness.mjs";
+import { newPage } from "./shared.mjs";
 import { definition } from "./flights-definition.mjs";
 import { eventflux } from "./native.mjs";
 

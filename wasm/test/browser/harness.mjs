@@ -6,7 +6,6 @@ import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { extname, join, normalize } from "node:path";
-import { after } from "node:test";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 import { ARGUMENTS, CHROMIUM } from "./chromium.mjs";
@@ -81,15 +80,6 @@ export async function launchToKill(profile) {
       await browser.close().catch(() => {});
     },
   };
-}
-
-let shared;
-after(async () => (await shared)?.close());
-
-/** A new page of the browser that the tests share. */
-export async function newPage(options = {}) {
-  shared ??= launch();
-  return openPage(await shared, options);
 }
 
 /** A new page of a browser; what goes wrong in it unseen comes up here. */

@@ -1,7 +1,8 @@
 // Writers that are killed in the midst of checkpoints: what was acknowledged is there afterwards, and whole.
 import assert from "node:assert/strict";
 import test from "node:test";
-import { freshName, inPage, inWorker, isLong, launch, launchToKill, newPage, openPage, temporaryDirectory } from "./harness.mjs";
+import { freshName, inPage, inWorker, isLong, launch, launchToKill, openPage, temporaryDirectory } from "./harness.mjs";
+import { newPage } from "./shared.mjs";
 
 const PAGES = isLong ? 80 : 8;
 const WORKERS = isLong ? 80 : 8;

@@ -5,7 +5,8 @@ import { mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { extname, join } from "node:path";
 import test, { before } from "node:test";
-import { isLong, newPage, root, temporaryDirectory } from "./harness.mjs";
+import { isLong, root, temporaryDirectory } from "./harness.mjs";
+import { newPage } from "./shared.mjs";
 
 const workplace = temporaryDirectory();
 const project = join(workplace, "project");

@@ -5,7 +5,8 @@ import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
 import * as node from "@eventflux/state";
-import { inPage, inWorker, newPage, root } from "./harness.mjs";
+import { inPage, inWorker, root } from "./harness.mjs";
+import { newPage } from "./shared.mjs";
 import { inspect, recorded, replay } from "./inside/replay.mjs";
 import { eventflux } from "./native.mjs";
 
