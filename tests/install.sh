@@ -5,10 +5,15 @@
 # shellcheck disable=SC2034
 workspace=(--workspace --exclude eventflux-bindgen)
 
+# cargo for this machine. In `tests/run` the compiler of the workspace is clippy's driver, for all that shares what it built.
+native_cargo() {
+  env ${EVENTFLUX_LINT:+RUSTC_WORKSPACE_WRAPPER=clippy-driver} cargo "$@"
+}
+
 # Builds the command, for tests of several languages: build_command [--example NAME…]. Sets EVENTFLUX_BIN.
 build_command() {
   # With a test (a short one), so that dependencies have the features that they have for tests.
-  cargo build --quiet "${workspace[@]}" --bin eventflux --test budget "$@"
+  native_cargo build --quiet "${workspace[@]}" --bin eventflux --test budget "$@"
   export EVENTFLUX_BIN
   EVENTFLUX_BIN=$(realpath "${CARGO_TARGET_DIR:-target}")/debug/eventflux
 }
