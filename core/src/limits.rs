@@ -67,6 +67,8 @@ pub const PAGE_SECTIONS_MIN: usize = 8;
 
 /// A restore of less than this, in bytes of rows, is not divided.
 pub const PARALLEL_RESTORE_BYTES: u64 = 512 * 1024;
+/// A checkpoint is made by one thread, if others would have less than this to do, in bytes of keys and values.
+pub const PARALLEL_ENCODE_BYTES: u64 = 64 * 1024;
 /// Most parts a restore is divided into.
 pub const SHARDS_MAX: usize = 64;
 /// Sections that a divided restore reads ahead, in bytes of rows.

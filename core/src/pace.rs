@@ -15,6 +15,11 @@ use core::task::{Context, Poll, Waker};
 pub(crate) struct Pace(Arc<AtomicUsize>);
 
 impl Pace {
+    /// That of work which is not divided.
+    pub(crate) fn endless() -> Self {
+        Pace(Arc::new(AtomicUsize::new(usize::MAX)))
+    }
+
     /// Counts bytes that were gone through; once the step has none left, the work is left here until the next step.
     pub(crate) async fn spend(&self, bytes: u64) {
         // Both sides are on one thread at a time: the work, and who calls it.
@@ -53,7 +58,6 @@ impl<T> Stepped<T> {
 }
 
 /// Does all of it at once.
-#[cfg(test)]
 pub(crate) fn at_once<T>(work: impl Future<Output = T>) -> T {
     let mut work = core::pin::pin!(work);
     loop {

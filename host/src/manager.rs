@@ -146,7 +146,7 @@ impl<B: Backend> CheckpointManager<B> {
         watch.captured();
         let outcome = captured.map_err(Into::into).and_then(|capture| {
             let span = watch.span().clone();
-            span.in_scope(|| self.publish(capture))
+            span.in_scope(|| self.publish_on(&Threads, capture))
         });
         match outcome {
             Ok((encoded, published)) => {
@@ -217,9 +217,13 @@ impl<B: Backend> CheckpointManager<B> {
     /// # Errors
     /// As [`CheckpointManager::checkpoint`].
     pub fn publish(&mut self, capture: Capture) -> Result<(EncodedCheckpoint, Published)> {
+        self.publish_on(&OneThread, capture)
+    }
+
+    fn publish_on(&mut self, executor: &dyn Executor, capture: Capture) -> Result<(EncodedCheckpoint, Published)> {
         let holder = String::from(capture.holder());
         let (object, compression) = (self.writer.next_object(), self.config.compression);
-        let encoded = observe::encode(&holder, || capture.into_object(object, compression))
+        let encoded = observe::encode(&holder, || capture.into_object_on(executor, object, compression))
             .inspect_err(|error| recorder::checkpoint_failed(&holder, error))?;
         self.publish_encoded(encoded)
     }
@@ -400,6 +404,19 @@ impl Executor for Threads {
 
     fn run(&self, tasks: Vec<Task<'_>>) {
         run_tasks(tasks);
+    }
+}
+
+/// The thread that it runs on: where others have work of their own.
+struct OneThread;
+
+impl Executor for OneThread {
+    fn parallelism(&self) -> usize {
+        1
+    }
+
+    fn run(&self, tasks: Vec<Task<'_>>) {
+        tasks.into_iter().for_each(|task| task());
     }
 }
 

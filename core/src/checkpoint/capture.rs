@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 use core::ops::Range;
 
 use super::compaction::Lineage;
-use super::encoding::Encoding;
+use super::encoding::{Encoding, assemble_on};
+use super::sections::Executor;
 use crate::error::{Error, Result};
 use crate::format::head::CatalogEntry;
 use crate::format::manifest::{CheckpointSizes, Manifest, ObjectId, StateDescriptor};
@@ -149,6 +150,20 @@ impl Capture {
     /// [`MANIFEST_BYTES_MAX`](crate::limits::MANIFEST_BYTES_MAX).
     pub fn into_object(self, object: ObjectId, compression: Compression) -> Result<EncodedCheckpoint> {
         at_once(self.encoding(object, compression))
+    }
+
+    /// As [`Capture::into_object`], with an executor that makes sections at the same time, if there is enough for more than
+    /// one thread: bases and deltas, and those of each state. The bytes are the same.
+    ///
+    /// # Errors
+    /// As [`Capture::into_object`].
+    pub fn into_object_on(
+        self,
+        executor: &dyn Executor,
+        object: ObjectId,
+        compression: Compression,
+    ) -> Result<EncodedCheckpoint> {
+        assemble_on(executor, self, object, compression)
     }
 
     /// As [`Capture::into_object`], in steps. The bytes are the same.

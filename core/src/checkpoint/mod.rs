@@ -5,6 +5,7 @@
 //! ([`Procedure::handle_response`]), until the procedure is done.
 
 mod archive;
+mod assembly;
 mod capture;
 mod compaction;
 mod encoding;

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 
 use super::open::{ReadHead, ReadManifest};
 use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
-use super::sections::{Executor, Reading, Shard, Task, Wanted};
+use super::sections::{Executor, Reading, Shard, TASKS_UNDONE, Task, Wanted};
 use crate::error::{Error, Result};
 use crate::format::Malformed;
 use crate::format::head::Head;
@@ -249,7 +249,7 @@ impl Sections {
             |shard: &mut Shard| waiting.iter().try_for_each(|(number, stored)| shard.apply(reading, *number, stored));
         match executor {
             Some(executor) if self.shards.len() > 1 => {
-                let mut results: Vec<Result<()>> = self.shards.iter().map(|_| Ok(())).collect();
+                let mut results: Vec<Result<()>> = self.shards.iter().map(|_| Err(TASKS_UNDONE)).collect();
                 let pairs = self.shards.iter_mut().zip(&mut results);
                 let apply = &apply;
                 let task = |(shard, result)| -> Task<'_> { work(apply, shard, result) };

@@ -46,6 +46,10 @@ pub trait Executor {
     fn run(&self, tasks: Vec<Task<'_>>);
 }
 
+/// What a checkpoint or a restore ends with whose executor did not run all tasks.
+pub(super) const TASKS_UNDONE: Error =
+    Error::CallOrder("the executor has left tasks undone; `run` must run all that it is given");
+
 /// A section that a restore reads.
 pub(super) struct Wanted<'a> {
     pub(super) state: u16,

@@ -1,22 +1,24 @@
-//! A restore that is divided among threads gives what one thread gives, and the same bytes afterwards.
+//! Restores and checkpoints that are divided among threads give what one thread gives, and the same bytes.
 
 use eventflux::{Compression, MemoryBackend, Selector, StateHolder};
 use eventflux_core::{
     Accumulator, AggregationState, BufferedEvent, CheckpointRequest, Error, Event, Executor, Function, OpenWriter,
-    Publish, Restore, RestoreOptions, Retention, StateDescriptor, StateKind, Task, WindowState, Writer, contents,
-    drive,
+    Publish, Restore, RestoreOptions, Retention, StateDescriptor, StateKind, Task, Verify, WindowState, Writer,
+    contents, drive,
 };
 
-/// Runs tasks on threads, or the last one first on this one.
+/// Runs tasks on threads, or the last one first on this one; or not at all.
+#[derive(Debug)]
 enum Tasks {
     Threads(usize),
     Backwards(usize),
+    Left(usize),
 }
 
 impl Executor for Tasks {
     fn parallelism(&self) -> usize {
         match self {
-            Tasks::Threads(count) | Tasks::Backwards(count) => *count,
+            Tasks::Threads(count) | Tasks::Backwards(count) | Tasks::Left(count) => *count,
         }
     }
 
@@ -24,6 +26,7 @@ impl Executor for Tasks {
         match self {
             Tasks::Threads(_) => std::thread::scope(|scope| tasks.into_iter().for_each(|task| drop(scope.spawn(task)))),
             Tasks::Backwards(_) => tasks.into_iter().rev().for_each(|task| task()),
+            Tasks::Left(_) => {}
         }
     }
 }
@@ -37,7 +40,7 @@ fn holder() -> StateHolder {
 
 /// Changes a part of the keys; removes a few.
 fn change(holder: &mut StateHolder, step: u64) {
-    for number in (0..20_000_u64).filter(|number| step == 0 || number % 7 == step % 7) {
+    for number in (0..40_000_u64).filter(|number| step == 0 || number % 7 == step % 7) {
         let key = number.to_be_bytes();
         if step > 0 && number % 91 == step {
             holder.remove(key).unwrap();
@@ -61,9 +64,22 @@ fn change(holder: &mut StateHolder, step: u64) {
 }
 
 fn checkpoint(holder: &mut StateHolder, writer: &mut Writer, storage: &mut MemoryBackend) -> Vec<u8> {
+    checkpoint_on(None, holder, writer, storage)
+}
+
+fn checkpoint_on(
+    executor: Option<&Tasks>,
+    holder: &mut StateHolder,
+    writer: &mut Writer,
+    storage: &mut MemoryBackend,
+) -> Vec<u8> {
     holder.begin(CheckpointRequest::default()).unwrap();
     let capture = holder.take_capture().unwrap();
-    let mut encoded = capture.into_object(writer.next_object(), Compression::Lz4).unwrap();
+    let encoded = match executor {
+        None => capture.into_object(writer.next_object(), Compression::Lz4),
+        Some(executor) => capture.into_object_on(executor, writer.next_object(), Compression::Lz4),
+    };
+    let mut encoded = encoded.unwrap();
     drive(Publish::new(writer, &mut encoded, Retention { max_retained: 100 }).unwrap(), storage).unwrap();
     holder.commit(&encoded).unwrap();
     encoded.bytes().to_vec()
@@ -98,6 +114,51 @@ fn states_and_the_next_bytes_are_those_of_one_thread() {
             assert!(restore(Some(&executor)) == alone);
         }
     }
+}
+
+/// Bases and deltas of three states, with pages of the manifest from the eighth checkpoint on; and what is too small to be
+/// divided.
+#[test]
+fn checkpoints_have_the_bytes_of_one_thread() {
+    let objects = |executor: Option<&Tasks>| {
+        let mut storage = MemoryBackend::new();
+        let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
+        let mut state = holder();
+        let mut objects = Vec::new();
+        for step in 0..12 {
+            change(&mut state, step);
+            objects.push(checkpoint_on(executor, &mut state, &mut writer, &mut storage));
+        }
+        objects.push(checkpoint_on(executor, &mut state, &mut writer, &mut storage));
+        assert!(drive(Verify::new(), &mut storage).unwrap().findings.is_empty());
+        objects
+    };
+    let alone = objects(None);
+    for executor in [Tasks::Threads(1), Tasks::Threads(2), Tasks::Threads(7), Tasks::Backwards(3), Tasks::Backwards(64)]
+    {
+        assert!(objects(Some(&executor)) == alone, "{executor:?}");
+    }
+}
+
+#[test]
+fn tasks_that_were_not_run_are_no_checkpoint_and_no_restore() {
+    let mut storage = MemoryBackend::new();
+    let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
+    let mut state = holder();
+    for step in 0..9 {
+        change(&mut state, step);
+        checkpoint(&mut state, &mut writer, &mut storage);
+    }
+    let mut restored = holder();
+    let restore = Restore::new(&mut restored, Selector::Latest, RestoreOptions::default());
+    assert!(matches!(drive(restore.with_executor(&Tasks::Left(2)), &mut storage).unwrap_err(), Error::CallOrder(_)));
+    assert!(restored.values().is_empty());
+
+    change(&mut state, 9);
+    state.begin(CheckpointRequest::default()).unwrap();
+    let capture = state.take_capture().unwrap();
+    let encoded = capture.into_object_on(&Tasks::Left(2), writer.next_object(), Compression::Lz4);
+    assert!(matches!(encoded.unwrap_err(), Error::CallOrder(_)));
 }
 
 #[test]
