@@ -146,7 +146,7 @@ impl<B: Backend> CheckpointManager<B> {
         watch.captured();
         let outcome = captured.map_err(Into::into).and_then(|capture| {
             let span = watch.span().clone();
-            span.in_scope(|| self.publish_on(&Threads, capture))
+            span.in_scope(|| self.publish_on(&Threads::of_machine(), capture))
         });
         match outcome {
             Ok((encoded, published)) => {
@@ -217,7 +217,7 @@ impl<B: Backend> CheckpointManager<B> {
     /// # Errors
     /// As [`CheckpointManager::checkpoint`].
     pub fn publish(&mut self, capture: Capture) -> Result<(EncodedCheckpoint, Published)> {
-        self.publish_on(&OneThread, capture)
+        self.publish_on(&Threads(1), capture)
     }
 
     fn publish_on(&mut self, executor: &dyn Executor, capture: Capture) -> Result<(EncodedCheckpoint, Published)> {
@@ -373,7 +373,8 @@ pub fn restore(
         target: observe::TARGET, "restore", application, id = Empty, raw_bytes = Empty, objects = Empty,
     );
     let stopwatch = Stopwatch::start();
-    let restore = Restore::new(holder, selector, options).with_executor(&Threads);
+    let threads = Threads::of_machine();
+    let restore = Restore::new(holder, selector, options).with_executor(&threads);
     let restored = span.in_scope(|| drive(restore, backend).map_err(|error| with_newest_whole(error, backend)))?;
     stopwatch.stop_restore(&application);
     let manifest = &restored.manifest;
@@ -394,29 +395,23 @@ pub(crate) fn with_newest_whole(error: eventflux_core::Error, backend: &mut (imp
     }
 }
 
-/// As many threads as the machine has cores.
-struct Threads;
+/// At most so many threads.
+struct Threads(usize);
+
+impl Threads {
+    /// As many as the machine has cores.
+    fn of_machine() -> Self {
+        Threads(thread::available_parallelism().map_or(1, NonZero::get))
+    }
+}
 
 impl Executor for Threads {
     fn parallelism(&self) -> usize {
-        thread::available_parallelism().map_or(1, NonZero::get)
+        self.0
     }
 
     fn run(&self, tasks: Vec<Task<'_>>) {
         run_tasks(tasks);
-    }
-}
-
-/// The thread that it runs on: where others have work of their own.
-struct OneThread;
-
-impl Executor for OneThread {
-    fn parallelism(&self) -> usize {
-        1
-    }
-
-    fn run(&self, tasks: Vec<Task<'_>>) {
-        tasks.into_iter().for_each(|task| task());
     }
 }
 

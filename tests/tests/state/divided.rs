@@ -85,8 +85,7 @@ fn checkpoint_on(
     encoded.bytes().to_vec()
 }
 
-#[test]
-fn states_and_the_next_bytes_are_those_of_one_thread() {
+fn nine_checkpoints() -> (MemoryBackend, Writer, StateHolder) {
     let mut storage = MemoryBackend::new();
     let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
     let mut state = holder();
@@ -94,6 +93,12 @@ fn states_and_the_next_bytes_are_those_of_one_thread() {
         change(&mut state, step);
         checkpoint(&mut state, &mut writer, &mut storage);
     }
+    (storage, writer, state)
+}
+
+#[test]
+fn states_and_the_next_bytes_are_those_of_one_thread() {
+    let (storage, _, state) = nine_checkpoints();
     for id in [0, 4, 8] {
         let restore = |executor: Option<&Tasks>| {
             let mut storage = storage.clone();
@@ -142,13 +147,7 @@ fn checkpoints_have_the_bytes_of_one_thread() {
 
 #[test]
 fn tasks_that_were_not_run_are_no_checkpoint_and_no_restore() {
-    let mut storage = MemoryBackend::new();
-    let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
-    let mut state = holder();
-    for step in 0..9 {
-        change(&mut state, step);
-        checkpoint(&mut state, &mut writer, &mut storage);
-    }
+    let (mut storage, writer, mut state) = nine_checkpoints();
     let mut restored = holder();
     let restore = Restore::new(&mut restored, Selector::Latest, RestoreOptions::default());
     assert!(matches!(drive(restore.with_executor(&Tasks::Left(2)), &mut storage).unwrap_err(), Error::CallOrder(_)));
