@@ -246,6 +246,30 @@ fn of_two_that_open_at_once_one_is_refused_though_the_bytes_are_the_same() {
     }
 }
 
+/// It had the generation for a moment; by the time it asks whether it has, somebody else has the
+/// next one. It is refused, as any other that was taken over, and its generation is nobody's.
+#[test]
+fn one_that_is_taken_over_before_it_knows_that_it_has_opened_is_refused() {
+    for fault in [Fault::LosesAnswer, Fault::DoesAndSays(503, "SlowDown")] {
+        let (slow, fast, bucket) = (Proxy::start(server()), Proxy::start(server()), server().bucket());
+        let (mut quick, mut has_put) = (Some(fast.storage(&bucket, PREFIX, 0)), false);
+        let (opened, has_opened) = channel();
+        slow.plan(move |seen| {
+            if puts_head(seen) && !has_put {
+                has_put = true;
+                return Some(fault);
+            }
+            if has_put && let Some(mut quick) = quick.take() {
+                opened.send(drive(OpenWriter::new(), &mut quick).unwrap().head().generation).unwrap();
+            }
+            None
+        });
+        let outcome = drive(OpenWriter::new(), &mut slow.storage(&bucket, PREFIX, 0));
+        assert!(matches!(outcome, Err(CoreError::Fenced { .. })), "{fault:?}: {outcome:?}");
+        assert_eq!(has_opened.try_recv(), Ok(2), "{fault:?}: the first one's head was there");
+    }
+}
+
 #[test]
 fn of_many_that_open_at_once_each_has_a_generation_of_its_own() {
     // One for all of the threads.
@@ -253,12 +277,13 @@ fn of_many_that_open_at_once_each_has_a_generation_of_its_own() {
     let bucket = server.bucket();
     let rounds = if is_long() { 200 } else { 20 };
     for round in 0..rounds {
+        let prefix = format!("round-{round}");
         let open = |writer: usize| {
             let proxy = Proxy::start(server);
             let fault = FAULTS[(round + writer) % FAULTS.len()];
             let mut is_first = true;
             proxy.plan(move |seen| (puts_head(seen) && std::mem::take(&mut is_first)).then_some(fault));
-            drive(OpenWriter::new(), &mut proxy.storage(&bucket, &format!("round-{round}"), writer % 2 * 3))
+            drive(OpenWriter::new(), &mut proxy.storage(&bucket, &prefix, writer % 2 * 3))
         };
         let outcomes: Vec<_> = thread::scope(|scope| {
             let writers: Vec<_> = (0..4).map(|writer| scope.spawn(move || open(writer))).collect();
@@ -266,8 +291,11 @@ fn of_many_that_open_at_once_each_has_a_generation_of_its_own() {
         });
         let mut generations: Vec<u64> = outcomes.iter().flatten().map(|writer| writer.head().generation).collect();
         generations.sort_unstable();
-        let expected: Vec<u64> = (1..=generations.len() as u64).collect();
-        assert_eq!(generations, expected, "round {round}");
+        // A generation is nobody's if its writer was taken over before it knew that it had opened.
+        assert!(generations.is_sorted_by(|one, next| one < next), "round {round}: {generations:?}");
+        let mut storage = Proxy::start(server).storage(&bucket, &prefix, 0);
+        let head = Head::from_bytes(&storage.read_head().unwrap().unwrap()).unwrap();
+        assert_eq!(generations.last(), Some(&head.generation), "round {round}: who wrote the head knows it");
         let refused = |error: &CoreError| matches!(error, CoreError::Fenced { .. });
         assert!(outcomes.iter().all(|outcome| outcome.as_ref().err().is_none_or(refused)), "{outcomes:?}");
     }
