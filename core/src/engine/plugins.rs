@@ -268,7 +268,8 @@ impl Engine {
                 Ok(()) => {}
                 Err(Trouble::Stopped(error)) => self.stop_or_detach(at, error)?,
                 Err(Trouble::BadEvent { item, reason }) => {
-                    (0..at).try_for_each(|before| self.take_back(before))?;
+                    // Each of them, whatever becomes of one.
+                    (0..at).map(|before| self.take_back(before)).fold(Ok(()), Result::and)?;
                     let slot = &self.plugins.slots[at];
                     let event = slot.items.get(item as usize).map_or(0, |event| *event as usize);
                     let operator = String::from(&*self.operators[slot.operator].name);
@@ -324,27 +325,28 @@ impl Engine {
         Ok(())
     }
 
-    /// A plugin that was just asked is as before.
+    /// A plugin that was just asked is as before; or it is stopped or detached, if no instance gets there.
     fn take_back(&mut self, at: usize) -> Result<()> {
         let slot = &mut self.plugins.slots[at];
-        let Some(state) = self.holder.values_at(slot.operator + 1) else { return Ok(()) };
-        if slot.batch.items() > 0 && !slot.supervisor.is_detached() {
-            slot.supervisor.take_back(state)?;
-        }
         slot.answers.clear();
-        Ok(())
+        let Some(state) = self.holder.values_at(slot.operator + 1) else { return Ok(()) };
+        if slot.batch.items() == 0 || slot.supervisor.is_detached() {
+            return Ok(());
+        }
+        slot.supervisor.take_back(state).or_else(|error| self.stop_or_detach(at, error))
     }
 
     /// All plugins have seen these events only of the last that they were asked about. Their results were given out.
     fn set_back(&mut self, events: &[&Event]) -> Result<()> {
         // Counts and watermark are those after these events, and a batch is written from those before: plugins see
         // the watermarks that they have seen, but for those after the last event.
+        let mut outcome = Ok(());
         for at in 0..self.plugins.slots.len() {
             let seen = self.items_of(at, events.len());
-            self.take_back(at)?;
-            self.give_items_again(at, seen)?;
+            let again = self.take_back(at).and_then(|()| self.give_items_again(at, seen));
+            outcome = outcome.and(again);
         }
-        Ok(())
+        outcome
     }
 
     /// How many items of the last batch belong to the first events.

@@ -88,6 +88,8 @@ pub struct FixedHolder<'a, const STATES: usize, const DELTAS: usize> {
     pub(super) lineage: Option<Lineage<STATES, DELTAS>>,
     /// What [`FixedHolder::commit`] makes the lineage.
     pub(super) under_way: Option<Lineage<STATES, DELTAS>>,
+    /// Bytes by which rows shrank before the newest cut, since the newest one that became durable.
+    pub(super) shrunk: u64,
     /// Which states the checkpoint under way has whole.
     whole: [bool; STATES],
 }
@@ -100,7 +102,7 @@ impl<'a, const STATES: usize, const DELTAS: usize> FixedHolder<'a, STATES, DELTA
         const { assert!(STATES > 0, "there are the plain values at least") };
         let key_groups = if key_groups == 0 { 1 } else { key_groups };
         let key_groups = if key_groups > KEY_GROUPS_MAX { KEY_GROUPS_MAX } else { key_groups };
-        FixedHolder { id, key_groups, descriptors, lineage: None, under_way: None, whole: [false; STATES] }
+        FixedHolder { id, key_groups, descriptors, lineage: None, under_way: None, shrunk: 0, whole: [false; STATES] }
     }
 
     /// Number of the checkpoint that the states build on.
@@ -141,6 +143,7 @@ impl<'a, const STATES: usize, const DELTAS: usize> FixedHolder<'a, STATES, DELTA
         self.append_end(object, request, states, &next, &sizes, &mut out);
         let written = out.finish().map_err(|needed| FixedError::BufferFull { needed, available })?;
         for (state, whole) in states.iter_mut().zip(whole) {
+            self.shrunk += state.shrunk();
             state.cut(whole);
         }
         self.whole = whole;
@@ -155,6 +158,7 @@ impl<'a, const STATES: usize, const DELTAS: usize> FixedHolder<'a, STATES, DELTA
     pub fn commit(&mut self, states: &mut [&mut dyn FixedState]) -> Result<(), FixedError> {
         self.check_states(states)?;
         self.lineage = Some(self.under_way.take().ok_or(FixedError::NoCheckpointUnderWay)?);
+        self.shrunk = 0;
         states.iter_mut().for_each(|state| state.end(true));
         Ok(())
     }
@@ -238,7 +242,7 @@ impl<'a, const STATES: usize, const DELTAS: usize> FixedHolder<'a, STATES, DELTA
             let fitted = if next.is_needed(delta) { next.deltas.push(*delta) } else { Ok(()) };
             debug_assert!(fitted.is_ok(), "a delta without room in the lineage");
         }
-        let shrunk = states.iter().map(|state| state.shrunk()).sum::<u64>();
+        let shrunk = self.shrunk + states.iter().map(|state| state.shrunk()).sum::<u64>();
         let parent = self.lineage.as_ref().map(|lineage| lineage.credit);
         sizes.stored = (out.len() - HEADER_BYTES) as u64;
         sizes.dirty = if parent.is_none() { sizes.base_raw } else { sizes.delta_raw + dirty_in_bases + shrunk };

@@ -234,6 +234,7 @@ impl<const STATES: usize, const DELTAS: usize> FixedHolder<'_, STATES, DELTAS> {
         states.iter_mut().for_each(|state| state.clear());
         self.lineage = None;
         self.under_way = None;
+        self.shrunk = 0;
         let filled = reading.for_each_part(|part| {
             let state = &mut states[usize::from(part.state)];
             reading.for_each_row(&part, |row| state.restore_row(row))

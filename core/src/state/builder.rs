@@ -162,6 +162,7 @@ impl StateHolderBuilder {
             clock: Clock::new(),
             lineage: Lineage::default(),
             under_way: None,
+            shrunk: 0,
             driven: false,
             unresumed: false,
             scratch: Vec::new(),

@@ -38,7 +38,6 @@ pub(super) struct UnderWay {
     /// What the checkpoint builds on.
     lineage: Lineage,
     rebase: Vec<(u16, core::ops::Range<u16>)>,
-    shrunk: u64,
     /// State the next step goes on with.
     state: usize,
     taken: bool,
@@ -93,13 +92,12 @@ impl StateHolder {
         let maps = &self.maps;
         let rebase = plan_rebase(&lineage, self.key_groups, maps.iter().map(|map| map.any().live_bytes()));
         self.clock = self.clock.begin();
-        let mut shrunk = 0;
         for (state, map) in self.maps.iter_mut().enumerate() {
             let mut ranges = rebase.iter().filter(|(of, _)| usize::from(*of) == state).map(|(_, range)| range.clone());
-            shrunk += map.any_mut().take_shrunk();
+            self.shrunk += map.any_mut().take_shrunk();
             map.any_mut().begin(self.clock, &mut ranges);
         }
-        self.under_way = Some(UnderWay { request, lineage, rebase, shrunk, state: 0, taken: false });
+        self.under_way = Some(UnderWay { request, lineage, rebase, state: 0, taken: false });
         Ok(())
     }
 
@@ -136,7 +134,7 @@ impl StateHolder {
             key_groups: self.key_groups,
             request: core::mem::take(&mut under_way.request),
             rebase: core::mem::take(&mut under_way.rebase),
-            shrunk: under_way.shrunk,
+            shrunk: self.shrunk,
             lineage: core::mem::take(&mut under_way.lineage),
             states,
         })
@@ -152,6 +150,7 @@ impl StateHolder {
             return Err(Error::CallOrder("the checkpoint under way was not captured; it cannot be durable yet"));
         }
         self.under_way = None;
+        self.shrunk = 0;
         self.clock = self.clock.commit();
         self.maps.iter_mut().for_each(|map| map.any_mut().end(self.clock));
         self.lineage = checkpoint.lineage.clone();
@@ -193,6 +192,7 @@ impl StateHolder {
         self.maps = maps;
         self.clock = Clock::new();
         self.under_way = None;
+        self.shrunk = 0;
         self.unresumed = self.driven;
         self.lineage = Lineage::new(manifest);
     }

@@ -304,8 +304,10 @@ impl<V> Group<V> {
                 self.frozen.clear();
                 self.releasable.append(&mut self.removed);
             } else {
-                // Aborted: what was frozen is dirty still, each page once it is touched.
-                core::mem::swap(&mut self.frozen, &mut self.dirty);
+                // Aborted: what was frozen is dirty still, each page once it is touched. One that was written to since is
+                // in both lists: were it listed twice, lists would grow with each failure.
+                let marks = &self.marks;
+                self.dirty.retain(|page| marks[*page as usize].cut_dirty == 0);
                 self.dirty.append(&mut self.frozen);
                 self.removed.clear();
             }
@@ -359,6 +361,8 @@ fn tag_of(hash: u64) -> u8 {
 mod tests {
     use super::*;
     use crate::bytes::SmallBytes;
+    use crate::state::PlainValue;
+    use crate::tracked::TrackedMap;
 
     /// Adds an entry for each hash, and finds all of them; what the group says that it takes is what its parts take.
     fn fill(hashes: &[u64], expected: usize) -> Group<u64> {
@@ -392,5 +396,26 @@ mod tests {
         for hash in [0, u64::MAX] {
             fill(&[hash; 300], 300);
         }
+    }
+
+    #[test]
+    fn a_page_is_listed_once_however_many_cuts_come_to_nothing() {
+        let mut clock = Clock::new();
+        let mut map = TrackedMap::new(1, clock);
+        let set_all = |map: &mut TrackedMap<PlainValue>| {
+            (0..500_u16).for_each(|key| map.set(&key.to_le_bytes(), PlainValue::new(&[7])).unwrap());
+        };
+        for _ in 0..100 {
+            set_all(&mut map);
+            clock = clock.begin();
+            map.begin(clock, core::iter::empty());
+            set_all(&mut map);
+            clock = clock.abort();
+            map.end(clock);
+        }
+        clock = clock.begin();
+        map.groups[0].sync(clock);
+        let Group { pages, dirty, frozen, .. } = &map.groups[0];
+        assert_eq!((dirty.len(), frozen.len()), (0, pages.len()));
     }
 }

@@ -93,3 +93,37 @@ fn states_take_together_what_the_holder_takes() {
     assert!(before > 0);
     assert_eq!(holder.state_size_bytes("no such state"), None);
 }
+
+/// The object of the next checkpoint; before it, so many cuts came to nothing while all keys were written anew, and one
+/// after most keys were removed.
+fn after_failures(failures: usize) -> Vec<u8> {
+    let mut holder = StateHolder::builder("failing").key_groups(16).build().unwrap();
+    let object = |id| eventflux_core::ObjectId { id, generation: 1 };
+    let set_all =
+        |holder: &mut StateHolder| (0..KEYS).for_each(|key| holder.set(key.to_be_bytes(), &[7_u64; 9]).unwrap());
+    set_all(&mut holder);
+    holder.begin(CheckpointRequest::default()).unwrap();
+    let encoded = holder.take_capture().unwrap().into_object(object(0), Compression::Lz4).unwrap();
+    holder.commit(&encoded).unwrap();
+    for _ in 0..failures {
+        holder.begin(CheckpointRequest::default()).unwrap();
+        set_all(&mut holder);
+        holder.abort().unwrap();
+    }
+    set_all(&mut holder);
+    (0..KEYS - 10).for_each(|key| assert!(holder.remove(key.to_be_bytes()).unwrap()));
+    if failures > 0 {
+        holder.begin(CheckpointRequest::default()).unwrap();
+        holder.abort().unwrap();
+    }
+    holder.begin(CheckpointRequest::default()).unwrap();
+    holder.take_capture().unwrap().into_object(object(1), Compression::Lz4).unwrap().bytes().to_vec()
+}
+
+#[test]
+fn cuts_that_came_to_nothing_leave_no_trace() {
+    let object = after_failures(0);
+    for failures in [1, 2, 100] {
+        assert_eq!(after_failures(failures), object, "{failures} failures: the number of bytes that changed, mostly");
+    }
+}

@@ -268,6 +268,52 @@ fn a_detached_plugin_stays_so_and_the_others_go_on() {
     assert_eq!(out, wanted);
 }
 
+/// The first plugin has taken a batch of which the second refuses an event, and no instance of the first gets back to
+/// before it.
+#[test]
+fn a_plugin_that_cannot_be_set_back_is_stopped_or_detached() {
+    let start = |on_failure| {
+        let definition = definition(on_failure);
+        let mut engine = Engine::new(&definition, &FIELDS).unwrap();
+        // The first two calls are of the two batches.
+        let fails = NativeHome { fails_at: (3..100).collect(), ..NativeHome::default() };
+        engine.attach_plugin("tally", component("tally"), Box::new(fails)).unwrap();
+        engine.attach_plugin("all", component("tally"), Box::new(NativeHome::default())).unwrap();
+        engine
+    };
+    let events = some_events(12);
+    // The first plugin does not see it.
+    let refused = Event::new(6, vec!["none".into(), (-1).into()]);
+    let second: Vec<Event> = events[6..9].iter().cloned().chain([refused]).collect();
+
+    let mut stopped = start(OnFailure::Stop);
+    stopped.handle_events(&events[..6]).unwrap();
+    let error = stopped.handle_events(&second).unwrap_err();
+    assert!(matches!(&error, Error::Plugin { operator, .. } if operator == "tally"), "{error}");
+    assert_eq!(stopped.progress().events, 6);
+    assert!(matches!(stopped.handle_events(&events[6..]), Err(Error::CallOrder(_))));
+
+    let mut engine = start(OnFailure::Detach);
+    let mut out = Vec::new();
+    feed(&mut engine, &events[..6], &mut out);
+    feed(&mut engine, &second, &mut out);
+    assert_eq!(engine.detached_plugins().collect::<Vec<_>>(), ["tally"]);
+    feed(&mut engine, &events[9..], &mut out);
+    engine.finish().unwrap();
+    out.extend(lines(&mut engine));
+    let mut wanted = one_by_one(&[&events[..6], &second, &events[9..]].concat());
+    let of_tally = |line: &String| line.contains(r#""operator":"tally""#);
+    // What it gave before it failed stays.
+    let given = out.iter().filter(|line| of_tally(line)).count();
+    assert!(given > 0);
+    let mut of_tally_seen = 0;
+    wanted.retain(|line| {
+        of_tally_seen += usize::from(of_tally(line));
+        !of_tally(line) || of_tally_seen <= given
+    });
+    assert_eq!(out, wanted);
+}
+
 #[test]
 fn without_its_component_no_event_is_taken() {
     let mut engine = Engine::new(&definition(OnFailure::Stop), &FIELDS).unwrap();
