@@ -11,6 +11,7 @@ use eventflux_core::{
 };
 use tracing::field::Empty;
 
+use crate::beside::read_beside_writer;
 use crate::clock::now_ms;
 use crate::error::{Error, Result};
 use crate::observe::recorder::{self, Stopwatch};
@@ -123,7 +124,8 @@ impl<B: Backend> CheckpointManager<B> {
     ///
     /// # Errors
     /// Those of the storage, [`Fenced`](eventflux_core::Error::Fenced) among them. Then the holder
-    /// is as before, all that was dirty is so still, and the checkpoint before is the newest.
+    /// is as before, all that was dirty is so still, and the checkpoint before is the newest, unless
+    /// [`Publish`](eventflux_core::Publish) says otherwise.
     pub fn checkpoint(&mut self, holder: &mut StateHolder, label: Option<&str>) -> Result<CatalogEntry> {
         let request =
             CheckpointRequest { created_ms: now_ms(), label: label.map(Into::into), ..CheckpointRequest::default() };
@@ -374,8 +376,13 @@ pub fn restore(
     );
     let stopwatch = Stopwatch::start();
     let threads = Threads::of_machine();
-    let restore = Restore::new(holder, selector, options).with_executor(&threads);
-    let restored = span.in_scope(|| drive(restore, backend).map_err(|error| with_newest_whole(error, backend)))?;
+    let restored = span.in_scope(|| {
+        read_beside_writer(backend, |backend, head| {
+            let object = selector.find(head)?;
+            let restore = Restore::object(holder, object, options).with_executor(&threads);
+            drive(restore, backend).map_err(|error| with_newest_whole(error, backend))
+        })
+    })?;
     stopwatch.stop_restore(&application);
     let manifest = &restored.manifest;
     span.record("id", manifest.object.id);

@@ -151,10 +151,10 @@ impl Assembly {
                     raw += section.raw;
                     sections.push(core::mem::replace(&mut section, SectionRows::new(group + 1)));
                 }
-            }
-            if raw >= PLAN_ROWS_BYTES {
-                self.add_base_sections(state, kind, core::mem::take(&mut sections)).await?;
-                raw = 0;
+                if raw >= PLAN_ROWS_BYTES {
+                    self.add_base_sections(state, kind, core::mem::take(&mut sections)).await?;
+                    raw = 0;
+                }
             }
         }
         self.add_base_sections(state, kind, sections).await
@@ -283,5 +283,36 @@ impl Assembly {
 
     async fn append_columns(&mut self, columns: &[u8], raw: u64, plan_cells: u64) -> Option<SectionRef> {
         append_columns(&mut self.object, columns, raw, plan_cells, self.compression, &self.pace).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::manifest::ObjectId;
+    use crate::state::{CheckpointRequest, StateHolder};
+
+    /// What is held as columns at once has a bound, also where all rows are of one range of key groups, as those of a first
+    /// checkpoint are.
+    #[test]
+    fn rows_beyond_what_a_plan_is_for_have_several() {
+        const VALUE_BYTES: usize = 50_000;
+        let mut holder = StateHolder::builder("large").key_groups(128).build().unwrap();
+        for key in 0..2 * PLAN_ROWS_BYTES / VALUE_BYTES as u64 {
+            holder.set_encoded(&key.to_be_bytes(), &key.to_le_bytes().repeat(VALUE_BYTES / 8)).unwrap();
+        }
+        holder.begin(CheckpointRequest::default()).unwrap();
+        let capture = holder.take_capture().unwrap();
+        let encoded = capture.into_object(ObjectId { id: 0, generation: 1 }, Compression::Lz4).unwrap();
+        let manifest = encoded.manifest();
+        let bytes_of_plan = |plan| {
+            let bases = manifest.bases.iter().filter(|base| base.plan == Some(plan));
+            bases.filter_map(|base| base.section.as_ref()).map(|section| section.raw).sum::<u64>()
+        };
+        let bytes: Vec<u64> = (0..manifest.plans.len() as u32).map(bytes_of_plan).collect();
+        assert_eq!(bytes.iter().sum::<u64>(), manifest.sizes.base_raw);
+        // The last group of a plan may pass the bound.
+        let largest = PLAN_ROWS_BYTES + manifest.sizes.base_raw / 50;
+        assert!(bytes.len() >= 2 && bytes.iter().all(|bytes| *bytes < largest), "{bytes:?}");
     }
 }

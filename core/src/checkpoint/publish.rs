@@ -30,7 +30,8 @@ pub struct Published {
 ///
 /// An error before the end means the checkpoint is not published, or, for a swap of the head whose
 /// answer was lost and could neither be looked up nor confirmed, that this is not known; the writer
-/// must then be opened anew. [`Error::Fenced`]: another writer has taken over, and nothing has changed.
+/// must then be opened anew. [`Error::Fenced`]: another writer has taken over; the checkpoint is not published, unless the
+/// answer to its swap was lost and the other writer opened before it could be looked up: then that one goes on from it.
 #[derive(Debug)]
 pub struct Publish<'w> {
     writer: &'w mut Writer,

@@ -59,7 +59,7 @@ pub(crate) fn garbage<'a>(head: &Head, names: impl Iterator<Item = &'a str>) -> 
 ///
 /// Done: names of the deleted objects. If it fails on the way, what is left is garbage that the
 /// next run deletes; no checkpoint of the head is touched. [`Error::Fenced`]: another writer has
-/// taken over, and nothing has changed.
+/// taken over; nothing was deleted.
 #[derive(Debug)]
 pub struct Prune<'w> {
     writer: &'w mut Writer,

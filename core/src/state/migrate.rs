@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use crate::format::manifest::StateDescriptor;
 
 /// What a restore may forgive, and how old schemas are brought up to date.
-#[derive(Default)]
+#[derive(Clone, Copy, Default)]
 pub struct RestoreOptions<'a> {
     /// A state the program declares and the checkpoint lacks starts empty.
     pub allow_missing: bool,

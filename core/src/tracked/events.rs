@@ -63,7 +63,7 @@ impl TrackedEvents {
         self.len += 1;
     }
 
-    /// Appends `count` events that were encoded by [`event_row::append_row`] or [`event_row::copy_row`] and are reckoned at
+    /// Appends `count` events that were encoded as [`event_row::append_row`] does and are reckoned at
     /// so many bytes; room for `more` bytes is made with them.
     pub(crate) fn append_rows(&mut self, rows: &[u8], count: usize, reckoned: u64, more: usize) {
         if self.bytes.is_empty() {

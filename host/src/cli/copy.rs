@@ -3,13 +3,16 @@
 //! Invariants:
 //! - Objects are copied byte for byte and read back; the head comes last, so that a copy cut short
 //!   is a storage without checkpoints, which the next attempt fills.
+//! - The original may be written to meanwhile: if an object is gone that retention has deleted, those that a newer head
+//!   names are copied, beside those that were copied already.
 //! - The copy's generation is above the original's: no writer of the original can publish there.
 
-use std::collections::BTreeSet;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use clap::Args;
-use eventflux_core::{Backend, ByteRange, Head, MemoryBackend, ObjectId, Selector};
+use eventflux_core::{Backend, ByteRange, Error as CoreError, Head, MemoryBackend, ObjectId, Selector};
 use serde_json::json;
 
 use super::Outcome;
@@ -18,8 +21,10 @@ use super::selector::{find, parse};
 use super::storage::{address, open_alone};
 use super::table::{count, size};
 use super::verify::{check, damages_to_json, damages_to_text, read_to_text};
+use crate::beside::read_beside_writer;
+use crate::error::Error;
 use crate::manager::{read_head, read_manifest};
-use crate::storage::{Access, AnyBackend, StorageAddress, archive};
+use crate::storage::{Access, StorageAddress, archive};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -39,7 +44,7 @@ pub(super) struct Arguments {
 pub(super) fn copy(arguments: &Arguments, json: bool) -> Result<Outcome, Failure> {
     let from = address(&arguments.from)?;
     let mut source = from.open(Access::Read)?;
-    let head = chosen(&arguments.checkpoint, read_head(&mut source)?)?;
+    chosen(&arguments.checkpoint, read_head(&mut source)?)?;
     let to = address(&arguments.to)?;
     let mut archive = MemoryBackend::new();
     let archive_path = archive_path(&to)?;
@@ -57,11 +62,8 @@ pub(super) fn copy(arguments: &Arguments, json: bool) -> Result<Outcome, Failure
         let has = count(before.entries.len() as u64, "checkpoint");
         return Err(Failure::new(format!("{to} has {has} already; copy to a new storage")));
     }
-    let mut copied = 0;
-    let objects = needed_objects(&mut source, &head)?;
-    for object in &objects {
-        copied += copy_object(*object, &mut source, target)?;
-    }
+    let (head, objects) = copy_objects(&mut source, target, &arguments.checkpoint)?;
+    let copied: u64 = objects.values().sum();
     for entry in &head.entries {
         read_manifest(target, entry.object)?;
     }
@@ -112,11 +114,37 @@ fn archive_path(to: &StorageAddress) -> Result<Option<&Path>, Failure> {
     Ok(Some(path))
 }
 
+/// Copies what the chosen checkpoints need; the head with these alone, and the bytes of each object.
+fn copy_objects<S: Backend + ?Sized>(
+    source: &mut S,
+    target: &mut dyn Backend,
+    selectors: &[Selector],
+) -> Result<(Head, BTreeMap<ObjectId, u64>), Error> {
+    let mut copied = BTreeMap::new();
+    let head = read_beside_writer(source, |source, head| {
+        let head = chosen(selectors, head.clone())?;
+        let needed = needed_objects(source, &head)?;
+        // Of checkpoints that were deleted while they were copied.
+        for object in copied.keys().filter(|object| !needed.contains(object)) {
+            target.delete(&ObjectId::name(*object))?;
+        }
+        copied.retain(|object, _| needed.contains(object));
+        for object in needed {
+            if let Entry::Vacant(place) = copied.entry(object) {
+                place.insert(copy_object(object, source, target)?);
+            }
+        }
+        Ok(head)
+    })?;
+    Ok((head, copied))
+}
+
 /// The head with the chosen checkpoints only; of those the newest, if what was the latest is not
 /// among them.
-fn chosen(selectors: &[Selector], mut head: Head) -> Result<Head, Failure> {
+fn chosen(selectors: &[Selector], mut head: Head) -> Result<Head, CoreError> {
     if head.entries.is_empty() {
-        return Err(Failure::new("there are no checkpoints to copy"));
+        let available = String::from("the storage holds none");
+        return Err(CoreError::NoSuchCheckpoint { selector: String::from("to copy"), available });
     }
     if selectors.is_empty() {
         return Ok(head);
@@ -133,7 +161,7 @@ fn chosen(selectors: &[Selector], mut head: Head) -> Result<Head, Failure> {
 }
 
 /// Every object that a checkpoint of the head needs, by its catalog and by its manifest.
-fn needed_objects(source: &mut AnyBackend, head: &Head) -> Result<BTreeSet<ObjectId>, Failure> {
+fn needed_objects(source: &mut (impl Backend + ?Sized), head: &Head) -> Result<BTreeSet<ObjectId>, Error> {
     let listed = source.list()?;
     let stored = listed.iter().filter_map(|object| ObjectId::from_name(&object.name));
     let mut needed: BTreeSet<ObjectId> =
@@ -145,13 +173,51 @@ fn needed_objects(source: &mut AnyBackend, head: &Head) -> Result<BTreeSet<Objec
 }
 
 /// Copies an object and compares what was written with what was read; its bytes.
-fn copy_object(object: ObjectId, source: &mut AnyBackend, target: &mut dyn Backend) -> Result<u64, Failure> {
+fn copy_object(
+    object: ObjectId,
+    source: &mut (impl Backend + ?Sized),
+    target: &mut dyn Backend,
+) -> Result<u64, CoreError> {
     let name = object.name();
-    let missing = || eventflux_core::Error::ObjectMissing { object: name.clone() };
+    let missing = || CoreError::ObjectMissing { object: name.clone() };
     let bytes = source.read(&name, ByteRange::All)?.ok_or_else(missing)?;
     target.put(&name, &bytes)?;
     if target.read(&name, ByteRange::All)?.as_deref() != Some(&bytes) {
-        return Err(Failure::new(format!("{name}: the copy reads back otherwise than it was written")));
+        let reason = String::from("the copy reads back otherwise than it was written");
+        return Err(CoreError::Storage { operation: "read", object: name, reason });
     }
     Ok(bytes.len() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::beside::tests::Live;
+    use crate::manager::restore;
+    use eventflux_core::{RestoreOptions, StateHolder};
+
+    #[test]
+    fn a_storage_is_copied_while_its_checkpoints_are_deleted() {
+        for rounds in [0, 1, 3] {
+            let mut source = Live::new(rounds);
+            let mut target = MemoryBackend::new();
+            let (head, copied) = copy_objects(&mut source, &mut target, &[]).unwrap();
+            assert_eq!(head, source.newest_head());
+            let objects: Vec<String> = target.list().unwrap().into_iter().map(|object| object.name).collect();
+            assert_eq!(objects, copied.keys().map(|object| object.name()).collect::<Vec<_>>(), "{rounds} rounds");
+            assert!(target.swap_head(None, &head.to_bytes()).unwrap());
+            let mut holder = StateHolder::builder("live").build().unwrap();
+            restore(&mut target, &mut holder, Selector::Latest, RestoreOptions::default()).unwrap();
+            assert_eq!(holder.get::<u32>("round").unwrap(), Some(rounds));
+        }
+    }
+
+    #[test]
+    fn a_chosen_checkpoint_that_is_deleted_meanwhile_is_gone_not_damaged() {
+        let mut source = Live::new(1);
+        let mut target = MemoryBackend::new();
+        let error = copy_objects(&mut source, &mut target, &[Selector::Id(0)]).unwrap_err();
+        assert_eq!(error.to_string(), "no checkpoint with number 0; there are: 1");
+        assert_eq!(error.exit_code(), 1);
+    }
 }

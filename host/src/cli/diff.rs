@@ -12,6 +12,7 @@ use super::selector::{find, parse};
 use super::storage::Storage;
 use super::table::{Align, Table, cut, number, width};
 use super::text::Teller;
+use crate::beside::read_beside_writer;
 
 /// Differences shown of each state, unless told otherwise.
 const SHOWN: usize = 20;
@@ -45,10 +46,12 @@ struct StateDifference {
 }
 
 pub(super) fn diff(arguments: &Arguments, json: bool) -> Result<Outcome, Failure> {
-    let (mut backend, head) = arguments.storage.open_with_head()?;
-    let (before, after) = (find(&arguments.before, &head)?.id, find(&arguments.after, &head)?.id);
-    let (first, first_holder) = restore(&mut backend, &head, before)?;
-    let (second, second_holder) = restore(&mut backend, &head, after)?;
+    let [(first, first_holder), (second, second_holder)] =
+        read_beside_writer(&mut arguments.storage.open()?, |backend, head| {
+            let (before, after) = (find(&arguments.before, head)?, find(&arguments.after, head)?);
+            Ok([restore(backend, before)?, restore(backend, after)?])
+        })?;
+    let (before, after) = (first.object.id, second.object.id);
     let states = by_state(&first, &second, difference(&first_holder, &second_holder)?);
     if json {
         let states: Vec<Json> = states.iter().map(|state| state.to_json(arguments.limit)).collect();

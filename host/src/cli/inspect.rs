@@ -2,8 +2,8 @@
 
 use clap::Args;
 use eventflux_core::{
-    CatalogEntry, Head, Manifest, Names, RestoreOptions, Selector, StateContents, StateDescriptor, StateHolder,
-    StateKind, contents, drive,
+    CatalogEntry, Head, Manifest, Names, ObjectId, RestoreOptions, Selector, StateContents, StateDescriptor,
+    StateHolder, StateKind, contents, drive,
 };
 use serde_json::{Map, Value as Json, json};
 use unicode_width::UnicodeWidthStr;
@@ -15,6 +15,7 @@ use super::selector::{find, parse};
 use super::storage::{Storage, entry_to_json, raw_bytes};
 use super::table::{Align, Table, count, cut, number, ratio, size, width};
 use super::text::Teller;
+use crate::beside::read_beside_writer;
 use crate::clock::to_rfc3339;
 use crate::error::Error;
 use crate::manager::with_newest_whole;
@@ -49,9 +50,12 @@ struct Inspected {
 }
 
 pub(super) fn inspect(arguments: &Arguments, json: bool) -> Result<Outcome, Failure> {
-    let (mut backend, head) = arguments.storage.open_with_head()?;
-    let object = find(&arguments.checkpoint, &head)?;
-    let (manifest, holder) = restore(&mut backend, &head, object.id)?;
+    let (head, entry, manifest, holder) = read_beside_writer(&mut arguments.storage.open()?, |backend, head| {
+        let object = find(&arguments.checkpoint, head)?;
+        let (manifest, holder) = restore(backend, object)?;
+        Ok((head.clone(), head.entry(object.id).cloned(), manifest, holder))
+    })?;
+    let entry = entry.ok_or_else(|| Failure::new("the checkpoint is gone"))?;
     let mut states = contents(&holder)?;
     if let Some(wanted) = &arguments.state {
         states.retain(|state| state.descriptor.shown_name() == wanted);
@@ -59,8 +63,6 @@ pub(super) fn inspect(arguments: &Arguments, json: bool) -> Result<Outcome, Fail
             return Err(no_state(wanted, &manifest.states));
         }
     }
-    let entry = head.entries.iter().find(|entry| entry.object == object).cloned();
-    let entry = entry.ok_or_else(|| Failure::new("the checkpoint is gone"))?;
     let inspected = Inspected { head, entry, manifest, states };
     Ok(if json {
         Outcome::json(&inspected.to_json(arguments.limit))
@@ -72,8 +74,7 @@ pub(super) fn inspect(arguments: &Arguments, json: bool) -> Result<Outcome, Fail
 }
 
 /// Restores a checkpoint without the program that wrote it.
-pub(super) fn restore(backend: &mut AnyBackend, head: &Head, id: u64) -> Result<(Manifest, StateHolder), Error> {
-    let object = Selector::Id(id).find(head)?;
+pub(super) fn restore(backend: &mut AnyBackend, object: ObjectId) -> Result<(Manifest, StateHolder), Error> {
     let restored = drive(eventflux_core::ReadManifest::new(object), backend).and_then(|manifest| {
         let mut holder = StateHolder::for_manifest(&manifest)?;
         drive(eventflux_core::Restore::object(&mut holder, object, RestoreOptions::default()), backend)?;

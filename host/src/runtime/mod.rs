@@ -24,7 +24,7 @@ use crate::config;
 use crate::error::{Error, Result};
 use crate::manager::read_head;
 use crate::source::{Source, SourceOptions};
-use crate::storage::{Access, StorageAddress};
+use crate::storage::{Access, AnyBackend, StorageAddress};
 
 /// Makes runtimes of application definitions, built in Rust or read from TOML ([`Self::load`]).
 ///
@@ -331,16 +331,21 @@ impl Runtime {
 
     /// What the storage holds now; nothing if it does not exist yet.
     fn published(&self) -> Result<Head> {
+        self.to_read()?.map_or_else(|| Ok(Head::default()), |mut backend| read_head(&mut backend))
+    }
+
+    /// The storage, if it exists.
+    fn to_read(&self) -> Result<Option<AnyBackend>> {
         let address = self.storage()?;
         if let StorageAddress::File(path) = &address
             && !path.exists()
         {
-            return Ok(Head::default());
+            return Ok(None);
         }
         match address.open(Access::Read) {
-            Ok(mut backend) => read_head(&mut backend),
+            Ok(backend) => Ok(Some(backend)),
             // Made, but nothing was ever published.
-            Err(Error::File { reason, .. }) if reason.kind() == std::io::ErrorKind::NotFound => Ok(Head::default()),
+            Err(Error::File { reason, .. }) if reason.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use eventflux_core::limits::PLUGIN_BATCH_EVENTS;
 use eventflux_core::{
-    Engine, Error as CoreError, Head, Manifest, ReadManifest, RestoreOptions, Retention, Selector, StepProgress, drive,
+    Backend, Engine, Error as CoreError, Head, Manifest, MemoryBackend, ReadManifest, RestoreOptions, Retention,
+    Selector, StepProgress, drive,
 };
 
 use super::plugins;
@@ -13,13 +14,14 @@ use super::reader::Reader;
 use super::sink::Sink;
 use super::worker::{Outcome, Worker};
 use super::{RunProgress, RunSummary, Runtime, StartFrom};
+use crate::beside::read_beside_writer;
 use crate::clock::now_ms;
 use crate::error::{Error, Result};
 use crate::manager::{CheckpointManager, ManagerConfig, with_newest_whole};
 use crate::observe::CheckpointWatch;
 use crate::observe::recorder::RunMetrics;
 use crate::source::{Batch, Source, SourcePosition};
-use crate::storage::{Access, AnyBackend};
+use crate::storage::AnyBackend;
 
 /// Names under which the source's position and the output's length are recorded.
 const POSITION_OFFSET: &str = "source.offset";
@@ -29,8 +31,6 @@ const OUTPUT_LENGTH: &str = "output.length";
 const SOURCE_FINGERPRINT: &str = "source.fingerprint";
 /// Bytes of state captured after each event while a checkpoint is under way.
 const STEP_BYTES: usize = 8 * 1024;
-/// Attempts to find where to begin, each of which met another head.
-const FIND_ATTEMPTS: u32 = 10;
 /// How long the loop waits for events before it looks at clock and worker.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 
@@ -158,28 +158,14 @@ struct Start {
 }
 
 impl Start {
-    /// Again, if what the head named is gone and it names something else by now: beside a run that goes on, retention
-    /// deletes.
     fn find(runtime: &Runtime) -> Result<Self> {
-        let mut head = runtime.published()?;
-        for _ in 1..FIND_ATTEMPTS {
-            let found = Self::find_in(runtime, &head);
-            let is_gone = |error: &Error| {
-                matches!(error, Error::CheckpointDamaged { error: CoreError::ObjectMissing { .. }, .. })
-            };
-            if !found.as_ref().is_err_and(is_gone) {
-                return found;
-            }
-            let now = runtime.published()?;
-            if now == head {
-                return found;
-            }
-            head = now;
-        }
-        Self::find_in(runtime, &head)
+        let mut storage = runtime.to_read()?;
+        let mut nothing = MemoryBackend::new();
+        let storage: &mut dyn Backend = storage.as_mut().map_or(&mut nothing, |storage| storage);
+        read_beside_writer(storage, |storage, head| Self::find_in(runtime, storage, head))
     }
 
-    fn find_in(runtime: &Runtime, head: &Head) -> Result<Self> {
+    fn find_in(runtime: &Runtime, storage: &mut dyn Backend, head: &Head) -> Result<Self> {
         let selector = match &runtime.from {
             StartFrom::Start => None,
             StartFrom::LatestOrStart => head.latest.map(Selector::Id),
@@ -187,9 +173,8 @@ impl Start {
         };
         let Some(selector) = selector else { return Ok(Start { manifest: None, is_latest: false }) };
         let object = selector.find(head)?;
-        let mut storage = runtime.storage()?.open(Access::Read)?;
-        let manifest = drive(ReadManifest::new(object), &mut storage);
-        let manifest = manifest.map_err(|error| with_newest_whole(error, &mut storage))?;
+        let manifest = drive(ReadManifest::new(object), storage);
+        let manifest = manifest.map_err(|error| with_newest_whole(error, storage))?;
         Ok(Start { manifest: Some(manifest), is_latest: head.latest == Some(object.id) })
     }
 
