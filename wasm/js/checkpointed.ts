@@ -49,8 +49,8 @@ export abstract class Checkpointed {
    *
    * @returns the checkpoint, once the storage says that it is durable
    * @throws {@link StateError} `FENCED` (another writer has taken over: stop), `QUOTA` and `STORAGE` (it is not taken;
-   * the state is as before, and the next one makes up for it), `BUSY` (another one was under way, and the state has
-   * changed since)
+   * the state is as before, and the next one makes up for it), `BUSY` (it had to wait for another one, a restore or an
+   * import, and the state has changed since: its positions are no longer those of the state)
    *
    * @example
    * const taken = await state.checkpoint({ label: "deploy", positions: { orders: 123n } });
@@ -128,7 +128,7 @@ export abstract class Checkpointed {
   async import(bytes: Uint8Array): Promise<ImportedCheckpoint> {
     if (!(bytes instanceof Uint8Array)) throw new StateError("INVALID", "an exported file is a Uint8Array");
     return this.session.imported(
-      await this.session.write<string>((handle) => handle.importCheckpoint(bytes, Date.now())),
+      await this.session.write<string>((handle) => handle.importCheckpoint(bytes, Date.now()), true),
     );
   }
 

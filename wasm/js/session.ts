@@ -3,8 +3,8 @@
 // Invariants:
 // - An instance that has trapped is never called again, not even to free something of it: its memory may be anything.
 // - One task at a time writes (checkpoint, restore, import). The cut of a checkpoint is made in the very call, before
-//   anything else may change the state; one that has to wait for another is refused if the state changed meanwhile and
-//   it names positions.
+//   anything else may change the state; one that has to wait for another task is refused if the state changed or was
+//   replaced meanwhile and it names positions.
 // - The storage is asked one thing at a time, and the lock is given back only after the last answer.
 // - Nothing here refers to the object that the user holds, so that it can be collected, and this closed.
 
@@ -92,7 +92,7 @@ export class Session {
   #writing: Promise<unknown> | undefined;
   /** The last question to the storage; it never rejects. */
   #asked: Promise<unknown> = Promise.resolve();
-  /** Writes to the state so far. */
+  /** How often the state was written to, or replaced, so far. */
   #changes = 0;
   /** How many there were at the last checkpoint. */
   #changesTaken = 0;
@@ -182,27 +182,30 @@ export class Session {
     return this.#run<T>(begin);
   }
 
-  /** Runs a task that writes, once no other one does. */
-  async write<T>(begin: (handle: Handle) => Task, hasPositions = false): Promise<T> {
+  /** Runs a task that writes, once no other one does. `replaces`: it puts another state in place of this one. */
+  async write<T>(begin: (handle: Handle) => Task, replaces: boolean, hasPositions = false): Promise<T> {
     this.#ensureUsable();
     this.#ensureWriter();
-    return this.#alone<T>(begin, hasPositions);
+    return this.#alone<T>(begin, replaces, hasPositions);
   }
 
   /** Runs a task once no other one replaces or captures the state. */
-  async #alone<T>(begin: (handle: Handle) => Task, hasPositions = false): Promise<T> {
+  async #alone<T>(begin: (handle: Handle) => Task, replaces: boolean, hasPositions = false): Promise<T> {
     const changes = this.#changes;
     while (this.#writing) await this.#writing;
     this.#ensureUsable();
     if (hasPositions && changes !== this.#changes) {
       throw new StateError(
         "BUSY",
-        "another checkpoint was under way, and the state has changed since: the positions are no longer its own; take it again",
+        "something else was under way, and the state has changed since: the positions are no longer its own; take it again",
       );
     }
     const task = this.#run<T>(begin);
     const settled = task.then(
-      () => {},
+      () => {
+        // Before those that wait go on: theirs are positions of the state that was.
+        if (replaces) this.#changes += 1;
+      },
       () => {},
     );
     this.#writing = settled;
@@ -222,7 +225,7 @@ export class Session {
     const entry = await this.write<string>((handle) => {
       changes = this.#changes;
       return handle.checkpoint(text, Date.now());
-    }, hasPositions);
+    }, false, hasPositions);
     this.#changesTaken = changes;
     this.#usesPositions ||= hasPositions;
     return this.taken(JSON.parse(entry) as Checkpoint);
@@ -239,7 +242,7 @@ export class Session {
   /** Goes back to a checkpoint. */
   async restore(id: number): Promise<Restored> {
     checkId(id);
-    const answer = await this.write<string>((handle) => handle.restore(id));
+    const answer = await this.write<string>((handle) => handle.restore(id), true);
     this.#from = String(id);
     return this.began(answer);
   }
@@ -259,7 +262,7 @@ export class Session {
       throw new StateError("UNSUPPORTED", 'only what was opened with `tabs: "read"` follows a writer; this one is it');
     }
     this.#ensureUsable();
-    return this.began(await this.#alone<string>((handle) => handle.refresh("latest")));
+    return this.began(await this.#alone<string>((handle) => handle.refresh("latest"), true));
   }
 
   /** Notes what was restored, and gives it. */

@@ -197,6 +197,30 @@ test("a second checkpoint waits, and is refused if its positions are no longer t
   await state.close();
 });
 
+test("a checkpoint with positions that waits for the state to be replaced is refused", async () => {
+  const storage = ownStorage();
+  const state = await open({ name: "orders", backend: storage });
+  state.set("n", 1);
+  const { id } = await state.checkpoint({ positions: { n: 1 } });
+  const file = await state.export(id);
+  for (const replace of [() => state.restore(id), () => state.import(file)]) {
+    state.set("n", 2);
+    const replacing = replace();
+    const named = state.checkpoint({ positions: { n: 2 } });
+    const plain = state.checkpoint();
+    await replacing;
+    await assert.rejects(named, withCode("BUSY"));
+    assert.equal((await state.at((await plain).id)).get("n"), 1);
+  }
+  // One that failed has replaced nothing.
+  state.set("n", 3);
+  const failing = state.import(file.subarray(0, 50));
+  const taking = state.checkpoint({ positions: { n: 3 } });
+  await assert.rejects(failing, withCode("CORRUPT"));
+  assert.equal((await state.at((await taking).id)).get("n"), 3);
+  await state.close();
+});
+
 test("closing waits for what is under way, and all calls after it are refused", async () => {
   const storage = ownStorage();
   const state = await open({ name: "orders", backend: storage });
