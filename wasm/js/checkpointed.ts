@@ -50,7 +50,7 @@ export abstract class Checkpointed {
    * @returns the checkpoint, once the storage says that it is durable
    * @throws {@link StateError} `FENCED` (another writer has taken over: stop), `QUOTA` and `STORAGE` (it is not taken;
    * the state is as before, and the next one makes up for it), `BUSY` (it had to wait for another one, a restore or an
-   * import, and the state has changed since: its positions are no longer those of the state)
+   * import, and the state has changed since: its positions or outputs are no longer those of the state)
    *
    * @example
    * const taken = await state.checkpoint({ label: "deploy", positions: { orders: 123n } });

@@ -52,7 +52,7 @@ export interface OpenOptions {
   /**
    * Takes a checkpoint when the page is hidden or left, if anything has changed: best effort, never a guarantee. A
    * function gives its request, or nothing if this is no moment for one. Default in pages: `true`, but only for as
-   * long as no checkpoint has had positions, since only the program knows which ones belong to the state.
+   * long as no checkpoint has had positions or outputs, since only the program knows which ones belong to the state.
    */
   checkpointOnHide?: boolean | (() => CheckpointRequest | undefined);
   /** Is told of others that have the state open. What it throws goes to the event loop. */

@@ -4,7 +4,7 @@
 // - An instance that has trapped is never called again, not even to free something of it: its memory may be anything.
 // - One task at a time writes (checkpoint, restore, import). The cut of a checkpoint is made in the very call, before
 //   anything else may change the state; one that has to wait for another task is refused if the state changed or was
-//   replaced meanwhile and it names positions.
+//   replaced meanwhile and it has positions or outputs.
 // - The storage is asked one thing at a time, and the lock is given back only after the last answer.
 // - Nothing here refers to the object that the user holds, so that it can be collected, and this closed.
 
@@ -24,10 +24,10 @@ import type { Storage } from "./storage/storage.js";
 import { positionsFromText, positionsToText } from "./value.js";
 
 /** A checkpoint as the engine tells of it, with what it recorded. */
-interface Recorded<C> {
+interface Recorded<C, Position = string> {
   checkpoint: C;
-  positions: Record<string, string>;
-  outputs: Record<string, string>;
+  positions: Record<string, Position>;
+  outputs: Record<string, Position>;
 }
 
 /** One instance of the module, with its handle. */
@@ -96,8 +96,8 @@ export class Session {
   #changes = 0;
   /** How many there were at the last checkpoint. */
   #changesTaken = 0;
-  /** Whether a checkpoint has had positions. */
-  #usesPositions = false;
+  /** Whether a checkpoint has had positions or outputs. */
+  #usesProgress = false;
   /** The checkpoint that the state goes back to after a trap. */
   #last: number | undefined;
   /** How the engine is told of it: the user may have gone back to an older one than the newest. */
@@ -182,28 +182,31 @@ export class Session {
     return this.#run<T>(begin);
   }
 
-  /** Runs a task that writes, once no other one does. `replaces`: it puts another state in place of this one. */
-  async write<T>(begin: (handle: Handle) => Task, replaces: boolean, hasPositions = false): Promise<T> {
+  /**
+   * Runs a task that writes, once no other one does. `replaces`: it puts another state in place of this one. `isBound`: it
+   * is refused if the state is no longer what it was at the call.
+   */
+  async write<T>(begin: (handle: Handle) => Task, replaces: boolean, isBound = false): Promise<T> {
     this.#ensureUsable();
     this.#ensureWriter();
-    return this.#alone<T>(begin, replaces, hasPositions);
+    return this.#alone<T>(begin, replaces, isBound);
   }
 
   /** Runs a task once no other one replaces or captures the state. */
-  async #alone<T>(begin: (handle: Handle) => Task, replaces: boolean, hasPositions = false): Promise<T> {
+  async #alone<T>(begin: (handle: Handle) => Task, replaces: boolean, isBound = false): Promise<T> {
     const changes = this.#changes;
     while (this.#writing) await this.#writing;
     this.#ensureUsable();
-    if (hasPositions && changes !== this.#changes) {
+    if (isBound && changes !== this.#changes) {
       throw new StateError(
         "BUSY",
-        "something else was under way, and the state has changed since: the positions are no longer its own; take it again",
+        "something else was under way, and the state has changed since: positions and outputs are no longer its own; take it again",
       );
     }
     const task = this.#run<T>(begin);
     const settled = task.then(
       () => {
-        // Before those that wait go on: theirs are positions of the state that was.
+        // Before those that wait go on: what they were given is of the state that was.
         if (replaces) this.#changes += 1;
       },
       () => {},
@@ -219,15 +222,16 @@ export class Session {
   async checkpoint(request: CheckpointRequest): Promise<TakenCheckpoint> {
     const positions = positionsToText(request.positions ?? {});
     const outputs = positionsToText(request.outputs ?? {});
-    const hasPositions = Object.keys(positions).length > 0;
+    const isBound = hasProgress({ positions, outputs });
     let changes = 0;
     const text = JSON.stringify({ label: request.label, positions, outputs });
-    const entry = await this.write<string>((handle) => {
+    const begin = (handle: Handle) => {
       changes = this.#changes;
       return handle.checkpoint(text, Date.now());
-    }, false, hasPositions);
+    };
+    const entry = await this.write<string>(begin, false, isBound);
     this.#changesTaken = changes;
-    this.#usesPositions ||= hasPositions;
+    this.#usesProgress ||= isBound;
     return this.taken(JSON.parse(entry) as Checkpoint);
   }
 
@@ -249,11 +253,8 @@ export class Session {
 
   /** After an import: as a checkpoint, that all of the state is now in. */
   imported(answer: string): ImportedCheckpoint {
-    this.#changesTaken = this.#changes;
-    const { checkpoint, positions, outputs } = JSON.parse(answer) as Recorded<Checkpoint>;
-    this.#usesPositions ||= Object.keys(positions).length > 0;
-    const taken = this.taken(checkpoint);
-    return { ...taken, positions: positionsFromText(positions), outputs: positionsFromText(outputs) };
+    const { checkpoint, ...progress } = this.#replaced<Checkpoint>(answer);
+    return { ...this.taken(checkpoint), ...progress };
   }
 
   /** Reads the newest checkpoint of the writer. */
@@ -267,16 +268,18 @@ export class Session {
 
   /** Notes what was restored, and gives it. */
   began(answer: string): Restored {
-    const { checkpoint, positions, outputs } = JSON.parse(answer) as Recorded<Checkpoint | null>;
-    this.#changesTaken = this.#changes;
+    const { checkpoint, ...progress } = this.#replaced<Checkpoint | null>(answer);
     this.#last = checkpoint?.id;
-    this.restored = {
-      checkpoint: checkpoint ?? undefined,
-      positions: positionsFromText(positions),
-      outputs: positionsFromText(outputs),
-    };
-    this.#usesPositions ||= Object.keys(positions).length > 0;
+    this.restored = { checkpoint: checkpoint ?? undefined, ...progress };
     return this.restored;
+  }
+
+  /** The state is that of a checkpoint: what there is to say of it. */
+  #replaced<C>(answer: string): Recorded<C, bigint> {
+    const { checkpoint, positions, outputs } = JSON.parse(answer) as Recorded<C>;
+    this.#changesTaken = this.#changes;
+    this.#usesProgress ||= hasProgress({ positions, outputs });
+    return { checkpoint, positions: positionsFromText(positions), outputs: positionsFromText(outputs) };
   }
 
   /** After a trap: a fresh instance with the last checkpoint. Without one: what there is. */
@@ -421,10 +424,15 @@ export class Session {
   #checkpointOnHide(): void {
     const { checkpointOnHide } = this.#options;
     if (this.#changes === this.#changesTaken || this.#writing || this.#closing || this.#trapped) return;
-    const request = typeof checkpointOnHide === "function" ? checkpointOnHide() : this.#usesPositions ? undefined : {};
+    const request = typeof checkpointOnHide === "function" ? checkpointOnHide() : this.#usesProgress ? undefined : {};
     // Nobody waits for it: what it fails with, the next one fails with too.
     if (request) this.checkpoint(request).catch(() => {});
   }
+}
+
+/** Whether anything is said of sources or outputs: only the program knows which state that belongs to. */
+function hasProgress(progress: { positions: object; outputs: object }): boolean {
+  return Object.keys({ ...progress.positions, ...progress.outputs }).length > 0;
 }
 
 /** Refuses what the engine would take for another number. */

@@ -221,6 +221,16 @@ test("a checkpoint with positions that waits for the state to be replaced is ref
   await state.close();
 });
 
+test("outputs without positions bind a checkpoint to its state as well", async () => {
+  const state = await open({ name: "orders", backend: ownStorage() });
+  const first = state.checkpoint();
+  const second = state.checkpoint({ outputs: { log: 100 } });
+  state.set("k", 2);
+  await first;
+  await assert.rejects(second, withCode("BUSY"));
+  await state.close();
+});
+
 test("closing waits for what is under way, and all calls after it are refused", async () => {
   const storage = ownStorage();
   const state = await open({ name: "orders", backend: storage });
