@@ -108,13 +108,12 @@ export abstract class Checkpointed {
 
   /**
    * A checkpoint with all it needs, as one file that {@link Checkpointed.import} and the native command read. Without
-   * an id: the newest.
+   * an id: the one that opening begins with, the newest that is no savepoint of an older one.
    *
    * @throws {@link StateError} `NOT_FOUND`, `CORRUPT`
    */
-  async export(id: number | undefined = this.#entries().at(-1)?.id): Promise<Uint8Array> {
-    if (id === undefined) throw new StateError("NOT_FOUND", "there is no checkpoint yet; take one first");
-    checkId(id);
+  async export(id?: number): Promise<Uint8Array> {
+    if (id !== undefined) checkId(id);
     return this.session.read<Uint8Array>((handle) => handle.exportCheckpoint(id));
   }
 

@@ -57,7 +57,7 @@ export interface Handle extends Owned {
   at(id: number): Task;
   verify(): Task;
   diff(before: number, after: number): Task;
-  exportCheckpoint(id: number): Task;
+  exportCheckpoint(id: number | undefined): Task;
   importCheckpoint(bytes: Uint8Array, nowMs: number): Task;
 }
 
