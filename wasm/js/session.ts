@@ -315,6 +315,8 @@ export class Session {
     await this.#asked;
     this.#ensureOpen();
     await this.#instantiate();
+    // Whoever closes meanwhile waits for this, frees the new instance, and gives the lock back: nothing is opened then.
+    this.#ensureOpen();
     await this.#openHandle();
     // Not before: without its checkpoint the new instance is empty, and nobody may take that for the state.
     this.#trapped = undefined;
@@ -323,6 +325,7 @@ export class Session {
 
   async #close(): Promise<void> {
     this.#stopHide?.();
+    await this.#recovery?.catch(() => {});
     await Promise.allSettled(this.#tasks);
     await this.#asked;
     const instance = this.#instance;

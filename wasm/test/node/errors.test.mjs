@@ -210,6 +210,34 @@ test("a trap costs what was written since the last checkpoint, and nothing goes 
   await state.close();
 });
 
+test("closing while it recovers waits for that, and nothing is opened any more", async (t) => {
+  const directory = temporaryDirectory(t);
+  const state = await open({ name: "orders", directory, wasm: withLittleMemory(100) });
+  await state.checkpoint();
+  assert.throws(() => state.set("huge", new Uint8Array(8 << 20)), withCode("TRAPPED"));
+  const { instantiate } = WebAssembly;
+  t.after(() => (WebAssembly.instantiate = instantiate));
+  let goOn;
+  const begun = new Promise((resolve) => {
+    WebAssembly.instantiate = async (...given) => {
+      await new Promise((go) => ((goOn = go), resolve()));
+      return instantiate.apply(WebAssembly, given);
+    };
+  });
+  const recovering = assert.rejects(state.recovered(), withCode("CLOSED"));
+  await begun;
+  WebAssembly.instantiate = instantiate;
+  const head = readFileSync(join(directory, "head"));
+  const closing = state.close();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  // The lock is still ours.
+  await assert.rejects(open({ name: "orders", directory }), withCode("LOCKED"));
+  goOn();
+  await Promise.all([recovering, closing]);
+  assert.deepEqual(readFileSync(join(directory, "head")), head);
+  await (await open({ name: "orders", directory })).close();
+});
+
 test("a trap within a checkpoint goes back to the one before", async () => {
   class Broken extends Uint8Array {
     get length() {
