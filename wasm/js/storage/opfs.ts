@@ -5,7 +5,8 @@
 //
 // Invariants:
 // - The head is the newest slot whose checksum holds. It is replaced by writing the other one: whatever a crash leaves
-//   of that, the old one is whole.
+//   of that, the old one is whole. One that a writer before us left may be whole only until the power fails: it is
+//   flushed first.
 // - An object is flushed before the head that names it is written. One that a crash left in part is named by no head.
 // - Whoever compares and replaces the head has both slots open, which no other tab can at that moment. Nothing stays
 //   open longer: a tab that takes over is not shut out.
@@ -108,6 +109,8 @@ class Opfs implements Storage {
   readonly #directory: FileSystemDirectoryHandle;
   readonly #objects: FileSystemDirectoryHandle;
   readonly #newestHead: (slots: Uint8Array[]) => number;
+  /** Whether the newest slot is known to be on the disk, and not only in the cache of the system. */
+  #isFlushed = false;
   /** A slot of which a write failed. */
   #unsure: number | undefined;
 
@@ -165,6 +168,8 @@ class Opfs implements Storage {
         const newest = this.#newest(slots);
         if (!isSame(slots[newest], expected)) return false;
         const next = this.#unsure ?? (newest === 0 ? 1 : 0);
+        if (!this.#isFlushed) handles[newest]?.flush();
+        this.#isFlushed = true;
         this.#unsure = next;
         writeAll(handles[next]!, bytes);
         this.#unsure = undefined;

@@ -1,0 +1,147 @@
+// What a power failure leaves of the head in the origin private file system: of files that know what was flushed.
+import assert from "node:assert/strict";
+import test from "node:test";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+const entry = fileURLToPath(new URL("../../js/storage/opfs.ts", import.meta.url));
+const { outputFiles } = await build({ entryPoints: [entry], bundle: true, format: "esm", write: false });
+const { openOpfs } = await import(`data:text/javascript,${encodeURIComponent(outputFiles[0].text)}`);
+
+/** A machine: its files, and how many more steps its present process does. */
+class Machine {
+  steps = Infinity;
+  /** Whether it is the power that fails then, in the middle of a step, and not the process, before it. */
+  isPower = false;
+  files = [];
+  root = this.directory();
+
+  /** One step of the process; `half` is what a failure of power leaves of it. */
+  step(half) {
+    if (this.steps > 0) return void (this.steps -= 1);
+    if (this.isPower) half?.();
+    this.isPower = false;
+    throw new Error("the process is no more");
+  }
+
+  /** Starts anew after a power failure: only what is durable is there. */
+  restart() {
+    for (const file of this.files) file.cached = file.durable;
+  }
+
+  directory() {
+    const entries = new Map();
+    const get = (name, { create } = {}, make) => {
+      if (!entries.has(name)) {
+        if (!create) throw new DOMException(name, "NotFoundError");
+        entries.set(name, make());
+      }
+      return entries.get(name);
+    };
+    return {
+      getDirectoryHandle: async (name, options) => get(name, options, () => this.directory()),
+      getFileHandle: async (name, options) => get(name, options, () => new MachineFile(this)),
+    };
+  }
+}
+
+class MachineFile {
+  cached = new Uint8Array();
+  durable = new Uint8Array();
+
+  constructor(machine) {
+    this.machine = machine;
+    machine.files.push(this);
+  }
+
+  async getFile() {
+    return new Blob([this.cached]);
+  }
+
+  async createSyncAccessHandle() {
+    const { machine } = this;
+    const over = (old, bytes, at) => {
+      const all = new Uint8Array(Math.max(old.length, at + bytes.length));
+      all.set(old);
+      all.set(bytes, at);
+      return all;
+    };
+    return {
+      getSize: () => this.cached.length,
+      read: (into, { at }) => {
+        const part = this.cached.subarray(at, at + into.length);
+        into.set(part);
+        return part.length;
+      },
+      write: (bytes, { at }) => {
+        machine.step(() => (this.durable = over(this.durable, bytes.subarray(0, bytes.length / 2), at)));
+        this.cached = over(this.cached, bytes, at);
+        return bytes.length;
+      },
+      truncate: (size) => {
+        machine.step();
+        this.cached = this.cached.slice(0, size);
+      },
+      flush: () => {
+        machine.step();
+        this.durable = this.cached;
+      },
+      close() {},
+    };
+  }
+}
+
+const head = (number) => new TextEncoder().encode(`head ${number}, all of ${number}`);
+const numberOf = (bytes) => {
+  const found = /^head (\d+), all of \1$/.exec(new TextDecoder().decode(bytes ?? new Uint8Array()));
+  return found ? Number(found[1]) : -1;
+};
+const newestHead = (slots) => {
+  const numbers = slots.map(numberOf);
+  const newest = Math.max(...numbers);
+  return newest === -1 ? -1 : numbers.indexOf(newest);
+};
+
+/** A process that replaces the head a few times; the number of the last one that it was told is durable, or -1. */
+async function run(machine, steps, isPower) {
+  Object.assign(machine, { steps, isPower });
+  let acknowledged = -1;
+  try {
+    const storage = await openOpfs("orders", newestHead);
+    let bytes = await storage.readHead();
+    for (let count = 0; count < 3; count += 1) {
+      const next = head(numberOf(bytes) + 1);
+      assert.equal(await storage.swapHead(bytes, next), true);
+      bytes = next;
+      acknowledged = numberOf(bytes);
+    }
+  } catch (error) {
+    assert.equal(error.message, "the process is no more");
+  }
+  machine.steps = Infinity;
+  return acknowledged;
+}
+
+test("no failure takes a head that was acknowledged", async (t) => {
+  const before = ["FileSystemFileHandle", "navigator"].map((name) => [name, Object.getOwnPropertyDescriptor(globalThis, name)]);
+  t.after(() => {
+    for (const [name, property] of before) {
+      if (property) Object.defineProperty(globalThis, name, property);
+      else delete globalThis[name];
+    }
+  });
+  let machine;
+  Object.defineProperty(globalThis, "FileSystemFileHandle", { value: MachineFile, configurable: true });
+  const storage = { getDirectory: async () => machine.root };
+  Object.defineProperty(globalThis, "navigator", { value: { storage }, configurable: true });
+  // The first process is killed, what it wrote may not be on the disk yet; then the power fails under the second one.
+  for (let killed = 0; killed <= 10; killed += 1) {
+    for (let failed = 0; failed <= 12; failed += 1) {
+      machine = new Machine();
+      const acknowledged = Math.max(await run(machine, killed, false), await run(machine, failed, true));
+      machine.restart();
+      const found = numberOf(await (await openOpfs("orders", newestHead)).readHead());
+      assert.ok(found >= acknowledged, `${killed}, ${failed}: ${found} is left of ${acknowledged}`);
+    }
+  }
+});
