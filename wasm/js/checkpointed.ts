@@ -87,7 +87,7 @@ export abstract class Checkpointed {
   async at(id: number): Promise<Past> {
     checkId(id);
     const past = await this.session.read<import("./glue.js").Past>((handle) => handle.at(id));
-    return new Past(this.session.own(past));
+    return new Past(this.session.own(past, this));
   }
 
   /** Reads all that is stored and says what is damaged. Damage that it finds is no error. */

@@ -2,11 +2,13 @@
 //
 // Invariants:
 // - An instance that has trapped is never called again, not even to free something of it: its memory may be anything.
+//   The bindings see to it, since what the user forgets is freed by them.
 // - One task at a time writes (checkpoint, restore, import). The cut of a checkpoint is made in the very call, before
 //   anything else may change the state; one that has to wait for another task is refused if the state changed or was
 //   replaced meanwhile and it has positions or outputs.
 // - The storage is asked one thing at a time, and the lock is given back only after the last answer.
-// - Nothing here refers to the object that the user holds, so that it can be collected, and this closed.
+// - Nothing here refers to the object that the user holds, so that it can be collected, and this closed; what is made
+//   for the user of an older state does.
 
 import { StateError, fromEngine, fromStorage, messageOf } from "./error.js";
 import { type Glue, type Handle, type Owned, type Request, type Task, createGlue } from "./glue.js";
@@ -158,20 +160,23 @@ export class Session {
     return this.call(use);
   }
 
-  /** Something made by the engine: calls to it until it is closed, or its state is, or traps. */
-  own<O extends Owned>(owned: O): { call<T>(use: (owned: O) => T): T; close(): void } {
+  /**
+   * Something made by the engine: calls to it until it is closed, or its state is, or traps. Until it is closed it keeps
+   * what the user holds of the state: if that is collected, the state is closed.
+   */
+  own<O extends Owned>(owned: O, of: object): { call<T>(use: (owned: O) => T): T; close(): void } {
     const instance = this.#instance;
-    let isClosed = false;
+    let kept: object | undefined = of;
     return {
       call: (use) => {
-        if (isClosed) throw new StateError("CLOSED", "this past state has been closed; ask for it again with at()");
+        if (!kept) throw new StateError("CLOSED", "this past state has been closed; ask for it again with at()");
         this.#ensureUsable();
         if (instance.isDead) throw trapped();
         return this.#guard(instance, () => use(owned));
       },
       close: () => {
-        if (!isClosed && !instance.isDead) this.#guard(instance, () => owned.free());
-        isClosed = true;
+        if (kept) this.#guard(instance, () => owned.free());
+        kept = undefined;
       },
     };
   }
@@ -330,7 +335,7 @@ export class Session {
     await this.#asked;
     const instance = this.#instance;
     try {
-      if (!instance.isDead) this.#guard(instance, () => instance.handle.free());
+      this.#guard(instance, () => instance.handle?.free());
     } finally {
       instance.isDead = true;
       await this.#place.close();
@@ -368,8 +373,7 @@ export class Session {
         this.#guard(instance, answer);
       }
     } finally {
-      if (instance.isDead) task.__destroy_into_raw?.();
-      else this.#guard(instance, () => task.free());
+      this.#guard(instance, () => task.free());
     }
   }
 
@@ -392,7 +396,7 @@ export class Session {
 
   #trap(instance: Instance, cause: unknown): StateError {
     instance.isDead = true;
-    instance.handle?.__destroy_into_raw?.();
+    instance.glue.abandon();
     const point = this.#last === undefined ? "the empty state, as there is no checkpoint" : `checkpoint ${this.#last}`;
     const error = new StateError(
       "TRAPPED",
