@@ -268,7 +268,9 @@ export class Session {
       throw new StateError("UNSUPPORTED", 'only what was opened with `tabs: "read"` follows a writer; this one is it');
     }
     this.#ensureUsable();
-    return this.began(await this.#alone<string>((handle) => handle.refresh("latest"), true));
+    const answer = await this.#alone<string>((handle) => handle.refresh("latest"), true);
+    this.#from = "latest";
+    return this.began(answer);
   }
 
   /** Notes what was restored, and gives it. */

@@ -91,6 +91,7 @@ for (const [place, make] of Object.entries(places)) {
     const second = await state.checkpoint();
     assert.equal(second.parent, first.id);
     assert.equal(second.dirty, 2);
+    assert.deepEqual([first.kind, second.kind], ["full", "incremental"]);
     const listed = [];
     for await (const checkpoint of state.checkpoints()) listed.push(checkpoint.id);
     assert.deepEqual(listed, [first.id, second.id]);
