@@ -1,4 +1,5 @@
-// What a power failure leaves of the head in the origin private file system: of files that know what was flushed.
+// The origin private file system, of files that know what was flushed: what a power failure leaves of the head, and what is
+// read while it is written.
 import assert from "node:assert/strict";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
@@ -41,6 +42,10 @@ class Machine {
     return {
       getDirectoryHandle: async (name, options) => get(name, options, () => this.directory()),
       getFileHandle: async (name, options) => get(name, options, () => new MachineFile(this)),
+      removeEntry: async (name) => {
+        entries.get(name).cached = undefined;
+        entries.delete(name);
+      },
     };
   }
 }
@@ -54,8 +59,17 @@ class MachineFile {
     machine.files.push(this);
   }
 
+  /** As browsers do, it can be read for as long as it is what it was. */
   async getFile() {
-    return new Blob([this.cached]);
+    const { cached } = this;
+    const read = async (bytes) => {
+      await this.machine.meanwhile?.();
+      if (this.cached === undefined) throw new DOMException("removed", "NotFoundError");
+      if (this.cached !== cached) throw new DOMException("changed", "NotReadableError");
+      return bytes.slice().buffer;
+    };
+    const { length: size } = cached;
+    return { size, arrayBuffer: () => read(cached), slice: (...range) => ({ arrayBuffer: () => read(cached.subarray(...range)) }) };
   }
 
   async createSyncAccessHandle() {
@@ -122,18 +136,39 @@ async function run(machine, steps, isPower) {
   return acknowledged;
 }
 
-test("no failure takes a head that was acknowledged", async (t) => {
-  const before = ["FileSystemFileHandle", "navigator"].map((name) => [name, Object.getOwnPropertyDescriptor(globalThis, name)]);
-  t.after(() => {
-    for (const [name, property] of before) {
-      if (property) Object.defineProperty(globalThis, name, property);
-      else delete globalThis[name];
-    }
-  });
-  let machine;
-  Object.defineProperty(globalThis, "FileSystemFileHandle", { value: MachineFile, configurable: true });
-  const storage = { getDirectory: async () => machine.root };
-  Object.defineProperty(globalThis, "navigator", { value: { storage }, configurable: true });
+// What a worker has of it.
+let machine;
+Object.defineProperty(globalThis, "FileSystemFileHandle", { value: MachineFile });
+Object.defineProperty(globalThis, "navigator", { value: { storage: { getDirectory: async () => machine.root } } });
+
+test("what is deleted while it is read is not there, and a head that is written meanwhile is read again", async () => {
+  machine = new Machine();
+  const [writer, reader] = [await openOpfs("orders", newestHead), await openOpfs("orders", newestHead)];
+  await writer.put("object", Uint8Array.of(1, 2, 3));
+  let last;
+  const publish = async () => {
+    const next = head(numberOf(last) + 1);
+    assert.equal(await writer.swapHead(last, next), true);
+    last = next;
+  };
+  await publish();
+  for (const [meanwhile, read] of [
+    // Both slots.
+    [() => publish().then(publish), async () => assert.deepEqual(await reader.readHead(), last)],
+    [() => writer.delete("object"), async () => assert.equal(await reader.read("object", { offset: 1, length: 1 }), undefined)],
+  ]) {
+    machine.meanwhile = () => {
+      machine.meanwhile = undefined;
+      return meanwhile();
+    };
+    await read();
+  }
+  // One that never rests is an error all the same.
+  machine.meanwhile = () => (machine.files.forEach((file) => (file.cached = file.cached?.slice())), undefined);
+  await assert.rejects(reader.readHead(), { name: "NotReadableError" });
+});
+
+test("no failure takes a head that was acknowledged", async () => {
   // The first process is killed, what it wrote may not be on the disk yet; then the power fails under the second one.
   for (let killed = 0; killed <= 10; killed += 1) {
     for (let failed = 0; failed <= 12; failed += 1) {
