@@ -49,8 +49,8 @@ export abstract class Checkpointed {
    *
    * @returns the checkpoint, once the storage says that it is durable
    * @throws {@link StateError} `FENCED` (another writer has taken over: stop), `QUOTA` and `STORAGE` (it is not taken;
-   * the state is as before, and the next one makes up for it), `BUSY` (another one was under way, and the state has
-   * changed since)
+   * the state is as before, and the next one makes up for it), `BUSY` (it had to wait for another one, a restore or an
+   * import, and the state has changed since: its positions or outputs are no longer those of the state)
    *
    * @example
    * const taken = await state.checkpoint({ label: "deploy", positions: { orders: 123n } });
@@ -87,7 +87,7 @@ export abstract class Checkpointed {
   async at(id: number): Promise<Past> {
     checkId(id);
     const past = await this.session.read<import("./glue.js").Past>((handle) => handle.at(id));
-    return new Past(this.session.own(past));
+    return new Past(this.session.own(past, this));
   }
 
   /** Reads all that is stored and says what is damaged. Damage that it finds is no error. */
@@ -108,13 +108,12 @@ export abstract class Checkpointed {
 
   /**
    * A checkpoint with all it needs, as one file that {@link Checkpointed.import} and the native command read. Without
-   * an id: the newest.
+   * an id: the one that opening begins with, the newest that is no savepoint of an older one.
    *
    * @throws {@link StateError} `NOT_FOUND`, `CORRUPT`
    */
-  async export(id: number | undefined = this.#entries().at(-1)?.id): Promise<Uint8Array> {
-    if (id === undefined) throw new StateError("NOT_FOUND", "there is no checkpoint yet; take one first");
-    checkId(id);
+  async export(id?: number): Promise<Uint8Array> {
+    if (id !== undefined) checkId(id);
     return this.session.read<Uint8Array>((handle) => handle.exportCheckpoint(id));
   }
 
@@ -128,7 +127,7 @@ export abstract class Checkpointed {
   async import(bytes: Uint8Array): Promise<ImportedCheckpoint> {
     if (!(bytes instanceof Uint8Array)) throw new StateError("INVALID", "an exported file is a Uint8Array");
     return this.session.imported(
-      await this.session.write<string>((handle) => handle.importCheckpoint(bytes, Date.now())),
+      await this.session.write<string>((handle) => handle.importCheckpoint(bytes, Date.now()), true),
     );
   }
 

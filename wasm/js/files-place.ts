@@ -1,8 +1,8 @@
 // Node: files, memory, and storages of one's own.
 
-import { watch } from "node:fs";
+import { type FSWatcher, watch } from "node:fs";
 import { join } from "node:path";
-import { StateError, fromStorage } from "./error.js";
+import { StateError, fromStorage, messageOf } from "./error.js";
 import { type OpenOptions, placeName } from "./options.js";
 import type { Place, PlaceCalls } from "./place.js";
 import { openFiles } from "./storage/files.js";
@@ -23,10 +23,7 @@ export async function openNodePlace(options: OpenOptions, calls: PlaceCalls): Pr
   const storage = await openFiles(directory, options).catch((error: unknown) => {
     throw fromStorage("open", directory, error);
   });
-  const watcher =
-    options.tabs === "read" && options.onChange
-      ? watch(storage.directory, { persistent: false }, (_, name) => name === "head" && calls.published())
-      : undefined;
+  const watcher = options.tabs === "read" && options.onChange ? watchHead(storage.directory, calls) : undefined;
   return {
     storage,
     close: async () => {
@@ -34,4 +31,15 @@ export async function openNodePlace(options: OpenOptions, calls: PlaceCalls): Pr
       await storage.close?.();
     },
   };
+}
+
+/** Tells of each head that is published. A reader holds nothing that would have to be given back if this fails. */
+function watchHead(directory: string, calls: PlaceCalls): FSWatcher {
+  try {
+    return watch(directory, { persistent: false }, (_, name) => name === "head" && calls.published());
+  } catch (error) {
+    // Not by its code: of what can be watched there may be no more, which has nothing to do with space.
+    const hint = "open it without `onChange`, and call refresh() now and then";
+    throw new StateError("STORAGE", `${directory} cannot be watched (${messageOf(error)}); ${hint}`, error);
+  }
 }

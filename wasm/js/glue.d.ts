@@ -14,8 +14,6 @@ export type Request =
 /** Something of the module that is to be freed. */
 export interface Owned {
   free(): void;
-  /** Forgets it without a call into the module. */
-  __destroy_into_raw?(): number;
 }
 
 /** Something that waits for the storage: poll, answer, poll, …, result. */
@@ -57,7 +55,7 @@ export interface Handle extends Owned {
   at(id: number): Task;
   verify(): Task;
   diff(before: number, after: number): Task;
-  exportCheckpoint(id: number): Task;
+  exportCheckpoint(id: number | undefined): Task;
   importCheckpoint(bytes: Uint8Array, nowMs: number): Task;
 }
 
@@ -66,6 +64,8 @@ export interface Glue {
   init(options: { module: WebAssembly.Module }): Promise<void>;
   Handle: new (options: string) => Handle;
   newestHead(slots: Uint8Array[]): number;
+  /** From now on nothing calls into the instance; what is freed is forgotten. */
+  abandon(): void;
 }
 
 /** Fresh bindings, for an instance of their own. */

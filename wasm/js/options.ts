@@ -1,6 +1,6 @@
 import { StateError } from "./error.js";
 import type { Durability, Storage } from "./storage/storage.js";
-import { type Positions } from "./value.js";
+import { type Positions, isText } from "./value.js";
 
 /** What is told of others that have the same state open. */
 export type Change =
@@ -52,7 +52,7 @@ export interface OpenOptions {
   /**
    * Takes a checkpoint when the page is hidden or left, if anything has changed: best effort, never a guarantee. A
    * function gives its request, or nothing if this is no moment for one. Default in pages: `true`, but only for as
-   * long as no checkpoint has had positions, since only the program knows which ones belong to the state.
+   * long as no checkpoint has had positions or outputs, since only the program knows which ones belong to the state.
    */
   checkpointOnHide?: boolean | (() => CheckpointRequest | undefined);
   /** Is told of others that have the state open. What it throws goes to the event loop. */
@@ -81,8 +81,8 @@ export interface Checkpoint {
   time: number;
   /** Its label, if it is a savepoint. */
   label: string | null;
-  /** `full`, or `delta` and what it carries beside. */
-  kind: string;
+  /** `full` if it carries all of its state itself, else `incremental`. */
+  kind: "full" | "incremental";
   /** Bytes stored for it. */
   bytes: number;
   /** Bytes that were, before compression. */
@@ -158,8 +158,8 @@ function choose(option: string, value: unknown, of: readonly string[]): void {
 /** Refuses options that only JavaScript looks at; the engine looks at the rest. */
 export function checkOptions(options: OpenOptions): void {
   if (typeof options !== "object" || options === null) throw new StateError("INVALID", "options must be an object");
-  if (typeof options.name !== "string" || options.name === "") {
-    throw new StateError("INVALID", "`name` must be a text that is not empty");
+  if (!isText(options.name) || options.name === "") {
+    throw new StateError("INVALID", "`name` must be a text that is not empty, without half of a surrogate pair");
   }
   if (typeof options.backend !== "object" || options.backend === null) choose("backend", options.backend, BACKENDS);
   choose("tabs", options.tabs, TABS);

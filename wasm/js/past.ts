@@ -11,7 +11,7 @@ interface Calls {
 
 /**
  * The state of an older checkpoint, to read; from {@link State.at}. It takes as much memory as the state did, until it
- * is closed, or the state is.
+ * is closed, or the state is; a state that is forgotten stays open for as long as there is one of it.
  *
  * @example
  * const past = await state.at(7);

@@ -2,11 +2,13 @@
 //
 // Invariants:
 // - An instance that has trapped is never called again, not even to free something of it: its memory may be anything.
+//   The bindings see to it, since what the user forgets is freed by them.
 // - One task at a time writes (checkpoint, restore, import). The cut of a checkpoint is made in the very call, before
-//   anything else may change the state; one that has to wait for another is refused if the state changed meanwhile and
-//   it names positions.
+//   anything else may change the state; one that has to wait for another task is refused if the state changed or was
+//   replaced meanwhile and it has positions or outputs.
 // - The storage is asked one thing at a time, and the lock is given back only after the last answer.
-// - Nothing here refers to the object that the user holds, so that it can be collected, and this closed.
+// - Nothing here refers to the object that the user holds, so that it can be collected, and this closed; what is made
+//   for the user of an older state does.
 
 import { StateError, fromEngine, fromStorage, messageOf } from "./error.js";
 import { type Glue, type Handle, type Owned, type Request, type Task, createGlue } from "./glue.js";
@@ -24,10 +26,10 @@ import type { Storage } from "./storage/storage.js";
 import { positionsFromText, positionsToText } from "./value.js";
 
 /** A checkpoint as the engine tells of it, with what it recorded. */
-interface Recorded<C> {
+interface Recorded<C, Position = string> {
   checkpoint: C;
-  positions: Record<string, string>;
-  outputs: Record<string, string>;
+  positions: Record<string, Position>;
+  outputs: Record<string, Position>;
 }
 
 /** One instance of the module, with its handle. */
@@ -92,12 +94,12 @@ export class Session {
   #writing: Promise<unknown> | undefined;
   /** The last question to the storage; it never rejects. */
   #asked: Promise<unknown> = Promise.resolve();
-  /** Writes to the state so far. */
+  /** How often the state was written to, or replaced, so far. */
   #changes = 0;
   /** How many there were at the last checkpoint. */
   #changesTaken = 0;
-  /** Whether a checkpoint has had positions. */
-  #usesPositions = false;
+  /** Whether a checkpoint has had positions or outputs. */
+  #usesProgress = false;
   /** The checkpoint that the state goes back to after a trap. */
   #last: number | undefined;
   /** How the engine is told of it: the user may have gone back to an older one than the newest. */
@@ -158,20 +160,23 @@ export class Session {
     return this.call(use);
   }
 
-  /** Something made by the engine: calls to it until it is closed, or its state is, or traps. */
-  own<O extends Owned>(owned: O): { call<T>(use: (owned: O) => T): T; close(): void } {
+  /**
+   * Something made by the engine: calls to it until it is closed, or its state is, or traps. Until it is closed it keeps
+   * what the user holds of the state: if that is collected, the state is closed.
+   */
+  own<O extends Owned>(owned: O, of: object): { call<T>(use: (owned: O) => T): T; close(): void } {
     const instance = this.#instance;
-    let isClosed = false;
+    let kept: object | undefined = of;
     return {
       call: (use) => {
-        if (isClosed) throw new StateError("CLOSED", "this past state has been closed; ask for it again with at()");
+        if (!kept) throw new StateError("CLOSED", "this past state has been closed; ask for it again with at()");
         this.#ensureUsable();
         if (instance.isDead) throw trapped();
         return this.#guard(instance, () => use(owned));
       },
       close: () => {
-        if (!isClosed && !instance.isDead) this.#guard(instance, () => owned.free());
-        isClosed = true;
+        if (kept) this.#guard(instance, () => owned.free());
+        kept = undefined;
       },
     };
   }
@@ -182,27 +187,33 @@ export class Session {
     return this.#run<T>(begin);
   }
 
-  /** Runs a task that writes, once no other one does. */
-  async write<T>(begin: (handle: Handle) => Task, hasPositions = false): Promise<T> {
+  /**
+   * Runs a task that writes, once no other one does. `replaces`: it puts another state in place of this one. `isBound`: it
+   * is refused if the state is no longer what it was at the call.
+   */
+  async write<T>(begin: (handle: Handle) => Task, replaces: boolean, isBound = false): Promise<T> {
     this.#ensureUsable();
     this.#ensureWriter();
-    return this.#alone<T>(begin, hasPositions);
+    return this.#alone<T>(begin, replaces, isBound);
   }
 
   /** Runs a task once no other one replaces or captures the state. */
-  async #alone<T>(begin: (handle: Handle) => Task, hasPositions = false): Promise<T> {
+  async #alone<T>(begin: (handle: Handle) => Task, replaces: boolean, isBound = false): Promise<T> {
     const changes = this.#changes;
     while (this.#writing) await this.#writing;
     this.#ensureUsable();
-    if (hasPositions && changes !== this.#changes) {
+    if (isBound && changes !== this.#changes) {
       throw new StateError(
         "BUSY",
-        "another checkpoint was under way, and the state has changed since: the positions are no longer its own; take it again",
+        "something else was under way, and the state has changed since: positions and outputs are no longer its own; take it again",
       );
     }
     const task = this.#run<T>(begin);
     const settled = task.then(
-      () => {},
+      () => {
+        // Before those that wait go on: what they were given is of the state that was.
+        if (replaces) this.#changes += 1;
+      },
       () => {},
     );
     this.#writing = settled;
@@ -216,15 +227,16 @@ export class Session {
   async checkpoint(request: CheckpointRequest): Promise<TakenCheckpoint> {
     const positions = positionsToText(request.positions ?? {});
     const outputs = positionsToText(request.outputs ?? {});
-    const hasPositions = Object.keys(positions).length > 0;
+    const isBound = hasProgress({ positions, outputs });
     let changes = 0;
     const text = JSON.stringify({ label: request.label, positions, outputs });
-    const entry = await this.write<string>((handle) => {
+    const begin = (handle: Handle) => {
       changes = this.#changes;
       return handle.checkpoint(text, Date.now());
-    }, hasPositions);
+    };
+    const entry = await this.write<string>(begin, false, isBound);
     this.#changesTaken = changes;
-    this.#usesPositions ||= hasPositions;
+    this.#usesProgress ||= isBound;
     return this.taken(JSON.parse(entry) as Checkpoint);
   }
 
@@ -239,18 +251,15 @@ export class Session {
   /** Goes back to a checkpoint. */
   async restore(id: number): Promise<Restored> {
     checkId(id);
-    const answer = await this.write<string>((handle) => handle.restore(id));
+    const answer = await this.write<string>((handle) => handle.restore(id), true);
     this.#from = String(id);
     return this.began(answer);
   }
 
   /** After an import: as a checkpoint, that all of the state is now in. */
   imported(answer: string): ImportedCheckpoint {
-    this.#changesTaken = this.#changes;
-    const { checkpoint, positions, outputs } = JSON.parse(answer) as Recorded<Checkpoint>;
-    this.#usesPositions ||= Object.keys(positions).length > 0;
-    const taken = this.taken(checkpoint);
-    return { ...taken, positions: positionsFromText(positions), outputs: positionsFromText(outputs) };
+    const { checkpoint, ...progress } = this.#replaced<Checkpoint>(answer);
+    return { ...this.taken(checkpoint), ...progress };
   }
 
   /** Reads the newest checkpoint of the writer. */
@@ -259,21 +268,25 @@ export class Session {
       throw new StateError("UNSUPPORTED", 'only what was opened with `tabs: "read"` follows a writer; this one is it');
     }
     this.#ensureUsable();
-    return this.began(await this.#alone<string>((handle) => handle.refresh("latest")));
+    const answer = await this.#alone<string>((handle) => handle.refresh("latest"), true);
+    this.#from = "latest";
+    return this.began(answer);
   }
 
   /** Notes what was restored, and gives it. */
   began(answer: string): Restored {
-    const { checkpoint, positions, outputs } = JSON.parse(answer) as Recorded<Checkpoint | null>;
-    this.#changesTaken = this.#changes;
+    const { checkpoint, ...progress } = this.#replaced<Checkpoint | null>(answer);
     this.#last = checkpoint?.id;
-    this.restored = {
-      checkpoint: checkpoint ?? undefined,
-      positions: positionsFromText(positions),
-      outputs: positionsFromText(outputs),
-    };
-    this.#usesPositions ||= Object.keys(positions).length > 0;
+    this.restored = { checkpoint: checkpoint ?? undefined, ...progress };
     return this.restored;
+  }
+
+  /** The state is that of a checkpoint: what there is to say of it. */
+  #replaced<C>(answer: string): Recorded<C, bigint> {
+    const { checkpoint, positions, outputs } = JSON.parse(answer) as Recorded<C>;
+    this.#changesTaken = this.#changes;
+    this.#usesProgress ||= hasProgress({ positions, outputs });
+    return { checkpoint, positions: positionsFromText(positions), outputs: positionsFromText(outputs) };
   }
 
   /** After a trap: a fresh instance with the last checkpoint. Without one: what there is. */
@@ -309,6 +322,8 @@ export class Session {
     await this.#asked;
     this.#ensureOpen();
     await this.#instantiate();
+    // Whoever closes meanwhile waits for this, frees the new instance, and gives the lock back: nothing is opened then.
+    this.#ensureOpen();
     await this.#openHandle();
     // Not before: without its checkpoint the new instance is empty, and nobody may take that for the state.
     this.#trapped = undefined;
@@ -317,11 +332,12 @@ export class Session {
 
   async #close(): Promise<void> {
     this.#stopHide?.();
+    await this.#recovery?.catch(() => {});
     await Promise.allSettled(this.#tasks);
     await this.#asked;
     const instance = this.#instance;
     try {
-      if (!instance.isDead) this.#guard(instance, () => instance.handle.free());
+      this.#guard(instance, () => instance.handle?.free());
     } finally {
       instance.isDead = true;
       await this.#place.close();
@@ -359,8 +375,7 @@ export class Session {
         this.#guard(instance, answer);
       }
     } finally {
-      if (instance.isDead) task.__destroy_into_raw?.();
-      else this.#guard(instance, () => task.free());
+      this.#guard(instance, () => task.free());
     }
   }
 
@@ -383,7 +398,7 @@ export class Session {
 
   #trap(instance: Instance, cause: unknown): StateError {
     instance.isDead = true;
-    instance.handle?.__destroy_into_raw?.();
+    instance.glue.abandon();
     const point = this.#last === undefined ? "the empty state, as there is no checkpoint" : `checkpoint ${this.#last}`;
     const error = new StateError(
       "TRAPPED",
@@ -418,10 +433,15 @@ export class Session {
   #checkpointOnHide(): void {
     const { checkpointOnHide } = this.#options;
     if (this.#changes === this.#changesTaken || this.#writing || this.#closing || this.#trapped) return;
-    const request = typeof checkpointOnHide === "function" ? checkpointOnHide() : this.#usesPositions ? undefined : {};
+    const request = typeof checkpointOnHide === "function" ? checkpointOnHide() : this.#usesProgress ? undefined : {};
     // Nobody waits for it: what it fails with, the next one fails with too.
     if (request) this.checkpoint(request).catch(() => {});
   }
+}
+
+/** Whether anything is said of sources or outputs: only the program knows which state that belongs to. */
+function hasProgress(progress: { positions: object; outputs: object }): boolean {
+  return Object.keys({ ...progress.positions, ...progress.outputs }).length > 0;
 }
 
 /** Refuses what the engine would take for another number. */

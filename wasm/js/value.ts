@@ -82,9 +82,14 @@ export function toUtf8(text: string): Uint8Array {
   return room.subarray(0, utf8.encodeInto(text, room).written);
 }
 
+/** Whether it is a text that stays the same as UTF-8. */
+export function isText(value: unknown): value is string {
+  return typeof value === "string" && !/\p{Surrogate}/u.test(value);
+}
+
 /** A key: text that stays the same as UTF-8. */
 export function keyOf(key: unknown): string {
-  if (typeof key !== "string" || /\p{Surrogate}/u.test(key)) {
+  if (!isText(key)) {
     throw new StateError("INVALID", "a key must be a text, without half of a surrogate pair");
   }
   return key;

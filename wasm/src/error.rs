@@ -16,6 +16,28 @@ pub(crate) fn coded(code: &str, message: &str) -> JsValue {
     error.into()
 }
 
+/// What ends work that waits for a storage.
+pub(crate) enum Failure {
+    Core(Error),
+    /// JavaScript threw it, and it says more than an error of the core could.
+    Thrown(JsValue),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::Core(error)
+    }
+}
+
+impl From<Failure> for JsValue {
+    fn from(failure: Failure) -> JsValue {
+        match failure {
+            Failure::Core(error) => from_core(error),
+            Failure::Thrown(thrown) => thrown,
+        }
+    }
+}
+
 /// An error of the core.
 pub(crate) fn from_core(error: Error) -> JsValue {
     coded(code_of(&error), &error.to_string())

@@ -156,8 +156,7 @@ impl Handle {
 
     /// Comes to a [`Past`](crate::Past).
     pub fn at(&self, id: f64) -> Task {
-        let inner = Rc::clone(&self.inner);
-        Task::new(move |mailbox| operations::at(inner, mailbox, id))
+        Task::new(move |mailbox| operations::at(mailbox, id))
     }
 
     /// Reads and checks everything.
@@ -170,9 +169,9 @@ impl Handle {
         Task::new(move |mailbox| operations::diff(mailbox, before, after))
     }
 
-    /// A checkpoint with all it needs, as one file.
+    /// A checkpoint with all it needs, as one file; without an id, the latest.
     #[wasm_bindgen(js_name = exportCheckpoint)]
-    pub fn export_checkpoint(&self, id: f64) -> Task {
+    pub fn export_checkpoint(&self, id: Option<f64>) -> Task {
         Task::new(move |mailbox| operations::export(mailbox, id))
     }
 

@@ -9,16 +9,16 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use eventflux_core::{
-    CheckpointRequest, EncodedCheckpoint, Export, Head, KeyDifference, Names, OpenWriter, Progress, Publish, Published,
-    ReadHead, ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Selector, StateHolder, StepProgress, Verify,
-    Writer, difference, drive, open_archive,
+    CheckpointRequest, EncodedCheckpoint, Error, Export, Head, KeyDifference, Names, OpenWriter, Progress, Publish,
+    Published, ReadHead, ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Selector, StateHolder,
+    StepProgress, Verify, Writer, difference, drive, open_archive,
 };
 use js_sys::Uint8Array;
 use serde_json::{Value as Json, json};
 use wasm_bindgen::prelude::*;
 
 use crate::convert::{self, Options, entry_to_json, outputs_to_json, positions_to_json, report_to_json};
-use crate::error::{Result, coded, from_core};
+use crate::error::{Failure, Result, coded, from_core};
 use crate::past::Past;
 use crate::state::State;
 use crate::task::Mailbox;
@@ -27,6 +27,9 @@ use crate::task::Mailbox;
 /// decides after how many of them the event loop runs.
 const CAPTURE_STEP_BYTES: usize = 64 * 1024;
 const ENCODE_STEP_BYTES: usize = 256 * 1024;
+
+/// How often what a head names is read while a writer beside us deletes it each time.
+const READ_ATTEMPTS: u32 = 10;
 
 /// What the handle and the tasks of one state share.
 pub(crate) struct Inner {
@@ -133,46 +136,69 @@ pub(crate) async fn open(inner: Rc<Inner>, mailbox: Mailbox, from: String) -> Re
     let selector = selector(&from)?;
     let mut writer = mailbox.drive(OpenWriter::new()).await?;
     *inner.head.borrow_mut() = writer.head().clone();
-    let mut restored = None;
-    if let Some(selector) = selector.filter(|selector| writer.head().latest.is_some() || *selector != Selector::Latest)
-    {
-        let checkpoint = restore_fresh(&inner, &mailbox, selector).await?;
+    let (head, restored) = restore_fresh(&inner, &mailbox, selector).await?;
+    if let Some(checkpoint) = &restored {
         writer.hold(checkpoint.manifest.object.id);
-        restored = Some(checkpoint);
     }
     *inner.writer.borrow_mut() = Some(writer);
-    opened(&inner, restored)
+    Ok(info(&head, restored.as_ref()).into())
 }
 
 /// Reads a checkpoint, without a generation of its own.
 pub(crate) async fn refresh(inner: Rc<Inner>, mailbox: Mailbox, from: String) -> Result<JsValue> {
     let _busy = inner.start()?;
     let selector = selector(&from)?;
-    let head = mailbox.drive(ReadHead::new()).await?.unwrap_or_default();
-    let selector = selector.filter(|selector| head.latest.is_some() || *selector != Selector::Latest);
+    let (head, restored) = restore_fresh(&inner, &mailbox, selector).await?;
+    let answer = info(&head, restored.as_ref());
     *inner.head.borrow_mut() = head;
-    let restored = match selector {
-        None => None,
-        Some(selector) => Some(restore_fresh(&inner, &mailbox, selector).await?),
-    };
-    opened(&inner, restored)
-}
-
-fn opened(inner: &Inner, restored: Option<RestoredCheckpoint>) -> Result<JsValue> {
-    let nothing = || checkpoint_to_json(Json::Null, &Progress::default());
-    Ok(restored.map_or_else(nothing, |checkpoint| info(inner, &checkpoint)).into())
+    Ok(answer.into())
 }
 
 /// Restores beside what is there, so that it can be read meanwhile and stays if this fails; then takes its place.
-async fn restore_fresh(inner: &Rc<Inner>, mailbox: &Mailbox, selector: Selector) -> Result<RestoredCheckpoint> {
+/// Nothing, if the latest is asked for and there is none yet. With the head that it was found in.
+async fn restore_fresh(
+    inner: &Rc<Inner>,
+    mailbox: &Mailbox,
+    selector: Option<Selector>,
+) -> Result<(Head, Option<RestoredCheckpoint>)> {
     inner.is_restoring.set(true);
     let _restoring = Flag(Rc::clone(inner), |inner| &inner.is_restoring);
     let mut fresh = State::new(&inner.options)?;
-    let restore = Restore::new(fresh.holder_mut(), selector, RestoreOptions::default());
-    let checkpoint = mailbox.drive(restore).await?;
-    fresh.resume(&checkpoint.manifest)?;
-    *inner.state.borrow_mut() = fresh;
-    Ok(checkpoint)
+    let restore = async |head: &Head| {
+        let is_there = |selector: &&Selector| head.latest.is_some() || **selector != Selector::Latest;
+        let Some(selector) = selector.as_ref().filter(is_there) else { return Ok(None) };
+        let restore = Restore::object(fresh.holder_mut(), selector.find(head)?, RestoreOptions::default());
+        mailbox.drive(restore).await.map(Some)
+    };
+    let (head, restored) = read_named(mailbox, restore).await?;
+    if let Some(checkpoint) = &restored {
+        fresh.resume(&checkpoint.manifest)?;
+        *inner.state.borrow_mut() = fresh;
+    }
+    Ok((head, restored))
+}
+
+/// Reads what the head names; also gives that head. A writer beside us may have deleted it meanwhile: the head is another
+/// one then, and says what there is instead. If it is the same, what is missing is damage.
+async fn read_named<T>(mailbox: &Mailbox, mut read: impl AsyncFnMut(&Head) -> Result<T, Failure>) -> Result<(Head, T)> {
+    let mut head = read_head(mailbox).await?;
+    let mut attempts = 1;
+    loop {
+        let missing = match read(&head).await {
+            Err(Failure::Core(error @ Error::ObjectMissing { .. })) => error,
+            read => return Ok((head, read?)),
+        };
+        let now = read_head(mailbox).await?;
+        if now == head || attempts == READ_ATTEMPTS {
+            return Err(from_core(missing));
+        }
+        head = now;
+        attempts += 1;
+    }
+}
+
+async fn read_head(mailbox: &Mailbox) -> Result<Head> {
+    Ok(mailbox.drive(ReadHead::new()).await?.unwrap_or_default())
 }
 
 /// Takes a checkpoint; its entry as JSON, once it is durable.
@@ -217,16 +243,20 @@ async fn publish(
 /// Goes back to a checkpoint; what it recorded, as JSON.
 pub(crate) async fn restore(inner: Rc<Inner>, mailbox: Mailbox, id: f64) -> Result<JsValue> {
     let _busy = inner.start()?;
-    let checkpoint = restore_fresh(&inner, &mailbox, Selector::Id(id as u64)).await?;
-    if let Some(writer) = inner.writer.borrow_mut().as_mut() {
+    let (head, restored) = restore_fresh(&inner, &mailbox, Some(Selector::Id(id as u64))).await?;
+    if let (Some(writer), Some(checkpoint)) = (inner.writer.borrow_mut().as_mut(), &restored) {
         writer.hold(checkpoint.manifest.object.id);
     }
-    Ok(info(&inner, &checkpoint).into())
+    Ok(info(&head, restored.as_ref()).into())
 }
 
-fn info(inner: &Inner, checkpoint: &RestoredCheckpoint) -> String {
-    let entry = inner.head.borrow().entry(checkpoint.manifest.object.id).map_or(Json::Null, entry_to_json);
-    checkpoint_to_json(entry, &checkpoint.manifest.progress)
+/// What was restored, if anything was, by the head that it was found in: the one that was seen last may be older.
+fn info(head: &Head, restored: Option<&RestoredCheckpoint>) -> String {
+    let Some(RestoredCheckpoint { manifest }) = restored else {
+        return checkpoint_to_json(Json::Null, &Progress::default());
+    };
+    let entry = head.entry(manifest.object.id).map_or(Json::Null, entry_to_json);
+    checkpoint_to_json(entry, &manifest.progress)
 }
 
 /// A checkpoint with what it recorded.
@@ -236,18 +266,17 @@ fn checkpoint_to_json(entry: Json, progress: &Progress) -> String {
 }
 
 /// An older state, to read.
-pub(crate) async fn at(inner: Rc<Inner>, mailbox: Mailbox, id: f64) -> Result<JsValue> {
-    let (holder, checkpoint) = read_past(&mailbox, id).await?;
-    Ok(Past { holder, info: info(&inner, &checkpoint) }.into())
+pub(crate) async fn at(mailbox: Mailbox, id: f64) -> Result<JsValue> {
+    let read = async |head: &Head| read_past(&mailbox, head, id).await;
+    let (head, (holder, checkpoint)) = read_named(&mailbox, read).await?;
+    Ok(Past { holder, info: info(&head, Some(&checkpoint)) }.into())
 }
 
-async fn read_past(mailbox: &Mailbox, id: f64) -> Result<(StateHolder, RestoredCheckpoint)> {
-    let head = mailbox.drive(ReadHead::new()).await?.unwrap_or_default();
-    let selector = Selector::Id(id as u64);
-    let object = selector.find(&head).map_err(from_core)?;
+async fn read_past(mailbox: &Mailbox, head: &Head, id: f64) -> Result<(StateHolder, RestoredCheckpoint), Failure> {
+    let object = Selector::Id(id as u64).find(head)?;
     let manifest = mailbox.drive(ReadManifest::new(object)).await?;
-    let mut holder = StateHolder::for_manifest(&manifest).map_err(from_core)?;
-    let checkpoint = mailbox.drive(Restore::new(&mut holder, selector, RestoreOptions::default())).await?;
+    let mut holder = StateHolder::for_manifest(&manifest)?;
+    let checkpoint = mailbox.drive(Restore::object(&mut holder, object, RestoreOptions::default())).await?;
     Ok((holder, checkpoint))
 }
 
@@ -258,8 +287,12 @@ pub(crate) async fn verify(mailbox: Mailbox) -> Result<JsValue> {
 
 /// Keys on which two checkpoints differ, as JSON.
 pub(crate) async fn diff(mailbox: Mailbox, before: f64, after: f64) -> Result<JsValue> {
-    let (before, _) = read_past(&mailbox, before).await?;
-    let (after, _) = read_past(&mailbox, after).await?;
+    let read = async |head: &Head| {
+        let (before, _) = read_past(&mailbox, head, before).await?;
+        let (after, _) = read_past(&mailbox, head, after).await?;
+        Ok((before, after))
+    };
+    let (_, (before, after)) = read_named(&mailbox, read).await?;
     let differences = difference(&before, &after).map_err(from_core)?;
     // A state is named as the first has it, if it has it.
     let states = before.states().iter().chain(after.states());
@@ -274,9 +307,11 @@ pub(crate) async fn diff(mailbox: Mailbox, before: f64, after: f64) -> Result<Js
     Ok(Json::Array(differences.into_iter().filter_map(to_json).collect()).to_string().into())
 }
 
-/// A checkpoint with all it needs, as one file.
-pub(crate) async fn export(mailbox: Mailbox, id: f64) -> Result<JsValue> {
-    let bytes = mailbox.drive(Export::new(Selector::Id(id as u64))).await?;
+/// A checkpoint with all it needs, as one file; without an id, the latest.
+pub(crate) async fn export(mailbox: Mailbox, id: Option<f64>) -> Result<JsValue> {
+    let selector = id.map_or(Selector::Latest, |id| Selector::Id(id as u64));
+    let read = async |_: &Head| mailbox.drive(Export::new(selector.clone())).await;
+    let (_, bytes) = read_named(&mailbox, read).await?;
     Ok(Uint8Array::from(bytes.as_slice()).into())
 }
 

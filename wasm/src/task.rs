@@ -13,7 +13,7 @@ use eventflux_core::{ByteRange, Error, ObjectInfo, Procedure, Request, Response,
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 
-use crate::error::{Result, coded, from_core};
+use crate::error::{Failure, Result, coded};
 
 /// Something under way. See the module.
 #[wasm_bindgen]
@@ -85,14 +85,14 @@ impl Mailbox {
     }
 
     /// Drives a procedure to its end.
-    pub(crate) async fn drive<P: Procedure>(&self, procedure: P) -> Result<P::Output> {
+    pub(crate) async fn drive<P: Procedure>(&self, procedure: P) -> Result<P::Output, Failure> {
         let mut driven = Driven { procedure, output: None };
         self.drive_any(&mut driven).await?;
         // It ends in an error or in an output.
-        driven.output.ok_or_else(|| coded("BUSY", "the procedure did not end"))
+        driven.output.ok_or_else(|| Failure::Thrown(coded("BUSY", "the procedure did not end")))
     }
 
-    async fn drive_any(&self, procedure: &mut dyn Asking) -> Result<()> {
+    async fn drive_any(&self, procedure: &mut dyn Asking) -> Result<(), Failure> {
         // What the storage threw last: if that ends the procedure, it says more than our own error.
         let mut thrown = None;
         let error = loop {
@@ -115,8 +115,8 @@ impl Mailbox {
             }
         };
         Err(match thrown {
-            Some((failed, thrown)) if failed == error && has_code(&thrown) => thrown,
-            _ => from_core(error),
+            Some((failed, thrown)) if failed == error && has_code(&thrown) => Failure::Thrown(thrown),
+            _ => Failure::Core(error),
         })
     }
 }

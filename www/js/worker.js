@@ -131,7 +131,11 @@ const calls = {
     await pause();
     await job?.close();
     job = undefined;
-    loaded ??= load();
+    // What cannot be fetched now may be fetched the next time.
+    loaded ??= load().catch((error) => {
+      loaded = undefined;
+      throw error;
+    });
     const signal = tabs === "wait" ? AbortSignal.timeout(WAIT_FOR_LOCK_MS) : undefined;
     job = await Job.open(await loaded, { from, tabs, signal, onChange: changed });
     knownCheckpoints = "";

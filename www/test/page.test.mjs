@@ -146,6 +146,16 @@ test("a flipped bit is refused, and there is a choice", async (t) => {
   assert.equal((await outputOf(page, directory)).length, 0, "the output begins anew too");
 });
 
+test("what could not be fetched once is fetched again", async (t) => {
+  const context = await launch(t);
+  await context.route("**/expected.json", (route) => route.fulfill({ body: "no JSON" }), { times: 1 });
+  const [page] = context.pages();
+  await page.goto(server.address);
+  await text(page, "#notice-code", /^ERROR$/);
+  await page.locator("#notice-choices").getByRole("button", { name: "Start anew" }).click();
+  await page.locator("#play:not(:disabled)").waitFor();
+});
+
 test("a second tab reads or takes over, and the loser is told", async (t) => {
   const directory = temporaryDirectory(t);
   const context = await launch(t);

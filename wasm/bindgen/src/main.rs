@@ -3,7 +3,8 @@
 //!
 //! wasm-bindgen writes a module with one instance for a whole page. Here each state has an instance of its own, so that
 //! one that traps takes no other along, and memory goes with it: the bindings are wrapped in a function that makes a
-//! fresh set of them. The version of wasm-bindgen is fixed, and so is what is cut here; if it ever differs, this fails.
+//! fresh set of them. `abandon` is for an instance that has trapped: what the user forgot later is not freed in it. The
+//! version of wasm-bindgen is fixed, and so is what is cut here; if it ever differs, this fails.
 
 mod order;
 
@@ -65,7 +66,8 @@ fn wrapped(bindings: &str) -> Result<String, Failure> {
          const start = instance => void __wbg_finalize_init(instance);\n\
          const initSync = ({{ module }}) => start(new WebAssembly.Instance(module, __wbg_get_imports()));\n\
          const init = async ({{ module }}) => start(await WebAssembly.instantiate(module, __wbg_get_imports()));\n\
-         return {{ Handle, newestHead, initSync, init }};\n}}\n"
+         const abandon = () => void (wasm = new Proxy({{}}, {{ get: () => () => {{}} }}));\n\
+         return {{ Handle, newestHead, initSync, init, abandon }};\n}}\n"
     ))
 }
 
@@ -77,7 +79,8 @@ fn types(declarations: &str) -> Result<String, Failure> {
          /** Bindings of one instance. */\n\
          export interface Glue {{\n  Handle: typeof Handle;\n  newestHead: typeof newestHead;\n  \
          /** Makes the instance at once. */\n  initSync(options: {{ module: WebAssembly.Module }}): void;\n  \
-         /** Makes the instance. */\n  init(options: {{ module: WebAssembly.Module }}): Promise<void>;\n}}\n\n\
+         /** Makes the instance. */\n  init(options: {{ module: WebAssembly.Module }}): Promise<void>;\n  \
+         /** From now on nothing calls into the instance; what is freed is forgotten. */\n  abandon(): void;\n}}\n\n\
          /** A fresh set of bindings, which wants an instance. */\nexport function createGlue(): Glue;\n"
     ))
 }

@@ -5,7 +5,8 @@
 //
 // Invariants:
 // - The head is the newest slot whose checksum holds. It is replaced by writing the other one: whatever a crash leaves
-//   of that, the old one is whole.
+//   of that, the old one is whole. One that a writer before us left may be whole only until the power fails: it is
+//   flushed first.
 // - An object is flushed before the head that names it is written. One that a crash left in part is named by no head.
 // - Whoever compares and replaces the head has both slots open, which no other tab can at that moment. Nothing stays
 //   open longer: a tab that takes over is not shut out.
@@ -29,6 +30,8 @@ type WorkerFile = FileSystemFileHandle & { createSyncAccessHandle(): Promise<Syn
 /** How long a file that another tab has open is waited for. */
 const OPEN_WAIT_MS = 10_000;
 const OPEN_RETRY_MS = 5;
+/** How often a slot of the head is read that is written each time. */
+const READ_ATTEMPTS = 10;
 
 /** Whether this is a dedicated worker with such files. */
 export function hasOpfs(): boolean {
@@ -99,8 +102,16 @@ function readAll(handle: SyncHandle): Uint8Array {
   return bytes.subarray(0, handle.read(bytes, { at: 0 }));
 }
 
+/** What is in a file. One that its writer changes meanwhile cannot be read, and is read again. */
 async function contents(file: FileSystemFileHandle | undefined): Promise<Uint8Array> {
-  return file ? new Uint8Array(await (await file.getFile()).arrayBuffer()) : new Uint8Array();
+  for (let attempts = 1; file; attempts += 1) {
+    try {
+      return new Uint8Array(await (await file.getFile()).arrayBuffer());
+    } catch (error) {
+      if (attempts === READ_ATTEMPTS || (error as DOMException).name !== "NotReadableError") throw error;
+    }
+  }
+  return new Uint8Array();
 }
 
 class Opfs implements Storage {
@@ -108,6 +119,8 @@ class Opfs implements Storage {
   readonly #directory: FileSystemDirectoryHandle;
   readonly #objects: FileSystemDirectoryHandle;
   readonly #newestHead: (slots: Uint8Array[]) => number;
+  /** Whether the newest slot is known to be on the disk, and not only in the cache of the system. */
+  #isFlushed = false;
   /** A slot of which a write failed. */
   #unsure: number | undefined;
 
@@ -135,7 +148,8 @@ class Opfs implements Storage {
   async read(object: string, range: ByteRange): Promise<Uint8Array | undefined> {
     const handle = await found(this.#objects.getFileHandle(objectName(object)));
     const file = handle && (await found(handle.getFile()));
-    return file && new Uint8Array(await file.slice(...rangeWithin(file.size, range)).arrayBuffer());
+    const bytes = file && (await found(file.slice(...rangeWithin(file.size, range)).arrayBuffer()));
+    return bytes && new Uint8Array(bytes);
   }
 
   async list(): Promise<ObjectInfo[]> {
@@ -165,6 +179,8 @@ class Opfs implements Storage {
         const newest = this.#newest(slots);
         if (!isSame(slots[newest], expected)) return false;
         const next = this.#unsure ?? (newest === 0 ? 1 : 0);
+        if (!this.#isFlushed) handles[newest]?.flush();
+        this.#isFlushed = true;
         this.#unsure = next;
         writeAll(handles[next]!, bytes);
         this.#unsure = undefined;

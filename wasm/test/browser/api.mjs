@@ -50,6 +50,15 @@ test("an engine that breaks down is recovered", async () => {
   await page.close();
 });
 
+test("a page that is hidden: a checkpoint, unless only the program knows its positions and outputs", async () => {
+  const page = await newPage();
+  const seen = (request) => inPage(page, "api", "hidden", { name: freshName(), request });
+  assert.deepEqual(await seen({}), [0, 1, 2]);
+  assert.deepEqual(await seen({ positions: { n: 1 } }), [0]);
+  assert.deepEqual(await seen({ outputs: { log: 1 } }), [0]);
+  await page.close();
+});
+
 test("a bad wasm file", async () => {
   const page = await newPage();
   const codes = await inPage(page, "api", "badWasm", { name: freshName() });

@@ -72,17 +72,61 @@ test("a state that was forgotten is closed, and its lock given back", (t) => {
   assert.deepEqual([status, stdout.trim()], [0, "1"]);
 });
 
+test("an older state keeps the state it is of, until it is closed", (t) => {
+  const directory = temporaryDirectory(t);
+  const program = `
+    import { open } from "@eventflux/state";
+    const options = { name: "orders", directory: ${JSON.stringify(directory)} };
+    const past = await (async () => {
+      const state = await open(options);
+      state.set("a", 1);
+      return state.at((await state.checkpoint()).id);
+    })();
+    const collect = async () => {
+      globalThis.gc();
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    };
+    for (let round = 0; round < 10; round += 1) await collect();
+    console.log(past.get("a"));
+    past.close();
+    for (;;) {
+      await collect();
+      const again = await open(options).catch((error) => error.code);
+      if (again === "LOCKED") continue;
+      await again.close();
+      break;
+    }`;
+  const { status, stdout, stderr } = run(program, "--expose-gc");
+  assert.deepEqual([status, stdout.trim(), stderr], [0, "1", ""]);
+});
+
 test("after a trap no finaliser calls into the broken engine", () => {
   const program = `
     import { open, memoryStorage } from "@eventflux/state";
     class Broken extends Uint8Array { get length() { throw new RangeError("simulated"); } }
+    const instances = [];
+    const { instantiate } = WebAssembly;
+    WebAssembly.instantiate = async (...given) => {
+      const instance = { exports: {} };
+      for (const [name, member] of Object.entries((await instantiate.apply(WebAssembly, given)).exports)) {
+        instance.exports[name] = typeof member !== "function" ? member : (...given) => {
+          if (instance.isBroken) console.log("called", name);
+          return member(...given);
+        };
+      }
+      instances.push(instance);
+      return instance;
+    };
     const state = await open({ name: "orders", backend: memoryStorage() });
     for (let round = 0; round < 3; round += 1) {
       const { id } = await state.checkpoint();
-      const past = await state.at(id);
+      await state.at(id);
+      const closed = await state.at(id);
       const reading = state.verify().catch(() => {});
       try { state.set("a", new Broken(3)); } catch {}
+      instances.at(-1).isBroken = true;
       await reading;
+      closed.close();
       await state.recovered();
     }
     for (let round = 0; round < 5; round += 1) {

@@ -1,13 +1,20 @@
 // Every error is a StateError with a code, and leaves the state as it was.
 import assert from "node:assert/strict";
-import { readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { createRequire } from "node:module";
+import fs, { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { createRequire, syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import test from "node:test";
 import { StateError, engine, memoryStorage, open } from "@eventflux/state";
 import { temporaryDirectory, withCode } from "./support.mjs";
 
 const wasm = readFileSync(createRequire(import.meta.url).resolve("@eventflux/state/core.wasm"));
+
+/** What a storage may answer that breaks the engine down. */
+class Broken extends Uint8Array {
+  get length() {
+    throw new RangeError("simulated");
+  }
+}
 
 /** The module, with a memory that may grow by so many pages of 64 KiB only. */
 function withLittleMemory(pages) {
@@ -109,11 +116,31 @@ test("wrong options are refused before anything is opened", async () => {
   }
   await assert.rejects(open({ name: "orders", backend: "opfs" }), withCode("UNSUPPORTED", "files"));
   await assert.rejects(engine({ backend: "memory" }), withCode("INVALID", "definition"));
+  const definition = { name: "sums", source: { timestamp: "at", fields: ["at"] }, operator: [] };
+  definition.operator.push({ name: "hourly", window: { tumbling: "1h" }, compute: { n: "count" } });
+  await assert.rejects(engine({ definition, name: "half \ud800" }), withCode("INVALID", "name"));
   await assert.rejects(
     open({ name: "orders", backend: "memory", wasm: new Uint8Array(9) }),
     withCode("UNSUPPORTED", "wasm"),
   );
   await assert.rejects(open({ name: "orders", backend: "memory", from: 3 }), withCode("NOT_FOUND"));
+});
+
+test("a directory that cannot be watched is told, with what to do", async (t) => {
+  const directory = temporaryDirectory(t);
+  const { watch } = fs;
+  const set = (function_) => {
+    fs.watch = function_;
+    syncBuiltinESMExports();
+  };
+  set(() => {
+    throw Object.assign(new Error("System limit for number of file watchers reached"), { code: "ENOSPC" });
+  });
+  t.after(() => set(watch));
+  await (await open({ name: "orders", directory })).close();
+  const reader = { name: "orders", directory, tabs: "read" };
+  await assert.rejects(open({ ...reader, onChange() {} }), withCode("STORAGE", "refresh()"));
+  await (await open(reader)).close();
 });
 
 test("a budget is kept", async () => {
@@ -210,12 +237,53 @@ test("a trap costs what was written since the last checkpoint, and nothing goes 
   await state.close();
 });
 
+test("a reader that follows a writer recovers to what it showed, or what is newer", async () => {
+  const storage = memoryStorage();
+  const writer = await open({ name: "orders", backend: storage });
+  await writer.checkpoint();
+  let isBroken = false;
+  const backend = { ...storage, read: (object, range) => (isBroken ? new Broken(1) : storage.read(object, range)) };
+  const reader = await open({ name: "orders", backend, tabs: "read", from: 0 });
+  writer.set("a", 1);
+  const { id } = await writer.checkpoint();
+  await reader.refresh();
+  isBroken = true;
+  await assert.rejects(reader.verify(), withCode("TRAPPED", `checkpoint ${id}`));
+  isBroken = false;
+  assert.equal((await reader.recovered()).checkpoint.id, id);
+  assert.equal(reader.get("a"), 1);
+  await Promise.all([reader.close(), writer.close()]);
+});
+
+test("closing while it recovers waits for that, and nothing is opened any more", async (t) => {
+  const directory = temporaryDirectory(t);
+  const state = await open({ name: "orders", directory, wasm: withLittleMemory(100) });
+  await state.checkpoint();
+  assert.throws(() => state.set("huge", new Uint8Array(8 << 20)), withCode("TRAPPED"));
+  const { instantiate } = WebAssembly;
+  t.after(() => (WebAssembly.instantiate = instantiate));
+  let goOn;
+  const begun = new Promise((resolve) => {
+    WebAssembly.instantiate = async (...given) => {
+      await new Promise((go) => ((goOn = go), resolve()));
+      return instantiate.apply(WebAssembly, given);
+    };
+  });
+  const recovering = assert.rejects(state.recovered(), withCode("CLOSED"));
+  await begun;
+  WebAssembly.instantiate = instantiate;
+  const head = readFileSync(join(directory, "head"));
+  const closing = state.close();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  // The lock is still ours.
+  await assert.rejects(open({ name: "orders", directory }), withCode("LOCKED"));
+  goOn();
+  await Promise.all([recovering, closing]);
+  assert.deepEqual(readFileSync(join(directory, "head")), head);
+  await (await open({ name: "orders", directory })).close();
+});
+
 test("a trap within a checkpoint goes back to the one before", async () => {
-  class Broken extends Uint8Array {
-    get length() {
-      throw new RangeError("simulated");
-    }
-  }
   const storage = memoryStorage();
   let isBroken = false;
   const state = await open({

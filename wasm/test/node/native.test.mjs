@@ -56,6 +56,24 @@ test("the command reads what Node wrote", { skip }, async (t) => {
   await again.close();
 });
 
+test("without a number the latest is exported, not a savepoint of an older one", { skip }, async (t) => {
+  const directory = temporaryDirectory(t);
+  const state = await open({ name: "orders", directory });
+  state.set("a", 1);
+  const first = await state.checkpoint();
+  state.set("a", 2);
+  const second = await state.checkpoint();
+  await state.close();
+  const saved = native("savepoint", `file:${directory}`, "old", "--of", String(first.id));
+  assert.equal(saved.status, 0, saved.stderr);
+  const again = await open({ name: "orders", directory, tabs: "read" });
+  assert.equal(again.restored.checkpoint.id, second.id);
+  const other = await open({ name: "orders", backend: "memory" });
+  await other.import(await again.export());
+  assert.equal(other.get("a"), 2);
+  await Promise.all([again.close(), other.close()]);
+});
+
 test("Node goes on where the command was, and gives the same results", { skip }, async (t) => {
   const directory = temporaryDirectory(t);
   const ran = native("run", application(directory));

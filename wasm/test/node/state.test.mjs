@@ -91,6 +91,7 @@ for (const [place, make] of Object.entries(places)) {
     const second = await state.checkpoint();
     assert.equal(second.parent, first.id);
     assert.equal(second.dirty, 2);
+    assert.deepEqual([first.kind, second.kind], ["full", "incremental"]);
     const listed = [];
     for await (const checkpoint of state.checkpoints()) listed.push(checkpoint.id);
     assert.deepEqual(listed, [first.id, second.id]);
@@ -194,6 +195,40 @@ test("a second checkpoint waits, and is refused if its positions are no longer t
   await third;
   await assert.rejects(fourth, withCode("BUSY"));
   assert.equal((await state.at((await fifth).id)).get("n"), 3);
+  await state.close();
+});
+
+test("a checkpoint with positions that waits for the state to be replaced is refused", async () => {
+  const storage = ownStorage();
+  const state = await open({ name: "orders", backend: storage });
+  state.set("n", 1);
+  const { id } = await state.checkpoint({ positions: { n: 1 } });
+  const file = await state.export(id);
+  for (const replace of [() => state.restore(id), () => state.import(file)]) {
+    state.set("n", 2);
+    const replacing = replace();
+    const named = state.checkpoint({ positions: { n: 2 } });
+    const plain = state.checkpoint();
+    await replacing;
+    await assert.rejects(named, withCode("BUSY"));
+    assert.equal((await state.at((await plain).id)).get("n"), 1);
+  }
+  // One that failed has replaced nothing.
+  state.set("n", 3);
+  const failing = state.import(file.subarray(0, 50));
+  const taking = state.checkpoint({ positions: { n: 3 } });
+  await assert.rejects(failing, withCode("CORRUPT"));
+  assert.equal((await state.at((await taking).id)).get("n"), 3);
+  await state.close();
+});
+
+test("outputs without positions bind a checkpoint to its state as well", async () => {
+  const state = await open({ name: "orders", backend: ownStorage() });
+  const first = state.checkpoint();
+  const second = state.checkpoint({ outputs: { log: 100 } });
+  state.set("k", 2);
+  await first;
+  await assert.rejects(second, withCode("BUSY"));
   await state.close();
 });
 

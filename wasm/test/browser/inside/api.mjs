@@ -175,6 +175,23 @@ export async function trapped(api, { name }) {
   await state.close();
 }
 
+/** Which checkpoints are there after a page was hidden: with a state whose checkpoints had this, then with it opened anew. */
+export async function hidden(api, { name, request }) {
+  const state = await api.open({ name });
+  await state.checkpoint(request);
+  const hide = async (state) => {
+    state.set("a", state.restored.checkpoint?.id ?? null);
+    dispatchEvent(new Event("pagehide"));
+    await state.close();
+  };
+  await hide(state);
+  await hide(await api.open({ name }));
+  const again = await api.open({ name, tabs: "read" });
+  const all = await ids(again);
+  await again.close();
+  return all;
+}
+
 /** A file that is no wasm, one that is not there, and bytes. */
 export async function badWasm(api, { name }) {
   const codes = [];
