@@ -189,8 +189,12 @@ async fn read_named<T>(mailbox: &Mailbox, mut read: impl AsyncFnMut(&Head) -> Re
             read => return Ok((head, read?)),
         };
         let now = read_head(mailbox).await?;
-        if now == head || attempts == READ_ATTEMPTS {
+        if now == head {
             return Err(from_core(missing));
+        }
+        if attempts == READ_ATTEMPTS {
+            let reason = "each time checkpoints were read, their writer had deleted some of them meanwhile";
+            return Err(coded("STORAGE", &format!("{reason}; let it retain more of them, or try again")));
         }
         head = now;
         attempts += 1;
