@@ -41,6 +41,8 @@ pub const SMALL_SECTION_BYTES: u64 = 16 * 1024;
 pub const SECTION_RAW_BYTES_MAX: u64 = 1 << 32;
 /// Most bytes any size or place in a manifest may claim: sums and products of them stay in range.
 pub const STORAGE_BYTES_MAX: u64 = 1 << 48;
+/// Most events, results and late events that a checkpoint counts.
+pub const EVENTS_MAX: u64 = 1 << 62;
 /// Largest manifest, in bytes.
 pub const MANIFEST_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Most objects one checkpoint may need; a claim beyond it is damage.
@@ -94,6 +96,9 @@ pub const PLUGIN_MEMORY_BYTES_MIN: u64 = 64 * 1024;
 pub const PLUGIN_MEMORY_BYTES_MAX: u64 = 1 << 32;
 /// Most events a plugin is given at once.
 pub const PLUGIN_BATCH_EVENTS: usize = 256;
+/// Bytes of texts after which a batch for plugins ends: together events may be more than an instance has room for, that
+/// would take each of them.
+pub const PLUGIN_BATCH_TEXT_BYTES: usize = 64 * 1024;
 /// Longest frame of a plugin's checkpoint, in bytes.
 pub const PLUGIN_FRAME_BYTES: u32 = 256 * 1024;
 /// Frames may take so many times the state that a plugin is allowed; what hands out more is broken.

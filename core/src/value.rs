@@ -251,6 +251,11 @@ impl Event {
         Event { timestamp, values }
     }
 
+    /// Bytes of its texts.
+    pub(crate) fn text_bytes(&self) -> usize {
+        self.values.iter().map(|value| if let Value::Str(text) = value { text.as_str().len() } else { 0 }).sum()
+    }
+
     pub(crate) fn footprint(&self) -> Footprint {
         let mut of_values = Footprint::default();
         for value in &self.values {

@@ -87,10 +87,12 @@ fn split_path(path: &str) -> Vec<Part> {
             let (index, after) = after.split_once(']').unwrap_or((after, ""));
             parts.extend(index.parse().ok().map(Part::Index));
             rest = after;
-        } else if let Some(after) = rest.strip_prefix('"') {
-            let (key, after) = after.split_once('"').unwrap_or((after, ""));
-            parts.push(Part::Key(key.into()));
-            rest = after;
+        } else if rest.starts_with('"') {
+            // As `key_path` of the core writes them: JSON, so that a key may have quotes.
+            let mut texts = serde_json::Deserializer::from_str(rest).into_iter::<String>();
+            let Some(Ok(key)) = texts.next() else { break };
+            parts.push(Part::Key(key));
+            rest = &rest[texts.byte_offset()..];
         } else if let Some(after) = rest.strip_prefix('.') {
             rest = after;
         } else {
@@ -146,5 +148,11 @@ compute = { n = "count" }
         assert!(error(&bad).starts_with("app.toml, line 12: operator[1].name: "), "{}", error(&bad));
         let bad = GOOD.replace("[source]", "[source");
         assert!(error(&bad).starts_with("app.toml, line 3: "), "{}", error(&bad));
+        // Names with quotes, backslashes and dots.
+        let names = "[operator.compute]\nn = \"count\"\n'a\\b.\"c\"' = \"avrg value\"\n";
+        let bad = GOOD.replace("compute = { n = \"count\" }\n", names);
+        assert!(error(&bad).starts_with("app.toml, line 16: operator[1].compute."), "{}", error(&bad));
+        let bad = GOOD.replace("aggregate = { flights = \"count\" }", "plugin = \"p.wasm\"\nconfig = { k = [inf] }");
+        assert!(error(&bad).starts_with("app.toml, line 10: operator[0].config: has a number"), "{}", error(&bad));
     }
 }

@@ -115,19 +115,20 @@ pub(super) fn check_memory(bytes: u64) -> Result<(), String> {
     Err(format!("is {bytes} bytes; at least {PLUGIN_MEMORY_BYTES_MIN}, at most {PLUGIN_MEMORY_BYTES_MAX}"))
 }
 
-/// A document as JSON, in one text for one document.
-pub(super) fn document_to_json(document: &Document) -> serde_json::Value {
-    match document {
+/// A document as JSON, in one text for one document; nothing for one with a number that JSON does not have.
+pub(super) fn document_to_json(document: &Document) -> Option<serde_json::Value> {
+    Some(match document {
         Document::Null => serde_json::Value::Null,
         Document::Bool(bool) => (*bool).into(),
         Document::Int(int) => (*int).into(),
-        Document::Float(float) => serde_json::Number::from_f64(*float).map_or(serde_json::Value::Null, Into::into),
+        Document::Float(float) => serde_json::Number::from_f64(*float)?.into(),
         Document::Text(text) => text.as_str().into(),
-        Document::List(items) => items.iter().map(document_to_json).collect(),
+        Document::List(items) => items.iter().map(document_to_json).collect::<Option<_>>()?,
         Document::Table(entries) => {
-            entries.iter().map(|(key, document)| (key.to_string(), document_to_json(document))).collect()
+            let members = entries.iter().map(|(key, document)| Some((key.to_string(), document_to_json(document)?)));
+            members.collect::<Option<_>>()?
         }
-    }
+    })
 }
 
 #[cfg(test)]

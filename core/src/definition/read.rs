@@ -175,7 +175,10 @@ fn plugin_operator(table: &Table, kind: &Node) -> Result<OperatorKind> {
     let mut plugin = PluginDefinition::file(kind.text("the path of a component, such as \"top_k.wasm\"")?);
     if let Some(node) = table.get("config") {
         node.entries("a table such as { k = 3 }")?;
-        plugin.config = document_to_json(node.document).to_string();
+        let config = document_to_json(node.document);
+        let config =
+            config.ok_or_else(|| node.error("has a number that is not finite, which a plugin cannot be told"))?;
+        plugin.config = config.to_string();
     }
     if let Some(node) = table.get("limits") {
         let table =

@@ -18,7 +18,8 @@ use crate::value::{Event, Value};
 /// A field that is absent is null, as is a text that equals one of the source's `null`. A number without fraction and
 /// exponent is an integer; beyond 64 bits it is an error up to 2^64 - 1, and a float from there on. The time is an
 /// integer in milliseconds since 1970 or an RFC 3339 text (rounded down to the millisecond), and its field keeps its own
-/// value too: as in the files that the command reads.
+/// value too: as in the files that the command reads, but for `-0` and integers below -2^63, which are floats here, and an
+/// integer and an error there.
 ///
 /// ```
 /// use eventflux_core::definition::SourceDefinition;

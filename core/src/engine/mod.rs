@@ -15,7 +15,7 @@ use core::borrow::Borrow;
 use crate::definition::ApplicationDefinition;
 use crate::error::{Error, Result};
 use crate::format::manifest::{EngineProgress, Manifest, Progress};
-use crate::limits::{FIELDS_MAX, PLUGIN_BATCH_EVENTS, TIMESTAMP_MS_MAX};
+use crate::limits::{FIELDS_MAX, PLUGIN_BATCH_EVENTS, PLUGIN_BATCH_TEXT_BYTES, TIMESTAMP_MS_MAX};
 use crate::operator::{Context, Operator, Purpose, Timers};
 use crate::state::{CheckpointRequest, StateHolder};
 use crate::tracked::MapKey;
@@ -219,7 +219,14 @@ impl Engine {
         let mut events = events.into_iter();
         let mut chunk = Vec::new();
         loop {
-            chunk.extend(events.by_ref().take(PLUGIN_BATCH_EVENTS));
+            let mut text_bytes = 0;
+            while chunk.len() < PLUGIN_BATCH_EVENTS
+                && text_bytes < PLUGIN_BATCH_TEXT_BYTES
+                && let Some(event) = events.next()
+            {
+                text_bytes += event.borrow().text_bytes();
+                chunk.push(event);
+            }
             if chunk.is_empty() {
                 return Ok(());
             }

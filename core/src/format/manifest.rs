@@ -11,7 +11,7 @@ use super::Malformed;
 pub(crate) use super::manifest_parts::{Base, Delta};
 pub use super::manifest_parts::{CheckpointSizes, ObjectId, StateKind};
 use super::section::SectionRef;
-use crate::limits::{KEY_GROUPS_MAX, STATES_MAX, STORAGE_BYTES_MAX};
+use crate::limits::{EVENTS_MAX, KEY_GROUPS_MAX, STATES_MAX, STORAGE_BYTES_MAX};
 
 /// A state as its program declares it, and as a checkpoint records it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,7 +185,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Whether sizes are small enough that arithmetic on them is safe.
+    /// Whether sizes and counts are small enough that arithmetic on them is safe.
     fn check_numbers(&self) -> Result<(), Malformed> {
         let sizes = &self.sizes;
         let all = [
@@ -201,6 +201,11 @@ impl Manifest {
         ];
         if all.iter().any(|size| *size > STORAGE_BYTES_MAX) {
             return Err(Malformed::new("a size is out of range"));
+        }
+        let engine = self.progress.engine.iter();
+        let mut counts = engine.flat_map(|engine| engine.results.iter().chain(&engine.late).chain([&engine.events]));
+        if counts.any(|count| *count > EVENTS_MAX) {
+            return Err(Malformed::new("a count is out of range"));
         }
         Ok(())
     }
@@ -319,8 +324,15 @@ pub(crate) mod tests {
     #[test]
     fn indices_ranges_and_orders_are_checked() {
         type Change = fn(&mut Manifest);
-        let changes: [(Change, &str); 16] = [
+        let changes: [(Change, &str); 17] = [
             (|manifest| manifest.key_groups = 0, "out of range"),
+            (
+                |manifest| {
+                    let late = alloc::vec![0, u64::MAX];
+                    manifest.progress.engine = Some(EngineProgress { late, ..EngineProgress::default() });
+                },
+                "a count is out of range",
+            ),
             (|manifest| manifest.states.clear(), "plain values"),
             (|manifest| manifest.states[0].name.push('a'), "plain values"),
             (|manifest| manifest.states[0].kind = StateKind::Windows, "plain values"),

@@ -307,7 +307,8 @@ impl WindowPlan {
 fn touched(held: &WindowState, time: i64, gap_ms: i64) -> Range<usize> {
     let windows = held.windows();
     let first = windows.partition_point(|window| window.end() <= time);
-    let after = windows.partition_point(|window| window.start() - time < gap_ms);
+    // Saturating: a checkpoint may claim any start.
+    let after = windows.partition_point(|window| window.start().saturating_sub(time) < gap_ms);
     first..after.max(first)
 }
 

@@ -170,6 +170,8 @@ impl<'de> Visitor<'de> for Encode<'_> {
 
     fn visit_map<A: MapAccess<'de>>(mut self, mut members: A) -> core::result::Result<(), A::Error> {
         let (at, mut count) = (self.begin(OBJECT), 0);
+        // Also of one without members, as when it is read.
+        self.below::<A::Error>()?;
         while members.next_key_seed(NameTo(self.out))?.is_some() {
             members.next_value_seed(self.below()?)?;
             count += 1;
@@ -341,9 +343,11 @@ mod tests {
             assert!(JsonValue::encode_json(text, &mut Vec::new()).is_err(), "{}", &text[..text.len().min(20)]);
         }
         for depth in [DEPTH_MAX, DEPTH_MAX + 2] {
-            let text = "[".repeat(depth) + &"]".repeat(depth);
-            let encoded = JsonValue::encode_json(&text, &mut Vec::new()).is_ok();
-            assert_eq!(encoded, JsonValue::from_json(&text).is_ok(), "{depth}");
+            for inner in ["", "{}", "{\"a\":1}"] {
+                let text = "[".repeat(depth) + inner + &"]".repeat(depth);
+                let encoded = JsonValue::encode_json(&text, &mut Vec::new()).is_ok();
+                assert_eq!(encoded, JsonValue::from_json(&text).is_ok(), "{depth} {inner}");
+            }
         }
         let mut written = 0;
         let mut entries = |text: &str| {

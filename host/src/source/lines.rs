@@ -49,22 +49,26 @@ impl Lines {
     /// Reads on until a line end at or after byte `from` of what is not consumed yet, and returns
     /// the length up to and with it. At the end of the input that is all there is: no more than
     /// `from` if nothing follows.
+    ///
+    /// What is longer than a row may be is refused, wherever it lies in the buffer.
     pub(super) fn extend(&mut self, from: usize) -> Result<usize, SourceError> {
+        self.extend_within(from, ROW_BYTES_MAX)
+    }
+
+    fn extend_within(&mut self, from: usize, bytes_max: usize) -> Result<usize, SourceError> {
         let mut searched = from;
         loop {
             let unread = self.unread();
             let rest = unread.get(searched..).unwrap_or_default();
             // On a slice this is memchr and cannot fail.
             let length = { rest }.skip_until(b'\n').unwrap_or_default();
-            if rest[..length].ends_with(b"\n") {
-                return Ok(searched + length);
-            }
-            searched = unread.len();
-            if self.ended {
-                return Ok(searched);
-            }
-            if searched > ROW_BYTES_MAX {
+            let has_end = rest[..length].ends_with(b"\n");
+            searched += length;
+            if searched > bytes_max {
                 return Err(SourceError::RowTooLong { place: self.place(), bytes_max: ROW_BYTES_MAX });
+            }
+            if has_end || self.ended {
+                return Ok(searched);
             }
             self.fill()?;
         }
@@ -101,7 +105,8 @@ impl Lines {
     pub(super) fn peek_nonblank(&mut self) -> Result<Option<u8>, SourceError> {
         let mut seen = 0;
         loop {
-            let length = self.extend(seen)?;
+            // Blank lines are no part of the row behind them.
+            let length = self.extend_within(seen, seen + ROW_BYTES_MAX)?;
             let line = self.bytes(length).get(seen..).unwrap_or_default();
             if let Some(byte) = line.iter().find(|byte| !byte.is_ascii_whitespace()) {
                 return Ok(Some(*byte));

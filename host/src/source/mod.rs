@@ -58,6 +58,8 @@ const ROW_BYTES_MAX: usize = 16 * 1024 * 1024;
 const READ_BYTES: usize = 256 * 1024;
 /// Events a batch reserves memory for before it has read any.
 const BATCH_RESERVE_MAX: usize = 4096;
+/// Bytes of the input after which a batch ends: a reader ahead of the engine holds a few batches.
+const BATCH_BYTES_MAX: u64 = 4 << 20;
 
 const _: () = assert!(READ_BYTES <= ROW_BYTES_MAX);
 
@@ -178,7 +180,8 @@ impl Source {
         Ok(())
     }
 
-    /// The next events, at most `events_max` (at least 1), or `None` at the end of the input.
+    /// The next events, at most `events_max` (at least 1), or `None` at the end of the input. Fewer, where rows are long:
+    /// about 4 MiB of them make a batch.
     ///
     /// From standard input or a pipe it returns what has arrived and waits only for the first event.
     ///
@@ -193,7 +196,11 @@ impl Source {
         let events_max = events_max.max(1);
         let capacity = events_max.min(BATCH_RESERVE_MAX);
         let mut batch = Batch { events: Vec::with_capacity(capacity), positions: Vec::with_capacity(capacity) };
-        while batch.events.len() < events_max && (batch.events.is_empty() || !self.lines.may_wait()) {
+        let begin = self.position.offset;
+        let has_room = |at: SourcePosition| at.offset.saturating_sub(begin) < BATCH_BYTES_MAX;
+        while batch.events.is_empty()
+            || batch.events.len() < events_max && has_room(self.position) && !self.lines.may_wait()
+        {
             let values = self.spare.pop().unwrap_or_default();
             let event = match &mut self.rows {
                 Rows::Csv(rows) => rows.next_event(&mut self.lines, &mut self.schema, values),

@@ -141,6 +141,45 @@ fn csv_rows_that_are_wrong() {
     );
 }
 
+/// The limit is the same wherever a row lies in the buffer, and whether a line end follows.
+#[test]
+fn rows_as_long_as_can_be_and_longer() {
+    let row = |length: usize| [b"1,", "x".repeat(length - 3).as_bytes(), b"\n"].concat();
+    let longest = row(ROW_BYTES_MAX);
+    assert_eq!(read("in.csv", &[b"t,a\n", &*longest, &*longest].concat()).unwrap().events.len(), 2);
+    let too_long = row(ROW_BYTES_MAX + 1);
+    let unended = &too_long[..too_long.len() - 1];
+    for (before, row, line) in [
+        (&b"t,a\n"[..], &*too_long, 2),
+        (&[b"t,a\n", &*longest].concat(), &too_long, 3),
+        (b"t,a\n", &[unended, b"x"].concat(), 2),
+    ] {
+        let wanted = format!("line {line}: the row is longer than {ROW_BYTES_MAX} bytes; ");
+        let bytes = [before, row].concat();
+        assert!(message("in.csv", &bytes).contains(&wanted));
+        assert!(message("in.csv.gz", &gzip(&bytes)).contains(&wanted));
+    }
+    // What is blank before a row is no part of it.
+    assert_eq!(
+        read("in.ndjson", &[&*b"\n".repeat(ROW_BYTES_MAX + 9), b"{\"t\":1}\n"].concat()).unwrap().events.len(),
+        1
+    );
+}
+
+#[test]
+fn long_rows_make_small_batches() {
+    let row = [b"1,", "x".repeat(1 << 20).as_bytes(), b"\n"].concat();
+    let directory = tempfile::tempdir().unwrap();
+    let bytes = [b"t,a\n", &*row.repeat(20)].concat();
+    let mut source = Source::open(&options(&directory, "in.csv", &bytes)).unwrap();
+    let mut batches = Vec::new();
+    while let Some(batch) = source.read_batch(512).unwrap() {
+        batches.push(batch.events.len());
+    }
+    assert_eq!(batches.iter().sum::<usize>(), 20);
+    assert!(batches.iter().all(|events| *events <= 5), "{batches:?}");
+}
+
 #[test]
 fn ndjson_rows_that_are_wrong() {
     let wrong = |row: &str| message("in.ndjson", format!("{{\"t\":1,\"delay\":2}}\n\n{row}\n").as_bytes());

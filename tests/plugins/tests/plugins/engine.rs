@@ -8,7 +8,7 @@ use eventflux_core::definition::{
 use eventflux_core::plugin::Happening;
 use eventflux_core::{
     Compression, Engine, Error, Event, MemoryBackend, OpenWriter, Publish, Restore, RestoreOptions, Retention,
-    Selector, Value, Writer, drive,
+    Selector, Value, Writer, drive, limits,
 };
 use proptest::prelude::*;
 
@@ -312,6 +312,23 @@ fn a_plugin_that_cannot_be_set_back_is_stopped_or_detached() {
         !of_tally(line) || of_tally_seen <= given
     });
     assert_eq!(out, wanted);
+}
+
+/// Together they may be more than an instance has room for.
+#[test]
+fn events_of_long_texts_come_in_short_batches() {
+    const TEXT_BYTES: usize = 10_000;
+    let home = NativeHome::default();
+    let mut engine = engine(&definition(OnFailure::Stop), &home, "tally");
+    let city = |at: i64| Value::from(["a", "b"][at as usize % 2].repeat(TEXT_BYTES).as_str());
+    let events: Vec<Event> = (0..300).map(|at| Event::new(at, vec![city(at), at.into()])).collect();
+    let mut out = Vec::new();
+    feed(&mut engine, &events, &mut out);
+    engine.finish().unwrap();
+    out.extend(lines(&mut engine));
+    let longest = home.longest.load(std::sync::atomic::Ordering::Relaxed) as usize;
+    assert!((TEXT_BYTES..limits::PLUGIN_BATCH_TEXT_BYTES + 2 * TEXT_BYTES).contains(&longest), "{longest}");
+    assert_eq!(out, one_by_one(&events));
 }
 
 #[test]

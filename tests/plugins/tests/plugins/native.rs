@@ -23,6 +23,8 @@ pub struct NativeHome {
     pub fails_at: Vec<u64>,
     pub fails: bool,
     pub starts: Arc<AtomicU64>,
+    /// Bytes of the longest batch so far.
+    pub longest: Arc<AtomicU64>,
 }
 
 impl GuestHome for NativeHome {
@@ -72,6 +74,7 @@ impl Guest for NativeGuest {
 
     fn process(&mut self, batch: &[u8]) -> Result<Vec<u8>, GuestError> {
         self.call()?;
+        self.home.longest.fetch_max(batch.len() as u64, Ordering::Relaxed);
         self.instance.process(batch).map_err(refused)
     }
 
