@@ -1,6 +1,7 @@
 // One static server and one Chromium for all tests, and code run in a page, or in a worker of a page.
 //
 // The browser has a profile of its own, on the disk: in the private contexts that tests of pages usually get, nothing is durable.
+import { setTimeout as sleep } from "node:timers/promises";
 import { spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { createServer } from "node:http";
@@ -77,9 +78,21 @@ export async function launchToKill(profile) {
       // All processes of the browser: it leads a group of its own.
       globalThis.process.kill(-process.pid, "SIGKILL");
       await ended;
+      // The others may take a moment longer, and until then the profile's files are theirs. Not for ever: one that nobody
+      // waits for stays in the group.
+      for (let attempts = 0; attempts < 100 && isThere(-process.pid); attempts += 1) await sleep(20);
       await browser.close().catch(() => {});
     },
   };
+}
+
+/** Whether there is a process of this number, or of this group. */
+function isThere(number) {
+  try {
+    return globalThis.process.kill(number, 0);
+  } catch {
+    return false;
+  }
 }
 
 /** A new page of a browser; what goes wrong in it unseen comes up here. */

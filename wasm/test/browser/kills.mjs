@@ -67,10 +67,14 @@ test(`${BROWSERS} browsers killed`, async () => {
   let last = () => 0;
   for (let round = 0; round < BROWSERS; round += 1) {
     const browser = await launchToKill(profile);
-    const page = await openPage(browser.context);
-    await look(inPage, page, name, last());
-    last = await countFor(page, name, moment(round));
-    await browser.kill();
+    try {
+      const page = await openPage(browser.context);
+      await look(inPage, page, name, last());
+      last = await countFor(page, name, moment(round));
+    } finally {
+      // Also of a round that failed: one that lives on would keep this process from ending.
+      await browser.kill();
+    }
   }
   const context = await launch(profile);
   await look(inPage, await openPage(context), name, last());
