@@ -12,7 +12,7 @@ const ATTEMPTS: u32 = 10;
 /// Reads something that the head names, with a newer head if an object that this one named is gone.
 ///
 /// # Errors
-/// Those of `read`; after ten heads in a row whose objects were deleted meanwhile, what to do about it.
+/// Those of `read`, which leaves it to the caller to say what of the storage is whole; after ten heads in a row whose objects were deleted meanwhile, what to do about it.
 pub(crate) fn read_beside_writer<B: Backend + ?Sized, T>(
     backend: &mut B,
     mut read: impl FnMut(&mut B, &Head) -> Result<T>,
@@ -41,8 +41,7 @@ pub(crate) fn read_beside_writer<B: Backend + ?Sized, T>(
 }
 
 fn is_gone(error: &Error) -> bool {
-    let (Error::Core(error) | Error::CheckpointDamaged { error, .. }) = error else { return false };
-    matches!(error, CoreError::ObjectMissing { .. })
+    matches!(error, Error::Core(CoreError::ObjectMissing { .. }))
 }
 
 #[cfg(test)]

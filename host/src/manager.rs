@@ -377,11 +377,12 @@ pub fn restore(
     let stopwatch = Stopwatch::start();
     let threads = Threads::of_machine();
     let restored = span.in_scope(|| {
-        read_beside_writer(backend, |backend, head| {
+        let restored = read_beside_writer(backend, |backend, head| {
             let object = selector.find(head)?;
             let restore = Restore::object(holder, object, options).with_executor(&threads);
-            drive(restore, backend).map_err(|error| with_newest_whole(error, backend))
-        })
+            Ok(drive(restore, backend)?)
+        });
+        restored.map_err(|error| with_newest_whole(error, backend))
     })?;
     stopwatch.stop_restore(&application);
     let manifest = &restored.manifest;
@@ -392,10 +393,11 @@ pub fn restore(
 }
 
 /// Of damage, which checkpoint is whole: all of them are read to find out. A damaged head has none.
-pub(crate) fn with_newest_whole(error: eventflux_core::Error, backend: &mut (impl Backend + ?Sized)) -> Error {
-    if !error.is_damage() {
-        return error.into();
-    }
+pub(crate) fn with_newest_whole(error: impl Into<Error>, backend: &mut (impl Backend + ?Sized)) -> Error {
+    let error = match error.into() {
+        Error::Core(error) if error.is_damage() => error,
+        error => return error,
+    };
     match verify(backend) {
         Ok(report) => Error::CheckpointDamaged { error, newest_whole: report.newest_whole },
         Err(_) => error.into(),

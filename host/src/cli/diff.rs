@@ -13,6 +13,7 @@ use super::storage::Storage;
 use super::table::{Align, Table, cut, number, width};
 use super::text::Teller;
 use crate::beside::read_beside_writer;
+use crate::manager::with_newest_whole;
 
 /// Differences shown of each state, unless told otherwise.
 const SHOWN: usize = 20;
@@ -46,11 +47,13 @@ struct StateDifference {
 }
 
 pub(super) fn diff(arguments: &Arguments, json: bool) -> Result<Outcome, Failure> {
+    let mut backend = arguments.storage.open()?;
+    let found = read_beside_writer(&mut backend, |backend, head| {
+        let (before, after) = (find(&arguments.before, head)?, find(&arguments.after, head)?);
+        Ok([restore(backend, before)?, restore(backend, after)?])
+    });
     let [(first, first_holder), (second, second_holder)] =
-        read_beside_writer(&mut arguments.storage.open()?, |backend, head| {
-            let (before, after) = (find(&arguments.before, head)?, find(&arguments.after, head)?);
-            Ok([restore(backend, before)?, restore(backend, after)?])
-        })?;
+        found.map_err(|error| with_newest_whole(error, &mut backend))?;
     let (before, after) = (first.object.id, second.object.id);
     let states = by_state(&first, &second, difference(&first_holder, &second_holder)?);
     if json {

@@ -50,11 +50,13 @@ struct Inspected {
 }
 
 pub(super) fn inspect(arguments: &Arguments, json: bool) -> Result<Outcome, Failure> {
-    let (head, entry, manifest, holder) = read_beside_writer(&mut arguments.storage.open()?, |backend, head| {
+    let mut backend = arguments.storage.open()?;
+    let found = read_beside_writer(&mut backend, |backend, head| {
         let object = find(&arguments.checkpoint, head)?;
         let (manifest, holder) = restore(backend, object)?;
         Ok((head.clone(), head.entry(object.id).cloned(), manifest, holder))
-    })?;
+    });
+    let (head, entry, manifest, holder) = found.map_err(|error| with_newest_whole(error, &mut backend))?;
     let entry = entry.ok_or_else(|| Failure::new("the checkpoint is gone"))?;
     let mut states = contents(&holder)?;
     if let Some(wanted) = &arguments.state {
@@ -75,12 +77,10 @@ pub(super) fn inspect(arguments: &Arguments, json: bool) -> Result<Outcome, Fail
 
 /// Restores a checkpoint without the program that wrote it.
 pub(super) fn restore(backend: &mut AnyBackend, object: ObjectId) -> Result<(Manifest, StateHolder), Error> {
-    let restored = drive(eventflux_core::ReadManifest::new(object), backend).and_then(|manifest| {
-        let mut holder = StateHolder::for_manifest(&manifest)?;
-        drive(eventflux_core::Restore::object(&mut holder, object, RestoreOptions::default()), backend)?;
-        Ok((manifest, holder))
-    });
-    restored.map_err(|error| with_newest_whole(error, backend))
+    let manifest = drive(eventflux_core::ReadManifest::new(object), backend)?;
+    let mut holder = StateHolder::for_manifest(&manifest)?;
+    drive(eventflux_core::Restore::object(&mut holder, object, RestoreOptions::default()), backend)?;
+    Ok((manifest, holder))
 }
 
 fn no_state(wanted: &str, states: &[StateDescriptor]) -> Failure {

@@ -162,7 +162,8 @@ impl Start {
         let mut storage = runtime.to_read()?;
         let mut nothing = MemoryBackend::new();
         let storage: &mut dyn Backend = storage.as_mut().map_or(&mut nothing, |storage| storage);
-        read_beside_writer(storage, |storage, head| Self::find_in(runtime, storage, head))
+        let found = read_beside_writer(storage, |storage, head| Self::find_in(runtime, storage, head));
+        found.map_err(|error| with_newest_whole(error, storage))
     }
 
     fn find_in(runtime: &Runtime, storage: &mut dyn Backend, head: &Head) -> Result<Self> {
@@ -173,8 +174,7 @@ impl Start {
         };
         let Some(selector) = selector else { return Ok(Start { manifest: None, is_latest: false }) };
         let object = selector.find(head)?;
-        let manifest = drive(ReadManifest::new(object), storage);
-        let manifest = manifest.map_err(|error| with_newest_whole(error, storage))?;
+        let manifest = drive(ReadManifest::new(object), storage)?;
         Ok(Start { manifest: Some(manifest), is_latest: head.latest == Some(object.id) })
     }
 
