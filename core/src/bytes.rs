@@ -34,13 +34,17 @@ impl SmallBytes {
         let mut data = [0; INLINE_BYTES];
         let place = data.get_mut(..bytes.len())?;
         match (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
-            // In parts of fixed lengths, which may overlap: a copy of any length is a call. It is the shorter code, though.
+            // As words, the last of which may overlap with the one before: a copy of any length is a call, and what is
+            // written in parts and then read as a whole waits for the parts. It is the shorter code, though.
             (Some(first), Some(last)) if cfg!(feature = "alloc") => {
-                if let (Some(middle), Some(place)) = (bytes.get(8..16), place.get_mut(8..16)) {
-                    place.copy_from_slice(middle);
-                }
-                *place.first_chunk_mut()? = *first;
-                *place.last_chunk_mut()? = *last;
+                let last_ending_at = |end: usize| u64::from_le_bytes(*last).checked_shr(8 * (end - bytes.len()) as u32);
+                let [second, third] = match bytes.get(8..).and_then(<[u8]>::first_chunk::<8>) {
+                    Some(second) => [u64::from_le_bytes(*second), last_ending_at(24).unwrap_or(0)],
+                    None => [last_ending_at(16).unwrap_or(0), 0],
+                };
+                data[..8].copy_from_slice(first);
+                data[8..16].copy_from_slice(&second.to_le_bytes());
+                data[16..].copy_from_slice(&third.to_le_bytes()[..INLINE_BYTES - 16]);
             }
             _ => place.copy_from_slice(bytes),
         }

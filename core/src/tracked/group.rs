@@ -150,28 +150,52 @@ impl<V> Group<V> {
     }
 
     /// Makes room for entries of these hashes in a group that has had none: so many pages that hardly any is split, each
-    /// with the places that it needs.
-    pub(super) fn expect(&mut self, hashes: &[u64]) -> Result<()> {
+    /// with the places that it needs. Returns the places of the hashes in an order in which those of a page are together,
+    /// each after the ones before it: whoever inserts in that order writes to one place in memory after the other.
+    pub(super) fn expect(&mut self, hashes: &[u64]) -> Result<Vec<u32>> {
         debug_assert!(self.is_new());
         let mut depth = 0;
         while hashes.len() >> depth > EXPECTED_SLOTS_MAX {
             depth += 1;
         }
         let pages = 1_usize << depth;
-        let mut counts: Vec<u32> = Vec::new();
+        let (mut counts, mut order): (Vec<u32>, Vec<u32>) = (Vec::new(), Vec::new());
         let reserved = self.pages.try_reserve_exact(pages).and(self.marks.try_reserve_exact(pages));
         let reserved = reserved.and(self.directory.try_reserve_exact(pages)).and(counts.try_reserve_exact(pages));
+        let reserved = reserved.and(order.try_reserve_exact(hashes.len()));
         reserved.map_err(|_| Error::OutOfMemory { doing: "adding pages", bytes: pages * size_of::<Page<V>>() })?;
+        let page_of = |hash: &u64| *hash as usize & (pages - 1);
         counts.resize(pages, 0);
-        hashes.iter().for_each(|hash| counts[*hash as usize & (pages - 1)] += 1);
+        hashes.iter().for_each(|hash| counts[page_of(hash)] += 1);
         self.depth = depth;
-        for count in counts {
-            let page = Page::with_room(count as usize)?;
+        let mut first = 0;
+        for count in &mut counts {
+            let page = Page::with_room(*count as usize)?;
             self.slots_memory += page.slots_memory();
             let number = self.add_page(page, Marks::new(depth));
             self.directory.push(number);
+            // From now on where the next of the page goes.
+            first += core::mem::replace(count, first);
         }
-        Ok(())
+        order.resize(hashes.len(), 0);
+        for (at, hash) in hashes.iter().enumerate() {
+            let next = &mut counts[page_of(hash)];
+            order[*next as usize] = at as u32;
+            *next += 1;
+        }
+        Ok(order)
+    }
+
+    /// Adds an entry that was expected; see [`Group::expect`].
+    #[inline]
+    pub(super) fn insert_expected(&mut self, hash: u64, key: &[u8], value: V) -> Result<()> {
+        let number = self.directory[self.directory_index(hash)];
+        let page = &mut self.pages[number as usize];
+        if page.has_room() && !page.is_full() {
+            page.push_into_room(tag_of(hash), key, value);
+            return Ok(());
+        }
+        self.insert(hash, Slot::new(key, value), |_, _| {}).map(drop)
     }
 
     /// Adds an entry for a key that has none. `sync` is called for a page before it is split.
@@ -367,7 +391,10 @@ mod tests {
     /// Adds an entry for each hash, and finds all of them; what the group says that it takes is what its parts take.
     fn fill(hashes: &[u64], expected: usize) -> Group<u64> {
         let mut group = Group::new();
-        group.expect(&hashes[..expected]).unwrap();
+        let order = group.expect(&hashes[..expected]).unwrap();
+        let page_of = |at: &u32| hashes[*at as usize] & (group.directory.len() as u64 - 1);
+        assert!(order.is_sorted_by_key(|at| (page_of(at), *at)));
+        assert_eq!(order.len(), expected);
         for (number, hash) in hashes.iter().enumerate() {
             let slot = Slot { key: SmallBytes::new(&number.to_le_bytes()), value: Some(*hash) };
             group.insert(*hash, slot, |_, _| {}).unwrap();

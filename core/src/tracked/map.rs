@@ -288,7 +288,8 @@ impl<V: Sealed> TrackedMap<V> {
 
     /// Adds an entry that is not dirty.
     pub(super) fn add(&mut self, group: usize, key: &MapKey<'_>, value: V) -> Result<Place> {
-        let (slot, after) = Slot::new(key.bytes(), value)?;
+        let after = Slot::footprint(key.bytes(), &value)?;
+        let slot = Slot::new(key.bytes(), value);
         let (clock, rebasing) = (self.clock, self.rebasing[group]);
         let held = &mut self.groups[group];
         held.sync(clock);

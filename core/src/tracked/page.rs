@@ -23,7 +23,7 @@ use super::key::MapKey;
 use super::map::row_overhead;
 use super::sealed::Sealed;
 use super::tags::Tags;
-use crate::bytes::SmallBytes;
+use crate::bytes::{SmallBytes, heap_bytes_beyond_inline};
 use crate::error::{Error, Result};
 use crate::limits::KEY_BYTES_MAX;
 use crate::value::Footprint;
@@ -46,19 +46,26 @@ pub(super) struct Slot<V> {
     pub(super) value: Option<V>,
 }
 
+impl<V> Slot<V> {
+    #[inline]
+    pub(super) fn new(key: &[u8], value: V) -> Self {
+        Slot { key: SmallBytes::new(key), value: Some(value) }
+    }
+}
+
 impl<V: Sealed> Slot<V> {
-    /// An entry, and what it takes beside its place in a page.
-    pub(super) fn new(key: &[u8], value: V) -> Result<(Self, Footprint)> {
+    /// What an entry takes beside its place in a page; an error if the key is too long for one.
+    #[inline]
+    pub(super) fn footprint(key: &[u8], value: &V) -> Result<Footprint> {
         let len = key.len();
         if len > KEY_BYTES_MAX {
             let (found, limit) = (len as u64, KEY_BYTES_MAX as u64);
             return Err(Error::OverLimit { what: "length of a key", found, limit });
         }
         let mut footprint = value.footprint();
-        let slot = Slot { key: SmallBytes::new(key), value: Some(value) };
         footprint.encoded += row_overhead(len);
-        footprint.memory += slot.key.heap_bytes() as u64;
-        Ok((slot, footprint))
+        footprint.memory += heap_bytes_beyond_inline(len) as u64;
+        Ok(footprint)
     }
 
     /// Something of it, that it comes into the cache.
@@ -195,6 +202,14 @@ impl<V> Page<V> {
         self.tags.set(at, tag);
         self.slots.push(slot);
         Ok(at)
+    }
+
+    /// Adds an entry to a page that has room for it. It is made where it stays: one that is handed over would be written
+    /// in parts and read as a whole, which waits for the parts.
+    #[inline]
+    pub(super) fn push_into_room(&mut self, tag: u8, key: &[u8], value: V) {
+        self.tags.set(self.slots.len(), tag);
+        self.slots.push(Slot::new(key, value));
     }
 
     fn reserve(&mut self, slots: usize) -> Result<()> {

@@ -37,31 +37,34 @@ impl<V: Sealed> TrackedMap<V> {
     }
 
     /// Takes the rows of a group that has had no entries: nothing has to be looked up, since keys that rise differ, and
-    /// there is room for all at once.
+    /// there is room for all at once. They are written page by page: where the places are all over a group, each write
+    /// would be waited for.
     fn fill(&mut self, rows: ColumnGroup<'_, '_>) -> Result<(), Malformed> {
-        let group = usize::from(rows.group);
-        let hashes: Vec<u64> = rows.heads.iter().map(|(key, _)| key_hash(key)).collect();
+        let (group, heads) = (usize::from(rows.group), rows.heads);
+        let hashes: Vec<u64> = heads.iter().map(|(key, _)| key_hash(key)).collect();
         if hashes.iter().any(|hash| self.group_of(*hash) != group) {
             return Err(misfiled());
         }
-        let held = &mut self.groups[group];
-        let before = held.memory();
-        held.expect(&hashes).map_err(|error| refused(&error))?;
-        let (mut keys, mut filled) = (0, Footprint::default());
-        rows.for_each(|number, mut row| {
-            match row.form {
-                Form::Whole => {}
+        let before = self.groups[group].memory();
+        let order = self.groups[group].expect(&hashes).map_err(|error| refused(&error))?;
+        let mut values = Vec::with_capacity(hashes.len());
+        rows.for_each(|_, mut row| {
+            values.push(match row.form {
+                Form::Whole => Some(V::read_columns(&mut row)?),
                 Form::Change => return Err(absent()),
-                Form::Removed => return Ok(()),
-            }
-            let value = V::read_columns(&mut row)?;
-            let added = Slot::new(row.key, value).and_then(|(slot, footprint)| {
-                filled += footprint;
-                held.insert(hashes[number], slot, |_, _| {})
+                Form::Removed => None,
             });
-            keys += 1;
-            added.map(drop).map_err(|error| refused(&error))
+            Ok(())
         })?;
+        let held = &mut self.groups[group];
+        let (mut keys, mut filled) = (0, Footprint::default());
+        for at in order {
+            let (hash, key) = (hashes[at as usize], heads.key(at as usize));
+            let Some(value) = values[at as usize].take() else { continue };
+            filled += Slot::footprint(key, &value).map_err(|error| refused(&error))?;
+            held.insert_expected(hash, key, value).map_err(|error| refused(&error))?;
+            keys += 1;
+        }
         self.tables = self.tables + held.memory() - before;
         self.keys += keys;
         self.account(group, Footprint::default(), filled);

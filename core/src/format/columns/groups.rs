@@ -10,15 +10,22 @@ use super::super::{Malformed, key};
 use super::Budget;
 use super::cell::Cell;
 use super::section::{FORM, GROUP, GROUP_ROWS, KEY, Plan, Shape, VALUE, read_parts};
-use super::source::ColumnSource;
+use super::source::{ColumnSource, at_end};
 
 /// The rows of a key group as columns give them.
 pub struct ColumnGroup<'r, 's> {
     pub(crate) group: u16,
     pub(crate) heads: &'r RowHeads,
     source: &'r mut ColumnSource<'s>,
-    plain: &'r mut Vec<u8>,
+    plain: &'r mut PlainValues,
     shape: Shape,
+}
+
+/// The bytes of plain values: of the next one, or, if all have the same length, of all of a key group.
+#[derive(Debug, Default)]
+struct PlainValues {
+    bytes: Vec<u8>,
+    next: usize,
 }
 
 /// Keys and forms of the rows of a key group. The keys rise.
@@ -35,8 +42,22 @@ pub struct ColumnRow<'r, 's> {
     pub(crate) key: &'r [u8],
     pub(crate) form: Form,
     pub(crate) source: &'r mut ColumnSource<'s>,
-    plain: &'r mut Vec<u8>,
+    plain: &'r mut PlainValues,
     shape: Shape,
+}
+
+impl PlainValues {
+    fn read_words(&mut self, source: &mut ColumnSource<'_>, len: usize, values: usize) -> Result<(), Malformed> {
+        self.bytes.clear();
+        self.next = 0;
+        source.append_words((VALUE.table, len), false, values, &mut self.bytes)
+    }
+
+    fn next_of(&mut self, len: usize) -> Result<&[u8], Malformed> {
+        let from = self.next;
+        self.next += len;
+        self.bytes.get(from..self.next).ok_or_else(at_end)
+    }
 }
 
 impl ColumnGroup<'_, '_> {
@@ -47,6 +68,10 @@ impl ColumnGroup<'_, '_> {
         mut each: impl FnMut(usize, ColumnRow<'_, '_>) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
         let ColumnGroup { group, heads, source, plain, shape } = self;
+        if let Shape::Words(len) = shape {
+            let values = heads.rows.iter().filter(|(_, form)| *form != Form::Removed).count();
+            plain.read_words(source, len as usize, values)?;
+        }
         for (number, (key, form)) in heads.iter().enumerate() {
             each(number, ColumnRow { group, key, form, source, plain, shape })?;
         }
@@ -66,6 +91,12 @@ impl RowHeads {
         self.rows.iter().map(move |(to, form)| (&self.keys[core::mem::replace(&mut from, *to)..*to], *form))
     }
 
+    /// Key of a row, by its number.
+    pub(crate) fn key(&self, row: usize) -> &[u8] {
+        let from = row.checked_sub(1).map_or(0, |before| self.rows[before].0);
+        &self.keys[from..self.rows[row].0]
+    }
+
     /// Reads those of the next rows in place of what it held.
     fn read(
         &mut self,
@@ -76,26 +107,38 @@ impl RowHeads {
     ) -> Result<(), Malformed> {
         self.keys.clear();
         self.rows.clear();
-        self.rows.reserve(source.room_for(FORM, rows));
+        let rows = usize::try_from(rows).map_err(|_| at_end())?;
+        self.rows.reserve(source.room_for(FORM, rows as u64));
+        if let Shape::Words(len) = shape {
+            let len = len as usize;
+            // As rows they have as many bytes.
+            budget.take((len as u64).saturating_mul(rows as u64))?;
+            source.append_words((KEY.table, len), true, rows, &mut self.keys)?;
+        }
         let (mut before, mut from) = (0, 0);
         for row in 0..rows {
             let form = Form::from_number(source.uint(FORM)?)?;
-            match shape {
-                Shape::Bytes => append_bytes(source, KEY, &mut self.keys)?,
-                Shape::Words(len) => source.append_words(KEY.table, len as usize, true, &mut self.keys)?,
+            let to = match shape {
+                Shape::Words(len) => from + len as usize,
+                Shape::Bytes => {
+                    append_bytes(source, KEY, &mut self.keys)?;
+                    self.keys.len()
+                }
                 Shape::Values(count) => {
                     for column in 0..count as u16 {
                         key::append_value(&mut self.keys, &source.value(At { column, ..KEY })?);
                     }
+                    self.keys.len()
                 }
+            };
+            if !matches!(shape, Shape::Words(_)) {
+                budget.take((to - from) as u64)?;
             }
-            // As rows they have as many bytes.
-            budget.take((self.keys.len() - from) as u64)?;
-            if row > 0 && self.keys[before..from] >= self.keys[from..] {
+            if row > 0 && !is_less(&self.keys[before..from], &self.keys[from..to]) {
                 return Err(Malformed::new("keys out of order"));
             }
-            (before, from) = (from, self.keys.len());
-            self.rows.push((from, form));
+            (before, from) = (from, to);
+            self.rows.push((to, form));
         }
         Ok(())
     }
@@ -104,12 +147,12 @@ impl RowHeads {
 impl ColumnRow<'_, '_> {
     /// The bytes of a plain value.
     pub(crate) fn plain_value(&mut self) -> Result<&[u8], Malformed> {
-        self.plain.clear();
-        match self.shape {
-            Shape::Words(len) => self.source.append_words(VALUE.table, len as usize, false, self.plain)?,
-            _ => append_bytes(self.source, VALUE, self.plain)?,
+        if let Shape::Words(len) = self.shape {
+            return self.plain.next_of(len as usize);
         }
-        Ok(self.plain)
+        self.plain.bytes.clear();
+        append_bytes(self.source, VALUE, &mut self.plain.bytes)?;
+        Ok(&self.plain.bytes)
     }
 
     /// Passes over the payload.
@@ -130,7 +173,7 @@ pub(crate) fn read_section(
     mut each: impl FnMut(ColumnGroup<'_, '_>) -> Result<(), Malformed>,
 ) -> Result<(), Malformed> {
     let mut source = plan.source(bytes, raw)?;
-    let (mut heads, mut plain) = (RowHeads::default(), Vec::new());
+    let (mut heads, mut plain) = (RowHeads::default(), PlainValues::default());
     let mut budget = Budget::new(raw);
     let mut group_before = None;
     while source.room_for(GROUP, 1) > 0 {
@@ -145,6 +188,15 @@ pub(crate) fn read_section(
         each(ColumnGroup { group, heads, source, plain, shape: plan.value_shape })?;
     }
     source.finish()
+}
+
+/// Whether a key comes before another. Most differ in their first bytes, which need no call to compare.
+#[inline]
+fn is_less(a: &[u8], b: &[u8]) -> bool {
+    match (a.first_chunk(), b.first_chunk()) {
+        (Some(a), Some(b)) if a != b => u64::from_be_bytes(*a) < u64::from_be_bytes(*b),
+        _ => a < b,
+    }
 }
 
 fn append_bytes(source: &mut ColumnSource<'_>, at: At, out: &mut Vec<u8>) -> Result<(), Malformed> {

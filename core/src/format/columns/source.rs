@@ -94,6 +94,27 @@ impl<'a> SourceColumn<'a> {
         }
     }
 
+    /// The next cells, which are to be integers, each with one of `places`.
+    fn for_each_int<P>(
+        &mut self,
+        cells: usize,
+        places: impl Iterator<Item = P>,
+        mut each: impl FnMut(i64, P),
+    ) -> Result<(), Malformed> {
+        if let Cells::Direct { tags, ints, .. } = &self.cells
+            && tags.is_empty()
+        {
+            let ints = ints.get(self.next..self.next + cells).ok_or_else(at_end)?;
+            ints.iter().zip(places).for_each(|(int, place)| each(*int, place));
+            self.next += cells;
+            return Ok(());
+        }
+        for place in places.take(cells) {
+            each(self.int()?, place);
+        }
+        Ok(())
+    }
+
     /// Pushes the next cell as a value of an event. It is made where it stays: one that is handed back
     /// would be written in parts and read as a whole, which waits for the parts.
     #[inline]
@@ -338,23 +359,36 @@ impl<'a> ColumnSource<'a> {
         table.and_then(|table| table.get_mut(usize::from(at.column))).ok_or_else(at_end)
     }
 
-    /// Appends a key or value of fixed length, which its words make.
+    /// Appends keys or values of one length, which their words make: those of the next rows, word by word.
     pub(super) fn append_words(
         &mut self,
-        table: u16,
-        len: usize,
+        (table, len): (u16, usize),
         big_endian: bool,
+        rows: usize,
         out: &mut Vec<u8>,
     ) -> Result<(), Malformed> {
+        let start = out.len();
         for column in 0..len.div_ceil(8) {
-            let word = self.column(At { table, column: column as u16 })?.int()?;
-            let bytes = if big_endian { word.to_be_bytes() } else { word.to_le_bytes() };
-            match len - 8 * column {
-                // A copy of a length that is not known beforehand is a call.
-                8.. => out.extend_from_slice(&bytes),
-                rest if big_endian => out.extend_from_slice(&bytes[8 - rest..]),
-                rest => out.extend_from_slice(&bytes[..rest]),
+            let at = At { table, column: column as u16 };
+            let column_read = self.column(at)?;
+            if column_read.left() < rows {
+                return Err(at_end());
             }
+            if column == 0 {
+                out.resize(start + rows * len, 0);
+            }
+            let from = 8 * column;
+            let to = len.min(from + 8);
+            let places = out[start..].chunks_exact_mut(len).map(|row| &mut row[from..to]);
+            column_read.for_each_int(rows, places, |word, place| {
+                let bytes = if big_endian { word.to_be_bytes() } else { word.to_le_bytes() };
+                match place.first_chunk_mut() {
+                    // A copy of a length that is not known beforehand is a call.
+                    Some(place) => *place = bytes,
+                    None if big_endian => place.copy_from_slice(&bytes[8 - place.len()..]),
+                    None => place.copy_from_slice(&bytes[..place.len()]),
+                }
+            })?;
         }
         Ok(())
     }
