@@ -180,8 +180,13 @@ impl Engine {
     }
 
     fn take(&mut self, event: &Event) -> Result<()> {
-        self.check(event)?;
         let watermark = self.watermark_ms().unwrap_or(i64::MIN);
+        if self.timers.is_due(watermark) {
+            // After a restart with a shorter delay what is over is over, whatever this event would belong to.
+            self.check_shape(event)?;
+            self.release(watermark)?;
+        }
+        self.check(event)?;
         let sequence = self.progress.events;
         let keys = core::mem::take(&mut self.keys);
         let mut taken = Ok(());
@@ -289,7 +294,8 @@ impl Engine {
         self.fields.iter().map(AsRef::as_ref)
     }
 
-    /// Number of timers set: windows open, events waiting, matches under way.
+    /// Number of timers set: windows open, events waiting, matches under way; of what has gone early, some more, until
+    /// they are as many as the others.
     #[must_use]
     pub fn timer_count(&self) -> usize {
         self.timers.len()
@@ -434,6 +440,11 @@ impl Engine {
             let sequence = self.progress.events;
             Operator::fire(&mut self.context(usize::from(timer.operator), watermark, sequence), &timer)?;
         }
+        let (operators, holder) = (&self.operators, &mut self.holder);
+        self.timers.prune(|timer| {
+            let number = usize::from(timer.operator);
+            operators.get(number).is_some_and(|operator| operator.is_awaited(number, holder, timer))
+        });
         Ok(())
     }
 

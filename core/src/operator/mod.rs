@@ -240,6 +240,15 @@ impl Operator {
         }
     }
 
+    /// Whether a timer, which is one of its own, has anything to do once its time comes.
+    pub(crate) fn is_awaited(&self, number: usize, holder: &mut StateHolder, timer: &Timer) -> bool {
+        match &self.kind {
+            Kind::Window(plan) => plan.is_awaited(number + 1, holder, timer),
+            Kind::Pattern(plan) => plan.is_awaited(number + 1, holder, timer),
+            Kind::Aggregation(_) | Kind::Plugin(_) => true,
+        }
+    }
+
     /// Sets up what is derived from restored state: timers, and the guards of functions.
     pub(crate) fn resume(&mut self, number: u16, holder: &mut StateHolder, timers: &mut Timers) {
         let state = usize::from(number) + 1;

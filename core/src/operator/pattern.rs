@@ -13,7 +13,7 @@ use super::timers::{Purpose, Timer, Timers};
 use crate::bytes::SmallBytes;
 use crate::definition::{PatternStep, Skip};
 use crate::error::Result;
-use crate::state::{PatternState, StateHolder};
+use crate::state::{PartialMatch, PatternState, StateHolder};
 use crate::tracked::MapKey;
 use crate::value::{BufferedEvent, Event};
 
@@ -162,6 +162,17 @@ impl PatternPlan {
         matches
     }
 
+    /// Whether the partial match is still there whose end a timer waits for.
+    pub(super) fn is_awaited(&self, state: usize, holder: &mut StateHolder, timer: &Timer) -> bool {
+        let Some(within) = self.within_ms.filter(|_| timer.purpose == Purpose::Expire) else { return true };
+        let held = holder.patterns_at(state).and_then(|patterns| patterns.get(timer.key.as_slice()));
+        // They began in the order of their times, then of the input.
+        let order = |partial: &PartialMatch| (expire_time(partial.first_ms(), within), partial.id());
+        let wanted = (timer.time, timer.tie as u64);
+        // What would end after all time is not in that order.
+        timer.time == i64::MAX || held.is_some_and(|held| held.partials().binary_search_by_key(&wanted, order).is_ok())
+    }
+
     pub(super) fn resume(&mut self, number: u16, state: usize, holder: &mut StateHolder, timers: &mut Timers) {
         let Some(patterns) = holder.patterns_at(state) else { return };
         for (key, held) in patterns.iter() {
@@ -189,6 +200,9 @@ fn event_timer(operator: u16, key: SmallBytes, time: i64, sequence: u64) -> Time
 
 /// Fires once the watermark has passed the last moment at which the match could be completed.
 fn expire_timer(operator: u16, key: SmallBytes, first_ms: i64, within: i64, id: u64) -> Timer {
-    let time = first_ms.saturating_add(within).saturating_add(1);
-    Timer { time, operator, key, tie: id as i64, purpose: Purpose::Expire }
+    Timer { time: expire_time(first_ms, within), operator, key, tie: id as i64, purpose: Purpose::Expire }
+}
+
+fn expire_time(first_ms: i64, within: i64) -> i64 {
+    first_ms.saturating_add(within).saturating_add(1)
 }

@@ -34,7 +34,12 @@ pub(crate) enum Purpose {
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     heap: BinaryHeap<Reverse<Timer>>,
+    /// How many were left when those that nothing waits for were last dropped.
+    left: usize,
 }
+
+/// Timers below which it does not matter what they wait for.
+const FEW: usize = 1024;
 
 impl Timers {
     pub(crate) fn set(&mut self, timer: Timer) {
@@ -49,8 +54,24 @@ impl Timers {
         self.heap.pop().map(|Reverse(timer)| timer)
     }
 
+    /// Whether a timer is due.
+    pub(crate) fn is_due(&self, watermark: i64) -> bool {
+        self.heap.peek().is_some_and(|Reverse(timer)| timer.time <= watermark)
+    }
+
+    /// Drops those that nothing waits for, if there are twice as many timers as were left the last time: otherwise those of
+    /// matches that were completed long ago would stay until the last moment at which they could have been.
+    pub(crate) fn prune(&mut self, mut is_awaited: impl FnMut(&Timer) -> bool) {
+        if self.heap.len() > 2 * self.left.max(FEW) {
+            self.heap.retain(|Reverse(timer)| is_awaited(timer));
+            self.heap.shrink_to(self.heap.len());
+            self.left = self.heap.len();
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.heap.clear();
+        self.left = 0;
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -167,6 +167,22 @@ impl WindowPlan {
                 });
                 return Ok(());
             }
+            if let [window] = &held.windows()[merged.clone()] {
+                // It begins earlier now. Its events came before this one, whatever their times: nothing is added anew.
+                let Some(Window { end, mut accumulators, buffer, .. }) = held.close(window.start()) else {
+                    return Ok(());
+                };
+                let end = end.max(time + gap_ms);
+                held.update(time, |window| {
+                    window.set_end(end);
+                    self.functions.add(&mut accumulators, event);
+                    *window.accumulators_mut() = accumulators;
+                    window.buffer = buffer.uncaptured();
+                    window.push_values(sequence, time, self.functions.project(event));
+                });
+                timers.set(timer(number, key.to_small(), end, time));
+                return Ok(());
+            }
             // `check` has asked for just this; should it ever let one through, nothing has changed yet.
             let (accumulators, events) =
                 self.merge(held.windows()[merged.clone()].iter()).map_err(|(field, error)| Error::Event {
@@ -285,6 +301,12 @@ impl WindowPlan {
     fn emit(&self, context: &mut Context<'_>, key: &[u8], window: &Window, interval: Option<(i64, i64)>) {
         let results = self.functions.results(window.accumulators());
         context.emit(key, interval, results, Vec::new());
+    }
+
+    /// Whether the window is still there whose end a timer waits for.
+    pub(super) fn is_awaited(&self, state: usize, holder: &mut StateHolder, timer: &Timer) -> bool {
+        let held = holder.windows_at(state).and_then(|windows| windows.get(timer.key.as_slice()));
+        held.is_some_and(|held| held.window(timer.tie).is_some())
     }
 
     pub(super) fn resume(&mut self, number: u16, state: usize, holder: &mut StateHolder, timers: &mut Timers) {

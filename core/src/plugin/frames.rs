@@ -331,12 +331,14 @@ fn migrated(
 impl UnderWay {
     /// Captures until so many bytes of the stream wait, or all is captured.
     fn capture(&mut self, state: &mut PluginState, bytes: usize) -> Result<(), Error> {
-        if self.handed == self.stream.len() {
-            self.stream.clear();
-            self.handed = 0;
+        if self.captured || self.stream.len() - self.handed >= bytes {
+            return Ok(());
         }
-        while !self.captured && self.stream.len() - self.handed < bytes {
-            let mut budget = (bytes + self.handed - self.stream.len()).max(STEP_BYTES_MIN);
+        // What was handed out is not kept: in the end all of the state would be in memory once more.
+        self.stream.drain(..self.handed);
+        self.handed = 0;
+        while !self.captured && self.stream.len() < bytes {
+            let mut budget = (bytes - self.stream.len()).max(STEP_BYTES_MIN);
             self.captured = state.values.step(&mut budget);
             let captured = state.values.take_captured()?;
             let blocks = captured.bases.iter().chain(&captured.deltas);

@@ -52,6 +52,11 @@ impl TrackedEvents {
         merged
     }
 
+    /// The same events, of which no capture has seen any.
+    pub(crate) fn uncaptured(self) -> Self {
+        TrackedEvents { captured: 0, captured_end: self.start, popped: 0, ..self }
+    }
+
     /// Appends an event of these values.
     pub(crate) fn push_back<'v>(
         &mut self,

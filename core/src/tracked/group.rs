@@ -35,7 +35,7 @@ pub(super) struct Group<V> {
     pub(super) pages: Vec<Page<V>>,
     /// Of each page.
     pub(super) marks: Vec<Marks>,
-    /// Pages with something dirty, each at least once.
+    /// Pages with something dirty, each at least once, among others; see [`Group::list_dirty`].
     pub(super) dirty: Vec<u32>,
     /// Pages that were dirty at the cut `frozen_at`.
     pub(super) frozen: Vec<u32>,
@@ -131,12 +131,21 @@ impl<V> Group<V> {
             return None;
         }
         let is_first = page.dirty == 0;
-        let (value, dirty) = page.value_and_dirty(at)?;
-        *dirty |= bit;
+        *page.value_and_dirty(at)?.1 |= bit;
         if is_first {
-            self.dirty.push(number);
+            self.list_dirty(number);
         }
-        Some(value)
+        self.pages.get_mut(number as usize)?.value_mut(at)
+    }
+
+    /// Notes that something of a page is dirty for the first time, or again: what was dirty may have gone without a
+    /// trace. However often that happens, the list is not longer than twice the pages.
+    pub(super) fn list_dirty(&mut self, page: u32) {
+        self.dirty.push(page);
+        if self.dirty.len() > 2 * self.pages.len() {
+            self.dirty.sort_unstable();
+            self.dirty.dedup();
+        }
     }
 
     #[inline]
@@ -444,5 +453,22 @@ mod tests {
         map.groups[0].sync(clock);
         let Group { pages, dirty, frozen, .. } = &map.groups[0];
         assert_eq!((dirty.len(), frozen.len()), (0, pages.len()));
+    }
+
+    #[test]
+    fn what_no_checkpoint_knows_leaves_nothing() {
+        let mut map = TrackedMap::new(1, Clock::new());
+        let key = |number: u32| number.to_le_bytes();
+        for number in 0..20_000 {
+            map.set(&key(number), PlainValue::new(&[7])).unwrap();
+            if number >= 30 {
+                assert!(map.remove(&key(number - 30)));
+            }
+        }
+        let Group { pages, dirty, .. } = &map.groups[0];
+        assert_eq!((map.len(), map.groups[0].iter().count()), (30, 30));
+        assert!(pages.len() <= 4 && dirty.len() <= 2 * pages.len(), "{} pages, {} listed", pages.len(), dirty.len());
+        let memory = map.size_bytes();
+        assert!(memory < 20_000, "{memory} bytes");
     }
 }

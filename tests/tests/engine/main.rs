@@ -8,6 +8,7 @@ mod common {
     pub mod stream;
 }
 
+mod bounded;
 mod cut_and_capture;
 mod operators_aggregation;
 mod operators_functions;
