@@ -125,9 +125,8 @@ impl AccumulatorRow for Accumulator {
         })
     }
 
-    fn settle(&mut self) {
-        Accumulator::settle(self);
-    }
+    /// The value does that of which it is a part: it knows in which capture.
+    fn settle(&mut self) {}
 }
 
 /// Where lists of accumulators are: the column of their lengths. Each place in the list has a table
@@ -398,7 +397,6 @@ pub(crate) fn apply<S: Source>(
             let read = Accumulator::read(AccumulatorTables::place(place), source, None)?;
             accumulators.push(read.ok_or_else(gap)?);
         }
-        accumulators.iter_mut().for_each(Accumulator::settle);
         return Ok(());
     }
     apply_each(source, count, accumulators)

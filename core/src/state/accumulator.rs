@@ -10,6 +10,8 @@ use core::cmp::Ordering;
 use hashbrown::HashTable;
 
 #[cfg(feature = "alloc")]
+use super::captured::Captured;
+#[cfg(feature = "alloc")]
 use crate::bytes::heap_bytes_of;
 #[cfg(feature = "alloc")]
 use crate::format::accumulator::GrowingRow;
@@ -256,13 +258,29 @@ impl Accumulator {
     }
 
     #[cfg(feature = "alloc")]
-    /// Forgets what is new since the last capture.
-    pub(crate) fn settle(&mut self) {
-        match self {
-            Accumulator::Distinct(values) => values.captured = values.order.len(),
-            Accumulator::Median(values) => values.captured = values.values.len(),
-            _ => {}
+    /// Forgets what is new in those of a value since it was last captured, which is now.
+    pub(crate) fn settle(accumulators: &mut [Self], captured: Captured) {
+        for (place, accumulator) in accumulators.iter_mut().enumerate() {
+            match accumulator {
+                Accumulator::Distinct(values) => {
+                    (values.captured, values.captured_in) = (values.order.len(), captured.of_part(place));
+                }
+                Accumulator::Median(values) => {
+                    (values.captured, values.captured_in) = (values.values.len(), captured.of_part(place));
+                }
+                _ => {}
+            }
         }
+    }
+
+    #[cfg(feature = "alloc")]
+    /// Whether some of a value say of themselves what was captured elsewhere.
+    pub(crate) fn any_moved(accumulators: &[Self], captured: Captured) -> bool {
+        accumulators.iter().enumerate().any(|(place, accumulator)| match accumulator {
+            Accumulator::Distinct(values) => values.captured > 0 && values.captured_in != captured.of_part(place),
+            Accumulator::Median(values) => values.captured > 0 && values.captured_in != captured.of_part(place),
+            _ => false,
+        })
     }
 
     #[cfg(feature = "alloc")]
@@ -352,6 +370,7 @@ pub struct DistinctValues {
     /// Places in `order`, by the hash of the value there.
     seen: HashTable<u32>,
     captured: usize,
+    captured_in: Captured,
     footprint: Footprint,
 }
 
@@ -359,7 +378,8 @@ pub struct DistinctValues {
 impl Clone for DistinctValues {
     /// No capture has seen the copy.
     fn clone(&self) -> Self {
-        DistinctValues { order: self.order.clone(), seen: self.seen.clone(), captured: 0, footprint: self.footprint }
+        let (order, seen) = (self.order.clone(), self.seen.clone());
+        DistinctValues { order, seen, captured: 0, captured_in: Captured::NEVER, footprint: self.footprint }
     }
 }
 
@@ -427,13 +447,14 @@ impl GrowingRow for DistinctValues {
 pub struct MedianValues {
     values: Vec<f64>,
     captured: usize,
+    captured_in: Captured,
 }
 
 #[cfg(feature = "alloc")]
 impl Clone for MedianValues {
     /// No capture has seen the copy.
     fn clone(&self) -> Self {
-        MedianValues { values: self.values.clone(), captured: 0 }
+        MedianValues { values: self.values.clone(), captured: 0, captured_in: Captured::NEVER }
     }
 }
 

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::accumulator::Accumulator;
+use super::captured::Captured;
 use crate::bytes::heap_bytes_of;
 use crate::format::Malformed;
 use crate::format::accumulator;
@@ -23,7 +24,7 @@ use crate::value::Footprint;
 #[derive(Debug)]
 pub struct AggregationState {
     accumulators: Vec<Accumulator>,
-    fresh: bool,
+    captured: Captured,
     footprint: Footprint,
 }
 
@@ -50,7 +51,7 @@ impl AggregationState {
     /// A new group.
     #[must_use]
     pub fn new(accumulators: Vec<Accumulator>) -> Self {
-        let mut state = AggregationState { accumulators, fresh: true, footprint: Footprint::default() };
+        let mut state = AggregationState { accumulators, captured: Captured::NEVER, footprint: Footprint::default() };
         state.measure();
         state
     }
@@ -65,8 +66,10 @@ impl AggregationState {
     pub fn update<R>(&mut self, change: impl FnOnce(&mut Vec<Accumulator>) -> R) -> R {
         let functions = self.accumulators.len();
         let result = change(&mut self.accumulators);
-        // Other functions are no change of what was captured.
-        self.fresh |= functions != self.accumulators.len();
+        // Other functions are no change of what was captured, nor are values that are another's.
+        if functions != self.accumulators.len() || Accumulator::any_moved(&self.accumulators, self.captured) {
+            self.captured = Captured::NEVER;
+        }
         self.measure();
         result
     }
@@ -86,8 +89,9 @@ impl Sealed for AggregationState {
     }
 
     fn write_change(&self, out: &mut Vec<u8>) -> Form {
-        accumulator::GROUP.write(out, &self.accumulators, self.fresh);
-        if self.fresh { Form::Whole } else { Form::Change }
+        let whole = !self.captured.is_any();
+        accumulator::GROUP.write(out, &self.accumulators, whole);
+        if whole { Form::Whole } else { Form::Change }
     }
 
     fn read_whole(bytes: &[u8]) -> Result<Self, Malformed> {
@@ -115,12 +119,16 @@ impl Sealed for AggregationState {
     }
 
     fn settle(&mut self) {
-        self.fresh = false;
-        self.accumulators.iter_mut().for_each(Accumulator::settle);
+        self.captured = Captured::now();
+        Accumulator::settle(&mut self.accumulators, self.captured);
+    }
+
+    fn captured(&self) -> Captured {
+        self.captured
     }
 
     fn take_place(&mut self) {
-        self.fresh = true;
+        self.captured = Captured::NEVER;
     }
 
     fn footprint(&self) -> Footprint {

@@ -8,6 +8,8 @@ mod any;
 #[cfg(feature = "alloc")]
 mod builder;
 #[cfg(feature = "alloc")]
+mod captured;
+#[cfg(feature = "alloc")]
 mod cut;
 #[cfg(feature = "alloc")]
 pub(crate) mod describe;
@@ -36,6 +38,8 @@ pub use aggregation::AggregationState;
 pub(crate) use any::StateMap;
 #[cfg(feature = "alloc")]
 pub use builder::StateHolderBuilder;
+#[cfg(feature = "alloc")]
+pub(crate) use captured::Captured;
 #[cfg(feature = "alloc")]
 pub use cut::{CheckpointRequest, StepProgress};
 #[cfg(feature = "alloc")]

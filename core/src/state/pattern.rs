@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use super::captured::Captured;
 use crate::bytes::heap_bytes_of;
 use crate::format::Malformed;
 use crate::format::columns::ColumnRow;
@@ -48,7 +49,7 @@ pub struct PatternState {
     taken: Vec<u64>,
     /// Ids of partial matches that the last capture had and that are gone.
     dropped: Vec<u64>,
-    fresh: bool,
+    captured: Captured,
     footprint: Footprint,
 }
 
@@ -72,7 +73,7 @@ impl Clone for PatternState {
             partials: self.partials.clone(),
             taken: Vec::new(),
             dropped: Vec::new(),
-            fresh: true,
+            captured: Captured::NEVER,
             footprint: self.footprint,
         }
     }
@@ -123,7 +124,7 @@ impl PatternState {
             partials: Vec::new(),
             taken: Vec::new(),
             dropped: Vec::new(),
-            fresh: true,
+            captured: Captured::NEVER,
             footprint: Footprint { memory: 0, encoded: pattern::PATTERN_ENCODED },
         }
     }
@@ -282,8 +283,9 @@ impl Sealed for PatternState {
     }
 
     fn write_change(&self, out: &mut Vec<u8>) -> Form {
-        pattern::write(out, self, self.fresh);
-        if self.fresh { Form::Whole } else { Form::Change }
+        let whole = !self.captured.is_any();
+        pattern::write(out, self, whole);
+        if whole { Form::Whole } else { Form::Change }
     }
 
     fn read_whole(bytes: &[u8]) -> Result<Self, Malformed> {
@@ -309,15 +311,19 @@ impl Sealed for PatternState {
     }
 
     fn settle(&mut self) {
-        self.fresh = false;
+        self.captured = Captured::now();
         self.taken.clear();
         self.dropped.clear();
         self.pending.iter_mut().for_each(|pending| pending.captured = true);
         self.partials.iter_mut().for_each(|partial| partial.captured = partial.events.len());
     }
 
+    fn captured(&self) -> Captured {
+        self.captured
+    }
+
     fn take_place(&mut self) {
-        self.fresh = true;
+        self.captured = Captured::NEVER;
     }
 
     fn footprint(&self) -> Footprint {

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use super::accumulator::Accumulator;
+use super::captured::Captured;
 use crate::bytes::heap_bytes_of;
 use crate::format::accumulator;
 use crate::format::columns::ColumnRow;
@@ -15,14 +16,13 @@ use crate::tracked::sealed::Sealed;
 use crate::value::{BufferedEvent, Footprint, Value};
 
 /// One open window. Times in milliseconds since 1970; the interval is half-open.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub struct Window {
     pub(crate) start: i64,
     pub(crate) end: i64,
     pub(crate) accumulators: Vec<Accumulator>,
     pub(crate) buffer: TrackedEvents,
-    /// Whether the last capture had it.
-    pub(crate) captured: bool,
+    captured: Captured,
     /// Whether it changed since.
     pub(crate) changed: bool,
     /// As of the last [`WindowState::update`].
@@ -48,8 +48,7 @@ pub struct WindowState {
     windows: Vec<Window>,
     /// Starts of windows that the last capture had and that are gone.
     closed: Vec<i64>,
-    /// Whether no capture has seen this state.
-    fresh: bool,
+    captured: Captured,
     footprint: Footprint,
 }
 
@@ -62,7 +61,19 @@ impl Default for WindowState {
 impl Clone for WindowState {
     /// No capture has seen the copy.
     fn clone(&self) -> Self {
-        WindowState { windows: self.windows.clone(), closed: Vec::new(), fresh: true, footprint: self.footprint }
+        WindowState {
+            windows: self.windows.clone(),
+            closed: Vec::new(),
+            captured: Captured::NEVER,
+            footprint: self.footprint,
+        }
+    }
+}
+
+impl PartialEq for Window {
+    fn eq(&self, other: &Self) -> bool {
+        let marks = |window: &Window| (window.start, window.end, window.captured.is_any(), window.changed);
+        marks(self) == marks(other) && self.accumulators == other.accumulators && self.buffer == other.buffer
     }
 }
 
@@ -72,7 +83,7 @@ impl Clone for Window {
         Window {
             accumulators: self.accumulators.clone(),
             buffer: self.buffer.clone(),
-            captured: false,
+            captured: Captured::NEVER,
             changed: true,
             ..*self
         }
@@ -95,7 +106,7 @@ impl Window {
             end: i64::MAX,
             accumulators: Vec::new(),
             buffer: TrackedEvents::new(),
-            captured: false,
+            captured: Captured::NEVER,
             changed: true,
             footprint: Footprint::default(),
         }
@@ -174,7 +185,7 @@ impl WindowState {
     #[must_use]
     pub fn new() -> Self {
         let footprint = Footprint { memory: 0, encoded: window::WINDOWS_ENCODED };
-        WindowState { windows: Vec::new(), closed: Vec::new(), fresh: true, footprint }
+        WindowState { windows: Vec::new(), closed: Vec::new(), captured: Captured::NEVER, footprint }
     }
 
     /// The open windows, in the order of their starts.
@@ -207,15 +218,17 @@ impl WindowState {
         let (was_captured, functions) = (window.captured, window.accumulators.len());
         let footprint = window.footprint;
         let result = change(window);
-        let replaced = !window.captured || window.start != start;
+        let replaced = window.captured != was_captured
+            || window.start != start
+            || Accumulator::any_moved(&window.accumulators, was_captured);
         // The start is what the window is known by.
         window.start = start;
         window.changed = true;
         window.footprint = footprint;
         // Another window in its place, or other functions, are no change of what was captured.
-        if was_captured && (replaced || functions > 0 && functions != window.accumulators.len()) {
+        if was_captured.is_any() && (replaced || functions > 0 && functions != window.accumulators.len()) {
             self.closed.push(start);
-            window.captured = false;
+            window.captured = Captured::NEVER;
         }
         let after = window.measure();
         let before = core::mem::replace(&mut window.footprint, after);
@@ -228,10 +241,10 @@ impl WindowState {
     pub fn close(&mut self, start: i64) -> Option<Window> {
         let mut window = self.windows.remove(self.find(start).ok()?);
         self.footprint -= window.footprint;
-        if window.captured {
+        if window.captured.is_any() {
             self.closed.push(start);
             // Wherever it is put now, no capture has seen it there.
-            window.captured = false;
+            window.captured = Captured::NEVER;
             window.accumulators.iter_mut().for_each(Accumulator::take_place);
         }
         Some(window)
@@ -296,7 +309,7 @@ impl WindowRow for Window {
     }
 
     fn marks(&self) -> (bool, bool) {
-        (self.captured, self.changed)
+        (self.captured.is_any(), self.changed)
     }
 
     fn popped(&self) -> u64 {
@@ -333,8 +346,9 @@ impl Sealed for WindowState {
     }
 
     fn write_change(&self, out: &mut Vec<u8>) -> Form {
-        window::write(out, self, self.fresh);
-        if self.fresh { Form::Whole } else { Form::Change }
+        let whole = !self.captured.is_any();
+        window::write(out, self, whole);
+        if whole { Form::Whole } else { Form::Change }
     }
 
     fn read_whole(bytes: &[u8]) -> Result<Self, Malformed> {
@@ -360,18 +374,22 @@ impl Sealed for WindowState {
     }
 
     fn settle(&mut self) {
-        self.fresh = false;
+        self.captured = Captured::now();
         self.closed.clear();
-        for window in self.windows.iter_mut().filter(|window| window.changed || !window.captured) {
-            window.captured = true;
+        for window in self.windows.iter_mut().filter(|window| window.changed || !window.captured.is_any()) {
+            window.captured = Captured::now();
             window.changed = false;
             window.buffer.settle();
-            window.accumulators.iter_mut().for_each(Accumulator::settle);
+            Accumulator::settle(&mut window.accumulators, window.captured);
         }
     }
 
+    fn captured(&self) -> Captured {
+        self.captured
+    }
+
     fn take_place(&mut self) {
-        self.fresh = true;
+        self.captured = Captured::NEVER;
     }
 
     fn footprint(&self) -> Footprint {

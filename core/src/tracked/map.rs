@@ -179,7 +179,7 @@ impl<V: Sealed> TrackedMap<V> {
         match &mut self.slot_mut(group, place).value {
             Some(value) => {
                 let before = value.footprint();
-                let result = change(value);
+                let result = change_in(value, change);
                 let after = value.footprint();
                 self.account(group, before, after);
                 Ok(result)
@@ -202,7 +202,7 @@ impl<V: Sealed> TrackedMap<V> {
         self.before_write(group, place);
         let value = self.slot_mut(group, place).value.as_mut()?;
         let before = value.footprint();
-        let result = change(value);
+        let result = change_in(value, change);
         let after = value.footprint();
         self.account(group, before, after);
         Some(result)
@@ -398,6 +398,17 @@ impl<V: Sealed> TrackedMap<V> {
         keys.sort_unstable();
         keys
     }
+}
+
+/// Changes a value where it lies. Another value in its place is no change of what was captured of this one.
+#[inline]
+fn change_in<V: Sealed, R>(value: &mut V, change: impl FnOnce(&mut V) -> R) -> R {
+    let captured = value.captured();
+    let result = change(value);
+    if value.captured() != captured {
+        value.take_place();
+    }
+    result
 }
 
 /// Encoded bytes of a row beside its payload.

@@ -23,6 +23,7 @@ use alloc::vec::Vec;
 use crate::format::Malformed;
 use crate::format::columns::ColumnRow;
 use crate::format::rows::Form;
+use crate::state::Captured;
 use crate::value::Footprint;
 
 /// A value of a [`TrackedMap`]: it writes itself whole, or what changed since it was last
@@ -33,7 +34,7 @@ pub trait TrackedValue: sealed::Sealed + Sized {}
 
 /// The working half of [`TrackedValue`], not nameable outside the crate.
 pub(crate) mod sealed {
-    use super::{ColumnRow, Footprint, Form, Malformed, Vec};
+    use super::{Captured, ColumnRow, Footprint, Form, Malformed, Vec};
 
     pub trait Sealed: Sized {
         /// Appends the whole value.
@@ -57,6 +58,11 @@ pub(crate) mod sealed {
 
         /// Forgets the changes: they have been captured.
         fn settle(&mut self);
+
+        /// The last capture that it was in. Of a value that always says itself whole it does not matter.
+        fn captured(&self) -> Captured {
+            Captured::NEVER
+        }
 
         /// Takes a place where another value may have been captured: says itself whole next time.
         fn take_place(&mut self);

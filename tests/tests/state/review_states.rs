@@ -131,3 +131,107 @@ fn a_window_put_in_the_place_of_another() {
         });
     });
 }
+
+/// What a checkpoint has seen of one key and is moved, not cloned, to where it has seen another.
+#[test]
+fn moved_into_the_place_of_another() {
+    assert_restores(fill, |state| {
+        let map = state.windows_mut("windows").unwrap();
+        let other = map.modify(b"b", std::mem::take).unwrap();
+        map.modify(b"a", |held| *held = other);
+    });
+    assert_restores(fill, |state| {
+        let map = state.windows_mut("windows").unwrap();
+        let other = map.modify(b"b", std::mem::take).unwrap();
+        map.update(b"a", WindowState::new, |held| *held = other).unwrap();
+    });
+    assert_restores(fill, |state| {
+        let map = state.patterns_mut("patterns").unwrap();
+        let other = map.modify(b"b", std::mem::take).unwrap();
+        map.modify(b"a", |held| *held = other);
+    });
+    assert_restores(fill, |state| {
+        let map = state.aggregations_mut("groups").unwrap();
+        let other = map.modify(b"b", std::mem::take).unwrap();
+        map.modify(b"a", |held| *held = other);
+    });
+}
+
+/// A window with more values than the other has, so that a part of them would do for the other.
+fn fill_unevenly(state: &mut StateHolder) {
+    fill(state);
+    let longer = |held: &mut WindowState| {
+        for start in [10, 11] {
+            held.update(start, |window| {
+                (0..start).for_each(|n| window.accumulators_mut()[0].add(0, &n.into()).unwrap());
+            });
+        }
+    };
+    state.windows_mut("windows").unwrap().modify(b"b", longer);
+    let median = |held: &mut Vec<Accumulator>| (0..5).for_each(|n| held[0].add(0, &n.into()).unwrap());
+    state.aggregations_mut("groups").unwrap().modify(b"b", |group| group.update(median));
+}
+
+#[test]
+fn accumulators_moved_into_the_place_of_others() {
+    for fill in [fill, fill_unevenly] {
+        for (from, to) in [(b"a", b"b"), (b"b", b"a")] {
+            // From one group to another.
+            assert_restores(fill, |state| {
+                let map = state.aggregations_mut("groups").unwrap();
+                let other = map.modify(from, |group| group.update(|held| std::mem::replace(&mut held[0], count())));
+                map.modify(to, |group| group.update(|held| held[0] = other.unwrap()));
+            });
+        }
+        // From one window of a key to the other, and to a window of the same start of another key.
+        for start in [10, 11] {
+            assert_restores(fill, |state| {
+                let map = state.windows_mut("windows").unwrap();
+                map.modify(b"b", |held| {
+                    let other = held.update(start, |window| std::mem::take(window.accumulators_mut()));
+                    held.update(21 - start, |window| *window.accumulators_mut() = other);
+                });
+            });
+        }
+    }
+    // Two of one group change places.
+    let two = |state: &mut StateHolder| {
+        let create = || AggregationState::new(vec![Accumulator::new(Function::Median); 2]);
+        let group = |state: &mut AggregationState| {
+            state.update(|held| (0..4).for_each(|n| held[n % 2].add(0, &(n as i64).into()).unwrap()));
+        };
+        state.aggregations_mut("groups").unwrap().update(b"a", create, group).unwrap();
+    };
+    assert_restores(two, |state| {
+        state.aggregations_mut("groups").unwrap().modify(b"a", |group| group.update(|held| held.swap(0, 1)));
+    });
+}
+
+/// A window that was captured under one key and is put, by way of a cell, where another of its start was.
+#[test]
+fn a_window_moved_to_another_key() {
+    let fill = |state: &mut StateHolder| {
+        for (key, value) in [(b"a", 1_i64), (b"b", 2)] {
+            let open = |held: &mut WindowState| {
+                held.update(0, |window| {
+                    window.push_back(event(value as u64));
+                    *window.accumulators_mut() = vec![Accumulator::new(Function::Distinct)];
+                    window.accumulators_mut()[0].add(0, &value.into()).unwrap();
+                });
+            };
+            state.windows_mut("windows").unwrap().update(key, WindowState::new, open).unwrap();
+        }
+    };
+    assert_restores(fill, |state| {
+        let map = state.windows_mut("windows").unwrap();
+        let mut spare = WindowState::new();
+        spare.update(0, |window| window.set_end(5));
+        // Window 0 of `b` into the spare state, and from there to `a`.
+        map.modify(b"b", |held| held.update(0, |window| spare.update(0, |other| std::mem::swap(window, other))));
+        map.modify(b"a", |held| held.update(0, |window| spare.update(0, |other| std::mem::swap(window, other))));
+    });
+}
+
+fn count() -> Accumulator {
+    Accumulator::new(Function::Count)
+}
