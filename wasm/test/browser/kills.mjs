@@ -1,5 +1,7 @@
 // Writers that are killed in the midst of checkpoints: what was acknowledged is there afterwards, and whole.
 import assert from "node:assert/strict";
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { join } from "node:path";
 import test from "node:test";
 import { freshName, inPage, inWorker, isLong, launch, launchToKill, openPage, temporaryDirectory } from "./harness.mjs";
 import { newPage } from "./shared.mjs";
@@ -66,10 +68,14 @@ test(`${BROWSERS} browsers killed`, async () => {
   const profile = temporaryDirectory();
   let last = () => 0;
   for (let round = 0; round < BROWSERS; round += 1) {
+    const left = databaseFiles(profile);
     const browser = await launchToKill(profile);
     try {
       const page = await openPage(browser.context);
-      await look(inPage, page, name, last());
+      await look(inPage, page, name, last()).catch((error) => {
+        error.message += `; round ${round}, the browser found ${left} and has ${databaseFiles(profile)}`;
+        throw error;
+      });
       last = await countFor(page, name, moment(round));
     } finally {
       // Also of a round that failed: one that lives on would keep this process from ending.
@@ -80,3 +86,11 @@ test(`${BROWSERS} browsers killed`, async () => {
   await look(inPage, await openPage(context), name, last());
   await context.close();
 });
+
+/** The files of the databases in a profile, with their lengths: whether what is missing was there. */
+function databaseFiles(profile) {
+  const directory = join(profile, "Default/IndexedDB");
+  if (!existsSync(directory)) return "no databases";
+  const paths = readdirSync(directory, { recursive: true });
+  return paths.map((path) => `${path} of ${statSync(join(directory, path)).size}`).join(", ");
+}
