@@ -10,6 +10,8 @@
 //! - outside of [`Engine::take_chunk`] no answer waits: every plugin has seen the events that the engine has taken;
 //! - if an event in the midst is refused, plugins are set back to before it.
 
+mod detach;
+
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
@@ -266,7 +268,7 @@ impl Engine {
             self.write_batch(at, events);
             match self.ask(at) {
                 Ok(()) => {}
-                Err(Trouble::Stopped(error)) => self.stop_or_detach(at, error)?,
+                Err(Trouble::Stopped(error)) => self.stop_in_batch(at, error)?,
                 Err(Trouble::BadEvent { item, reason }) => {
                     // Each of them, whatever becomes of one.
                     (0..at).map(|before| self.take_back(before)).fold(Ok(()), Result::and)?;
@@ -372,21 +374,6 @@ impl Engine {
         }
         self.plugins.slots[at].answers.clear();
         Ok(())
-    }
-
-    /// A plugin has failed for good: it is detached if the definition wants that, else this is the end.
-    fn stop_or_detach(&mut self, at: usize, error: Error) -> Result<()> {
-        let newest = self.holder.last_checkpoint();
-        let slot = &mut self.plugins.slots[at];
-        slot.answers.clear();
-        let error = slot.supervisor.stopped(error, newest);
-        if let (Error::Plugin { upgraded: false, .. }, OnFailure::Detach) = (&error, slot.on_failure)
-            && let Some(state) = self.holder.values_at(slot.operator + 1)
-        {
-            return slot.supervisor.detach(state, self.progress.events, &error);
-        }
-        self.plugins.failed = true;
-        Err(error)
     }
 
     /// Gives out what a plugin answered to the event at hand.

@@ -123,14 +123,20 @@ impl BatchWriter {
 
     /// Keeps the first items, whose events have so many values.
     pub fn truncate(&mut self, items: u32, inputs: usize) {
+        let len = self.first(items, inputs).len();
+        self.packed.truncate(len);
+        self.items = self.items.min(items);
+    }
+
+    /// The bytes of a batch of the first items, whose events have so many values.
+    #[must_use]
+    pub fn first(&self, items: u32, inputs: usize) -> &[u8] {
         let mut reader = BatchReader::new(self.bytes(), inputs);
         let mut kept = 0;
         while kept < items && matches!(reader.next_item(), Ok(Some(_))) {
             kept += 1;
         }
-        let len = self.bytes().len() - reader.cursor.rest().len();
-        self.packed.truncate(len);
-        self.items = kept;
+        &self.bytes()[..self.bytes().len() - reader.cursor.rest().len()]
     }
 
     /// Number of items written.

@@ -349,6 +349,17 @@ impl Supervisor {
         Ok(answers)
     }
 
+    /// What it answers to a batch, by an instance of its own, once; `None` if it fails. Nothing of that stays.
+    pub(crate) fn probe(
+        &mut self,
+        state: &PluginState,
+        batch: &[u8],
+        watermarks: &[Option<i64>],
+    ) -> Option<Vec<Answer>> {
+        let answer = self.try_revive(state).ok()?.process(batch).ok()?;
+        read_answers(&answer, watermarks, self.key_fields, self.setup.outputs.len()).ok()
+    }
+
     /// Takes the last batch back: the instance is as before it.
     pub(crate) fn take_back(&mut self, state: &PluginState) -> Result<()> {
         if let Some(Call { batch: Some(batch), .. }) = self.journal.pop() {

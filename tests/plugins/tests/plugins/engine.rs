@@ -5,7 +5,7 @@ use eventflux_core::definition::{
     ApplicationDefinition, Condition, Emit, OnFailure, OperatorDefinition, PluginDefinition, SourceDefinition,
     WindowKind,
 };
-use eventflux_core::plugin::Happening;
+use eventflux_core::plugin::{Happening, PluginNotice};
 use eventflux_core::{
     Compression, Engine, Error, Event, MemoryBackend, OpenWriter, Publish, Restore, RestoreOptions, Retention,
     Selector, Value, Writer, drive, limits,
@@ -266,6 +266,44 @@ fn a_detached_plugin_stays_so_and_the_others_go_on() {
     let of_others = |line: &String| !line.contains(r#""operator":"tally""#) && !line.contains(r#""operator":"all""#);
     let wanted: Vec<String> = one_by_one(&events).into_iter().filter(of_others).collect();
     assert_eq!(out, wanted);
+}
+
+/// It goes behind the last event that it takes, whatever the batches, and wherever checkpoints were.
+#[test]
+fn a_plugin_is_detached_at_the_event_that_it_fails_over() {
+    let home = NativeHome { fails_over: Some(613), ..NativeHome::default() };
+    let events: Vec<Event> = (0..300).map(|n| Event::new(3 * n + 400, vec!["a".into(), n.into()])).collect();
+    assert_eq!(events.iter().position(|event| event.timestamp == 613), Some(71));
+    let run = |sizes: &[usize]| {
+        let mut session = Session::new(definition(OnFailure::Detach), home.clone());
+        let mut engine = engine(&session.definition, &home, "tally");
+        let (mut out, mut rest) = (Vec::new(), &events[..]);
+        for size in sizes.iter().cycle() {
+            let (now, later) = rest.split_at(rest.len().min(*size));
+            feed(&mut engine, now, &mut out);
+            if later.is_empty() {
+                break;
+            }
+            session.checkpoint(&mut engine).unwrap();
+            rest = later;
+        }
+        assert_eq!(engine.detached_plugins().collect::<Vec<_>>(), ["tally", "all"]);
+        engine.finish().unwrap();
+        out.extend(lines(&mut engine));
+        let notices = engine.take_plugin_notices();
+        let at = |notice: &PluginNotice| match notice.happening {
+            Happening::Detached { event, .. } => Some(event),
+            _ => None,
+        };
+        (out, notices.iter().filter_map(at).collect::<Vec<_>>())
+    };
+    let (wanted, at) = run(&[1]);
+    assert_eq!(at, [71, 71]);
+    let given = wanted.iter().filter(|line| line.contains(r#""operator":"tally""#)).count();
+    assert!((30..=71).contains(&given), "{given} results of the plugin");
+    for sizes in [&[300][..], &[70], &[71], &[72], &[5, 256, 11]] {
+        assert_eq!(run(sizes), (wanted.clone(), at.clone()), "{sizes:?}");
+    }
 }
 
 /// The first plugin has taken a batch of which the second refuses an event, and no instance of the first gets back to

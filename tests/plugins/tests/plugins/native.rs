@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use eventflux_core::plugin::{Component, Guest, GuestDescription, GuestError, GuestHome, GuestSchema, GuestSetup};
+use eventflux_core::plugin::{
+    BatchReader, Component, Guest, GuestDescription, GuestError, GuestHome, GuestSchema, GuestSetup, Item,
+};
 use eventflux_plugin::{
     Config, Error, Event, Failure, Instance, Operator, Results, Schema, Setup, State, Timers, Value,
 };
@@ -22,6 +24,8 @@ pub struct NativeHome {
     pub calls: Arc<AtomicU64>,
     pub fails_at: Vec<u64>,
     pub fails: bool,
+    /// Fails over each batch with an event of this time.
+    pub fails_over: Option<i64>,
     pub starts: Arc<AtomicU64>,
     /// Bytes of the longest batch so far.
     pub longest: Arc<AtomicU64>,
@@ -35,12 +39,13 @@ impl GuestHome for NativeHome {
             b"tally 2" => Box::new(Tally { version: 2, ..Tally::default() }),
             other => return Err(format!("there is no {}", String::from_utf8_lossy(other))),
         };
-        Ok(Box::new(NativeGuest { instance: Instance::new(operator), home: self.clone() }))
+        Ok(Box::new(NativeGuest { instance: Instance::new(operator), inputs: 0, home: self.clone() }))
     }
 }
 
 struct NativeGuest {
     instance: Instance,
+    inputs: usize,
     home: NativeHome,
 }
 
@@ -69,11 +74,18 @@ fn schema(schema: Schema) -> GuestSchema {
 impl Guest for NativeGuest {
     fn init(&mut self, config: &str, state_budget_bytes: u64) -> Result<GuestSetup, GuestError> {
         let Setup { inputs, outputs, watermarks } = self.instance.init(config, state_budget_bytes).map_err(refused)?;
+        self.inputs = inputs.len();
         Ok(GuestSetup { inputs, outputs, watermarks })
     }
 
     fn process(&mut self, batch: &[u8]) -> Result<Vec<u8>, GuestError> {
         self.call()?;
+        let mut items = BatchReader::new(batch, self.inputs);
+        while let Ok(Some(item)) = items.next_item() {
+            if matches!(item, Item::Event { timestamp, .. } if Some(timestamp) == self.home.fails_over) {
+                return Err(GuestError::Lost("it fails over an event".into()));
+            }
+        }
         self.home.longest.fetch_max(batch.len() as u64, Ordering::Relaxed);
         self.instance.process(batch).map_err(refused)
     }
