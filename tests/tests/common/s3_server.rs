@@ -155,8 +155,8 @@ pub enum Fault {
     HalvesAnswer,
     /// The server does it twice; the second answer counts.
     Doubles,
-    /// The server does it, whatever its condition.
-    IgnoresCondition,
+    /// The server does it without those of its conditions that begin so: `if-` is all of them.
+    Ignores(&'static str),
 }
 
 /// A fault of each kind.
@@ -294,7 +294,7 @@ impl Shared {
                 answer.truncate(answer.len() / 2);
                 answer
             }
-            Some(Fault::IgnoresCondition) => exchange(self.server.port, &request.unconditional())?,
+            Some(Fault::Ignores(conditions)) => exchange(self.server.port, &request.without(conditions))?,
             Some(Fault::Doubles) => {
                 forward()?;
                 forward()?
@@ -348,11 +348,11 @@ impl Request {
 }
 
 impl Request {
-    fn unconditional(&self) -> Vec<u8> {
+    fn without(&self, headers: &str) -> Vec<u8> {
         let head_len = self.bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 2;
         let (head, rest) = self.bytes.split_at(head_len);
         let head = String::from_utf8(head.to_vec()).unwrap();
-        let lines = head.split_inclusive("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("if-"));
+        let lines = head.split_inclusive("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with(headers));
         [lines.collect::<String>().as_bytes(), rest].concat()
     }
 }

@@ -8,7 +8,7 @@
 //! - Objects are written once and never changed; each appears whole, by one request.
 //! - The head is only written under a condition (`If-None-Match: *`, or `If-Match` with the tag of
 //!   the head that was read): of two writers one is refused. A store without conditional put, or one
-//!   that ignores the condition, is an error.
+//!   that ignores one of the two conditions, is an error.
 //! - Whether a put of the head whose answer was lost has taken effect is read from its mark, which no
 //!   other put has. Its bytes would not tell: two writers that open at the same moment write the same.
 //! - Whatever fails in a way that may pass (no connection, time-outs, status 408, 429, 5xx) is tried
