@@ -20,7 +20,7 @@ use object_store::{
     Attribute, Attributes, Error as StoreError, GetOptions, PutMode, PutOptions, PutPayload, PutResult, UpdateVersion,
 };
 
-use super::failure::{Meaning, meaning, no_conditional_put, storage_error, storage_error_saying};
+use super::failure::{Meaning, no_conditional_put, storage_error_saying};
 use super::retry::{Retry, random};
 use super::store::Store;
 
@@ -106,7 +106,7 @@ pub(super) async fn swap(
             _ => return Ok(false),
         }
         if !retry.again().await {
-            return Err(storage_error("head", &store.name_of(&store.head), &error));
+            return Err(store.error("head", &store.head, &error));
         }
     }
 }
@@ -133,10 +133,10 @@ async fn put(store: &Store, mode: PutMode, new: &[u8], mark: &str) -> Result<Att
         Ok(result) => return Ok(Attempt::Written(result)),
         Err(error) => error,
     };
-    match meaning(&error) {
+    match store.meaning(&error) {
         Meaning::Refused | Meaning::Missing | Meaning::Transient => Ok(Attempt::Look(error)),
         Meaning::Unsupported => Err(no_conditional_put(&name, "a put under a condition is not implemented there")),
-        Meaning::Final => Err(storage_error("head", &name, &error)),
+        Meaning::Final => Err(store.error("head", &store.head, &error)),
     }
 }
 
@@ -148,7 +148,7 @@ async fn refuses(store: &Store, mode: PutMode, new: &[u8], mark: &str) -> Result
             &store.name_of(&store.head),
             "the store has taken a put whose condition does not hold",
         )),
-        Attempt::Look(error) => Ok(meaning(&error) != Meaning::Transient),
+        Attempt::Look(error) => Ok(store.meaning(&error) != Meaning::Transient),
     }
 }
 
@@ -161,10 +161,10 @@ async fn look(store: &Store) -> Result<Option<Found>, CoreError> {
             Ok(None) => return Err(storage_error_saying("head", &name(), "it is too long to be a head")),
             Err(error) => error,
         };
-        match meaning(&error) {
+        match store.meaning(&error) {
             Meaning::Missing => return Ok(None),
             Meaning::Transient | Meaning::Refused if retry.again().await => {}
-            _ => return Err(storage_error("head", &name(), &error)),
+            _ => return Err(store.error("head", &store.head, &error)),
         }
     }
 }
