@@ -3,6 +3,7 @@
 
 mod pair;
 mod patterns;
+mod refused;
 mod windows;
 
 use eventflux_core::{
