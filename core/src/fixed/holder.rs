@@ -112,8 +112,15 @@ impl<'a, const STATES: usize, const DELTAS: usize> FixedHolder<'a, STATES, DELTA
     }
 
     /// The next checkpoint needs no other object: for when those before it are lost.
-    pub fn forget_parent(&mut self) {
+    ///
+    /// # Errors
+    /// [`FixedError::CheckpointUnderWay`]: that one may need them, and so would all after it. Nothing has changed then.
+    pub fn forget_parent(&mut self) -> Result<(), FixedError> {
+        if self.under_way.is_some() {
+            return Err(FixedError::CheckpointUnderWay);
+        }
         self.lineage = None;
+        Ok(())
     }
 
     /// Writes a checkpoint into `buffer`; how many bytes it takes.

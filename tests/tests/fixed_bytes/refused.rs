@@ -1,10 +1,11 @@
 //! What would be lost or read back as something else is refused.
 
 use eventflux_core::{
-    FixedAccumulator, FixedAggregation, FixedError, FixedMap, FixedOpenWindow, FixedWindow, Function,
+    FixedAccumulator, FixedAggregation, FixedError, FixedMap, FixedOpenWindow, FixedRequest, FixedWindow, Function,
+    ObjectId,
 };
 
-use crate::small;
+use crate::{Groups, Holder, Values, fixed_holder, small};
 
 /// They would be read back as a count, or not at all.
 #[test]
@@ -37,4 +38,29 @@ fn distinct_and_median_are_not_kept_without_room_for_values() {
     let mut narrow = FixedMap::<FixedAggregation<9, 400>, 24, 12>::new();
     let restored = holder.restore(&mut [&mut values, &mut narrow], &[&bytes]);
     assert_eq!(restored.map(drop), full("values of an accumulator", 0));
+}
+
+/// The checkpoint under way builds on what is to be forgotten, and its commit would bring that back.
+#[test]
+fn the_parent_is_not_forgotten_during_a_checkpoint() {
+    let (mut holder, mut values, mut groups, _) = small();
+    let mut checkpoint = |holder: &mut Holder, id, meanwhile: &mut dyn FnMut(&mut Holder)| {
+        let states = &mut [&mut values as _, &mut groups as _];
+        let (object, mut buffer) = (ObjectId { id, generation: 1 }, vec![0; 1024]);
+        let len = holder.encode(object, &FixedRequest::default(), states, &mut buffer).unwrap();
+        meanwhile(holder);
+        holder.commit(states).unwrap();
+        buffer.truncate(len);
+        buffer
+    };
+    let second = checkpoint(&mut holder, 1, &mut |holder| {
+        assert_eq!(holder.forget_parent(), Err(FixedError::CheckpointUnderWay));
+    });
+    holder.forget_parent().unwrap();
+    assert_eq!(holder.last_checkpoint(), None);
+    let third = checkpoint(&mut holder, 2, &mut |_| ());
+    let restore =
+        |bytes: &[u8]| fixed_holder().restore(&mut [&mut Values::new(), &mut Groups::new()], &[bytes]).map(drop);
+    assert!(matches!(restore(&second), Err(FixedError::ObjectMissing(_))));
+    assert_eq!(restore(&third), Ok(()), "it needs no other object");
 }
