@@ -40,6 +40,34 @@ fn distinct_and_median_are_not_kept_without_room_for_values() {
     assert_eq!(restored.map(drop), full("values of an accumulator", 0));
 }
 
+/// Changes are told from what their base has by the numbers: with one that does not rise they would be lost.
+#[test]
+fn numbers_of_checkpoints_rise() {
+    let (mut holder, mut values, mut groups, first) = small();
+    let encode = |holder: &mut Holder, values: &mut Values, groups: &mut Groups, id| {
+        let (object, mut buffer) = (ObjectId { id, generation: 2 }, vec![0; 1024]);
+        let len = holder.encode(object, &FixedRequest::default(), &mut [values, groups], &mut buffer)?;
+        buffer.truncate(len);
+        Ok(buffer)
+    };
+    values.set_value("a", &2_u64).unwrap();
+    assert_eq!(encode(&mut holder, &mut values, &mut groups, 0), Err(FixedError::NumberDoesNotRise { last: 0 }));
+    let second = encode(&mut holder, &mut values, &mut groups, 7).unwrap();
+    // One that was given up gives its number back.
+    holder.abort(&mut [&mut values, &mut groups]).unwrap();
+    assert_eq!(encode(&mut holder, &mut values, &mut groups, 7).unwrap(), second);
+    holder.commit(&mut [&mut values, &mut groups]).unwrap();
+    for id in [0, 6, 7] {
+        assert_eq!(encode(&mut holder, &mut values, &mut groups, id), Err(FixedError::NumberDoesNotRise { last: 7 }));
+    }
+    // After a restore it is that of the checkpoint.
+    let (mut holder, mut values, mut groups) = (fixed_holder(), Values::new(), Groups::new());
+    holder.restore(&mut [&mut values, &mut groups], &[&second, &first]).unwrap();
+    assert_eq!(values.get_value("a").unwrap(), Some(2_u64));
+    assert_eq!(encode(&mut holder, &mut values, &mut groups, 7), Err(FixedError::NumberDoesNotRise { last: 7 }));
+    encode(&mut holder, &mut values, &mut groups, 8).unwrap();
+}
+
 /// The checkpoint under way builds on what is to be forgotten, and its commit would bring that back.
 #[test]
 fn the_parent_is_not_forgotten_during_a_checkpoint() {
