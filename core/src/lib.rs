@@ -41,8 +41,8 @@ pub use crate::value::{Footprint, Text, Value};
 
 pub use crate::fixed::{
     FixedAccumulator, FixedAggregation, FixedBufferedEvent, FixedEngine, FixedError, FixedEvent, FixedHolder, FixedMap,
-    FixedOpenWindow, FixedPartialMatch, FixedPattern, FixedPlain, FixedRequest, FixedRestored, FixedState,
-    FixedStateDescriptor, FixedValue, FixedWindow, encode_key,
+    FixedOpenWindow, FixedPartialMatch, FixedPattern, FixedPlain, FixedRequest, FixedRestored, FixedRestoredEngine,
+    FixedState, FixedStateDescriptor, FixedValue, FixedWindow, encode_key,
 };
 
 #[cfg(feature = "alloc")]

@@ -392,15 +392,18 @@ pub fn restore(
     Ok(restored)
 }
 
-/// Of damage, which checkpoint is whole: all of them are read to find out. A damaged head has none.
+/// Of damage, which checkpoint is whole: all of them are read to find out. A damaged head has none, and where not all
+/// can be read nothing is said of them.
 pub(crate) fn with_newest_whole(error: impl Into<Error>, backend: &mut (impl Backend + ?Sized)) -> Error {
     let error = match error.into() {
         Error::Core(error) if error.is_damage() => error,
         error => return error,
     };
     match verify(backend) {
-        Ok(report) => Error::CheckpointDamaged { error, newest_whole: report.newest_whole },
-        Err(_) => error.into(),
+        Ok(report) if report.newest_whole.is_some() || report.findings.iter().all(|found| found.error.is_damage()) => {
+            Error::CheckpointDamaged { error, newest_whole: report.newest_whole }
+        }
+        _ => error.into(),
     }
 }
 
@@ -427,7 +430,8 @@ impl Executor for Threads {
 /// Reads and checks everything the published checkpoints need.
 ///
 /// # Errors
-/// Those of the storage; damage of the head. Other damage is in the report.
+/// Those of the storage before the head was read; damage of the head. Other damage, and what else could not be read, is in
+/// the report.
 pub fn verify(backend: &mut (impl Backend + ?Sized)) -> Result<VerifyReport> {
     Ok(drive(Verify::new(), backend)?)
 }

@@ -123,9 +123,9 @@ export interface VerifyReport {
   sections: number;
   /** Bytes that were read. */
   bytes: number;
-  /** What is damaged, and which checkpoints need it. Empty: all is whole. */
+  /** What is damaged or could not be read, and which checkpoints need it. Empty: all is whole. */
   findings: { checkpoints: number[]; message: string }[];
-  /** Newest checkpoint that can be restored. */
+  /** Newest checkpoint that can be restored; null, too, if a newer one could not be read and may be whole. */
   newestWhole: number | null;
 }
 

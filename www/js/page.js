@@ -132,7 +132,9 @@ function stopped(error) {
 async function damaged(error) {
   const { newestWhole } = await link.call("verify").catch(() => ({ newestWhole: null }));
   const choices = [["Start anew", act(anew)]];
-  if (newestWhole !== null) {
+  // Not known, perhaps because the storage could not be read just now.
+  if (newestWhole === null) choices.unshift(["Try again", act(restart)]);
+  else {
     choices.unshift([
       `Go back to checkpoint ${newestWhole}`,
       act(() => open({ from: newestWhole }, () => "Went back by your choice. ")),

@@ -20,12 +20,12 @@ use crate::format::head::Head;
 use crate::format::manifest::{Manifest, ObjectId, StateKind};
 use crate::format::section::{SectionRef, read_section};
 
-/// Something wrong with a checkpoint.
+/// Something wrong with a checkpoint, or something of it that could not be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    /// Checkpoints that cannot be restored because of it.
+    /// Checkpoints that need it.
     pub checkpoints: Vec<u64>,
-    /// What is wrong, and in which object.
+    /// What is wrong, and in which object. Unless it [is damage](Error::is_damage), it could not be read: it may be whole.
     pub error: Error,
 }
 
@@ -38,17 +38,18 @@ pub struct VerifyReport {
     pub sections: u64,
     /// Their stored bytes.
     pub bytes: u64,
-    /// What is wrong; empty if all is well.
+    /// What is wrong or could not be read; empty if all is well.
     pub findings: Vec<Finding>,
     /// Objects that no checkpoint needs: left by a crash, harmless, deleted by pruning.
     pub unneeded: Vec<String>,
-    /// Newest checkpoint that is whole: the latest, if it is.
+    /// Newest checkpoint that is whole: the latest, if it is. None, too, where that is not known: a newer one than those
+    /// that are whole could not be read.
     pub newest_whole: Option<u64>,
 }
 
 /// Reads every section that any published checkpoint needs, once, and checks it.
 ///
-/// Damage does not end it: it is in the report.
+/// Neither damage ends it nor something that cannot be read: both are in the report.
 #[derive(Debug)]
 pub struct Verify {
     state: VerifyState,
@@ -232,11 +233,18 @@ impl Verify {
 
     fn finish(&mut self) -> VerifyReport {
         let mut report = core::mem::take(&mut self.report);
-        let broken = |id: &u64| report.findings.iter().any(|finding| finding.checkpoints.contains(id));
-        let whole = self.head.entries.iter().filter(|entry| !broken(&entry.object.id));
-        report.newest_whole = whole
+        let findings = &report.findings;
+        let is_needed = |finding: &Finding, id: u64| finding.checkpoints.contains(&id);
+        let is_damaged = |id| findings.iter().any(|finding| finding.error.is_damage() && is_needed(finding, id));
+        let newest = self
+            .head
+            .entries
+            .iter()
+            .filter(|entry| !is_damaged(entry.object.id))
             .max_by_key(|entry| (Some(entry.object.id) == self.head.latest, entry.created_ms, entry.object.id))
             .map(|entry| entry.object.id);
+        // If it could not be read it may be whole: an older one in its place would be given up for nothing.
+        report.newest_whole = newest.filter(|id| !findings.iter().any(|finding| is_needed(finding, *id)));
         report
     }
 }

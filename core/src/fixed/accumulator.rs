@@ -11,7 +11,7 @@ use crate::state::{AccumulateError, Accumulator, median_of};
 use crate::value::{Value, canonical};
 
 /// The running state of one function over a window or a group, as [`Accumulator`]. `distinct` and `median` have room
-/// for `VALUES` values, 24 and 8 bytes each; without them it is 0.
+/// for `VALUES` values, 24 and 8 bytes each; without them it is 0, and neither can be kept in a state.
 ///
 /// ```
 /// use eventflux_core::{FixedAccumulator, FixedError, Value};
@@ -62,12 +62,16 @@ impl<T: PartialEq, const VALUES: usize> PartialEq for Values<T, VALUES> {
 
 impl<T, const VALUES: usize> Values<T, VALUES> {
     fn push(&mut self, item: T) -> Result<(), FixedError> {
-        self.items.push(item).map_err(|_| FixedError::Full { what: "values of an accumulator", capacity: VALUES })
+        self.items.push(item).map_err(|_| full(VALUES))
     }
 
     fn settle(&mut self) {
         self.captured = self.items.len() as u16;
     }
+}
+
+fn full(capacity: usize) -> FixedError {
+    FixedError::Full { what: "values of an accumulator", capacity }
 }
 
 impl<const VALUES: usize> GrowingRow for Values<Value, VALUES> {
@@ -165,7 +169,15 @@ impl<const VALUES: usize> FixedAccumulator<VALUES> {
                 Some(number) => values.add_item(number),
                 None => Err(FixedError::Refused(AccumulateError::NotANumber(value.kind()))),
             },
-            _ => Err(FixedError::Full { what: "values of an accumulator", capacity: 0 }),
+            _ => Err(full(0)),
+        }
+    }
+
+    /// Whether a state can keep it: one that grows needs room for values, without which it would be read back as another.
+    pub(super) fn check_room(&self) -> Result<(), FixedError> {
+        match &self.0 {
+            Kind::Distinct(_) | Kind::Median(_) if VALUES == 0 => Err(full(0)),
+            _ => Ok(()),
         }
     }
 
@@ -240,6 +252,7 @@ impl<const VALUES: usize> AccumulatorRow for FixedAccumulator<VALUES> {
                 let held = if let Some(FixedAccumulator(Kind::Median(held))) = held { Some(held) } else { None };
                 place.read_growing(source, held)?.map(Kind::Median)
             }
+            DISTINCT | MEDIAN => return Err(full(0)),
             variant => {
                 let plain = place.read(source, variant)?;
                 match &plain {

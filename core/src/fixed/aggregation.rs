@@ -41,7 +41,8 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> FixedAggre
     /// A new group.
     ///
     /// # Errors
-    /// [`FixedError::Full`] if the accumulators take more than `BYTES` bytes.
+    /// [`FixedError::Full`] if the accumulators take more than `BYTES` bytes, or for `distinct` and `median` without room
+    /// for values.
     pub fn new(accumulators: &[FixedAccumulator<VALUES>; FUNCTIONS]) -> Result<Self, FixedError> {
         let mut group = Self::EMPTY;
         group.put(accumulators)?;
@@ -60,7 +61,7 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> FixedAggre
     /// Changes the accumulators.
     ///
     /// # Errors
-    /// [`FixedError::Full`] if they then take more than `BYTES` bytes, or what `change` answers; they are as they were.
+    /// [`FixedError::Full`] as [`Self::new`], or what `change` answers; they are as they were.
     pub fn update<R>(
         &mut self,
         change: impl FnOnce(&mut [FixedAccumulator<VALUES>; FUNCTIONS]) -> Result<R, FixedError>,
@@ -82,6 +83,7 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> FixedAggre
     }
 
     fn put(&mut self, accumulators: &[FixedAccumulator<VALUES>; FUNCTIONS]) -> Result<(), FixedError> {
+        accumulators.iter().try_for_each(FixedAccumulator::check_room)?;
         let mut bytes = [0; BYTES];
         let mut out = FixedBytes::new(&mut bytes);
         GROUP.write(&mut out, accumulators, true);

@@ -48,6 +48,11 @@ pub enum FixedError {
     Refused(AccumulateError),
     /// A plain value does not decode as the type asked for, or its `Serialize` fails.
     Undecodable,
+    /// The number of a checkpoint is not above that of the one it builds on.
+    NumberDoesNotRise {
+        /// Number of the checkpoint it builds on.
+        last: u64,
+    },
     /// A checkpoint is under way; commit or abort it first.
     CheckpointUnderWay,
     /// No checkpoint is under way.
@@ -76,6 +81,9 @@ impl core::fmt::Display for FixedError {
             FixedError::OtherStates => f.write_str("the states given are not those that the holder declares"),
             FixedError::Refused(error) => error.fmt(f),
             FixedError::Undecodable => f.write_str("a plain value does not decode as the type asked for"),
+            FixedError::NumberDoesNotRise { last } => {
+                write!(f, "the number of a checkpoint must be above that of the last one, {last}")
+            }
             FixedError::CheckpointUnderWay => {
                 f.write_str("a checkpoint is already under way; commit or abort it first")
             }

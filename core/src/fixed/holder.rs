@@ -112,15 +112,22 @@ impl<'a, const STATES: usize, const DELTAS: usize> FixedHolder<'a, STATES, DELTA
     }
 
     /// The next checkpoint needs no other object: for when those before it are lost.
-    pub fn forget_parent(&mut self) {
-        self.lineage = None;
-    }
-
-    /// Writes a checkpoint into `buffer`; how many bytes it takes.
     ///
     /// # Errors
-    /// [`FixedError::BufferFull`], [`FixedError::CheckpointUnderWay`], [`FixedError::OtherStates`], [`FixedError::Full`]
-    /// for a label too long. Nothing has changed then.
+    /// [`FixedError::CheckpointUnderWay`]: that one may need them, and so would all after it. Nothing has changed then.
+    pub fn forget_parent(&mut self) -> Result<(), FixedError> {
+        if self.under_way.is_some() {
+            return Err(FixedError::CheckpointUnderWay);
+        }
+        self.lineage = None;
+        Ok(())
+    }
+
+    /// Writes a checkpoint into `buffer`; how many bytes it takes. The number of `object` is above that of the last one.
+    ///
+    /// # Errors
+    /// [`FixedError::BufferFull`], [`FixedError::CheckpointUnderWay`], [`FixedError::NumberDoesNotRise`],
+    /// [`FixedError::OtherStates`], [`FixedError::Full`] for a label too long. Nothing has changed then.
     pub fn encode(
         &mut self,
         object: ObjectId,
@@ -131,6 +138,10 @@ impl<'a, const STATES: usize, const DELTAS: usize> FixedHolder<'a, STATES, DELTA
         self.check_states(states)?;
         if self.under_way.is_some() {
             return Err(FixedError::CheckpointUnderWay);
+        }
+        // Which changes count is known by the numbers: others would be lost.
+        if let Some(last) = self.last_checkpoint().filter(|last| object.id <= *last) {
+            return Err(FixedError::NumberDoesNotRise { last });
         }
         if request.label.is_some_and(|label| label.len() > LABEL_BYTES_MAX) {
             return Err(FixedError::Full { what: "bytes of a label", capacity: LABEL_BYTES_MAX });

@@ -27,7 +27,8 @@ const ABSENT: u8 = 1 << 5;
 /// A map from byte strings to values that knows what changed since the last checkpoint: at most `KEYS` keys of
 /// `KEY_BYTES` bytes, those counted whose removal is not durable yet.
 ///
-/// A lookup compares with each key: it is made for up to a few hundred.
+/// `KEYS` is at most 65,534 and `KEY_BYTES` at most 65,535, which the compiler sees to. A lookup compares with each key:
+/// it is made for up to a few hundred.
 #[derive(Debug, Clone)]
 pub struct FixedMap<V, const KEYS: usize, const KEY_BYTES: usize> {
     entries: Vec<Entry<V, KEY_BYTES>, KEYS, u16>,
@@ -155,7 +156,13 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
     /// No keys yet.
     #[must_use]
     pub const fn new() -> Self {
-        const { assert!(KEYS < u16::MAX as usize && KEY_BYTES <= crate::limits::KEY_BYTES_MAX) };
+        const {
+            assert!(KEYS < u16::MAX as usize, "a map has at most 65,534 keys");
+            assert!(
+                KEY_BYTES <= u16::MAX as usize,
+                "a key has at most 65,535 bytes, which its length in 16 bits counts"
+            );
+        }
         FixedMap { entries: Vec::new(), live: 0, shrunk: 0 }
     }
 
@@ -426,3 +433,22 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS, KEY
 fn no_such_key() -> FixedError {
     Malformed::new("a change of a key that is not there").into()
 }
+
+/// More than the length of a key can count does not compile.
+///
+/// ```compile_fail,E0080
+/// use eventflux_core::{FixedMap, FixedPlain};
+/// FixedMap::<FixedPlain<1>, 1, 65_536>::new();
+/// ```
+///
+/// As many as it can count do.
+///
+/// ```
+/// use eventflux_core::{FixedMap, FixedPlain};
+/// let mut map = FixedMap::<FixedPlain<1>, 1, 65_535>::new();
+/// map.set_value([7; 65_535], &1_u8)?;
+/// assert_eq!((map.get_value([7; 65_535])?, map.get_value::<u8>([])?), (Some(1_u8), None));
+/// # Ok::<(), eventflux_core::FixedError>(())
+/// ```
+#[cfg(doctest)]
+struct KeyBytesThatTheLengthCounts;

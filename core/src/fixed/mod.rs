@@ -38,5 +38,5 @@ pub use key::encode_key;
 pub use map::{FixedMap, FixedState, FixedValue};
 pub use pattern::{FixedPartialMatch, FixedPattern};
 pub use plain::FixedPlain;
-pub use restore::FixedRestored;
+pub use restore::{FixedRestored, FixedRestoredEngine};
 pub use window::{FixedOpenWindow, FixedWindow};

@@ -5,11 +5,12 @@ use super::holder::FixedHolder;
 use super::lineage::{Held, Lineage};
 use super::map::FixedState;
 use crate::format::frame::{is_object, read_frame};
-use crate::format::manifest_fixed::{Beginning, ManifestView, Records};
+pub use crate::format::manifest_fixed::FixedRestoredEngine;
+use crate::format::manifest_fixed::{Beginning, ManifestView, ProgressView};
 use crate::format::manifest_parts::{Base, Delta, ObjectId};
 use crate::format::rows::{Form, Row, read_rows};
 use crate::format::section_ref::{Codec, SectionRef};
-use crate::format::{FORMAT_VERSION, Malformed, hash64, key_group, key_hash};
+use crate::format::{Cursor, FORMAT_VERSION, Malformed, hash64, key_group, key_hash};
 
 /// What was restored.
 #[derive(Debug, Clone, Copy)]
@@ -20,15 +21,48 @@ pub struct FixedRestored<'a> {
     pub created_ms: i64,
     /// Its label, if it is a savepoint.
     pub label: Option<&'a str>,
-    positions: Records<'a, (&'a str, u64)>,
+    /// Of a [`ProgressView`].
+    progress: &'a [u8],
 }
 
-impl FixedRestored<'_> {
+// Not inlined: what they read would lie on the stack of whoever restores, during the restore too.
+impl<'a> FixedRestored<'a> {
     /// Position in a source, as it was recorded.
     #[must_use]
+    #[inline(never)]
     pub fn position(&self, name: &str) -> Option<u64> {
-        self.positions.iter().find(|(of, _)| *of == name).map(|(_, position)| position)
+        named(self.progress()?.positions.iter(), name)
     }
+
+    /// Length of an output, as it was recorded.
+    #[must_use]
+    #[inline(never)]
+    pub fn output(&self, name: &str) -> Option<u64> {
+        named(self.progress()?.outputs.iter(), name)
+    }
+
+    /// Watermark of a source, as it was recorded, in milliseconds since 1970.
+    #[must_use]
+    #[inline(never)]
+    pub fn watermark(&self, name: &str) -> Option<i64> {
+        named(self.progress()?.watermarks.iter(), name)
+    }
+
+    /// What an engine recorded, or a program in its place: who goes on from it counts on from `events` and takes for late
+    /// what `timestamp_max` makes late.
+    #[must_use]
+    #[inline(never)]
+    pub fn engine(&self) -> Option<FixedRestoredEngine<'a>> {
+        self.progress()?.engine
+    }
+
+    fn progress(&self) -> Option<ProgressView<'a>> {
+        ProgressView::read(&mut Cursor::new(self.progress)).ok()
+    }
+}
+
+fn named<'a, T>(mut records: impl Iterator<Item = (&'a str, T)>, name: &str) -> Option<T> {
+    records.find(|(of, _)| *of == name).map(|(_, value)| value)
 }
 
 /// A section with what its manifest says of it.
@@ -186,7 +220,7 @@ impl<const STATES: usize, const DELTAS: usize> FixedHolder<'_, STATES, DELTAS> {
         };
         self.fill(states, reading)?;
         let Beginning { object, created_ms, label, .. } = reading.manifest.beginning;
-        Ok(FixedRestored { object, created_ms, label, positions: reading.manifest.positions })
+        Ok(FixedRestored { object, created_ms, label, progress: reading.manifest.progress })
     }
 
     /// What is to be restored: all of it is checked. Not inlined, as are the other parts of a restore: what one has on

@@ -160,8 +160,10 @@ impl<const EVENTS: usize, const FIELDS: usize, const FUNCTIONS: usize, const VAL
     /// Puts accumulators in the place of those that are there.
     ///
     /// # Errors
-    /// [`FixedError::Full`] if there are more; nothing has changed then.
+    /// [`FixedError::Full`] if there are more, or for `distinct` and `median` without room for values; nothing has changed
+    /// then.
     pub fn set_accumulators(&mut self, accumulators: &[FixedAccumulator<VALUES>]) -> Result<(), FixedError> {
+        accumulators.iter().try_for_each(FixedAccumulator::check_room)?;
         self.accumulators = Vec::from_slice(accumulators).map_err(|_| full_of_functions(FUNCTIONS))?;
         Ok(())
     }
@@ -231,8 +233,8 @@ impl<const WINDOWS: usize, const EVENTS: usize, const FIELDS: usize, const FUNCT
     /// Changes the window that starts at `start`, opening it if need be.
     ///
     /// # Errors
-    /// [`FixedError::Full`] if there is no room for the window, or what `change` answers; nothing has changed then, if
-    /// `change` has left a window that was open as it was.
+    /// [`FixedError::Full`] if there is no room for the window or for the values of its accumulators, or what `change`
+    /// answers; nothing has changed then, if `change` has left a window that was open as it was.
     pub fn update<R>(
         &mut self,
         start: i64,
@@ -248,6 +250,9 @@ impl<const WINDOWS: usize, const EVENTS: usize, const FIELDS: usize, const FUNCT
         window.changed = true;
         let (was_captured, functions) = (window.captured, window.accumulators.len());
         let result = change(window);
+        // Also those that were put in one by one.
+        let fits = window.accumulators.iter().try_for_each(FixedAccumulator::check_room);
+        let result = result.and_then(|result| fits.map(|()| result));
         let replaced = !window.captured || window.start != start;
         // The start is what the window is known by.
         window.start = start;

@@ -126,12 +126,66 @@ impl<'a, T: Deserialize<'a>> Records<'a, T> {
     }
 }
 
+/// What an engine went on with, read where it lies: the counterpart of [`FixedEngine`].
+#[derive(Debug, Clone, Copy)]
+pub struct FixedRestoredEngine<'a> {
+    /// Events taken until then: the next one has this sequence.
+    pub events: u64,
+    /// Largest timestamp seen, in milliseconds: with it begins what is late.
+    pub timestamp_max: Option<i64>,
+    /// Whether the source has ended.
+    pub finished: bool,
+    results: Records<'a, u64>,
+    late: Records<'a, u64>,
+}
+
+impl<'a> FixedRestoredEngine<'a> {
+    fn read(cursor: &mut Cursor<'a>) -> Result<Option<Self>, Malformed> {
+        let Some((events, timestamp_max, finished)) = cursor.record()? else { return Ok(None) };
+        let (results, late) = (Records::read(cursor)?, Records::read(cursor)?);
+        Ok(Some(FixedRestoredEngine { events, timestamp_max, finished, results, late }))
+    }
+
+    /// Results given out, per operator.
+    pub fn results(&self) -> impl Iterator<Item = u64> + use<'a> {
+        self.results.iter()
+    }
+
+    /// Late events, per operator.
+    pub fn late(&self) -> impl Iterator<Item = u64> + use<'a> {
+        self.late.iter()
+    }
+}
+
+/// What follows the states, read where it lies.
+#[derive(Debug)]
+pub(crate) struct ProgressView<'a> {
+    pub(crate) positions: Records<'a, (&'a str, u64)>,
+    pub(crate) outputs: Records<'a, (&'a str, u64)>,
+    pub(crate) watermarks: Records<'a, (&'a str, i64)>,
+    pub(crate) engine: Option<FixedRestoredEngine<'a>>,
+}
+
+impl<'a> ProgressView<'a> {
+    /// Not inlined: it would lie on the stack of a restore.
+    #[inline(never)]
+    pub(crate) fn read(cursor: &mut Cursor<'a>) -> Result<Self, Malformed> {
+        Ok(ProgressView {
+            positions: Records::read(cursor)?,
+            outputs: Records::read(cursor)?,
+            watermarks: Records::read(cursor)?,
+            engine: FixedRestoredEngine::read(cursor)?,
+        })
+    }
+}
+
 /// A manifest read where it lies.
 #[derive(Debug, Clone)]
 pub(crate) struct ManifestView<'a> {
     pub(crate) beginning: Beginning<'a>,
     pub(crate) states: Records<'a, StateRecord<'a>>,
-    pub(crate) positions: Records<'a, (&'a str, u64)>,
+    /// Of a [`ProgressView`], which has been read once: it would take much of the stack of a restore.
+    pub(crate) progress: &'a [u8],
     pub(crate) objects: Records<'a, ObjectId>,
     pub(crate) bases: Records<'a, Base>,
     /// Number of pages, whose bases and deltas are not here.
@@ -146,13 +200,8 @@ impl<'a> ManifestView<'a> {
         let mut cursor = Cursor::new(bytes);
         let beginning = cursor.record::<Beginning<'a>>()?;
         let states = Records::read(&mut cursor)?;
-        let positions = Records::read(&mut cursor)?;
-        Records::<(&str, u64)>::read(&mut cursor)?;
-        Records::<(&str, i64)>::read(&mut cursor)?;
-        if cursor.record::<Option<(u64, Option<i64>, bool)>>()?.is_some() {
-            Records::<u64>::read(&mut cursor)?;
-            Records::<u64>::read(&mut cursor)?;
-        }
+        let progress = cursor.rest();
+        ProgressView::read(&mut cursor)?;
         cursor.record::<CheckpointSizes>()?;
         let objects = Records::read(&mut cursor)?;
         let bases = Records::read(&mut cursor)?;
@@ -168,7 +217,7 @@ impl<'a> ManifestView<'a> {
         Ok(ManifestView {
             beginning,
             states,
-            positions,
+            progress,
             objects,
             bases,
             pages,

@@ -20,7 +20,7 @@ use super::failure::Failure;
 use super::selector::{find, parse};
 use super::storage::{address, open_alone};
 use super::table::{count, size};
-use super::verify::{check, damages_to_json, damages_to_text, read_to_text};
+use super::verify::{check, damages_to_json, damages_to_text, exit_code, read_to_text};
 use crate::beside::read_beside_writer;
 use crate::error::Error;
 use crate::manager::{read_head, read_manifest};
@@ -79,7 +79,7 @@ pub(super) fn copy(arguments: &Arguments, json: bool) -> Result<Outcome, Failure
     if let Some(path) = archive_path {
         archive::write(path, &mut archive)?;
     }
-    let exit_code = if damages.is_empty() { 0 } else { 3 };
+    let exit_code = exit_code(&damages);
     let text = if json {
         let checkpoints: Vec<u64> = next.entries.iter().map(|entry| entry.object.id).collect();
         let answer = json!({ "from": from.to_string(), "to": to.to_string(), "checkpoints": checkpoints,
@@ -90,7 +90,11 @@ pub(super) fn copy(arguments: &Arguments, json: bool) -> Result<Outcome, Failure
         let checkpoints = count(next.entries.len() as u64, "checkpoint");
         let latest = next.latest.map_or_else(String::new, |id| format!("; the newest is {id}"));
         let objects = count(objects.len() as u64, "object");
-        let verdict = if damages.is_empty() { "all is well" } else { "damaged, as is the original" };
+        let verdict = match exit_code {
+            0 => "all is well",
+            3 => "damaged, as is the original",
+            _ => "not all could be read; see that it can, then `eventflux verify` the copy",
+        };
         let mut text = format!("copied {checkpoints} ({objects}, {}) to {to}{latest}\n", size(copied));
         text.push_str(&format!("verified: {}: {verdict}\n", read_to_text(&report)));
         if !damages.is_empty() {

@@ -16,6 +16,7 @@ mod prune;
 mod run;
 mod savepoint;
 mod selector;
+mod signals;
 mod storage;
 mod table;
 mod text;
@@ -38,7 +39,8 @@ const LOG_VARIABLE: &str = "EVENTFLUX_LOG";
 
 /// State for stream processing: runs applications and looks into their checkpoints.
 ///
-/// Exit codes: 0 done, 1 failed, 2 usage or bad definition, 3 damaged data, 130 stopped by Ctrl-C.
+/// Exit codes: 0 done, 1 failed, 2 usage or bad definition, 3 damaged data, 130 stopped by Ctrl-C,
+/// SIGTERM or SIGHUP, after a last checkpoint; which of them is ignored when it begins, as SIGHUP under nohup, stays so.
 /// EVENTFLUX_LOG=debug says more on standard error.
 #[derive(Debug, Parser)]
 #[command(name = "eventflux", version, max_term_width = 100)]

@@ -94,8 +94,9 @@ fn refuse_damaged(storage: &Storage) -> Result<(), Failure> {
     let of_latest = |finding: &&Finding| head.latest.is_some_and(|latest| finding.checkpoints.contains(&latest));
     match report.findings.iter().find(of_latest) {
         Some(finding) => Err(Failure::from(Error::from(finding.error.clone())).with_advice(&format!(
-            "The newest checkpoint is damaged, and pruning would delete older ones that may be whole. Nothing was \
+            "The newest checkpoint {}, and pruning would delete older ones that may be whole. Nothing was \
              deleted. To see more: eventflux verify {}",
+            if finding.error.is_damage() { "is damaged" } else { "could not be read" },
             shell_quoted(&storage.address()?.to_string())
         ))),
         None => Ok(()),

@@ -13,6 +13,7 @@ use serde_json::json;
 use super::failure::Failure;
 use super::metrics::{parse_address, serve};
 use super::selector::{no_time, parse_start};
+use super::signals::{keep_ignored, set_handler};
 use super::table::{Align, Table, count, duration, number, ratio, size};
 use super::text::shell_quoted;
 use super::{Outcome, print_error};
@@ -59,6 +60,8 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, json: bool) -> Result<Outcome, Failure> {
+    // Before there is another thread.
+    keep_ignored();
     let mut runtime = EventFluxManager::new()
         .load(&arguments.definition)
         .map_err(|error| Failure::usage(error.to_string()))?
@@ -98,7 +101,8 @@ pub(super) fn run(arguments: &Arguments, json: bool) -> Result<Outcome, Failure>
     Ok(Outcome { exit_code, ..Outcome::default() })
 }
 
-/// The first Ctrl-C, or request to terminate, ends the run with a last checkpoint; the second at once.
+/// The first Ctrl-C, or request to terminate, ends the run with a last checkpoint; the second at once. One that was
+/// ignored when the run began does nothing.
 fn stop_on_signal(stop: StopHandle) {
     let handler = move || {
         if stop.is_stopped() {
@@ -106,7 +110,7 @@ fn stop_on_signal(stop: StopHandle) {
         }
         stop.stop();
     };
-    if let Err(error) = ctrlc::set_handler(handler) {
+    if let Err(error) = set_handler(handler) {
         tracing::warn!(%error, "Ctrl-C will end the run without a last checkpoint; started again it goes on all the same");
     }
 }

@@ -16,12 +16,14 @@ pub(super) struct Arguments {
     storage: Storage,
 }
 
-/// What is wrong with one part of one object.
+/// What is wrong with one part of one object, or that it could not be read.
 pub(super) struct Damage {
     object: String,
     part: String,
     reason: String,
-    /// Checkpoints that cannot be restored because of it, oldest first.
+    /// Whether it could not be read: it may be whole.
+    is_unread: bool,
+    /// Checkpoints that need it, oldest first.
     checkpoints: Vec<u64>,
 }
 
@@ -29,7 +31,7 @@ pub(super) fn verify(arguments: &Arguments, json: bool) -> Result<Outcome, Failu
     let (mut backend, head) = arguments.storage.open_with_head()?;
     let report = manager::verify(&mut backend)?;
     let damages = damages(&report);
-    let exit_code = if damages.is_empty() { 0 } else { 3 };
+    let exit_code = exit_code(&damages);
     let text = if json {
         format!("{}\n", to_json(&report, &head, &damages))
     } else {
@@ -47,7 +49,7 @@ pub(super) fn verify(arguments: &Arguments, json: bool) -> Result<Outcome, Failu
             ));
         }
         if !damages.is_empty() {
-            text.push_str(&advice(&report, &head));
+            text.push_str(&advice(&report, &head, &damages));
         }
         text
     };
@@ -61,6 +63,15 @@ pub(super) fn check(backend: &mut (impl Backend + ?Sized)) -> Result<(VerifyRepo
     Ok((report, damages))
 }
 
+/// 3 for damage; 1 if all that was found is that something could not be read.
+pub(super) fn exit_code(damages: &[Damage]) -> u8 {
+    match damages {
+        [] => 0,
+        _ if damages.iter().all(|damage| damage.is_unread) => 1,
+        _ => 3,
+    }
+}
+
 /// A missing object is found once for each of its sections: told once.
 fn damages(report: &VerifyReport) -> Vec<Damage> {
     let mut damages: Vec<Damage> = Vec::new();
@@ -68,8 +79,10 @@ fn damages(report: &VerifyReport) -> Vec<Damage> {
         let (object, part, reason) = match &finding.error {
             Error::Damaged { object, part, reason } => (object.clone(), part.clone(), reason.clone()),
             Error::ObjectMissing { object } => (object.clone(), "object".into(), "it is missing".into()),
+            Error::Storage { object, reason, .. } => (object.clone(), "object".into(), reason.clone()),
             error => (String::new(), "object".into(), error.to_string()),
         };
+        let is_unread = !finding.error.is_damage();
         let same = |damage: &&mut Damage| damage.object == object && damage.part == part && damage.reason == reason;
         match damages.iter_mut().find(same) {
             Some(damage) => {
@@ -77,7 +90,7 @@ fn damages(report: &VerifyReport) -> Vec<Damage> {
                 damage.checkpoints.sort_unstable();
                 damage.checkpoints.dedup();
             }
-            None => damages.push(Damage { object, part, reason, checkpoints: finding.checkpoints.clone() }),
+            None => damages.push(Damage { object, part, reason, is_unread, checkpoints: finding.checkpoints.clone() }),
         }
     }
     damages
@@ -94,31 +107,39 @@ pub(super) fn damages_to_text(damages: &[Damage]) -> String {
     let mut text = String::new();
     for damage in damages {
         let mut facts = Table::facts();
-        facts.fact("damaged", format!("{}, {}", damage.object, damage.part).trim_start_matches(", "));
+        let (what, consequence) = match damage.is_unread {
+            true => ("could not be read", "needed by"),
+            false => ("damaged", "cannot be restored"),
+        };
+        facts.fact(what, format!("{}, {}", damage.object, damage.part).trim_start_matches(", "));
         facts.fact("reason", damage.reason.clone());
         let ids: Vec<String> = damage.checkpoints.iter().map(u64::to_string).collect();
-        facts.fact(
-            "cannot be restored",
-            format!("checkpoint{} {}", if ids.len() == 1 { "" } else { "s" }, ids.join(", ")),
-        );
+        facts.fact(consequence, format!("checkpoint{} {}", if ids.len() == 1 { "" } else { "s" }, ids.join(", ")));
         text.push_str(&facts.to_text(""));
         text.push('\n');
     }
     text
 }
 
-/// What to do about damage.
-fn advice(report: &VerifyReport, head: &Head) -> String {
-    match report.newest_whole {
+/// What to do about it.
+fn advice(report: &VerifyReport, head: &Head, damages: &[Damage]) -> String {
+    let unread = damages.iter().any(|damage| damage.is_unread);
+    let mut advice = match report.newest_whole {
         Some(id) if head.latest == Some(id) => {
             format!("The newest checkpoint, {id}, is whole: `eventflux run APP.toml` goes on from it.\n")
         }
         Some(id) => format!("The newest whole checkpoint is {id}. To go back to it:\n  {}\n", back_to(id)),
+        // The newest that is whole may be one that could not be read.
+        None if unread => String::new(),
         None => String::from(
             "No checkpoint is whole. Bring the storage back from a copy, or start anew:\n  \
              eventflux run APP.toml --from none\n",
         ),
+    };
+    if unread {
+        advice.push_str("What could not be read may be whole: see that the storage can be read, then verify again.\n");
     }
+    advice
 }
 
 fn back_to(id: u64) -> String {
@@ -141,7 +162,7 @@ fn to_json(report: &VerifyReport, head: &Head, damages: &[Damage]) -> Json {
 pub(super) fn damages_to_json(damages: &[Damage]) -> Json {
     let to_json = |damage: &Damage| {
         json!({ "object": damage.object, "part": damage.part, "reason": damage.reason,
-            "checkpoints": damage.checkpoints })
+            "is_damage": !damage.is_unread, "checkpoints": damage.checkpoints })
     };
     damages.iter().map(to_json).collect()
 }

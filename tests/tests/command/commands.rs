@@ -192,6 +192,36 @@ fn verify_names_what_is_damaged() {
 }
 
 #[test]
+fn verify_does_not_take_what_cannot_be_read_for_damage() {
+    let app = App::finished();
+    let latest = *app.checkpoints().last().unwrap();
+    let place = object(&app, latest);
+    let name = place.file_name().unwrap().to_str().unwrap().to_owned();
+    // A disk that fails, for all that the command can see.
+    fs::remove_file(&place).unwrap();
+    fs::create_dir(&place).unwrap();
+    let ran = app.command(&["verify", "state"]).exits(1);
+    for part in [&*name, "could not be read", "needed by", &format!("checkpoint {latest}"), "verify again"] {
+        assert!(ran.stdout.contains(part), "no {part:?} in:\n{}", ran.stdout);
+    }
+    for part in ["damaged", "cannot be restored", "No checkpoint is whole", "--from"] {
+        assert!(!ran.stdout.contains(part), "{part:?} in:\n{}", ran.stdout);
+    }
+    let report = app.command(&["verify", "state", "--json"]).exits(1).json();
+    assert_eq!((&report["newest_whole"], &report["command"]), (&json!(null), &json!(null)), "{report}");
+    assert_eq!(report["findings"][0]["is_damage"], false);
+    let (list, says) = (app.checkpoints(), ["could not be read", "Nothing was deleted"]);
+    app.command(&["prune", "state", "--keep", "1"]).exits(1).says(&says);
+    assert_eq!(app.checkpoints(), list);
+
+    // Beside damage: that counts, and says nothing of the newest.
+    flip(&object(&app, list[0]), 30);
+    let ran = app.command(&["verify", "state"]).exits(3);
+    assert!(["damaged", "could not be read", "verify again"].iter().all(|part| ran.stdout.contains(part)));
+    assert!(!ran.stdout.contains("--from"), "{}", ran.stdout);
+}
+
+#[test]
 fn savepoint_labels() {
     let app = App::interrupted();
     let latest = *app.checkpoints().last().unwrap();

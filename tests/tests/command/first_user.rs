@@ -1,10 +1,10 @@
 //! What a first user ran into: each would have lost or mixed up something without a word.
 
 use std::fs;
-use std::io::Write;
-use std::process::Stdio;
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, Command, Stdio};
 
-use crate::common::cli::{App, DEFINITION, Ran, eventflux, rows};
+use crate::common::cli::{App, DEFINITION, Ran, ask_to_stop, eventflux, is_ignored, rows, signal};
 
 #[test]
 fn a_source_that_is_another_now() {
@@ -100,18 +100,14 @@ fn a_storage_that_lost_its_head() {
     app.run(&[]).exits(3).says(&["head: object is missing"]);
 }
 
-/// Ctrl-C ends a run that waits for input, with a checkpoint of what it has; started again it goes on.
+/// Starts a run of standard input, which has taken all of it and waits for more.
 #[cfg(unix)]
-#[test]
-fn a_run_that_is_asked_to_stop() {
-    use std::io::{BufRead, BufReader};
-    let app = App::new();
+fn waiting_for_input(app: &App, mut command: Command) -> (Child, ChildStdin) {
     app.redefine("in.csv", "-");
     let sink = DEFINITION.lines().skip_while(|line| *line != "[sink]").nth(1).unwrap();
     app.write("app.toml", fs::read_to_string(app.path("app.toml")).unwrap().replace(sink, "file = \"-\""));
-    let mut child = eventflux();
-    child.args(["run", "app.toml"]).current_dir(app.path(""));
-    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    command.current_dir(app.path("")).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     input.write_all(rows().as_bytes()).unwrap();
     // A result comes out although the input stays open: all of it was taken.
@@ -119,11 +115,42 @@ fn a_run_that_is_asked_to_stop() {
     let mut results = BufReader::new(child.stdout.take().unwrap());
     results.read_line(&mut line).unwrap();
     assert!(line.starts_with("{\"operator\""), "{line}");
-    let killed = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
-    assert!(killed.success());
+    // The rest of the results is for nobody, and must not stop it.
+    std::thread::spawn(move || results.lines().count());
+    (child, input)
+}
+
+/// Ctrl-C ends a run that waits for input, with a checkpoint of what it has; started again it goes on.
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_asked_to_stop() {
+    let app = App::new();
+    let mut command = eventflux();
+    command.args(["run", "app.toml"]);
+    let (child, input) = waiting_for_input(&app, command);
+    ask_to_stop(&child);
     let ran = Ran::from(child.wait_with_output().unwrap()).exits(130);
     ran.says(&["before the end of the source; started again, it goes on"]);
     drop(input);
     assert!(!app.checkpoints().is_empty());
     app.command(&["verify", "state"]).exits(0);
+}
+
+/// `nohup eventflux run … &` goes on when the session ends; without `nohup` it ends as with Ctrl-C.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
+    let stopped = if is_ignored(1) { 0 } else { 130 };
+    for (trap, exit_code) in [("trap '' HUP; ", 0), ("", stopped)] {
+        let app = App::new();
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!("{trap}exec \"$0\" run app.toml")).arg(eventflux().get_program());
+        let (child, input) = waiting_for_input(&app, command);
+        signal(&child, "-HUP");
+        // Long enough to stop, if it does.
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        drop(input);
+        Ran::from(child.wait_with_output().unwrap()).exits(exit_code);
+        app.command(&["verify", "state"]).exits(0);
+    }
 }

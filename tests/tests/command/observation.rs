@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::common::cli::{Ran, eventflux};
+use crate::common::cli::{Ran, ask_to_stop, eventflux};
 use crate::common::scrape::{Page, request, scrape};
 use serde_json::Value as Json;
 use tempfile::TempDir;
@@ -250,8 +250,7 @@ fn counters_begin_anew_and_the_restore_is_measured() {
     let mut running = flights.start();
     running.feed(&january()[..=half]);
     running.page_when(|page| page.sum("eventflux_events_total") == half as f64);
-    let killed = Command::new("kill").args(["-INT", &running.child.id().to_string()]).status().unwrap();
-    assert!(killed.success());
+    ask_to_stop(&running.child);
     assert_eq!(running.child.wait().unwrap().code(), Some(130));
     let before = flights.checkpoints();
 

@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 
 use serde_json::Value as Json;
@@ -255,4 +255,25 @@ pub fn flip(path: &Path, at: usize) {
     let mut bytes = fs::read(path).unwrap();
     bytes[at] ^= 0x40;
     fs::write(path, bytes).unwrap();
+}
+
+/// Asks a run to stop, as Ctrl-C does; where that is ignored, in a job in the background of a script, as `kill` does.
+#[cfg(unix)]
+pub fn ask_to_stop(child: &Child) {
+    signal(child, if is_ignored(2) { "-TERM" } else { "-INT" });
+}
+
+/// Whether this process ignores a signal, and so do those that it starts.
+#[cfg(unix)]
+pub fn is_ignored(number: u32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (number - 1) & 1 == 1
+}
+
+/// Sends a signal.
+#[cfg(unix)]
+pub fn signal(child: &Child, signal: &str) {
+    assert!(Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap().success());
 }

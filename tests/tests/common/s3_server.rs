@@ -155,8 +155,8 @@ pub enum Fault {
     HalvesAnswer,
     /// The server does it twice; the second answer counts.
     Doubles,
-    /// The server does it, whatever its condition.
-    IgnoresCondition,
+    /// The server does it without those of its conditions that begin so: `if-` is all of them.
+    Ignores(&'static str),
 }
 
 /// A fault of each kind.
@@ -238,6 +238,17 @@ impl Proxy {
 
     /// A storage behind the proxy; the client beneath it tries again so often by itself.
     pub fn storage(&self, bucket: &str, prefix: &str, client_retries: usize) -> ObjectStoreBackend {
+        let store = self.client(bucket, client_retries).with_access_key_id("test").with_secret_access_key("test");
+        ObjectStoreBackend::with_store(Arc::new(store.build().unwrap()), prefix).unwrap().with_retries(5, PATIENCE)
+    }
+
+    /// A storage whose client has the credentials of the machine.
+    pub fn storage_on(&self, machine: &MetadataService, bucket: &str) -> ObjectStoreBackend {
+        let store = self.client(bucket, 0).with_metadata_endpoint(machine.endpoint()).build().unwrap();
+        ObjectStoreBackend::with_store(Arc::new(store), "").unwrap().with_retries(5, PATIENCE)
+    }
+
+    fn client(&self, bucket: &str, client_retries: usize) -> AmazonS3Builder {
         let pause = Duration::from_millis(1);
         let retry = RetryConfig {
             max_retries: client_retries,
@@ -245,18 +256,66 @@ impl Proxy {
             ..RetryConfig::default()
         };
         choose_cryptography();
-        let store = AmazonS3Builder::new()
+        AmazonS3Builder::new()
             .with_endpoint(self.endpoint())
             .with_allow_http(true)
             .with_bucket_name(bucket)
-            .with_access_key_id("test")
-            .with_secret_access_key("test")
             .with_disable_bulk_delete(true)
             .with_client_options(ClientOptions::new().with_allow_http(true).with_timeout(PATIENCE))
             .with_retry(retry)
-            .build()
-            .unwrap();
-        ObjectStoreBackend::with_store(Arc::new(store), prefix).unwrap().with_retries(5, PATIENCE)
+    }
+}
+
+/// Where a machine of a cloud asks for its credentials. What it gives has expired, so it is asked before each request.
+pub struct MetadataService {
+    port: u16,
+    /// How many answers from now on are none.
+    fails: Arc<AtomicUsize>,
+}
+
+impl MetadataService {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let fails = Arc::new(AtomicUsize::new(0));
+        let of_service = Arc::clone(&fails);
+        thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let Ok(Some(request)) = Request::read(&stream) else { continue };
+                let left = of_service.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1));
+                let body = match &*request.target {
+                    _ if left.is_ok_and(|left| left % 2 == 0) => continue,
+                    _ if left.is_ok() => {
+                        drop((&stream).write_all(&error_answer(503, "Busy")));
+                        continue;
+                    }
+                    target if target.ends_with("/api/token") => "token",
+                    target if target.ends_with("/security-credentials/") => "role",
+                    _ => {
+                        r#"{"AccessKeyId":"test","SecretAccessKey":"test","Token":"t","Expiration":"2013-01-01T00:00:00Z"}"#
+                    }
+                };
+                let len = body.len();
+                let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {len}\r\nConnection: close\r\n\r\n{body}");
+                drop((&stream).write_all(answer.as_bytes()));
+            }
+        });
+        MetadataService { port, fails }
+    }
+
+    /// So many answers are none from now on.
+    pub fn fail(&self, answers: usize) {
+        self.fails.store(answers, Ordering::SeqCst);
+    }
+
+    /// How many of them are still to come.
+    pub fn fails_left(&self) -> usize {
+        self.fails.load(Ordering::SeqCst)
+    }
+
+    /// An address that shows what it stands for.
+    fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}/169.254.169.254", self.port)
     }
 }
 
@@ -294,7 +353,7 @@ impl Shared {
                 answer.truncate(answer.len() / 2);
                 answer
             }
-            Some(Fault::IgnoresCondition) => exchange(self.server.port, &request.unconditional())?,
+            Some(Fault::Ignores(conditions)) => exchange(self.server.port, &request.without(conditions))?,
             Some(Fault::Doubles) => {
                 forward()?;
                 forward()?
@@ -348,11 +407,11 @@ impl Request {
 }
 
 impl Request {
-    fn unconditional(&self) -> Vec<u8> {
+    fn without(&self, headers: &str) -> Vec<u8> {
         let head_len = self.bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 2;
         let (head, rest) = self.bytes.split_at(head_len);
         let head = String::from_utf8(head.to_vec()).unwrap();
-        let lines = head.split_inclusive("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("if-"));
+        let lines = head.split_inclusive("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with(headers));
         [lines.collect::<String>().as_bytes(), rest].concat()
     }
 }

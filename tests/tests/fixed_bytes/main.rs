@@ -3,6 +3,7 @@
 
 mod pair;
 mod patterns;
+mod refused;
 mod windows;
 
 use eventflux_core::{
@@ -253,7 +254,17 @@ impl Twins {
         (self.fixed, self.values, self.groups) = (fixed_holder(), Values::new(), Groups::new());
         let states = &mut [&mut self.values as _, &mut self.groups as _];
         let restored = self.fixed.restore(states, &objects).unwrap();
-        assert_eq!((restored.object, restored.position("source")), (newest, Some(newest.id * 10)));
+        let number = newest.id;
+        assert_eq!((restored.object, restored.position("source")), (newest, Some(number * 10)));
+        assert_eq!((restored.output("sink"), restored.output("source")), (Some(0), None));
+        assert_eq!((restored.watermark("source"), restored.watermark("sink")), (Some(-1), None));
+        // Enough to go on with the next event, and to know what is late.
+        let engine = restored.engine();
+        assert_eq!(engine.is_some(), number % 2 == 1);
+        if let Some(engine) = engine {
+            assert_eq!((engine.events, engine.timestamp_max, engine.finished), (number, Some(5), false));
+            assert!(engine.results().eq([0]) && engine.late().eq([number]));
+        }
         self.compare();
     }
 

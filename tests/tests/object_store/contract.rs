@@ -220,9 +220,42 @@ fn a_store_without_conditional_put_is_refused() {
         if already_there {
             assert!(proxy.storage(&bucket, "none", 0).swap_head(None, b"head").unwrap());
         }
-        proxy.plan(|_| Some(Fault::IgnoresCondition));
+        proxy.plan(|_| Some(Fault::Ignores("if-")));
         let error = storage.swap_head(expected, b"next").unwrap_err().to_string();
         assert!(error.contains("whose condition does not hold"), "{error}");
+    }
+}
+
+/// One condition that holds says nothing of the other one.
+#[test]
+fn so_is_one_that_ignores_one_of_the_two_conditions() {
+    let ignoring = |condition| {
+        let (proxy, bucket) = (Proxy::start(server()), server().bucket());
+        proxy.plan(move |_| Some(Fault::Ignores(condition)));
+        (proxy.storage(&bucket, "half", 0), bucket)
+    };
+    let refused = |outcome: Result<bool, Error>| {
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains("whose condition does not hold") && error.contains("fencing cannot work"), "{error}");
+    };
+    // That the head still is what it was: without it nobody is fenced off.
+    let (mut storage, _) = ignoring("if-match");
+    assert!(storage.swap_head(None, b"one").unwrap());
+    refused(storage.swap_head(Some(b"one"), b"two"));
+    // That there is no head.
+    let (mut storage, bucket) = ignoring("if-none-match");
+    refused(storage.swap_head(None, b"one"));
+    assert!(storage.swap_head(Some(b"one"), b"two").unwrap());
+    server().ask("DELETE", &format!("/{bucket}/half/head"));
+    assert_eq!(storage.read_head().unwrap(), None);
+    refused(storage.swap_head(None, b"three"));
+    // Of one that knows both each is looked at once.
+    let (proxy, bucket) = (Proxy::start(server()), server().bucket());
+    let mut storage = proxy.storage(&bucket, "half", 0);
+    for (expected, new, requests) in [(None, "1", 2), (Some("1"), "2", 2), (Some("2"), "3", 1), (Some("3"), "4", 1)] {
+        proxy.plan(|_| None);
+        assert!(storage.swap_head(expected.map(str::as_bytes), new.as_bytes()).unwrap());
+        assert_eq!(proxy.calm().0, requests, "{new}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
 
-use crate::common::s3_server::{FAULTS, Fault, Proxy, Seen, server};
+use crate::common::s3_server::{FAULTS, Fault, MetadataService, Proxy, Seen, server};
 use crate::common::states::{Contents, contents, holder, write};
 use eventflux::storage::ObjectStoreBackend;
 use eventflux::{Backend, CheckpointManager, Error, ManagerConfig, Result, Retention, StateHolder, verify};
@@ -376,4 +376,39 @@ fn what_lasts_is_an_error_and_the_last_checkpoint_stays_good() {
     assert_eq!(program.manager.backend_mut().read("nothing", ByteRange::All).unwrap(), None);
     drop(program);
     check(proxy.storage(&bucket, PREFIX, 0), &watcher);
+}
+
+/// Credentials expire every few hours. Where there once were some, new ones are waited for.
+#[test]
+fn credentials_of_the_machine_may_be_late() {
+    let (proxy, bucket, machine) = (Proxy::start(server()), server().bucket(), MetadataService::start());
+    // Outside a cloud nobody answers, and that is told at once.
+    machine.fail(1000);
+    let error = proxy.storage_on(&machine, &bucket).read_head().unwrap_err().to_string();
+    assert!(error.contains("set AWS_ACCESS_KEY_ID"), "{error}");
+    assert_eq!(machine.fails_left(), 999);
+
+    machine.fail(0);
+    let mut storage = proxy.storage_on(&machine, &bucket);
+    assert_eq!(storage.read_head().unwrap(), None);
+    for lost in 1..4 {
+        let (object, head) = (format!("object-{lost}"), format!("head-{lost}"));
+        let before = storage.read_head().unwrap();
+        let mut during = |operation: &mut dyn FnMut(&mut ObjectStoreBackend)| {
+            machine.fail(lost);
+            operation(&mut storage);
+            assert_eq!(machine.fails_left(), 0);
+        };
+        during(&mut |storage| storage.put(&object, b"bytes").unwrap());
+        during(&mut |storage| assert_eq!(storage.read(&object, ByteRange::All).unwrap().unwrap(), b"bytes"));
+        during(&mut |storage| assert_eq!(storage.list().unwrap().len(), 1));
+        during(&mut |storage| assert!(storage.swap_head(before.as_deref(), head.as_bytes()).unwrap()));
+        during(&mut |storage| assert_eq!(storage.read_head().unwrap().unwrap(), head.as_bytes()));
+        during(&mut |storage| storage.delete(&object).unwrap());
+    }
+    machine.fail(1000);
+    storage = storage.with_retries(2, Duration::from_secs(60));
+    let error = storage.read_head().unwrap_err().to_string();
+    assert!(error.contains("still has its role"), "{error}");
+    assert_eq!(machine.fails_left(), 997, "it was asked three times");
 }

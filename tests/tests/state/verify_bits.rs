@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::common::object::{self, HEADER_BYTES, Manifest, Section, TRAILER_BYTES, manifest_bytes};
 use crate::common::states::{Contents, contents, holder, write};
+use eventflux::storage::{Fault, FaultBackend, Operation};
 use eventflux::{
     CheckpointManager, Compression, Error, ManagerConfig, MemoryBackend, RestoreOptions, Retention, Selector,
     StateHolder,
@@ -289,6 +290,53 @@ fn a_wrong_reference_costs_only_its_own_checkpoint() {
     assert_eq!(report.newest_whole, Some(id - 1));
     assert!(sample.restore(&mut holder(), id).is_err());
     sample.restore(&mut holder(), id - 1).unwrap();
+}
+
+/// An outage is no damage: of what could not be read nothing is said, and no older checkpoint is named in its place.
+#[test]
+fn what_could_not_be_read_is_not_damaged() {
+    let mut sample = Sample::new(Compression::Lz4);
+    let latest = CHECKPOINTS - 1;
+    let failing = |sample: &Sample, at| {
+        let mut storage = FaultBackend::new(sample.storage.clone());
+        storage.arm_on(&[Operation::Read], at, Fault::Fails);
+        storage
+    };
+    let (mut of_latest, mut of_others) = (0, 0);
+    for at in 0.. {
+        let report = eventflux::verify(&mut failing(&sample, at)).unwrap();
+        let [finding] = &report.findings[..] else {
+            assert_eq!((report.findings.len(), report.newest_whole), (0, Some(latest)), "there was no such read");
+            break;
+        };
+        assert!(matches!(finding.error, CoreError::Storage { .. }), "{finding:?}");
+        let is_needed = finding.checkpoints.contains(&latest);
+        assert_eq!(report.newest_whole, (!is_needed).then_some(latest), "read {at}: {finding:?}");
+        *if is_needed { &mut of_latest } else { &mut of_others } += 1;
+    }
+    assert!(of_latest > 1 && of_others > 1, "{of_latest}, {of_others}");
+
+    // The newest is damaged, and one read fails: in the restore, or where the newest whole one is looked for.
+    let newest = sample.storage.objects_mut().get_mut(&sample.names[latest as usize]).unwrap();
+    *newest.last_mut().unwrap() ^= 1;
+    let (mut named, mut not_named) = (0, 0);
+    for at in 0.. {
+        let mut storage = failing(&sample, at);
+        let selector = Selector::Id(latest);
+        match eventflux::restore(&mut storage, &mut holder(), selector, RestoreOptions::default()).unwrap_err() {
+            Error::CheckpointDamaged { newest_whole, .. } => {
+                assert_eq!(newest_whole, Some(latest - 1), "read {at}");
+                named += 1;
+            }
+            // The damage alone.
+            Error::Core(error) if error.is_damage() => not_named += 1,
+            error => assert!(matches!(error, Error::Core(CoreError::Storage { .. })), "{error}"),
+        }
+        if at > 0 && storage.operations() < at {
+            break;
+        }
+    }
+    assert!(named > 1 && not_named > 1, "{named}, {not_named}");
 }
 
 /// Where numbers end a writer says so, and leaves a head that can be read.

@@ -57,6 +57,44 @@ fn what_is_half_written_is_not_there() {
     assert_eq!(fs::read_dir(directory.path().join("objects")).unwrap().count(), 0);
 }
 
+#[test]
+fn temporary_files_of_others_stay() {
+    let directory = tempfile::tempdir().unwrap();
+    let ours = ["head.0.tmp", "head.12.tmp", "objects/checkpoint-0000000001-g1.efx.1.tmp"];
+    // A storage in a directory that has other files too, as `file:.` or `file:/tmp`.
+    let others = [
+        "notes.tmp",
+        "notes.0.tmp",
+        "head.tmp",
+        "head..tmp",
+        "head.a.tmp",
+        "head.0.tmp2",
+        "head0.tmp",
+        ".tmp",
+        "0.tmp",
+        "checkpoint-0000000001-g1.efx.1.tmp",
+        "objects/notes.tmp",
+        "objects/notes.0.tmp",
+        "objects/head.0.tmp",
+        "objects/checkpoint-0000000001-g1.efx.tmp",
+        "objects/checkpoint-1-g1.efx.0.tmp",
+    ];
+    fs::create_dir(directory.path().join("objects")).unwrap();
+    for name in ours.iter().chain(&others) {
+        fs::write(directory.path().join(name), "bytes").unwrap();
+    }
+    for access in [Access::Write, Access::TakeOver] {
+        let mut storage = FileBackend::open(directory.path(), access).unwrap();
+        assert_eq!(storage.list().unwrap(), []);
+    }
+    for name in ours {
+        assert!(!directory.path().join(name).exists(), "{name} is left");
+    }
+    for name in others {
+        assert!(directory.path().join(name).exists(), "{name} is gone");
+    }
+}
+
 /// A file that can be written and not synced, in the place of the first attempts.
 #[cfg(unix)]
 fn fail_syncs(directory: &std::path::Path, name: &str, attempts: u32) {

@@ -5,8 +5,8 @@
 // writes, for as long as it lives; `head.lock`, locked while the head is replaced.
 //
 // Invariants:
-// - A file gets its name only once it is written whole. Names that end in `.tmp` are never read, and the next writer
-//   removes them.
+// - A file gets its name only once it is written whole. Names that end in `.tmp` are never read; those that we give are
+//   removed by the next writer, and no others: the directory may be one that the user has other files in.
 // - The head gets its name only once it is durable: temporary file, fsync, rename, fsync of the directory.
 // - An object is renamed first and synced then, file before directory; no head names it before.
 // - After a failed fsync the file is abandoned and written anew under another temporary name.
@@ -21,6 +21,9 @@ import { type ByteRange, type ObjectInfo, type Storage, isSame, objectName, rang
 
 const HEAD = "head";
 const TEMPORARY = ".tmp";
+/** Names of a head and of objects while they are written, by this or by the native program. */
+const TEMPORARY_HEAD = /^head\.\d+\.tmp$/;
+const TEMPORARY_OBJECT = /^checkpoint-(\d{10}|[1-9]\d{10,})-g(0|[1-9]\d*)\.efx\.\d+\.tmp$/;
 /** How often a file is written anew after a failed fsync. */
 const WRITE_ATTEMPTS = 2;
 
@@ -97,10 +100,10 @@ async function makeDirectory(path: string): Promise<void> {
   }
 }
 
-/** Removes what a writer before us left half-written; what cannot be removed does no harm. */
-async function removeTemporary(directory: string): Promise<void> {
+/** Removes what a writer before us left half-written of files that we write; what cannot be removed does no harm. */
+async function removeTemporary(directory: string, ours: RegExp): Promise<void> {
   for (const name of await readdir(directory)) {
-    if (name.endsWith(TEMPORARY)) await unlink(join(directory, name)).catch(() => {});
+    if (ours.test(name)) await unlink(join(directory, name)).catch(() => {});
   }
 }
 
@@ -121,8 +124,8 @@ export async function openFiles(path: string, options: OpenOptions): Promise<Sto
   }
   const lock = await lockWriter(directory, options);
   try {
-    await removeTemporary(objects);
-    await removeTemporary(directory);
+    await removeTemporary(objects, TEMPORARY_OBJECT);
+    await removeTemporary(directory, TEMPORARY_HEAD);
     return new Files(directory, lock);
   } catch (error) {
     await lock.close();

@@ -117,6 +117,18 @@ test("what a writer left half-written is removed by the next one", async (t) => 
   assert.equal(readdirSync(join(directory, "objects")).length, 1);
 });
 
+test("temporary files of others stay", async (t) => {
+  const directory = temporaryDirectory(t);
+  await (await open({ name: "orders", directory })).close();
+  const others = ["notes.tmp", "notes.0.tmp", "head.tmp", "head.a.tmp", "checkpoint-0000000000-g1.efx.1.tmp"];
+  const inObjects = ["notes.tmp", "head.0.tmp", "checkpoint-0000000000-g1.efx.tmp", "checkpoint-0-g1.efx.0.tmp"];
+  for (const name of others) writeFileSync(join(directory, name), "text");
+  for (const name of inObjects) writeFileSync(join(directory, "objects", name), "text");
+  await (await open({ name: "orders", directory })).close();
+  for (const name of others) assert.ok(readdirSync(directory).includes(name), name);
+  assert.deepEqual(readdirSync(join(directory, "objects")).sort(), inObjects.sort());
+});
+
 test("where no lock can be taken, that is said", async (t) => {
   const { PATH } = process.env;
   process.env.PATH = "/nowhere";

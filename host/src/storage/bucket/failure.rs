@@ -45,17 +45,19 @@ const ADVICE: [(&str, &str); 12] = [
     ("XMinioStorageFull", "free space and run again, the last checkpoint is whole"),
 ];
 
-/// Where credentials of the machine are asked for, if the environment has none.
+/// Where credentials of the machine are asked for, if the environment has none; and again whenever they expire.
 const METADATA_SERVICE: &str = "169.254.169.254";
 const NO_CONDITIONAL_PUT: &str = "this store has no conditional put, fencing cannot work: two writers could both \
                                   publish; use a store that has it";
 const NO_CREDENTIALS: &str = "no credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment, or \
                               run where the cloud gives them to the machine";
+const NO_CREDENTIALS_ANY_MORE: &str = "the cloud gives this machine no credentials any more (169.254.169.254); it was \
+                                       tried several times; see whether the machine still has its role, then run again";
 const NO_CONNECTION: &str = "no connection to the store";
 const REDIRECTED: &str = "the store points elsewhere; correct region=… or endpoint=… in the address";
 
-/// What follows from an error of the store.
-pub(super) fn meaning(error: &StoreError) -> Meaning {
+/// What follows from an error of the store. `has_worked`: whether this client has had an answer already.
+pub(super) fn meaning(error: &StoreError, has_worked: bool) -> Meaning {
     let text = error.to_string();
     match error {
         StoreError::NotImplemented { .. } | StoreError::NotSupported { .. } => return Meaning::Unsupported,
@@ -69,7 +71,8 @@ pub(super) fn meaning(error: &StoreError) -> Meaning {
     }
     let is_transient_code = code(&text).is_some_and(|code| TRANSIENT_CODES.contains(&code));
     match status(&text) {
-        // Outside a cloud nobody answers there, however often.
+        // Outside a cloud nobody answers there, however often. Who once had credentials is in one.
+        _ if text.contains(METADATA_SERVICE) && has_worked => Meaning::Transient,
         _ if text.contains(METADATA_SERVICE) => Meaning::Final,
         _ if is_transient_code || is_of_transport(error) => Meaning::Transient,
         // Of a list, for one, the crate tells the status alone.
@@ -81,10 +84,6 @@ pub(super) fn meaning(error: &StoreError) -> Meaning {
 }
 
 /// An error of the core, which says what to do.
-pub(super) fn storage_error(operation: &'static str, object: &str, error: &StoreError) -> CoreError {
-    storage_error_saying(operation, object, reason(error))
-}
-
 pub(super) fn storage_error_saying(operation: &'static str, object: &str, reason: impl Into<String>) -> CoreError {
     CoreError::Storage { operation, object: object.into(), reason: reason.into() }
 }
@@ -95,10 +94,10 @@ pub(super) fn no_conditional_put(object: &str, how_it_shows: &str) -> CoreError 
 }
 
 /// What went wrong and what to do, without anything secret.
-pub(super) fn reason(error: &StoreError) -> String {
+pub(super) fn reason(error: &StoreError, has_worked: bool) -> String {
     let text = error.to_string();
     if text.contains(METADATA_SERVICE) {
-        return NO_CREDENTIALS.into();
+        return if has_worked { NO_CREDENTIALS_ANY_MORE } else { NO_CREDENTIALS }.into();
     }
     if let Some(code) = code(&text) {
         let advice = ADVICE.iter().find(|(known, _)| *known == code).map(|(_, advice)| *advice);
@@ -192,26 +191,39 @@ mod tests {
             ("403 Forbidden", "AccessDenied", Meaning::Final),
             ("416 Range Not Satisfiable", "InvalidRange", Meaning::Final),
         ] {
-            assert_eq!(meaning(&answer(status, &body(code))), expected, "{status}");
+            assert_eq!(meaning(&answer(status, &body(code)), false), expected, "{status}");
         }
         let source = || "of it".into();
         let path = || String::from("head");
-        assert_eq!(meaning(&StoreError::NotFound { path: path(), source: source() }), Meaning::Missing);
-        assert_eq!(meaning(&StoreError::Precondition { path: path(), source: source() }), Meaning::Refused);
-        assert_eq!(meaning(&StoreError::AlreadyExists { path: path(), source: source() }), Meaning::Refused);
+        assert_eq!(meaning(&StoreError::NotFound { path: path(), source: source() }, false), Meaning::Missing);
+        assert_eq!(meaning(&StoreError::Precondition { path: path(), source: source() }, false), Meaning::Refused);
+        assert_eq!(meaning(&StoreError::AlreadyExists { path: path(), source: source() }, false), Meaning::Refused);
         let missing_bucket = StoreError::NotFound { path: path(), source: body("NoSuchBucket").into() };
-        assert_eq!(meaning(&missing_bucket), Meaning::Final);
+        assert_eq!(meaning(&missing_bucket, false), Meaning::Final);
+    }
+
+    #[test]
+    fn credentials_that_are_late_are_waited_for_where_there_once_were_some() {
+        let text = "Error performing PUT http://169.254.169.254/latest/api/token in 1ms - Server returned non-2xx status \
+                    code: 503: ";
+        let error = StoreError::Generic { store: "S3", source: text.into() };
+        assert_eq!((meaning(&error, false), meaning(&error, true)), (Meaning::Final, Meaning::Transient));
+        assert!(reason(&error, false).contains("set AWS_ACCESS_KEY_ID"), "{}", reason(&error, false));
+        assert!(reason(&error, true).contains("still has its role"), "{}", reason(&error, true));
     }
 
     #[test]
     fn what_to_do_is_said_and_no_secret() {
         for (code, advice) in ADVICE {
-            let said = reason(&answer("403 Forbidden", &body(code)));
+            let said = reason(&answer("403 Forbidden", &body(code)), false);
             assert!(said.starts_with(&format!("{code}: It is so; ")) && said.ends_with(advice), "{said}");
             assert!(!said.contains("hunter2") && !said.contains("127.0.0.1"), "{said}");
         }
-        let said = reason(&answer("403 Forbidden", ""));
+        let said = reason(&answer("403 Forbidden", ""), false);
         assert!(said.contains("access denied") && said.contains("s3:PutObject"), "{said}");
-        assert_eq!(reason(&answer("502 Bad Gateway", "<html>hunter2</html>")), "the store answered with status 502");
+        assert_eq!(
+            reason(&answer("502 Bad Gateway", "<html>hunter2</html>"), false),
+            "the store answered with status 502"
+        );
     }
 }

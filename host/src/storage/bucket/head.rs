@@ -9,7 +9,8 @@
 //! - A put that was given up may still take effect later, when its condition holds. It then finds
 //!   the head that its writer knew, and no other one can have been written meanwhile.
 //! - A store that takes a put whose condition does not hold is refused: the first swap that succeeds
-//!   is sent once more, and must be turned down.
+//!   under each of the two conditions is sent once more, and must be turned down. A store may know the
+//!   one and ignore the other, and it is the second that fences.
 
 use std::borrow::Cow;
 
@@ -19,7 +20,7 @@ use object_store::{
     Attribute, Attributes, Error as StoreError, GetOptions, PutMode, PutOptions, PutPayload, PutResult, UpdateVersion,
 };
 
-use super::failure::{Meaning, meaning, no_conditional_put, storage_error, storage_error_saying};
+use super::failure::{Meaning, no_conditional_put, storage_error_saying};
 use super::retry::{Retry, random};
 use super::store::Store;
 
@@ -39,8 +40,20 @@ struct Found {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     head: Option<(Vec<u8>, UpdateVersion)>,
-    /// Whether this store was seen to refuse a put whose condition does not hold.
-    conditions_hold: bool,
+    /// Whether this store was seen to refuse a put where there is a head already.
+    refuses_create: bool,
+    /// Whether it was seen to refuse a put where the head has another tag.
+    refuses_update: bool,
+}
+
+impl Known {
+    /// Whether the store was seen to refuse such a put if its condition does not hold.
+    fn refuses(&mut self, mode: &PutMode) -> &mut bool {
+        match mode {
+            PutMode::Update(_) => &mut self.refuses_update,
+            PutMode::Create | PutMode::Overwrite => &mut self.refuses_create,
+        }
+    }
 }
 
 /// What comes of one put of the head.
@@ -74,8 +87,9 @@ pub(super) async fn swap(
     loop {
         let error = match put(store, mode.clone(), new, &mark).await? {
             Attempt::Written(result) => {
-                if !known.conditions_hold {
-                    known.conditions_hold = refuses(store, mode, new, &mark).await?;
+                let is_known_to_refuse = known.refuses(&mode);
+                if !*is_known_to_refuse {
+                    *is_known_to_refuse = refuses(store, mode, new, &mark).await?;
                 }
                 let PutResult { e_tag, version, .. } = result;
                 known.head = Some((new.to_vec(), UpdateVersion { e_tag, version }));
@@ -92,7 +106,7 @@ pub(super) async fn swap(
             _ => return Ok(false),
         }
         if !retry.again().await {
-            return Err(storage_error("head", &store.name_of(&store.head), &error));
+            return Err(store.error("head", &store.head, &error));
         }
     }
 }
@@ -119,10 +133,10 @@ async fn put(store: &Store, mode: PutMode, new: &[u8], mark: &str) -> Result<Att
         Ok(result) => return Ok(Attempt::Written(result)),
         Err(error) => error,
     };
-    match meaning(&error) {
+    match store.meaning(&error) {
         Meaning::Refused | Meaning::Missing | Meaning::Transient => Ok(Attempt::Look(error)),
         Meaning::Unsupported => Err(no_conditional_put(&name, "a put under a condition is not implemented there")),
-        Meaning::Final => Err(storage_error("head", &name, &error)),
+        Meaning::Final => Err(store.error("head", &store.head, &error)),
     }
 }
 
@@ -134,7 +148,7 @@ async fn refuses(store: &Store, mode: PutMode, new: &[u8], mark: &str) -> Result
             &store.name_of(&store.head),
             "the store has taken a put whose condition does not hold",
         )),
-        Attempt::Look(error) => Ok(meaning(&error) != Meaning::Transient),
+        Attempt::Look(error) => Ok(store.meaning(&error) != Meaning::Transient),
     }
 }
 
@@ -147,10 +161,10 @@ async fn look(store: &Store) -> Result<Option<Found>, CoreError> {
             Ok(None) => return Err(storage_error_saying("head", &name(), "it is too long to be a head")),
             Err(error) => error,
         };
-        match meaning(&error) {
+        match store.meaning(&error) {
             Meaning::Missing => return Ok(None),
             Meaning::Transient | Meaning::Refused if retry.again().await => {}
-            _ => return Err(storage_error("head", &name(), &error)),
+            _ => return Err(store.error("head", &store.head, &error)),
         }
     }
 }

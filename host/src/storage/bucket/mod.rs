@@ -8,7 +8,7 @@
 //! - Objects are written once and never changed; each appears whole, by one request.
 //! - The head is only written under a condition (`If-None-Match: *`, or `If-Match` with the tag of
 //!   the head that was read): of two writers one is refused. A store without conditional put, or one
-//!   that ignores the condition, is an error.
+//!   that ignores one of the two conditions, is an error.
 //! - Whether a put of the head whose answer was lost has taken effect is read from its mark, which no
 //!   other put has. Its bytes would not tell: two writers that open at the same moment write the same.
 //! - Whatever fails in a way that may pass (no connection, time-outs, status 408, 429, 5xx) is tried
@@ -173,37 +173,50 @@ impl ObjectStoreBackend {
             objects: prefix.clone().join(OBJECTS),
             multipart_above: address::MULTIPART_ABOVE,
             limits: RetryLimits::default(),
+            has_worked: false,
         };
         Ok(ObjectStoreBackend { runner, store, known: Known::default() })
+    }
+
+    /// Once something has succeeded there are credentials: where they fail to come later, they are waited for.
+    fn noted<T>(&mut self, outcome: Result<T, CoreError>) -> Result<T, CoreError> {
+        self.store.has_worked |= outcome.is_ok();
+        outcome
     }
 }
 
 impl Backend for ObjectStoreBackend {
     fn put(&mut self, object: &str, bytes: &[u8]) -> Result<(), CoreError> {
         let path = self.store.object(object)?;
-        self.runner.run(self.store.put(&path, bytes))
+        let outcome = self.runner.run(self.store.put(&path, bytes));
+        self.noted(outcome)
     }
 
     fn read(&mut self, object: &str, range: ByteRange) -> Result<Option<Vec<u8>>, CoreError> {
         let path = self.store.object(object)?;
-        self.runner.run(self.store.read(&path, range))
+        let outcome = self.runner.run(self.store.read(&path, range));
+        self.noted(outcome)
     }
 
     fn list(&mut self) -> Result<Vec<ObjectInfo>, CoreError> {
-        self.runner.run(self.store.list())
+        let outcome = self.runner.run(self.store.list());
+        self.noted(outcome)
     }
 
     fn delete(&mut self, object: &str) -> Result<(), CoreError> {
         let path = self.store.object(object)?;
-        self.runner.run(self.store.delete(&path))
+        let outcome = self.runner.run(self.store.delete(&path));
+        self.noted(outcome)
     }
 
     fn read_head(&mut self) -> Result<Option<Vec<u8>>, CoreError> {
-        self.runner.run(head::read(&self.store, &mut self.known))
+        let outcome = self.runner.run(head::read(&self.store, &mut self.known));
+        self.noted(outcome)
     }
 
     fn swap_head(&mut self, expected: Option<&[u8]>, new: &[u8]) -> Result<bool, CoreError> {
-        self.runner.run(head::swap(&self.store, &mut self.known, expected, new))
+        let outcome = self.runner.run(head::swap(&self.store, &mut self.known, expected, new));
+        self.noted(outcome)
     }
 }
 

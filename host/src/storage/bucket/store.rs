@@ -19,7 +19,7 @@ use object_store::{
 };
 use tokio::task::JoinSet;
 
-use super::failure::{Meaning, meaning, no_conditional_put, storage_error, storage_error_saying};
+use super::failure::{Meaning, meaning, no_conditional_put, reason, storage_error_saying};
 use super::retry::{Retry, RetryLimits};
 
 /// The most that one request reads.
@@ -44,12 +44,24 @@ pub(super) struct Store {
     /// Objects longer than that are uploaded in parts.
     pub(super) multipart_above: u64,
     pub(super) limits: RetryLimits,
+    /// Whether an operation has succeeded: there were credentials.
+    pub(super) has_worked: bool,
 }
 
 impl Store {
     /// How errors call an object.
     pub(super) fn name_of(&self, path: &Path) -> String {
         format!("{}/{path}", self.place)
+    }
+
+    /// What follows from a failure.
+    pub(super) fn meaning(&self, error: &StoreError) -> Meaning {
+        meaning(error, self.has_worked)
+    }
+
+    /// A failure as it is told.
+    pub(super) fn error(&self, operation: &'static str, path: &Path, error: &StoreError) -> CoreError {
+        storage_error_saying(operation, &self.name_of(path), reason(error, self.has_worked))
     }
 
     /// The path of an object. Names come from manifests too: none of them leads elsewhere.
@@ -76,13 +88,13 @@ impl Store {
                 self.inner.put_opts(path, whole.clone(), create.clone()).await.map(drop)
             };
             let Err(error) = outcome else { return Ok(()) };
-            match meaning(&error) {
+            match self.meaning(&error) {
                 Meaning::Unsupported if !in_parts => {
                     let how = "a put under a condition is not implemented there";
                     return Err(no_conditional_put(&self.name_of(path), how));
                 }
                 Meaning::Unsupported | Meaning::Final => {
-                    return Err(storage_error("put", &self.name_of(path), &error));
+                    return Err(self.error("put", path, &error));
                 }
                 // Of parts: that the upload is gone, ended perhaps by an attempt whose answer was lost.
                 Meaning::Refused | Meaning::Missing | Meaning::Transient => {}
@@ -91,7 +103,7 @@ impl Store {
                 return Ok(());
             }
             if !retry.again().await {
-                return Err(storage_error("put", &self.name_of(path), &error));
+                return Err(self.error("put", path, &error));
             }
         }
     }
@@ -125,7 +137,7 @@ impl Store {
         if outcome.is_err() {
             let mut retry = Retry::new(self.limits);
             while let Err(error) = upload.abort().await {
-                if meaning(&error) != Meaning::Transient || !retry.again().await {
+                if self.meaning(&error) != Meaning::Transient || !retry.again().await {
                     break;
                 }
             }
@@ -141,10 +153,10 @@ impl Store {
                 Ok(meta) => return Ok(Some(meta.size)),
                 Err(error) => error,
             };
-            match meaning(&error) {
+            match self.meaning(&error) {
                 Meaning::Missing => return Ok(None),
                 Meaning::Transient | Meaning::Refused if retry.again().await => {}
-                _ => return Err(storage_error("read", &self.name_of(path), &error)),
+                _ => return Err(self.error("read", path, &error)),
             }
         }
     }
@@ -206,12 +218,12 @@ impl Store {
                 Ok(part) => return Ok(Some(part)),
                 Err(error) => error,
             };
-            match meaning(&error) {
+            match self.meaning(&error) {
                 Meaning::Missing => return Ok(None),
                 Meaning::Transient | Meaning::Refused if retry.again().await => {}
                 // Beyond the end, or refused: the length of the object says which.
                 Meaning::Final | Meaning::Unsupported if self.is_beyond(path, &range).await => return Ok(None),
-                _ => return Err(storage_error("read", &self.name_of(path), &error)),
+                _ => return Err(self.error("read", path, &error)),
             }
         }
     }
@@ -221,7 +233,7 @@ impl Store {
         match (self.inner.head(path).await, range) {
             (Ok(meta), GetRange::Bounded(range)) => range.start >= meta.size,
             (Ok(_), _) => true,
-            (Err(error), _) => meaning(&error) == Meaning::Missing,
+            (Err(error), _) => self.meaning(&error) == Meaning::Missing,
         }
     }
 
@@ -233,8 +245,8 @@ impl Store {
                 Ok(objects) => return Ok(objects),
                 Err(error) => error,
             };
-            if !matches!(meaning(&error), Meaning::Transient | Meaning::Refused) || !retry.again().await {
-                return Err(storage_error("list", &self.name_of(&self.objects), &error));
+            if !matches!(self.meaning(&error), Meaning::Transient | Meaning::Refused) || !retry.again().await {
+                return Err(self.error("list", &self.objects, &error));
             }
         }
     }
@@ -260,10 +272,10 @@ impl Store {
         let mut retry = Retry::new(self.limits);
         loop {
             let Err(error) = self.inner.delete(path).await else { return Ok(()) };
-            match meaning(&error) {
+            match self.meaning(&error) {
                 Meaning::Missing => return Ok(()),
                 Meaning::Transient | Meaning::Refused if retry.again().await => {}
-                _ => return Err(storage_error("delete", &self.name_of(path), &error)),
+                _ => return Err(self.error("delete", path, &error)),
             }
         }
     }

@@ -159,6 +159,13 @@ fn temporary_name(path: &Path, attempt: u32) -> PathBuf {
     name.into()
 }
 
+/// The name that a file gets which has this one while it is written: what [`temporary_name`] makes, read back.
+pub(super) fn named_while_written(temporary: &str) -> Option<&str> {
+    let (name, attempt) = temporary.strip_suffix(TEMPORARY)?.strip_suffix('.')?.rsplit_once('.')?;
+    let is_attempt = !attempt.is_empty() && attempt.bytes().all(|byte| byte.is_ascii_digit());
+    is_attempt.then_some(name)
+}
+
 /// The directory that a path is in.
 pub(super) fn parent(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))

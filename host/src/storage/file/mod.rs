@@ -5,7 +5,8 @@
 //!
 //! Invariants:
 //! - A file gets its name only once it is written whole, so that readers beside the writer see all
-//!   of it or nothing. Names ending in `.tmp` are never read, and are removed by the next writer.
+//!   of it or nothing. Names ending in `.tmp` are never read; those that we give are removed by the
+//!   next writer, and no others: the directory may be one that the user has other files in.
 //! - The head gets its name only once it is durable: temporary file, fsync, rename, fsync of the
 //!   directory. Whatever a power failure leaves, `head` is one that was written whole.
 //! - A small object waits for the head that comes after it: object, its name and the new head become
@@ -26,10 +27,10 @@ use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use eventflux_core::{Backend, ByteRange, Error as CoreError, ObjectInfo};
+use eventflux_core::{Backend, ByteRange, Error as CoreError, ObjectId, ObjectInfo};
 
 use crate::error::{Error, Result};
-use durable::{HeldBack, TEMPORARY, parent, replace_head, write_object};
+use durable::{HeldBack, TEMPORARY, named_while_written, parent, replace_head, write_object};
 use opened::{Opened, is_open_here};
 pub use system::{FileSystem, HostFiles, Unsynced};
 
@@ -112,8 +113,8 @@ impl<F: FileSystem> FileBackend<F> {
             make_directory(&files, &objects)?;
             lock = Some(lock_writer(&files, &directory, access)?);
             opened = Some(Opened::new(&directory));
-            remove_temporary(&files, &objects);
-            remove_temporary(&files, &directory);
+            remove_temporary(&files, &objects, |name| ObjectId::from_name(name).is_some());
+            remove_temporary(&files, &directory, |name| name == HEAD);
         }
         let held_back_bytes_max = HELD_BACK_BYTES_MAX;
         Ok(FileBackend { files, directory, objects, held: None, held_back_bytes_max, _lock: lock, _opened: opened })
@@ -303,10 +304,10 @@ fn explain_wait(error: io::Error) -> io::Error {
     }
 }
 
-/// Removes what a writer before us left half-written; what cannot be removed does no harm.
-fn remove_temporary<F: FileSystem>(files: &F, directory: &Path) {
+/// Removes what a writer before us left half-written of files that we write; what cannot be removed does no harm.
+fn remove_temporary<F: FileSystem>(files: &F, directory: &Path, is_ours: impl Fn(&str) -> bool) {
     for (name, _) in files.list(directory).unwrap_or_default() {
-        if is_temporary(&name) {
+        if named_while_written(&name).is_some_and(&is_ours) {
             let _ = files.remove(&directory.join(name));
         }
     }
