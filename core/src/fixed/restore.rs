@@ -11,6 +11,7 @@ use crate::format::manifest_parts::{Base, Delta, ObjectId};
 use crate::format::rows::{Form, Row, read_rows};
 use crate::format::section_ref::{Codec, SectionRef};
 use crate::format::{Cursor, FORMAT_VERSION, Malformed, hash64, key_group, key_hash};
+use crate::limits::STORAGE_BYTES_MAX;
 
 /// What was restored.
 #[derive(Debug, Clone, Copy)]
@@ -179,10 +180,16 @@ impl<'a> Reading<'_, 'a> {
         }
         let mut next = (0, 0);
         for base in manifest.bases.iter() {
-            if (base.state, base.low) != next || base.low >= base.high || base.high > groups || base.checkpoint > id {
+            let is_in_order = (base.state, base.low) == next && base.low < base.high && base.high <= groups;
+            // Before the next state is counted: there may be one too many.
+            if !is_in_order || u64::from(base.state) >= states || base.checkpoint > id {
                 return Err(Malformed::new("the bases do not cover each key group once, in order").into());
             }
             next = if base.high == groups { (base.state + 1, 0) } else { (base.state, base.high) };
+        }
+        if [manifest.credit.credit, manifest.credit.reserve].iter().any(|size| size.unsigned_abs() > STORAGE_BYTES_MAX)
+        {
+            return Err(Malformed::new("a size is out of range").into());
         }
         let mut newest = 0;
         let mut deltas = manifest.deltas.iter();

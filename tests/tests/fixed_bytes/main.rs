@@ -1,6 +1,12 @@
 //! States of fixed capacity against their growable twins: the same is done to both, and what they write is the same, byte
 //! for byte; what one wrote the other restores.
 
+#[path = "../common"]
+mod common {
+    pub mod object;
+    pub mod random;
+}
+
 mod pair;
 mod patterns;
 mod refused;

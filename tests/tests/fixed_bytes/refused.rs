@@ -5,6 +5,8 @@ use eventflux_core::{
     ObjectId,
 };
 
+use crate::common::object::{manifest_bytes, with_manifest};
+use crate::common::random::Random;
 use crate::{Groups, Holder, Values, fixed_holder, small};
 
 /// They would be read back as a count, or not at all.
@@ -91,4 +93,64 @@ fn the_parent_is_not_forgotten_during_a_checkpoint() {
         |bytes: &[u8]| fixed_holder().restore(&mut [&mut Values::new(), &mut Groups::new()], &[bytes]).map(drop);
     assert!(matches!(restore(&second), Err(FixedError::ObjectMissing(_))));
     assert_eq!(restore(&third), Ok(()), "it needs no other object");
+}
+
+/// Whatever a manifest says, its hash right: it is refused, or what follows from it is a checkpoint like any other.
+#[test]
+fn an_adversary_changes_the_manifest() {
+    let (mut holder, mut values, mut groups, first) = small();
+    values.set_value("b", &2_u64).unwrap();
+    let mut second = vec![0; 1024];
+    let states = &mut [&mut values as _, &mut groups as _];
+    let len = holder.encode(ObjectId { id: 1, generation: 1 }, &FixedRequest::default(), states, &mut second).unwrap();
+    holder.commit(states).unwrap();
+    second.truncate(len);
+
+    let manifest = manifest_bytes(&second).to_vec();
+    let mut random = Random::new(7);
+    // What numbers are put in the place of others: small ones, ends of ranges, one of ten bytes.
+    let largest = [[0xFF; 9].as_slice(), &[1]].concat();
+    let most_signed = [&[0xFE], [0xFF; 8].as_slice(), &[1]].concat();
+    let numbers: [&[u8]; 9] = [&[0], &[1], &[2], &[7], &[8], &[0x7F], &[0xFF, 0xFF, 3], &most_signed, &largest];
+    // Where numbers end. The last two are credit and reserve.
+    let ends: Vec<usize> = (0..manifest.len()).filter(|at| manifest[*at] < 0x80).collect();
+    let [.., before_credit, credit, _] = ends[..] else { panic!("it has numbers") };
+    let (mut taken, mut refused) = (0, 0);
+    for round in 0..40_000 {
+        let mut changed = manifest.clone();
+        let number = |random: &mut Random| numbers[random.index(numbers.len())].iter().copied();
+        if round < 1000 {
+            let from = if round % 2 == 0 { before_credit } else { credit };
+            changed.truncate(from + 1);
+            (from..=credit)
+                .filter(|at| [before_credit, credit].contains(at))
+                .for_each(|_| changed.extend(number(&mut random)));
+        } else {
+            for _ in 0..=random.below(2) {
+                let at = random.index(changed.len());
+                changed.splice(at..=at, number(&mut random));
+            }
+        }
+        let changed = with_manifest(&second, &changed);
+        let (mut holder, mut values, mut groups) = (fixed_holder(), Values::new(), Groups::new());
+        let states = &mut [&mut values as _, &mut groups as _];
+        if holder.restore(states, &[&changed, &first]).is_err() {
+            refused += 1;
+            continue;
+        }
+        taken += 1;
+        values.set_value("c", &3_u64).unwrap();
+        let last = holder.last_checkpoint().unwrap();
+        let (object, mut next) = (ObjectId { id: last.saturating_add(1), generation: 1 }, vec![0; 2048]);
+        let states = &mut [&mut values as _, &mut groups as _];
+        // A parent with the last number has none after it.
+        if let Ok(len) = holder.encode(object, &FixedRequest::default(), states, &mut next) {
+            next.truncate(len);
+            let (mut values, mut groups) = (Values::new(), Groups::new());
+            let states = &mut [&mut values as _, &mut groups as _];
+            fixed_holder().restore(states, &[&next, &changed, &first]).unwrap();
+            assert_eq!(values.get_value("c").unwrap(), Some(3_u64));
+        }
+    }
+    assert!(taken > 500 && refused > 10_000, "{taken} taken, {refused} refused");
 }
