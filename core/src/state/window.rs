@@ -379,3 +379,32 @@ impl Sealed for WindowState {
         Footprint { memory: self.footprint.memory + reserved, encoded: self.footprint.encoded }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::value::Event;
+
+    fn whole(state: &WindowState) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        state.write_whole(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn a_long_event_does_not_make_room_for_many_of_its_length() {
+        let mut state = WindowState::new();
+        state.update(0, |window| {
+            for sequence in 0..50_000 {
+                let text = if sequence == 0 { "x".repeat(1 << 20) } else { "y".into() };
+                let event = Event::new(5, alloc::vec![text.as_str().into()]);
+                window.push_back(BufferedEvent { sequence, event });
+            }
+        });
+        let bytes = whole(&state);
+        let read = WindowState::read_whole(&bytes).unwrap();
+        assert_eq!(read, state);
+        let memory = Sealed::footprint(&read).memory;
+        assert!(memory < 4 * bytes.len() as u64, "{memory} bytes for {}", bytes.len());
+    }
+}
