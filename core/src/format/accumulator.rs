@@ -162,7 +162,7 @@ impl AccumulatorTables {
     pub(crate) fn copy<S: Source, K: Sink>(self, source: &mut S, sink: &mut K) -> Result<(), Malformed> {
         let count = source.uint(self.0)?;
         sink.uint(self.0, count);
-        if count > PLACES_MAX {
+        if !sink.has_places(count, PLACES_MAX) {
             return Err(Malformed::new("more accumulators than columns can be told apart"));
         }
         for place in 0..count {
