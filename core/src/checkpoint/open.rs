@@ -68,6 +68,7 @@ enum OpenState {
     Swap {
         expected: Option<Vec<u8>>,
         head: Head,
+        head_bytes: Vec<u8>,
     },
     Done(Writer),
 }
@@ -88,8 +89,8 @@ impl Procedure for OpenWriter {
         Ok(match &self.state {
             OpenState::ReadHead => Step::Request(Request::ReadHead),
             OpenState::List => Step::Request(Request::List),
-            OpenState::Swap { expected, head } => {
-                Step::Request(Request::SwapHead { expected: expected.clone(), new: head.to_bytes() })
+            OpenState::Swap { expected, head_bytes, .. } => {
+                Step::Request(Request::SwapHead { expected: expected.clone(), new: head_bytes.clone() })
             }
             OpenState::Done(writer) => Step::Done(writer.clone()),
         })
@@ -102,16 +103,17 @@ impl Procedure for OpenWriter {
             (OpenState::ReadHead, Response::Head(Some(bytes))) => {
                 let mut head = Head::from_bytes(&bytes)?;
                 head.generation += 1;
-                head.ensure_readable()?;
-                self.state = OpenState::Swap { expected: Some(bytes), head };
+                let head_bytes = head.to_readable_bytes()?;
+                self.state = OpenState::Swap { expected: Some(bytes), head, head_bytes };
             }
             (OpenState::List, Response::Objects(objects)) => {
                 ensure_new(&objects)?;
-                self.state = OpenState::Swap { expected: None, head: Head { generation: 1, ..Head::default() } };
-            }
-            (OpenState::Swap { head, .. }, Response::Swapped(true)) => {
-                let head = core::mem::take(head);
+                let head = Head { generation: 1, ..Head::default() };
                 let head_bytes = head.to_bytes();
+                self.state = OpenState::Swap { expected: None, head, head_bytes };
+            }
+            (OpenState::Swap { head, head_bytes, .. }, Response::Swapped(true)) => {
+                let (head, head_bytes) = (core::mem::take(head), core::mem::take(head_bytes));
                 self.state = OpenState::Done(Writer { head, head_bytes, held: None });
             }
             (OpenState::Swap { head, .. }, Response::Swapped(false)) => {
@@ -254,5 +256,30 @@ impl ReadManifest {
             return manifest.objects[page.object as usize].name();
         }
         self.name.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{Backend, MemoryBackend, drive};
+    use crate::format::head::CatalogEntry;
+    use crate::format::manifest::tests::empty_manifest;
+    use crate::limits::HEAD_BYTES_MAX;
+
+    /// The next generation takes a byte more.
+    #[test]
+    fn a_head_that_would_be_too_long_to_read_is_not_written() {
+        let object = ObjectId { id: 0, generation: 1 };
+        let mut entry = CatalogEntry::new(&empty_manifest(object), 1);
+        entry.label = Some("x".repeat(HEAD_BYTES_MAX as usize - 100));
+        let mut head = Head { generation: 127, next_id: 1, latest: Some(0), entries: alloc::vec![entry] };
+        let missing = HEAD_BYTES_MAX as usize - head.to_bytes().len();
+        head.entries[0].label.as_mut().unwrap().extend(core::iter::repeat_n('x', missing));
+        let mut storage = MemoryBackend::new();
+        assert!(storage.swap_head(None, &head.to_bytes()).unwrap());
+        assert_eq!(drive(ReadHead::new(), &mut storage).unwrap().unwrap().generation, 127);
+        let over = Error::OverLimit { what: "bytes of the head", found: HEAD_BYTES_MAX + 1, limit: HEAD_BYTES_MAX };
+        assert_eq!(drive(OpenWriter::new(), &mut storage).unwrap_err(), over);
     }
 }

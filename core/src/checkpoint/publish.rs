@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::format::head::{CatalogEntry, HEAD_NAME, Head};
 use crate::format::manifest::{Manifest, ObjectId};
 use crate::format::object::{append_manifest, header};
-use crate::limits::{HEAD_BYTES_MAX, LABEL_BYTES_MAX};
+use crate::limits::LABEL_BYTES_MAX;
 
 /// A published checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,15 +97,7 @@ impl<'w> Publish<'w> {
         next.next_id = object.id + 1;
         let held = writer.held.filter(|_| checkpoint.relabels.is_some());
         retain_also(&mut next, retention, held);
-        next.ensure_readable()?;
-        let next_bytes = next.to_bytes();
-        if next_bytes.len() as u64 > HEAD_BYTES_MAX {
-            return Err(Error::OverLimit {
-                what: "bytes of the head",
-                found: next_bytes.len() as u64,
-                limit: HEAD_BYTES_MAX,
-            });
-        }
+        let next_bytes = next.to_readable_bytes()?;
         // Whatever comes of this attempt, no other one takes its name.
         writer.head.next_id = next.next_id;
         Ok(Publish {
@@ -246,9 +238,5 @@ impl Republish {
 
 /// Refuses a label longer than [`LABEL_BYTES_MAX`].
 fn check_label(label: Option<&str>) -> Result<()> {
-    let found = label.map_or(0, str::len) as u64;
-    if found > LABEL_BYTES_MAX as u64 {
-        return Err(Error::OverLimit { what: "length of a label", found, limit: LABEL_BYTES_MAX as u64 });
-    }
-    Ok(())
+    Error::ensure_within("length of a label", label.map_or(0, str::len) as u64, LABEL_BYTES_MAX as u64)
 }

@@ -108,6 +108,17 @@ impl Head {
         out
     }
 
+    /// Bytes of the record, for the storage.
+    ///
+    /// # Errors
+    /// [`Error::OverLimit`] or [`Error::Damaged`] for one that nobody could read.
+    pub(crate) fn to_readable_bytes(&self) -> Result<Vec<u8>> {
+        self.ensure_readable()?;
+        let bytes = self.to_bytes();
+        Error::ensure_within("bytes of the head", bytes.len() as u64, HEAD_BYTES_MAX)?;
+        Ok(bytes)
+    }
+
     /// Reads and checks a head record.
     ///
     /// # Errors
@@ -144,7 +155,7 @@ impl Head {
 
     /// That numbers fit together: asked of what is read, and of what is to be written, so that no writer leaves a head
     /// that nobody can read.
-    pub(crate) fn ensure_readable(&self) -> Result<()> {
+    fn ensure_readable(&self) -> Result<()> {
         self.check().map_err(|reason| Error::damaged(HEAD_NAME, "record", reason))
     }
 

@@ -156,7 +156,9 @@ impl Manifest {
             return Err(Malformed::new("a page has no columns"));
         }
         check_sections(self.sections().into_iter().chain(self.side_sections()), self.objects.len())?;
-        self.check_numbers()?;
+        if self.over_limit().is_some() {
+            return Err(Malformed::new("a size or count is out of range"));
+        }
         let names: BTreeSet<&str> = self.states.iter().map(|state| state.name.as_str()).collect();
         if names.len() != self.states.len() {
             return Err(Malformed::new("two states have one name"));
@@ -185,10 +187,11 @@ impl Manifest {
         Ok(())
     }
 
-    /// Whether sizes and counts are small enough that arithmetic on them is safe.
-    fn check_numbers(&self) -> Result<(), Malformed> {
+    /// What is too large for arithmetic on it to be safe, if anything is, and its limit. Asked of what is read and of what
+    /// is to be written: counts are the caller's.
+    pub(super) fn over_limit(&self) -> Option<(&'static str, u64, u64)> {
         let sizes = &self.sizes;
-        let all = [
+        let sizes = [
             sizes.delta_rows,
             sizes.delta_raw,
             sizes.base_rows,
@@ -199,15 +202,11 @@ impl Manifest {
             self.credit.unsigned_abs(),
             self.reserve.unsigned_abs(),
         ];
-        if all.iter().any(|size| *size > STORAGE_BYTES_MAX) {
-            return Err(Malformed::new("a size is out of range"));
-        }
         let engine = self.progress.engine.iter();
-        let mut counts = engine.flat_map(|engine| engine.results.iter().chain(&engine.late).chain([&engine.events]));
-        if counts.any(|count| *count > EVENTS_MAX) {
-            return Err(Malformed::new("a count is out of range"));
-        }
-        Ok(())
+        let counts = engine.flat_map(|engine| engine.results.iter().chain(&engine.late).chain([&engine.events]));
+        let size = sizes.iter().max().map(|size| ("a size of a checkpoint", *size, STORAGE_BYTES_MAX));
+        let count = counts.max().map(|count| ("a count of events or results", *count, EVENTS_MAX));
+        size.into_iter().chain(count).find(|(_, found, limit)| found > limit)
     }
 
     /// Every section a restore reads: bases, then deltas.
@@ -331,7 +330,7 @@ pub(crate) mod tests {
                     let late = alloc::vec![0, u64::MAX];
                     manifest.progress.engine = Some(EngineProgress { late, ..EngineProgress::default() });
                 },
-                "a count is out of range",
+                "count is out of range",
             ),
             (|manifest| manifest.states.clear(), "plain values"),
             (|manifest| manifest.states[0].name.push('a'), "plain values"),

@@ -252,10 +252,7 @@ impl PatternRows for PatternState {
         Ok(before - self.pending.len() == taken.len())
     }
 
-    fn add_waiting(
-        &mut self,
-        events: impl Iterator<Item = Result<(u64, Event), Malformed>>,
-    ) -> Result<(), Malformed> {
+    fn add_waiting(&mut self, events: impl Iterator<Item = Result<(u64, Event), Malformed>>) -> Result<(), Malformed> {
         for event in events {
             let (sequence, event) = event?;
             let event = BufferedEvent { sequence, event };
