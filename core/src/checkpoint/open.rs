@@ -8,6 +8,7 @@ use super::procedure::{ByteRange, ObjectInfo, Procedure, Request, Response, Step
 use crate::error::{Error, Result};
 use crate::format::head::{HEAD_NAME, Head};
 use crate::format::manifest::{Manifest, ObjectId};
+use crate::format::manifest_pages::Paging;
 use crate::format::object::{HEADER_BYTES, TRAILER_BYTES, read_manifest, read_trailer};
 use crate::format::section::read_section;
 
@@ -175,15 +176,9 @@ pub struct ReadManifest {
 #[derive(Debug)]
 enum ManifestState {
     Trailer,
-    Header {
-        manifest_len: u64,
-    },
-    Body {
-        manifest_len: u64,
-        header: Vec<u8>,
-    },
-    /// The manifest, and the pages read so far.
-    Pages(Option<Box<Manifest>>, Vec<Vec<u8>>),
+    Header { manifest_len: u64 },
+    Body { manifest_len: u64, header: Vec<u8> },
+    Pages(Option<Box<Paging>>),
 }
 
 impl ReadManifest {
@@ -202,16 +197,14 @@ impl Procedure for ReadManifest {
             ManifestState::Trailer => ByteRange::Last { len: TRAILER_BYTES as u64 },
             ManifestState::Header { .. } => ByteRange::At { offset: 0, len: HEADER_BYTES as u64 },
             ManifestState::Body { manifest_len, .. } => ByteRange::Last { len: *manifest_len + TRAILER_BYTES as u64 },
-            ManifestState::Pages(manifest, pages) => {
-                let Some(mut whole) = manifest.take() else { return Err(unexpected("read", &self.name)) };
-                let Some(page) = whole.page(pages.len()) else {
-                    whole.take_pages(pages).map_err(|malformed| Error::damaged(&self.name, "page", malformed.0))?;
-                    return Ok(Step::Done(*whole));
-                };
-                let range = ByteRange::At { offset: page.offset, len: page.stored };
-                let object = whole.objects[page.object as usize].name();
-                *manifest = Some(whole);
-                return Ok(Step::Request(Request::Read { object, range }));
+            ManifestState::Pages(pages) => {
+                if let Some((object, page)) = pages.as_ref().and_then(|pages| pages.next()) {
+                    let range = ByteRange::At { offset: page.offset, len: page.stored };
+                    return Ok(Step::Request(Request::Read { object: object.name(), range }));
+                }
+                let Some(pages) = pages.take() else { return Err(unexpected("read", &self.name)) };
+                let manifest = pages.finish().map_err(|malformed| Error::damaged(&self.name, "page", malformed.0))?;
+                return Ok(Step::Done(manifest));
             }
         };
         Ok(Step::Request(Request::Read { object: self.name.clone(), range }))
@@ -234,13 +227,13 @@ impl Procedure for ReadManifest {
             }
             ManifestState::Body { header, .. } => {
                 let manifest = read_manifest(self.object, header, &bytes)?;
-                self.state = ManifestState::Pages(Some(Box::new(manifest)), Vec::new());
+                self.state = ManifestState::Pages(Some(Box::new(Paging::new(manifest))));
             }
-            ManifestState::Pages(manifest, pages) => {
-                let page = manifest.as_ref().and_then(|manifest| manifest.page(pages.len()));
-                let Some(page) = page else { return Err(unexpected("read", &object)) };
-                let raw = read_section(page, &bytes);
-                pages.push(raw.map_err(|malformed| Error::damaged(&object, "page", malformed.0))?);
+            ManifestState::Pages(pages) => {
+                let Some(pages) = pages else { return Err(unexpected("read", &object)) };
+                let Some((_, page)) = pages.next() else { return Err(unexpected("read", &object)) };
+                let taken = read_section(page, &bytes).and_then(|raw| pages.take(&raw));
+                taken.map_err(|malformed| Error::damaged(&object, "page", malformed.0))?;
             }
         }
         Ok(())
@@ -250,10 +243,10 @@ impl Procedure for ReadManifest {
 impl ReadManifest {
     /// Name of the object that the last request read.
     fn object_awaited(&self) -> String {
-        if let ManifestState::Pages(Some(manifest), pages) = &self.state
-            && let Some(page) = manifest.page(pages.len())
+        if let ManifestState::Pages(Some(pages)) = &self.state
+            && let Some((object, _)) = pages.next()
         {
-            return manifest.objects[page.object as usize].name();
+            return object.name();
         }
         self.name.clone()
     }

@@ -156,6 +156,7 @@ impl Manifest {
             return Err(Malformed::new("a page has no columns"));
         }
         check_sections(self.sections().into_iter().chain(self.side_sections()), self.objects.len())?;
+        self.check_apart()?;
         if self.over_limit().is_some() {
             return Err(Malformed::new("a size or count is out of range"));
         }
@@ -185,6 +186,17 @@ impl Manifest {
             return Err(Malformed::new("the bases do not cover each key group once, in order"));
         }
         Ok(())
+    }
+
+    /// That no plan or page lies over another: one that is named again and again would be read, and held, each time.
+    pub(super) fn check_apart(&self) -> Result<(), Malformed> {
+        let place = |section: &SectionRef| (self.objects[section.object as usize], section.offset, section.stored);
+        let mut places: Vec<(ObjectId, u64, u64)> = self.side_sections().map(place).collect();
+        places.sort_unstable();
+        if places.is_sorted_by(|(object, offset, stored), next| *object != next.0 || offset + stored <= next.1) {
+            return Ok(());
+        }
+        Err(Malformed::new("plans or pages lie over one another"))
     }
 
     /// What is too large for arithmetic on it to be safe, if anything is, and its limit. Asked of what is read and of what
@@ -323,7 +335,7 @@ pub(crate) mod tests {
     #[test]
     fn indices_ranges_and_orders_are_checked() {
         type Change = fn(&mut Manifest);
-        let changes: [(Change, &str); 17] = [
+        let changes: [(Change, &str); 18] = [
             (|manifest| manifest.key_groups = 0, "out of range"),
             (
                 |manifest| {
@@ -344,6 +356,13 @@ pub(crate) mod tests {
             (
                 |manifest| (manifest.bases[0].plan, manifest.plans) = (Some(0), alloc::vec![delta(0, 1, 6).section]),
                 "plan",
+            ),
+            (
+                |manifest| {
+                    manifest.objects.push(manifest.object);
+                    manifest.pages = alloc::vec![delta(0, 1, 6).section; 2];
+                },
+                "over one another",
             ),
             (
                 |manifest| {

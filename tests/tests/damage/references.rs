@@ -1,0 +1,65 @@
+//! References that name much, or the same again and again, all hashes right: an error or no harm, in bounded memory
+//! and time.
+
+use crate::common::bulk::of_bulk;
+use crate::common::object::{Manifest, with_manifest};
+use crate::measured;
+use eventflux_core::{
+    CheckpointRequest, Compression, MemoryBackend, OpenWriter, Publish, ReadHead, ReadManifest, Retention, StateDescriptor,
+    StateHolder, StateKind, Verify, drive,
+};
+
+/// What reading a few kilobytes may take at most.
+const PEAK_BYTES_MAX: usize = 4 << 20;
+
+/// Changes the manifest of the oldest checkpoint, and reads it: what is wrong with it.
+fn changed(storage: &mut MemoryBackend, change: impl Fn(&mut Manifest)) -> Option<String> {
+    let object = drive(ReadHead::new(), storage).unwrap().unwrap().entries[0].object;
+    let whole = storage.objects_mut()[&object.name()].clone();
+    let mut manifest = Manifest::of(&whole);
+    change(&mut manifest);
+    storage.objects_mut().insert(object.name(), with_manifest(&whole, &postcard::to_allocvec(&manifest).unwrap()));
+    let (read, peak) = measured(|| drive(ReadManifest::new(object), storage));
+    assert!(peak < PEAK_BYTES_MAX, "{peak} bytes");
+    let error = read.err().map(|error| error.to_string());
+    let findings = drive(Verify::new(), storage).unwrap().findings;
+    assert_eq!(findings.is_empty(), error.is_none());
+    storage.objects_mut().insert(object.name(), whole);
+    error
+}
+
+fn publish(storage: &mut MemoryBackend, holder: &mut StateHolder) -> Vec<String> {
+    let mut writer = drive(OpenWriter::new(), storage).unwrap();
+    holder.begin(CheckpointRequest::default()).unwrap();
+    let mut encoded = holder.take_capture().unwrap().into_object(writer.next_object(), Compression::None).unwrap();
+    let publish = Publish::new(&mut writer, &mut encoded, Retention { max_retained: 1 }).unwrap();
+    drive(publish, storage).unwrap().deleted
+}
+
+#[test]
+fn a_page_named_many_times() {
+    let mut storage = MemoryBackend::new();
+    let state = |number: u32| StateDescriptor::new(format!("state {number}"), StateKind::Aggregations, 1, "");
+    let builder = (0..9).fold(StateHolder::builder("paged"), |builder, number| builder.state(state(number)));
+    publish(&mut storage, &mut builder.build().unwrap());
+    assert_eq!(changed(&mut storage, |manifest| assert_eq!(manifest.base_pages.len(), 1)), None);
+    let again = |manifest: &mut Manifest| manifest.base_pages = vec![manifest.base_pages[0].clone(); 1000];
+    assert!(changed(&mut storage, again).is_some_and(|error| error.contains("over one another")));
+}
+
+#[test]
+fn a_plan_named_many_times() {
+    let mut storage = MemoryBackend::new();
+    of_bulk(&mut storage);
+    let objects = storage.objects_mut().clone();
+    let again = |times: usize| {
+        let objects = &objects;
+        move |manifest: &mut Manifest| {
+            *manifest = manifest.without_pages(|object| objects[&object.name()].clone());
+            let plan = manifest.plans.first().cloned().expect("bases share plans");
+            manifest.plans.extend(vec![plan; times]);
+        }
+    };
+    assert_eq!(changed(&mut storage, again(0)), None);
+    assert!(changed(&mut storage, again(1)).is_some_and(|error| error.contains("over one another")));
+}
