@@ -47,6 +47,8 @@ pub const EVENTS_MAX: u64 = 1 << 62;
 pub const MANIFEST_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Most objects one checkpoint may need; a claim beyond it is damage.
 pub const OBJECTS_PER_CHECKPOINT_MAX: u64 = 1 << 24;
+/// Objects of checkpoints that went are deleted by their names; if they were more, those that a list shows.
+pub const DELETED_UNSEEN_MAX: u64 = 1 << 16;
 /// Largest head record, in bytes.
 pub const HEAD_BYTES_MAX: u64 = 64 * 1024 * 1024;
 

@@ -2,12 +2,13 @@
 //! and time.
 
 use crate::common::bulk::of_bulk;
-use crate::common::object::{Manifest, with_manifest};
+use crate::common::object::{Manifest, fix_head, with_manifest};
 use crate::measured;
 use eventflux_core::{
-    CheckpointRequest, Compression, MemoryBackend, OpenWriter, Publish, ReadHead, ReadManifest, Retention, StateDescriptor,
-    StateHolder, StateKind, Verify, drive,
+    Backend, CatalogEntry, CheckpointRequest, Compression, Head, MemoryBackend, ObjectId, OpenWriter, Publish,
+    ReadHead, ReadManifest, Retention, StateDescriptor, StateHolder, StateKind, Verify, drive,
 };
+use serde::Serialize;
 
 /// What reading a few kilobytes may take at most.
 const PEAK_BYTES_MAX: usize = 4 << 20;
@@ -62,4 +63,53 @@ fn a_plan_named_many_times() {
     };
     assert_eq!(changed(&mut storage, again(0)), None);
     assert!(changed(&mut storage, again(1)).is_some_and(|error| error.contains("over one another")));
+}
+
+/// The record of a head with one entry.
+#[derive(Serialize)]
+struct HeadRecord<'a> {
+    generation: u64,
+    next_id: u64,
+    latest: Option<u64>,
+    entries: Vec<EntryRecord<'a>>,
+}
+
+#[derive(Serialize)]
+struct EntryRecord<'a> {
+    object: ObjectId,
+    parent: Option<u64>,
+    created_ms: i64,
+    label: Option<String>,
+    object_bytes: u64,
+    sizes: &'a eventflux_core::CheckpointSizes,
+    needs: Vec<(u64, u64, u64)>,
+}
+
+#[test]
+fn a_checkpoint_that_claims_millions_of_objects_goes() {
+    let mut storage = MemoryBackend::new();
+    let holder = || StateHolder::builder("small").build().unwrap();
+    publish(&mut storage, &mut holder());
+    let old = storage.read_head().unwrap().unwrap();
+    let CatalogEntry { sizes, object_bytes, .. } = Head::from_bytes(&old).unwrap().entries.remove(0);
+    let object = ObjectId { id: 1 << 24, generation: 1 };
+    let whole = storage.objects_mut().pop_first().unwrap().1;
+    storage.objects_mut().insert(object.name(), whole);
+    let entry = EntryRecord {
+        object,
+        parent: None,
+        created_ms: 0,
+        label: None,
+        object_bytes,
+        sizes: &sizes,
+        needs: vec![(1, 1 << 24, 1)],
+    };
+    let head = HeadRecord { generation: 1, next_id: object.id + 1, latest: Some(object.id), entries: vec![entry] };
+    let mut bytes = [&old[..8], &postcard::to_allocvec(&head).unwrap(), &[0; 8]].concat();
+    fix_head(&mut bytes);
+    assert!(storage.swap_head(Some(&old), &bytes).unwrap());
+    let (deleted, peak) = measured(|| publish(&mut storage, &mut holder()));
+    assert_eq!(deleted, [object.name()]);
+    assert!(peak < PEAK_BYTES_MAX, "{peak} bytes");
+    assert_eq!(storage.objects_mut().len(), 1);
 }
