@@ -87,6 +87,8 @@ pub const SCHEMA_DEPTH_MAX: usize = 128;
 pub const SCHEMA_VALUES_PER_BYTE: u64 = 16;
 /// … and so many more.
 pub const SCHEMA_VALUES_EXTRA: u64 = 1024;
+/// So many bytes of the name of a field or a variant count as a value more.
+pub const SCHEMA_NAME_BYTES: usize = 64;
 /// Most parts of a tuple or an array that is described.
 pub const SCHEMA_PARTS_MAX: usize = 65_536;
 /// Most parts looked at to describe a type.
