@@ -5,6 +5,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
@@ -185,10 +186,11 @@ impl Head {
         Ok(())
     }
 
-    /// Rises with every head that writers of one storage leave: of two, the greater is the newer.
+    /// Rises with every head that writers of one storage leave: of two, the greater is the newer. Retention by itself
+    /// gives out no number, and only takes entries away.
     #[must_use]
-    pub fn written_order(&self) -> (u64, u64) {
-        (self.generation, self.next_id)
+    pub fn written_order(&self) -> (u64, u64, Reverse<usize>) {
+        (self.generation, self.next_id, Reverse(self.entries.len()))
     }
 
     /// The entry of a checkpoint.
