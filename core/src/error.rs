@@ -184,6 +184,11 @@ impl Error {
         Error::Damaged { object: object.into(), part: part.into(), reason: reason.into() }
     }
 
+    /// That a quantity is within its limit.
+    pub(crate) fn ensure_within(what: &'static str, found: u64, limit: u64) -> Result<()> {
+        if found > limit { Err(Error::OverLimit { what, found, limit }) } else { Ok(()) }
+    }
+
     pub(crate) fn definition(path: impl Into<String>, reason: impl Into<String>) -> Self {
         Error::Definition { path: path.into(), reason: reason.into() }
     }

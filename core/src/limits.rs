@@ -47,6 +47,8 @@ pub const EVENTS_MAX: u64 = 1 << 62;
 pub const MANIFEST_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Most objects one checkpoint may need; a claim beyond it is damage.
 pub const OBJECTS_PER_CHECKPOINT_MAX: u64 = 1 << 24;
+/// Objects of checkpoints that went are deleted by their names; if they were more, those that a list shows.
+pub const DELETED_UNSEEN_MAX: u64 = 1 << 16;
 /// Largest head record, in bytes.
 pub const HEAD_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
@@ -85,6 +87,8 @@ pub const SCHEMA_DEPTH_MAX: usize = 128;
 pub const SCHEMA_VALUES_PER_BYTE: u64 = 16;
 /// … and so many more.
 pub const SCHEMA_VALUES_EXTRA: u64 = 1024;
+/// So many bytes of the name of a field or a variant count as a value more.
+pub const SCHEMA_NAME_BYTES: usize = 64;
 /// Most parts of a tuple or an array that is described.
 pub const SCHEMA_PARTS_MAX: usize = 65_536;
 /// Most parts looked at to describe a type.

@@ -8,6 +8,7 @@ use super::procedure::{ByteRange, ObjectInfo, Procedure, Request, Response, Step
 use crate::error::{Error, Result};
 use crate::format::head::{HEAD_NAME, Head};
 use crate::format::manifest::{Manifest, ObjectId};
+use crate::format::manifest_pages::Paging;
 use crate::format::object::{HEADER_BYTES, TRAILER_BYTES, read_manifest, read_trailer};
 use crate::format::section::read_section;
 
@@ -68,6 +69,7 @@ enum OpenState {
     Swap {
         expected: Option<Vec<u8>>,
         head: Head,
+        head_bytes: Vec<u8>,
     },
     Done(Writer),
 }
@@ -88,8 +90,8 @@ impl Procedure for OpenWriter {
         Ok(match &self.state {
             OpenState::ReadHead => Step::Request(Request::ReadHead),
             OpenState::List => Step::Request(Request::List),
-            OpenState::Swap { expected, head } => {
-                Step::Request(Request::SwapHead { expected: expected.clone(), new: head.to_bytes() })
+            OpenState::Swap { expected, head_bytes, .. } => {
+                Step::Request(Request::SwapHead { expected: expected.clone(), new: head_bytes.clone() })
             }
             OpenState::Done(writer) => Step::Done(writer.clone()),
         })
@@ -102,16 +104,17 @@ impl Procedure for OpenWriter {
             (OpenState::ReadHead, Response::Head(Some(bytes))) => {
                 let mut head = Head::from_bytes(&bytes)?;
                 head.generation += 1;
-                head.ensure_readable()?;
-                self.state = OpenState::Swap { expected: Some(bytes), head };
+                let head_bytes = head.to_readable_bytes()?;
+                self.state = OpenState::Swap { expected: Some(bytes), head, head_bytes };
             }
             (OpenState::List, Response::Objects(objects)) => {
                 ensure_new(&objects)?;
-                self.state = OpenState::Swap { expected: None, head: Head { generation: 1, ..Head::default() } };
-            }
-            (OpenState::Swap { head, .. }, Response::Swapped(true)) => {
-                let head = core::mem::take(head);
+                let head = Head { generation: 1, ..Head::default() };
                 let head_bytes = head.to_bytes();
+                self.state = OpenState::Swap { expected: None, head, head_bytes };
+            }
+            (OpenState::Swap { head, head_bytes, .. }, Response::Swapped(true)) => {
+                let (head, head_bytes) = (core::mem::take(head), core::mem::take(head_bytes));
                 self.state = OpenState::Done(Writer { head, head_bytes, held: None });
             }
             (OpenState::Swap { head, .. }, Response::Swapped(false)) => {
@@ -173,15 +176,9 @@ pub struct ReadManifest {
 #[derive(Debug)]
 enum ManifestState {
     Trailer,
-    Header {
-        manifest_len: u64,
-    },
-    Body {
-        manifest_len: u64,
-        header: Vec<u8>,
-    },
-    /// The manifest, and the pages read so far.
-    Pages(Option<Box<Manifest>>, Vec<Vec<u8>>),
+    Header { manifest_len: u64 },
+    Body { manifest_len: u64, header: Vec<u8> },
+    Pages(Option<Box<Paging>>),
 }
 
 impl ReadManifest {
@@ -200,16 +197,14 @@ impl Procedure for ReadManifest {
             ManifestState::Trailer => ByteRange::Last { len: TRAILER_BYTES as u64 },
             ManifestState::Header { .. } => ByteRange::At { offset: 0, len: HEADER_BYTES as u64 },
             ManifestState::Body { manifest_len, .. } => ByteRange::Last { len: *manifest_len + TRAILER_BYTES as u64 },
-            ManifestState::Pages(manifest, pages) => {
-                let Some(mut whole) = manifest.take() else { return Err(unexpected("read", &self.name)) };
-                let Some(page) = whole.page(pages.len()) else {
-                    whole.take_pages(pages).map_err(|malformed| Error::damaged(&self.name, "page", malformed.0))?;
-                    return Ok(Step::Done(*whole));
-                };
-                let range = ByteRange::At { offset: page.offset, len: page.stored };
-                let object = whole.objects[page.object as usize].name();
-                *manifest = Some(whole);
-                return Ok(Step::Request(Request::Read { object, range }));
+            ManifestState::Pages(pages) => {
+                if let Some((object, page)) = pages.as_ref().and_then(|pages| pages.next()) {
+                    let range = ByteRange::At { offset: page.offset, len: page.stored };
+                    return Ok(Step::Request(Request::Read { object: object.name(), range }));
+                }
+                let Some(pages) = pages.take() else { return Err(unexpected("read", &self.name)) };
+                let manifest = pages.finish().map_err(|malformed| Error::damaged(&self.name, "page", malformed.0))?;
+                return Ok(Step::Done(manifest));
             }
         };
         Ok(Step::Request(Request::Read { object: self.name.clone(), range }))
@@ -232,13 +227,13 @@ impl Procedure for ReadManifest {
             }
             ManifestState::Body { header, .. } => {
                 let manifest = read_manifest(self.object, header, &bytes)?;
-                self.state = ManifestState::Pages(Some(Box::new(manifest)), Vec::new());
+                self.state = ManifestState::Pages(Some(Box::new(Paging::new(manifest))));
             }
-            ManifestState::Pages(manifest, pages) => {
-                let page = manifest.as_ref().and_then(|manifest| manifest.page(pages.len()));
-                let Some(page) = page else { return Err(unexpected("read", &object)) };
-                let raw = read_section(page, &bytes);
-                pages.push(raw.map_err(|malformed| Error::damaged(&object, "page", malformed.0))?);
+            ManifestState::Pages(pages) => {
+                let Some(pages) = pages else { return Err(unexpected("read", &object)) };
+                let Some((_, page)) = pages.next() else { return Err(unexpected("read", &object)) };
+                let taken = read_section(page, &bytes).and_then(|raw| pages.take(&raw));
+                taken.map_err(|malformed| Error::damaged(&object, "page", malformed.0))?;
             }
         }
         Ok(())
@@ -248,11 +243,36 @@ impl Procedure for ReadManifest {
 impl ReadManifest {
     /// Name of the object that the last request read.
     fn object_awaited(&self) -> String {
-        if let ManifestState::Pages(Some(manifest), pages) = &self.state
-            && let Some(page) = manifest.page(pages.len())
+        if let ManifestState::Pages(Some(pages)) = &self.state
+            && let Some((object, _)) = pages.next()
         {
-            return manifest.objects[page.object as usize].name();
+            return object.name();
         }
         self.name.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{Backend, MemoryBackend, drive};
+    use crate::format::head::CatalogEntry;
+    use crate::format::manifest::tests::empty_manifest;
+    use crate::limits::HEAD_BYTES_MAX;
+
+    /// The next generation takes a byte more.
+    #[test]
+    fn a_head_that_would_be_too_long_to_read_is_not_written() {
+        let object = ObjectId { id: 0, generation: 1 };
+        let mut entry = CatalogEntry::new(&empty_manifest(object), 1);
+        entry.label = Some("x".repeat(HEAD_BYTES_MAX as usize - 100));
+        let mut head = Head { generation: 127, next_id: 1, latest: Some(0), entries: alloc::vec![entry] };
+        let missing = HEAD_BYTES_MAX as usize - head.to_bytes().len();
+        head.entries[0].label.as_mut().unwrap().extend(core::iter::repeat_n('x', missing));
+        let mut storage = MemoryBackend::new();
+        assert!(storage.swap_head(None, &head.to_bytes()).unwrap());
+        assert_eq!(drive(ReadHead::new(), &mut storage).unwrap().unwrap().generation, 127);
+        let over = Error::OverLimit { what: "bytes of the head", found: HEAD_BYTES_MAX + 1, limit: HEAD_BYTES_MAX };
+        assert_eq!(drive(OpenWriter::new(), &mut storage).unwrap_err(), over);
     }
 }

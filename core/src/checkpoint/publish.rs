@@ -8,12 +8,12 @@ use alloc::vec::Vec;
 use super::capture::EncodedCheckpoint;
 use super::open::Writer;
 use super::procedure::{Procedure, Request, Response, Step, unexpected};
-use super::retention::{Retention, retain_also};
+use super::retention::{Retention, garbage, retain_also};
 use crate::error::{Error, Result};
 use crate::format::head::{CatalogEntry, HEAD_NAME, Head};
 use crate::format::manifest::{Manifest, ObjectId};
 use crate::format::object::{append_manifest, header};
-use crate::limits::{HEAD_BYTES_MAX, LABEL_BYTES_MAX};
+use crate::limits::{DELETED_UNSEEN_MAX, LABEL_BYTES_MAX, OBJECTS_PER_CHECKPOINT_MAX};
 
 /// A published checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,6 +57,8 @@ enum PublishState {
     Again,
     /// Someone else changed the head: read by whom.
     Refused,
+    /// What went needed so many objects that those which are there are fewer.
+    List,
     Delete(Vec<String>),
 }
 
@@ -65,7 +67,8 @@ impl<'w> Publish<'w> {
     ///
     /// # Errors
     /// [`Error::Fenced`] if the checkpoint was not encoded for [`Writer::next_object`];
-    /// [`Error::OverLimit`] if the storage holds more checkpoints than its head can name.
+    /// [`Error::OverLimit`] if the storage holds more checkpoints than its head can name, or this one needs more objects
+    /// than it can;
     /// [`Error::ObjectMissing`] if it builds on a checkpoint that retention has given up since;
     /// [`Error::NoSuchCheckpoint`] if it builds on one of another storage.
     pub fn new(writer: &'w mut Writer, checkpoint: &mut EncodedCheckpoint, retention: Retention) -> Result<Self> {
@@ -83,8 +86,9 @@ impl<'w> Publish<'w> {
             }
         }
         let kept = |needed: &ObjectId| writer.head.entries.iter().any(|entry| entry.needs(*needed));
-        let missing =
-            checkpoint.manifest.needed_objects().into_iter().find(|needed| *needed != object && !kept(needed));
+        let needed = checkpoint.manifest.needed_objects();
+        Error::ensure_within("objects of a checkpoint", needed.len() as u64, OBJECTS_PER_CHECKPOINT_MAX)?;
+        let missing = needed.into_iter().find(|needed| *needed != object && !kept(needed));
         if let Some(missing) = missing {
             return Err(Error::ObjectMissing { object: missing.name() });
         }
@@ -97,15 +101,7 @@ impl<'w> Publish<'w> {
         next.next_id = object.id + 1;
         let held = writer.held.filter(|_| checkpoint.relabels.is_some());
         retain_also(&mut next, retention, held);
-        next.ensure_readable()?;
-        let next_bytes = next.to_bytes();
-        if next_bytes.len() as u64 > HEAD_BYTES_MAX {
-            return Err(Error::OverLimit {
-                what: "bytes of the head",
-                found: next_bytes.len() as u64,
-                limit: HEAD_BYTES_MAX,
-            });
-        }
+        let next_bytes = next.to_readable_bytes()?;
         // Whatever comes of this attempt, no other one takes its name.
         writer.head.next_id = next.next_id;
         Ok(Publish {
@@ -128,7 +124,13 @@ impl<'w> Publish<'w> {
         self.writer.head_bytes = core::mem::take(&mut self.next_bytes);
         self.writer.held = self.held;
         let mut unneeded: Vec<String> = Vec::new();
-        for entry in before.entries.iter().filter(|entry| self.next.entry(entry.object.id).is_none()) {
+        let gone = || before.entries.iter().filter(|entry| self.next.entry(entry.object.id).is_none());
+        let objects: u64 = gone().flat_map(|entry| &entry.needs).map(|(_, count, _)| count).sum();
+        if objects > DELETED_UNSEEN_MAX {
+            self.state = PublishState::List;
+            return;
+        }
+        for entry in gone() {
             for (first, count, generation) in &entry.needs {
                 for id in *first..first + count {
                     let object = ObjectId { id, generation: *generation };
@@ -161,6 +163,7 @@ impl Procedure for Publish<'_> {
                 new: self.next_bytes.clone(),
             }),
             PublishState::Look(_) | PublishState::Refused => Step::Request(Request::ReadHead),
+            PublishState::List => Step::Request(Request::List),
             PublishState::Delete(names) => match names.last() {
                 Some(name) => Step::Request(Request::Delete { object: name.clone() }),
                 None => Step::Done(Published {
@@ -191,10 +194,14 @@ impl Procedure for Publish<'_> {
             (PublishState::Refused, Response::Head(None)) => {
                 return Err(Error::ObjectMissing { object: HEAD_NAME.into() });
             }
+            (PublishState::List, Response::Objects(objects)) => {
+                let names = objects.iter().map(|object| object.name.as_str());
+                self.state = PublishState::Delete(garbage(&self.writer.head, names));
+            }
             (PublishState::Delete(names), Response::Done) => self.deleted.extend(names.pop()),
             // Published all the same: what cannot be deleted now is garbage for later.
-            (PublishState::Delete(names), Response::Failed(error)) => {
-                names.clear();
+            (PublishState::List | PublishState::Delete(_), Response::Failed(error)) => {
+                self.state = PublishState::Delete(Vec::new());
                 self.not_deleted = Some(error);
             }
             (_, Response::Failed(error)) => return Err(error),
@@ -246,9 +253,5 @@ impl Republish {
 
 /// Refuses a label longer than [`LABEL_BYTES_MAX`].
 fn check_label(label: Option<&str>) -> Result<()> {
-    let found = label.map_or(0, str::len) as u64;
-    if found > LABEL_BYTES_MAX as u64 {
-        return Err(Error::OverLimit { what: "length of a label", found, limit: LABEL_BYTES_MAX as u64 });
-    }
-    Ok(())
+    Error::ensure_within("length of a label", label.map_or(0, str::len) as u64, LABEL_BYTES_MAX as u64)
 }

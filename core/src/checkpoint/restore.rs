@@ -230,7 +230,8 @@ impl Sections {
         if let Some((place, _)) = plan {
             return self.reading.take_plan(place, &stored);
         }
-        self.waiting_bytes += section.raw;
+        // Damaged columns may be longer than their rows.
+        self.waiting_bytes += section.raw.max(section.stored);
         self.waiting.push((self.next, stored));
         self.next += 1;
         // One shard takes them as they come; of several each waits until all have something to do.

@@ -157,3 +157,32 @@ impl Procedure for Prune<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::{Backend, MemoryBackend, drive};
+    use crate::checkpoint::OpenWriter;
+    use crate::format::head::CatalogEntry;
+    use crate::format::manifest::tests::empty_manifest;
+
+    /// Where heads are written to two slots in turn, the older one must not be taken for the newer.
+    #[test]
+    fn the_head_that_retention_leaves_is_the_newer() {
+        let mut storage = MemoryBackend::new();
+        let entry = |id| CatalogEntry::new(&empty_manifest(ObjectId { id, generation: 1 }), 1);
+        let head = Head { generation: 1, next_id: 3, latest: Some(2), entries: (0..3).map(entry).collect() };
+        assert!(storage.swap_head(None, &head.to_bytes()).unwrap());
+        let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
+        let mut order = writer.head().written_order();
+        assert!(order > head.written_order());
+        for max_retained in [2, 1] {
+            drive(Prune::new(&mut writer, Retention { max_retained }), &mut storage).unwrap();
+            let written = Head::from_bytes(&storage.read_head().unwrap().unwrap()).unwrap();
+            assert_eq!(written.entries.len(), max_retained as usize);
+            assert!(core::mem::replace(&mut order, written.written_order()) < written.written_order());
+            // Numbers are those of checkpoints alone.
+            assert_eq!(writer.next_object(), ObjectId { id: 3, generation: 2 });
+        }
+    }
+}

@@ -23,6 +23,13 @@ pub enum FixedError {
         /// Bytes of the buffer.
         available: usize,
     },
+    /// A count to be recorded is larger than a checkpoint may have.
+    OverLimit {
+        /// What is counted.
+        what: &'static str,
+        /// The most allowed.
+        limit: u64,
+    },
     /// Bytes are not what was written.
     Damaged(Malformed),
     /// Written in another version of the format than the one that can be read here.
@@ -42,7 +49,7 @@ pub enum FixedError {
         /// Place of the state.
         state: usize,
     },
-    /// The states given are not those that the holder declares.
+    /// The states given are not those that the holder declares, or two of these have one name.
     OtherStates,
     /// A function does not take a value.
     Refused(AccumulateError),
@@ -68,6 +75,7 @@ impl core::fmt::Display for FixedError {
             FixedError::BufferFull { needed, available } => {
                 write!(f, "the checkpoint takes {needed} bytes, the buffer has {available}")
             }
+            FixedError::OverLimit { what, limit } => write!(f, "{what}: over the limit of {limit}"),
             FixedError::Damaged(malformed) => write!(f, "damaged checkpoint: {malformed}"),
             FixedError::OtherVersion { found } => write!(f, "format version {found} cannot be read here"),
             FixedError::NotPlain => {
@@ -78,7 +86,9 @@ impl core::fmt::Display for FixedError {
             }
             FixedError::OtherHolder => f.write_str("the checkpoint is of another holder"),
             FixedError::StateChanged { state } => write!(f, "state {state} is not that of the checkpoint"),
-            FixedError::OtherStates => f.write_str("the states given are not those that the holder declares"),
+            FixedError::OtherStates => {
+                f.write_str("the states given are not those that the holder declares, or two of these have one name")
+            }
             FixedError::Refused(error) => error.fmt(f),
             FixedError::Undecodable => f.write_str("a plain value does not decode as the type asked for"),
             FixedError::NumberDoesNotRise { last } => {

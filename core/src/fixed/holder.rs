@@ -12,7 +12,7 @@ pub use crate::format::manifest_fixed::FixedEngine;
 use crate::format::manifest_fixed::{Beginning, ProgressRecord, Sections, StateRecord, append_manifest};
 use crate::format::manifest_parts::{CheckpointSizes, ObjectId, StateKind};
 use crate::format::{ByteSink, FixedBytes, hash64};
-use crate::limits::{KEY_GROUPS_MAX, LABEL_BYTES_MAX};
+use crate::limits::{EVENTS_MAX, KEY_GROUPS_MAX, LABEL_BYTES_MAX, STATES_MAX};
 
 /// A state as its program declares it; the fingerprint is the hash of the description.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,11 +95,11 @@ pub struct FixedHolder<'a, const STATES: usize, const DELTAS: usize> {
 }
 
 impl<'a, const STATES: usize, const DELTAS: usize> FixedHolder<'a, STATES, DELTAS> {
-    /// A holder without checkpoints; `id` names it in them. `key_groups`, from 1 to
+    /// A holder without checkpoints; `id` names it in them. `STATES` is at most [`STATES_MAX`]. `key_groups`, from 1 to
     /// [`KEY_GROUPS_MAX`], are frozen in them.
     #[must_use]
     pub const fn new(id: &'a str, key_groups: u16, descriptors: [FixedStateDescriptor<'a>; STATES]) -> Self {
-        const { assert!(STATES > 0, "there are the plain values at least") };
+        const { assert!(STATES > 0 && STATES <= STATES_MAX, "there are the plain values, and no more than STATES_MAX") };
         let key_groups = if key_groups == 0 { 1 } else { key_groups };
         let key_groups = if key_groups > KEY_GROUPS_MAX { KEY_GROUPS_MAX } else { key_groups };
         FixedHolder { id, key_groups, descriptors, lineage: None, under_way: None, shrunk: 0, whole: [false; STATES] }
@@ -127,7 +127,8 @@ impl<'a, const STATES: usize, const DELTAS: usize> FixedHolder<'a, STATES, DELTA
     ///
     /// # Errors
     /// [`FixedError::BufferFull`], [`FixedError::CheckpointUnderWay`], [`FixedError::NumberDoesNotRise`],
-    /// [`FixedError::OtherStates`], [`FixedError::Full`] for a label too long. Nothing has changed then.
+    /// [`FixedError::OtherStates`], [`FixedError::Full`] for a label too long, [`FixedError::OverLimit`] for a count of
+    /// events that no reader takes. Nothing has changed then.
     pub fn encode(
         &mut self,
         object: ObjectId,
@@ -136,6 +137,10 @@ impl<'a, const STATES: usize, const DELTAS: usize> FixedHolder<'a, STATES, DELTA
         buffer: &mut [u8],
     ) -> Result<usize, FixedError> {
         self.check_states(states)?;
+        let names = |to| self.descriptors.iter().take(to).map(|of| of.name);
+        if self.descriptors.iter().enumerate().any(|(at, of)| names(at).any(|name| name == of.name)) {
+            return Err(FixedError::OtherStates);
+        }
         if self.under_way.is_some() {
             return Err(FixedError::CheckpointUnderWay);
         }
@@ -145,6 +150,12 @@ impl<'a, const STATES: usize, const DELTAS: usize> FixedHolder<'a, STATES, DELTA
         }
         if request.label.is_some_and(|label| label.len() > LABEL_BYTES_MAX) {
             return Err(FixedError::Full { what: "bytes of a label", capacity: LABEL_BYTES_MAX });
+        }
+        let counts = |engine: FixedEngine<'_>| {
+            engine.results.iter().chain(engine.late).chain([&engine.events]).any(|count| *count > EVENTS_MAX)
+        };
+        if request.engine.is_some_and(counts) {
+            return Err(FixedError::OverLimit { what: "a count of events or results", limit: EVENTS_MAX });
         }
         let whole = self.plan(states);
         let available = buffer.len();

@@ -232,13 +232,24 @@ impl<const WAITING: usize, const PARTIALS: usize, const STEPS: usize, const FIEL
         self.partials.iter().map(|partial| (partial.id, partial.captured, &partial.events[..]))
     }
 
-    fn forget_waiting(&mut self, sequence: u64) -> bool {
-        let at = self.pending.iter().position(|pending| pending.event.sequence == sequence);
-        at.map(|at| self.pending.remove(at)).is_some()
+    fn forget_waiting(&mut self, numbers: impl Iterator<Item = Result<u64, Malformed>>) -> Result<bool, Malformed> {
+        for number in numbers {
+            let number = number?;
+            let at = self.pending.iter().position(|pending| pending.event.sequence == number);
+            let Some(at) = at else { return Ok(false) };
+            self.pending.remove(at);
+        }
+        Ok(true)
     }
 
-    fn add_waiting(&mut self, sequence: u64, event: FixedEvent<FIELDS>) -> Result<(), FixedError> {
-        self.wait(FixedBufferedEvent { sequence, event })
+    fn add_waiting(
+        &mut self,
+        mut events: impl Iterator<Item = Result<(u64, FixedEvent<FIELDS>), FixedError>>,
+    ) -> Result<(), FixedError> {
+        events.try_for_each(|event| {
+            let (sequence, event) = event?;
+            self.wait(FixedBufferedEvent { sequence, event })
+        })
     }
 
     fn forget_partials(&mut self, ids: impl Iterator<Item = Result<u64, Malformed>>) -> Result<(), FixedError> {
@@ -251,6 +262,7 @@ impl<const WAITING: usize, const PARTIALS: usize, const STEPS: usize, const FIEL
 
     fn add_to_partial(
         &mut self,
+        next: &mut usize,
         (id, from): (u64, u64),
         _: usize,
         mut events: impl Iterator<Item = Result<FixedEvent<FIELDS>, FixedError>>,
@@ -259,7 +271,11 @@ impl<const WAITING: usize, const PARTIALS: usize, const STEPS: usize, const FIEL
             self.add(FixedPartialMatch { id, events: Vec::new(), captured: 0 })?;
             self.partials.last_mut()
         } else {
-            self.partials.iter_mut().find(|partial| partial.id == id)
+            let found = self.partials.iter_mut().enumerate().skip(*next).find(|(_, partial)| partial.id == id);
+            found.map(|(at, partial)| {
+                *next = at + 1;
+                partial
+            })
         };
         let Some(partial) = partial.filter(|partial| partial.events.len() as u64 == from) else { return Ok(false) };
         events.try_for_each(|event| partial.push(event?))?;

@@ -6,12 +6,11 @@ use super::accumulator::FixedAccumulator;
 use super::error::FixedError;
 use super::event::FixedBufferedEvent;
 use super::map::sealed::Sealed;
-use crate::format::ByteSink;
-use crate::format::FixedBytes;
 use crate::format::accumulator::{AccumulatorRow, apply_each};
 use crate::format::manifest_parts::StateKind;
 use crate::format::payload::Source;
 use crate::format::window::{self, WindowRow, WindowRows};
+use crate::format::{ByteSink, FixedBytes, Malformed};
 
 /// One open window: at most `EVENTS` events of `FIELDS` fields, `FUNCTIONS` accumulators of `VALUES` values.
 /// Times in milliseconds since 1970; the interval is half-open.
@@ -310,12 +309,13 @@ impl<const WINDOWS: usize, const EVENTS: usize, const FIELDS: usize, const FUNCT
         &self.closed
     }
 
-    fn close(&mut self, start: i64) -> bool {
-        FixedWindow::close(self, start).is_some()
+    fn close(&mut self, mut starts: impl Iterator<Item = Result<i64, Malformed>>) -> Result<bool, Malformed> {
+        starts.try_fold(true, |all, start| Ok(FixedWindow::close(self, start?).is_some() && all))
     }
 
     fn update(
         &mut self,
+        _: usize,
         start: i64,
         change: impl FnOnce(&mut Self::Window) -> Result<(), FixedError>,
     ) -> Result<(), FixedError> {

@@ -20,7 +20,8 @@ use crate::value::Value;
 /// Most accumulators of one list that columns tell apart.
 const PLACES_MAX: u64 = 4096;
 
-/// Most values that an accumulator counts, and what they add up to at most.
+/// Most values that an accumulator counts, and what they add up to at most. A program may put in more, which no events
+/// could: that is written as the most, since nobody reads beyond.
 const COUNT_MAX: u64 = i64::MAX as u64;
 const WIDE_SUM_MAX: u128 = (COUNT_MAX as u128) << 63;
 
@@ -161,7 +162,7 @@ impl AccumulatorTables {
     pub(crate) fn copy<S: Source, K: Sink>(self, source: &mut S, sink: &mut K) -> Result<(), Malformed> {
         let count = source.uint(self.0)?;
         sink.uint(self.0, count);
-        if count > PLACES_MAX {
+        if !sink.has_places(count, PLACES_MAX) {
             return Err(Malformed::new("more accumulators than columns can be told apart"));
         }
         for place in 0..count {
@@ -195,26 +196,27 @@ impl Place {
         match accumulator {
             Accumulator::Count(count) => {
                 sink.uint(self.variant(), COUNT);
-                sink.uint(field(1), *count);
+                sink.uint(field(1), (*count).min(COUNT_MAX));
             }
             Accumulator::Sum { ints, int_sum, floats, float_sum } => {
                 sink.uint(self.variant(), SUM);
-                sink.uint(field(1), *ints);
+                sink.uint(field(1), (*ints).min(COUNT_MAX));
                 sink.int(field(2), *int_sum, 0);
-                sink.uint(field(3), *floats);
+                sink.uint(field(3), (*floats).min(COUNT_MAX));
                 sink.float(field(4), *float_sum);
             }
             Accumulator::Min(held) => self.write_option(sink, MIN, held.as_ref()),
             Accumulator::Max(held) => self.write_option(sink, MAX, held.as_ref()),
             Accumulator::Avg { count, int_sum, float_sum } => {
                 sink.uint(self.variant(), AVG);
-                sink.uint(field(1), *count);
-                sink.int128(field(2), self.high(), *int_sum);
+                sink.uint(field(1), (*count).min(COUNT_MAX));
+                let most = WIDE_SUM_MAX as i128;
+                sink.int128(field(2), self.high(), (*int_sum).clamp(-most, most));
                 sink.float(field(3), *float_sum);
             }
             Accumulator::Stddev { count, mean, m2 } => {
                 sink.uint(self.variant(), STDDEV);
-                sink.uint(field(1), *count);
+                sink.uint(field(1), (*count).min(COUNT_MAX));
                 sink.float(field(2), *mean);
                 sink.float(field(3), *m2);
             }

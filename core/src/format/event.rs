@@ -83,7 +83,7 @@ impl EventTable {
         sink.int(self.at(1), source.int(self.at(1), from)?, from);
         let count = source.uint(self.at(2))?;
         sink.uint(self.at(2), count);
-        if count > VALUES_MAX {
+        if !sink.has_places(count, VALUES_MAX) {
             return Err(Malformed::new("an event has more values than columns can be told apart"));
         }
         sink.copy_cells(self.at(3), count, source)

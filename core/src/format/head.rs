@@ -5,6 +5,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use serde::{Deserialize, Serialize};
 
@@ -108,6 +109,17 @@ impl Head {
         out
     }
 
+    /// Bytes of the record, for the storage.
+    ///
+    /// # Errors
+    /// [`Error::OverLimit`] or [`Error::Damaged`] for one that nobody could read.
+    pub(crate) fn to_readable_bytes(&self) -> Result<Vec<u8>> {
+        self.ensure_readable()?;
+        let bytes = self.to_bytes();
+        Error::ensure_within("bytes of the head", bytes.len() as u64, HEAD_BYTES_MAX)?;
+        Ok(bytes)
+    }
+
     /// Reads and checks a head record.
     ///
     /// # Errors
@@ -144,7 +156,7 @@ impl Head {
 
     /// That numbers fit together: asked of what is read, and of what is to be written, so that no writer leaves a head
     /// that nobody can read.
-    pub(crate) fn ensure_readable(&self) -> Result<()> {
+    fn ensure_readable(&self) -> Result<()> {
         self.check().map_err(|reason| Error::damaged(HEAD_NAME, "record", reason))
     }
 
@@ -174,10 +186,11 @@ impl Head {
         Ok(())
     }
 
-    /// Rises with every head that writers of one storage leave: of two, the greater is the newer.
+    /// Rises with every head that writers of one storage leave: of two, the greater is the newer. Retention by itself
+    /// gives out no number, and only takes entries away.
     #[must_use]
-    pub fn written_order(&self) -> (u64, u64) {
-        (self.generation, self.next_id)
+    pub fn written_order(&self) -> (u64, u64, Reverse<usize>) {
+        (self.generation, self.next_id, Reverse(self.entries.len()))
     }
 
     /// The entry of a checkpoint.

@@ -156,7 +156,10 @@ impl Manifest {
             return Err(Malformed::new("a page has no columns"));
         }
         check_sections(self.sections().into_iter().chain(self.side_sections()), self.objects.len())?;
-        self.check_numbers()?;
+        self.check_apart()?;
+        if self.over_limit().is_some() {
+            return Err(Malformed::new("a size or count is out of range"));
+        }
         let names: BTreeSet<&str> = self.states.iter().map(|state| state.name.as_str()).collect();
         if names.len() != self.states.len() {
             return Err(Malformed::new("two states have one name"));
@@ -185,10 +188,22 @@ impl Manifest {
         Ok(())
     }
 
-    /// Whether sizes and counts are small enough that arithmetic on them is safe.
-    fn check_numbers(&self) -> Result<(), Malformed> {
+    /// That no plan or page lies over another: one that is named again and again would be read, and held, each time.
+    pub(super) fn check_apart(&self) -> Result<(), Malformed> {
+        let place = |section: &SectionRef| (self.objects[section.object as usize], section.offset, section.stored);
+        let mut places: Vec<(ObjectId, u64, u64)> = self.side_sections().map(place).collect();
+        places.sort_unstable();
+        if places.is_sorted_by(|(object, offset, stored), next| *object != next.0 || offset + stored <= next.1) {
+            return Ok(());
+        }
+        Err(Malformed::new("plans or pages lie over one another"))
+    }
+
+    /// What is too large for arithmetic on it to be safe, if anything is, and its limit. Asked of what is read and of what
+    /// is to be written: counts are the caller's.
+    pub(super) fn over_limit(&self) -> Option<(&'static str, u64, u64)> {
         let sizes = &self.sizes;
-        let all = [
+        let sizes = [
             sizes.delta_rows,
             sizes.delta_raw,
             sizes.base_rows,
@@ -199,15 +214,11 @@ impl Manifest {
             self.credit.unsigned_abs(),
             self.reserve.unsigned_abs(),
         ];
-        if all.iter().any(|size| *size > STORAGE_BYTES_MAX) {
-            return Err(Malformed::new("a size is out of range"));
-        }
         let engine = self.progress.engine.iter();
-        let mut counts = engine.flat_map(|engine| engine.results.iter().chain(&engine.late).chain([&engine.events]));
-        if counts.any(|count| *count > EVENTS_MAX) {
-            return Err(Malformed::new("a count is out of range"));
-        }
-        Ok(())
+        let counts = engine.flat_map(|engine| engine.results.iter().chain(&engine.late).chain([&engine.events]));
+        let size = sizes.iter().max().map(|size| ("a size of a checkpoint", *size, STORAGE_BYTES_MAX));
+        let count = counts.max().map(|count| ("a count of events or results", *count, EVENTS_MAX));
+        size.into_iter().chain(count).find(|(_, found, limit)| found > limit)
     }
 
     /// Every section a restore reads: bases, then deltas.
@@ -324,14 +335,14 @@ pub(crate) mod tests {
     #[test]
     fn indices_ranges_and_orders_are_checked() {
         type Change = fn(&mut Manifest);
-        let changes: [(Change, &str); 17] = [
+        let changes: [(Change, &str); 18] = [
             (|manifest| manifest.key_groups = 0, "out of range"),
             (
                 |manifest| {
                     let late = alloc::vec![0, u64::MAX];
                     manifest.progress.engine = Some(EngineProgress { late, ..EngineProgress::default() });
                 },
-                "a count is out of range",
+                "count is out of range",
             ),
             (|manifest| manifest.states.clear(), "plain values"),
             (|manifest| manifest.states[0].name.push('a'), "plain values"),
@@ -345,6 +356,13 @@ pub(crate) mod tests {
             (
                 |manifest| (manifest.bases[0].plan, manifest.plans) = (Some(0), alloc::vec![delta(0, 1, 6).section]),
                 "plan",
+            ),
+            (
+                |manifest| {
+                    manifest.objects.push(manifest.object);
+                    manifest.pages = alloc::vec![delta(0, 1, 6).section; 2];
+                },
+                "over one another",
             ),
             (
                 |manifest| {

@@ -29,24 +29,17 @@ struct PagedDelta {
     delta: Delta,
 }
 
-/// Places of a manifest's objects, for what pages add to them.
-struct Places<'a> {
-    objects: &'a mut Vec<ObjectId>,
+/// A manifest whose pages are read one at a time, so that none waits in memory for the others: of bases the newest first,
+/// since a base counts where nothing newer has taken its place; then those of deltas, oldest first.
+#[derive(Debug)]
+pub(crate) struct Paging {
+    manifest: Manifest,
+    /// Places of the manifest's objects, for what pages add to them.
     places: BTreeMap<ObjectId, u32>,
-}
-
-impl<'a> Places<'a> {
-    fn new(objects: &'a mut Vec<ObjectId>) -> Self {
-        let places = objects.iter().zip(0..).map(|(object, place)| (*object, place)).collect();
-        Places { objects, places }
-    }
-
-    fn of(&mut self, object: ObjectId) -> u32 {
-        *self.places.entry(object).or_insert_with(|| {
-            self.objects.push(object);
-            self.objects.len() as u32 - 1
-        })
-    }
+    /// What the pages of deltas name; in front of the manifest's own at the end.
+    deltas: Vec<Delta>,
+    /// How many pages were read.
+    read: usize,
 }
 
 impl Manifest {
@@ -73,79 +66,99 @@ impl Manifest {
         append(&mut out, &deltas.map(name).collect::<Vec<_>>());
         out
     }
+}
 
-    /// The page of a number: those of bases, then those of deltas.
-    pub(crate) fn page(&self, number: usize) -> Option<&SectionRef> {
-        self.base_pages.iter().chain(&self.pages).nth(number)
+impl Paging {
+    pub(crate) fn new(manifest: Manifest) -> Self {
+        let places = manifest.objects.iter().zip(0..).map(|(object, place)| (*object, place)).collect();
+        Paging { manifest, places, deltas: Vec::new(), read: 0 }
     }
 
-    /// Takes in the raw bytes of all pages, by their numbers: after this [`Manifest::bases`] and [`Manifest::deltas`]
-    /// have all.
-    pub(crate) fn take_pages(&mut self, pages: &[Vec<u8>]) -> Result<(), Malformed> {
-        let (base_pages, delta_pages) = pages.split_at(self.base_pages.len().min(pages.len()));
-        self.take_base_pages(base_pages)?;
-        self.take_delta_pages(delta_pages)?;
-        self.check_order()
+    /// The page to read next, and the object it is in.
+    pub(crate) fn next(&self) -> Option<(ObjectId, &SectionRef)> {
+        let Manifest { objects, base_pages, pages, .. } = &self.manifest;
+        let page = base_pages.iter().rev().chain(pages).nth(self.read)?;
+        Some((*objects.get(page.object as usize)?, page))
     }
 
-    fn take_base_pages(&mut self, pages: &[Vec<u8>]) -> Result<(), Malformed> {
-        // The newest first: a base counts where nothing newer has taken its place.
-        for (number, raw) in pages.iter().enumerate().rev() {
-            let BasePage { objects, plans, bases } = read_all::<BasePage>(raw)?;
-            check_bases(&bases, &plans, self.states.len(), self.key_groups)?;
-            check_sections(bases.iter().filter_map(|base| base.section.as_ref()).chain(&plans), objects.len())?;
-            let counting: Vec<Base> = bases
-                .into_iter()
-                .filter(|base| self.bases_in(base.state, base.low..base.high).next().is_none())
-                .collect();
-            let mut places = Places::new(&mut self.objects);
-            let mut renamed = |section: &SectionRef| SectionRef {
-                object: places.of(objects[section.object as usize]),
-                ..section.clone()
-            };
-            let mut moved: Vec<Option<u32>> = alloc::vec![None; plans.len()];
-            for mut base in counting {
-                base.section = base.section.as_ref().map(&mut renamed);
-                base.plan = base.plan.map(|plan| {
-                    *moved[plan as usize].get_or_insert_with(|| {
-                        self.plans.push(renamed(&plans[plan as usize]));
-                        self.plans.len() as u32 - 1
-                    })
-                });
-                base.page = Some(number as u32);
-                self.bases.push(base);
-            }
-            self.bases.sort_unstable_by_key(|base| (base.state, base.low));
+    /// Takes in the raw bytes of that page.
+    pub(crate) fn take(&mut self, raw: &[u8]) -> Result<(), Malformed> {
+        let base_pages = self.manifest.base_pages.len();
+        self.read += 1;
+        match base_pages.checked_sub(self.read) {
+            Some(number) => self.take_bases(number as u32, raw),
+            None => self.take_deltas((self.read - 1 - base_pages) as u32, raw),
         }
-        self.check_cover()
     }
 
-    fn take_delta_pages(&mut self, pages: &[Vec<u8>]) -> Result<(), Malformed> {
-        let mut deltas = Vec::new();
-        for (number, raw) in pages.iter().enumerate() {
-            for PagedDelta { object, mut delta } in read_all::<Vec<PagedDelta>>(raw)? {
-                check_groups(delta.state, delta.low..delta.high, self.states.len(), self.key_groups)?;
-                delta.section.check_bounds()?;
-                delta.page = Some(number as u32);
-                if self.is_needed(&delta) {
-                    deltas.push((object, delta));
-                }
+    /// The manifest, which has the bases and deltas of all pages.
+    pub(crate) fn finish(self) -> Result<Manifest, Malformed> {
+        let Paging { mut manifest, mut deltas, .. } = self;
+        deltas.append(&mut manifest.deltas);
+        manifest.deltas = deltas;
+        manifest.check_cover()?;
+        manifest.check_apart()?;
+        manifest.check_order()?;
+        Ok(manifest)
+    }
+
+    fn place_of(&mut self, object: ObjectId) -> u32 {
+        let objects = &mut self.manifest.objects;
+        *self.places.entry(object).or_insert_with(|| {
+            objects.push(object);
+            objects.len() as u32 - 1
+        })
+    }
+
+    fn take_bases(&mut self, number: u32, raw: &[u8]) -> Result<(), Malformed> {
+        let BasePage { objects, plans, mut bases } = read_all::<BasePage>(raw)?;
+        check_bases(&bases, &plans, self.manifest.states.len(), self.manifest.key_groups)?;
+        check_sections(bases.iter().filter_map(|base| base.section.as_ref()).chain(&plans), objects.len())?;
+        bases.retain(|base| self.manifest.bases_in(base.state, base.low..base.high).next().is_none());
+        if bases.is_empty() {
+            return Ok(());
+        }
+        let mut moved: Vec<Option<u32>> = alloc::vec![None; plans.len()];
+        for mut base in bases {
+            if let Some(section) = &mut base.section {
+                section.object = self.place_of(objects[section.object as usize]);
+            }
+            if let Some(plan) = &mut base.plan {
+                let (section, place) = (&plans[*plan as usize], &mut moved[*plan as usize]);
+                *plan = match *place {
+                    Some(place) => place,
+                    None => {
+                        let object = self.place_of(objects[section.object as usize]);
+                        self.manifest.plans.push(SectionRef { object, ..section.clone() });
+                        *place.insert(self.manifest.plans.len() as u32 - 1)
+                    }
+                };
+            }
+            base.page = Some(number);
+            self.manifest.bases.push(base);
+        }
+        self.manifest.bases.sort_unstable_by_key(|base| (base.state, base.low));
+        Ok(())
+    }
+
+    fn take_deltas(&mut self, number: u32, raw: &[u8]) -> Result<(), Malformed> {
+        for PagedDelta { object, mut delta } in read_all::<Vec<PagedDelta>>(raw)? {
+            check_groups(delta.state, delta.low..delta.high, self.manifest.states.len(), self.manifest.key_groups)?;
+            delta.section.check_bounds()?;
+            if self.manifest.is_needed(&delta) {
+                delta.section.object = self.place_of(object);
+                delta.page = Some(number);
+                self.deltas.push(delta);
             }
         }
-        let mut places = Places::new(&mut self.objects);
-        let numbered = deltas.into_iter().map(|(object, mut delta)| {
-            delta.section.object = places.of(object);
-            delta
-        });
-        let mut deltas: Vec<Delta> = numbered.collect();
-        deltas.append(&mut self.deltas);
-        self.deltas = deltas;
         Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::super::manifest::tests::empty_manifest;
     use super::super::section::Codec;
     use super::*;
@@ -170,9 +183,19 @@ mod tests {
 
     /// A manifest that names these bases itself, and the others by pages.
     fn read(bases: Vec<Base>, pages: &[Vec<u8>]) -> Result<Manifest, Malformed> {
-        let base_pages = pages.iter().map(|_| section(0)).collect();
-        let mut manifest = Manifest { objects: alloc::vec![NEW], bases, base_pages, ..empty_manifest(NEW) };
-        manifest.take_pages(pages).map(|()| manifest)
+        let base_pages = (0..pages.len() as u64).map(|page| section(1000 + 10 * page)).collect();
+        take(Manifest { objects: alloc::vec![NEW], bases, base_pages, ..empty_manifest(NEW) }, pages)
+    }
+
+    /// Takes in pages of bases, as a reader does.
+    fn take(manifest: Manifest, pages: &[Vec<u8>]) -> Result<Manifest, Malformed> {
+        let mut paging = Paging::new(manifest);
+        for raw in pages.iter().rev() {
+            assert!(paging.next().is_some());
+            paging.take(raw)?;
+        }
+        assert!(paging.next().is_none());
+        paging.finish()
     }
 
     #[test]
@@ -187,6 +210,19 @@ mod tests {
         assert_eq!(manifest.plans, [SectionRef { object: 1, ..section(300) }]);
         assert_eq!(manifest.bases[0].plan, Some(0));
         assert_eq!(manifest.objects, [NEW, OLD]);
+    }
+
+    /// To number all objects again for each page takes minutes.
+    #[test]
+    fn many_pages_beside_many_objects() {
+        let page = page(&[base(0, 1, 3, None)]);
+        let pages = alloc::vec![page; 5000];
+        let base_pages = (0..pages.len() as u64).map(|page| section(1000 + 10 * page)).collect();
+        let objects: Vec<ObjectId> = (0..50_000).map(|id| ObjectId { id, ..NEW }).collect();
+        let bases = alloc::vec![base(0, 4, 7, None)];
+        let manifest = Manifest { objects: objects.clone(), bases, base_pages, ..empty_manifest(NEW) };
+        let manifest = take(manifest, &pages).unwrap();
+        assert_eq!((manifest.bases.len(), manifest.objects == objects), (1, true));
     }
 
     #[test]

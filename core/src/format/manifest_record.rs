@@ -45,7 +45,7 @@ impl Manifest {
     }
 
     /// Reads and checks the record of a version: after this every index and range of it is good. What its pages name is
-    /// not in it yet: see [`Manifest::take_pages`].
+    /// not in it yet: see [`Paging`](super::manifest_pages::Paging).
     pub(crate) fn from_bytes(version: u16, bytes: &[u8]) -> Result<Self, Malformed> {
         let mut cursor = Cursor::new(bytes);
         let (object, parent, created_ms, label, holder, key_groups) = cursor.record()?;

@@ -25,7 +25,7 @@ pub(crate) mod manifest_fixed;
 #[cfg(feature = "alloc")]
 pub(crate) mod manifest_names;
 #[cfg(feature = "alloc")]
-mod manifest_pages;
+pub(crate) mod manifest_pages;
 pub(crate) mod manifest_parts;
 #[cfg(feature = "alloc")]
 mod manifest_record;

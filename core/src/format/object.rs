@@ -20,16 +20,13 @@ use crate::limits::MANIFEST_BYTES_MAX;
 /// Closes an object that begins with [`header`]: manifest and trailer.
 ///
 /// # Errors
-/// [`Error::OverLimit`] for a manifest beyond [`MANIFEST_BYTES_MAX`].
+/// [`Error::OverLimit`] for a manifest beyond [`MANIFEST_BYTES_MAX`], or with a number that no reader takes.
 pub(crate) fn append_manifest(object: &mut Vec<u8>, manifest: &Manifest) -> Result<()> {
-    let bytes = manifest.to_bytes();
-    if bytes.len() as u64 > MANIFEST_BYTES_MAX {
-        return Err(Error::OverLimit {
-            what: "bytes of a manifest",
-            found: bytes.len() as u64,
-            limit: MANIFEST_BYTES_MAX,
-        });
+    if let Some((what, found, limit)) = manifest.over_limit() {
+        return Err(Error::OverLimit { what, found, limit });
     }
+    let bytes = manifest.to_bytes();
+    Error::ensure_within("bytes of a manifest", bytes.len() as u64, MANIFEST_BYTES_MAX)?;
     let trailer = trailer(&object[..HEADER_BYTES], &bytes);
     object.extend_from_slice(&bytes);
     object.extend_from_slice(&trailer);
@@ -93,8 +90,12 @@ pub(crate) fn read_manifest(object: ObjectId, header_bytes: &[u8], tail: &[u8]) 
 
 #[cfg(test)]
 mod tests {
+    use alloc::string::ToString;
+
     use super::*;
     use crate::format::manifest::tests::empty_manifest;
+    use crate::format::manifest::{EngineProgress, Progress};
+    use crate::limits::EVENTS_MAX;
 
     const OBJECT: ObjectId = ObjectId { id: 5, generation: 3 };
 
@@ -121,6 +122,28 @@ mod tests {
             object[reserved] = 1;
         });
         assert_eq!(newer, Err(Error::VersionTooNew { object: OBJECT.name(), found: 4, newest: FORMAT_VERSION }));
+    }
+
+    #[test]
+    fn what_no_reader_takes_is_not_written() {
+        let over = |change: fn(&mut Manifest)| {
+            let mut manifest = empty_manifest(OBJECT);
+            change(&mut manifest);
+            append_manifest(&mut Vec::from(header(OBJECT)), &manifest).unwrap_err()
+        };
+        let engine = |results: Vec<u64>| Some(EngineProgress { results, ..EngineProgress::default() });
+        let count = |found| Error::OverLimit { what: "a count of events or results", found, limit: EVENTS_MAX };
+        assert_eq!(
+            over(|manifest| manifest.sizes.dirty = u64::MAX).to_string(),
+            "a size of a checkpoint is 18446744073709551615, over the limit of 281474976710656"
+        );
+        let mut manifest = Manifest {
+            progress: Progress { engine: engine(alloc::vec![1, u64::MAX]), ..Progress::default() },
+            ..empty_manifest(OBJECT)
+        };
+        assert_eq!(append_manifest(&mut Vec::from(header(OBJECT)), &manifest), Err(count(u64::MAX)));
+        manifest.progress.engine = engine(alloc::vec![EVENTS_MAX]);
+        append_manifest(&mut Vec::from(header(OBJECT)), &manifest).unwrap();
     }
 
     #[test]

@@ -43,18 +43,23 @@ pub(crate) trait PatternRows {
     /// Partial matches: id, how many of its events the last capture had, and its events.
     fn partials(&self) -> impl Iterator<Item = (u64, usize, &[Self::Event])>;
 
-    /// Takes out a waiting event; whether it was there.
-    fn forget_waiting(&mut self, sequence: u64) -> bool;
+    /// Takes out waiting events by their numbers; whether all of them were there.
+    fn forget_waiting(&mut self, numbers: impl Iterator<Item = Result<u64, Malformed>>) -> Result<bool, Malformed>;
 
-    fn add_waiting(&mut self, sequence: u64, event: Self::Event) -> Result<(), Self::Error>;
+    /// Adds waiting events with their numbers.
+    fn add_waiting(
+        &mut self,
+        events: impl Iterator<Item = Result<(u64, Self::Event), Self::Error>>,
+    ) -> Result<(), Self::Error>;
 
     /// Takes out partial matches by their ids.
     fn forget_partials(&mut self, ids: impl Iterator<Item = Result<u64, Malformed>>) -> Result<(), Self::Error>;
 
     /// Adds events, about `room` of them, to the partial match of an id that has as many as said, or begins one;
-    /// whether there is such a one.
+    /// whether there is such a one. It is looked for from the place `next` on, which then is the one behind it.
     fn add_to_partial(
         &mut self,
+        next: &mut usize,
         id_and_events: (u64, u64),
         room: usize,
         events: impl Iterator<Item = Result<Self::Event, Self::Error>>,
@@ -86,26 +91,29 @@ pub(crate) fn write(sink: &mut impl Sink, state: &impl PatternRows, all: bool) {
 
 /// Applies a payload to the state it was taken against; a whole one to an empty state.
 pub(crate) fn apply<S: Source, P: PatternRows>(source: &mut S, state: &mut P) -> Result<(), P::Error> {
-    for _ in 0..source.uint(TAKEN_COUNT)? {
-        if !state.forget_waiting(source.uint(TAKEN)?) {
-            return Err(Malformed::new("takes a waiting event that is not there").into());
-        }
+    let taken = source.uint(TAKEN_COUNT)?;
+    if taken > 0 && !state.forget_waiting((0..taken).map(|_| source.uint(TAKEN)))? {
+        return Err(Malformed::new("takes a waiting event that is not there").into());
     }
-    for _ in 0..source.uint(WAITING_COUNT)? {
-        let sequence = WAITING.read_sequence(source)?;
-        let (event, _) = WAITING.read::<S, P::Event>(source, 0)?;
-        state.add_waiting(sequence, event)?;
+    let waiting = source.uint(WAITING_COUNT)?;
+    if waiting > 0 {
+        state.add_waiting((0..waiting).map(|_| {
+            let sequence = WAITING.read_sequence(source)?;
+            Ok((sequence, WAITING.read::<S, P::Event>(source, 0)?.0))
+        }))?;
     }
     let dropped = source.uint(DROPPED_COUNT)?;
     if dropped > 0 {
         state.forget_partials((0..dropped).map(|_| source.uint(DROPPED)))?;
     }
+    // They come in the order in which they lie.
+    let mut next = 0;
     for _ in 0..source.uint(PARTIAL_COUNT)? {
         let partial = (source.uint(ID)?, source.uint(FROM)?);
         let count = source.uint(EVENT_COUNT)?;
         let room = source.room_for(At { table: tables::MATCHED, column: 1 }, count);
         let events = (0..count).map(|_| Ok(MATCHED.read::<S, P::Event>(source, 0)?.0));
-        if count == 0 || !state.add_to_partial(partial, room, events)? {
+        if count == 0 || !state.add_to_partial(&mut next, partial, room, events)? {
             return Err(Malformed::new("advances a partial match that is not there").into());
         }
     }

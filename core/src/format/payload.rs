@@ -47,6 +47,10 @@ pub(crate) trait Sink {
     fn int128(&mut self, at: At, high: At, number: i128);
     fn float(&mut self, at: At, number: f64);
     fn cell(&mut self, at: At, cell: Cell<'_>);
+    /// Whether it has places for so many things, of which columns tell at most `most` apart.
+    fn has_places(&self, _count: u64, _most: u64) -> bool {
+        true
+    }
     /// So many rows of a table come next.
     fn expect(&mut self, _table: u16, _rows: u64) {}
     /// Copies `count` cells, each from and to a column of its own, from `at` on.

@@ -151,7 +151,7 @@ impl<'a> RowWriter<'a> {
     pub(super) fn push_uint(&mut self, number: u64) {
         match varint_bytes(number) {
             Some((bytes, len)) => self.push_bytes(bytes.into(), len),
-            None => self.insert(|bytes| bytes.uint(ANYWHERE, number)),
+            None => self.insert(0, |bytes| bytes.uint(ANYWHERE, number)),
         }
     }
 
@@ -159,7 +159,7 @@ impl<'a> RowWriter<'a> {
     pub(super) fn push_int(&mut self, int: i64) {
         match int_bytes(int) {
             Some((bytes, len)) => self.push_bytes(bytes, len),
-            None => self.insert(|bytes| bytes.cell(ANYWHERE, Cell::Int(int))),
+            None => self.insert(0, |bytes| bytes.cell(ANYWHERE, Cell::Int(int))),
         }
     }
 
@@ -171,17 +171,17 @@ impl<'a> RowWriter<'a> {
 
     /// A text of any length; returns by how much it is longer than its footprint says.
     pub(super) fn push_text(&mut self, text: &str) -> u64 {
-        self.insert(|bytes| bytes.cell(ANYWHERE, Cell::Bytes(text.as_bytes())));
+        self.insert(text.len(), |bytes| bytes.cell(ANYWHERE, Cell::Bytes(text.as_bytes())));
         beyond_reckoning(text.as_bytes())
     }
 
-    /// The slow way: what was written is the end for once, and as much room as before comes behind it.
-    fn insert(&mut self, append: impl FnOnce(&mut Vec<u8>)) {
-        let room = self.bytes.len() - self.at;
-        self.bytes.truncate(self.at);
-        append(self.bytes);
-        self.at = self.bytes.len();
-        self.bytes.resize(self.at + room, 0);
+    /// The slow way: what is longer than a piece by `longer` bytes at most. There is as much room behind it as before,
+    /// since there is so much more at the end: none of it is made anew.
+    fn insert(&mut self, longer: usize, append: impl FnOnce(&mut FixedBytes<'_>)) {
+        self.bytes.resize(self.bytes.len() + PIECE_BYTES + longer, 0);
+        let mut place = FixedBytes::new(self.bytes.get_mut(self.at..).unwrap_or_default());
+        append(&mut place);
+        self.at += place.len();
     }
 
     /// Ends the list behind what was written.
@@ -361,6 +361,20 @@ mod tests {
             prop_assert_eq!(&written, &expected);
             prop_assert_eq!(&staged, &expected);
             prop_assert_eq!(expected.len() as u64 - 1 - beyond, reckoned);
+        }
+
+        #[test]
+        fn room_is_not_made_anew_for_each_long_value(len in 16_usize..400) {
+            let mut written = Vec::new();
+            let mut writer = RowWriter::new(&mut written);
+            writer.expect(1000);
+            writer.bytes.fill(0xff);
+            writer.push_text(&"x".repeat(len));
+            writer.push_int(i64::MIN);
+            writer.push_uint(u64::MAX);
+            let (room, made) = (&writer.bytes[writer.at..], 2 * 1000 * PIECE_BYTES);
+            prop_assert!(writer.bytes[writer.at..made].iter().all(|byte| *byte == 0xff));
+            prop_assert!(room.len() >= made);
         }
 
         #[test]

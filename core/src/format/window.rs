@@ -40,15 +40,20 @@ pub(crate) trait WindowRows {
     /// Starts of windows that the last capture had and that are gone.
     fn closed(&self) -> &[i64];
 
-    /// Closes a window; whether it was open.
-    fn close(&mut self, start: i64) -> bool;
+    /// Closes windows by their starts; whether all of them were open.
+    fn close(&mut self, starts: impl Iterator<Item = Result<i64, Malformed>>) -> Result<bool, Malformed>;
 
-    /// Changes a window, which is opened if need be.
+    /// Changes a window, which is opened if it is not among the first `there`: it may lie behind all others until
+    /// [`WindowRows::sort`].
     fn update(
         &mut self,
+        there: usize,
         start: i64,
         change: impl FnOnce(&mut Self::Window) -> Result<(), Self::Error>,
     ) -> Result<(), Self::Error>;
+
+    /// Puts the windows in the order of their starts, if they are not yet.
+    fn sort(&mut self) {}
 }
 
 /// One of them.
@@ -151,16 +156,29 @@ fn write_window(sink: &mut impl ByteSink, window: &impl WindowRow, whole: bool) 
 
 /// Applies a payload to the state it was taken against; a whole one to an empty state.
 pub(crate) fn apply<S: Source, W: WindowRows>(source: &mut S, state: &mut W) -> Result<(), W::Error> {
-    for _ in 0..source.uint(CLOSED_COUNT)? {
-        if !state.close(source.int(CLOSED, 0)?) {
-            return Err(Malformed::new("closes a window that is not open").into());
-        }
+    let closed = source.uint(CLOSED_COUNT)?;
+    if closed > 0 && !state.close((0..closed).map(|_| source.int(CLOSED, 0)))? {
+        return Err(Malformed::new("closes a window that is not open").into());
     }
+    // New ones are sorted in at the end: each by itself would move all that lie behind it.
+    let (there, mut before) = (state.windows().len(), None);
     for _ in 0..source.uint(WINDOW_COUNT)? {
-        let start = source.int(START, 0)?;
-        state.update(start, |window| read_window(source, window))?;
+        let start = read_start(source, &mut before)?;
+        state.update(there, start, |window| read_window(source, window))?;
+    }
+    if state.windows().len() > there {
+        state.sort();
     }
     Ok(())
+}
+
+/// The start of the next window: behind that of the one before.
+fn read_start<S: Source>(source: &mut S, before: &mut Option<i64>) -> Result<i64, Malformed> {
+    let start = source.int(START, 0)?;
+    if before.replace(start).is_some_and(|before| before >= start) {
+        return Err(Malformed::new("windows out of order"));
+    }
+    Ok(start)
 }
 
 fn read_window<S: Source, W: WindowRow>(source: &mut S, window: &mut W) -> Result<(), W::Error> {
@@ -185,8 +203,9 @@ pub(crate) fn copy<S: Source, K: Sink>(source: &mut S, sink: &mut K) -> Result<(
     }
     let windows = source.uint(WINDOW_COUNT)?;
     sink.uint(WINDOW_COUNT, windows);
+    let mut before = None;
     for _ in 0..windows {
-        let start = source.int(START, 0)?;
+        let start = read_start(source, &mut before)?;
         sink.int(START, start, 0);
         sink.int(END, source.int(END, start)?, start);
         sink.uint(POPPED, source.uint(POPPED)?);

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value as Json};
 
 use super::{Scalar, Schema, Type};
-use crate::limits::{SCHEMA_DEPTH_MAX, SCHEMA_VALUES_EXTRA, SCHEMA_VALUES_PER_BYTE};
+use crate::limits::{SCHEMA_DEPTH_MAX, SCHEMA_NAME_BYTES, SCHEMA_VALUES_EXTRA, SCHEMA_VALUES_PER_BYTE};
 
 /// Room made for a list before its items are seen.
 const ITEMS_AHEAD: u64 = 1024;
@@ -63,7 +63,7 @@ impl<'a> Reader<'a> {
         if depth > SCHEMA_DEPTH_MAX {
             return Err(format!("it is nested deeper than {SCHEMA_DEPTH_MAX}"));
         }
-        self.values_left = self.values_left.checked_sub(1).ok_or("it holds more values than its bytes can")?;
+        self.spend(1)?;
         let depth = depth + 1;
         Ok(match held {
             Type::Scalar(scalar) => self.scalar(*scalar)?,
@@ -89,6 +89,7 @@ impl<'a> Reader<'a> {
             Type::Struct(fields) => {
                 let mut members = Map::new();
                 for (name, field) in fields {
+                    self.spend(name.len() / SCHEMA_NAME_BYTES)?;
                     members.insert(name.clone(), self.value(field, depth)?);
                 }
                 members.into()
@@ -97,6 +98,7 @@ impl<'a> Reader<'a> {
                 let number = self.take::<u32>()?;
                 let variant = variants.get(number as usize);
                 let (name, content) = variant.ok_or_else(|| format!("there is no variant {number}"))?;
+                self.spend(name.len() / SCHEMA_NAME_BYTES)?;
                 match content {
                     None => Json::from(name.as_str()),
                     Some(content) => {
@@ -107,6 +109,13 @@ impl<'a> Reader<'a> {
                 }
             }
         })
+    }
+
+    /// So many values come out; a long name, which is copied with each, counts as several.
+    fn spend(&mut self, values: usize) -> Result<(), String> {
+        let left = self.values_left.checked_sub(values as u64);
+        self.values_left = left.ok_or("it holds more values than its bytes can")?;
+        Ok(())
     }
 
     fn values(&mut self, inner: &Type, length: u64, depth: usize) -> Result<Vec<Json>, String> {
@@ -213,6 +222,25 @@ mod tests {
             assert_eq!(f64::from(float), exactly);
             assert_eq!(as_written(float), written);
         }
+    }
+
+    #[test]
+    fn long_names_count() {
+        let values = |name_bytes: usize| {
+            let name = "n".repeat(name_bytes);
+            // A list of ten thousand, each of a byte or two.
+            let types =
+                [(r#"{"struct":{"NAME":"u8"}}"#, 1), (r#"{"enum":{"NAME":"u8"}}"#, 2), (r#"{"enum":{"NAME":{}}}"#, 1)];
+            for (of_each, bytes_each) in types {
+                let text = format!(r#"{{"postcard":{{"list":{}}}}}"#, of_each.replace("NAME", &name));
+                let mut bytes = alloc::vec![0x90, 0x4e];
+                bytes.resize(2 + 10_000 * bytes_each, 0);
+                Schema::from_text(&text).unwrap().unwrap().decode(&bytes)?;
+            }
+            Ok::<(), String>(())
+        };
+        values(900).unwrap();
+        assert_eq!(values(10_000), Err("it holds more values than its bytes can".into()));
     }
 
     proptest! {

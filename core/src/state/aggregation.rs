@@ -135,3 +135,29 @@ impl Sealed for AggregationState {
         self.footprint
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_events_could_add_up_to_reads_back_as_the_most() {
+        let most = i64::MAX as u64;
+        let wide = i128::from(most) << 63;
+        let written = alloc::vec![
+            Accumulator::Count(u64::MAX),
+            Accumulator::Sum { ints: u64::MAX, int_sum: 1, floats: most + 1, float_sum: 0.5 },
+            Accumulator::Avg { count: u64::MAX, int_sum: i128::MIN, float_sum: 0.5 },
+            Accumulator::Stddev { count: u64::MAX, mean: 1.0, m2: 0.0 },
+        ];
+        let read = alloc::vec![
+            Accumulator::Count(most),
+            Accumulator::Sum { ints: most, int_sum: 1, floats: most, float_sum: 0.5 },
+            Accumulator::Avg { count: most, int_sum: -wide, float_sum: 0.5 },
+            Accumulator::Stddev { count: most, mean: 1.0, m2: 0.0 },
+        ];
+        let mut bytes = Vec::new();
+        AggregationState::new(written).write_whole(&mut bytes);
+        assert_eq!(AggregationState::read_whole(&bytes).unwrap().accumulators(), read);
+    }
+}

@@ -235,15 +235,36 @@ impl PatternRows for PatternState {
         self.partials.iter().map(|partial| (partial.id, partial.captured, &partial.events[..]))
     }
 
-    fn forget_waiting(&mut self, sequence: u64) -> bool {
-        let at = self.pending.iter().position(|pending| pending.event.sequence == sequence);
-        let Some(pending) = at.and_then(|at| self.pending.remove(at)) else { return false };
-        self.footprint -= pending.event.footprint();
-        true
+    fn forget_waiting(&mut self, numbers: impl Iterator<Item = Result<u64, Malformed>>) -> Result<bool, Malformed> {
+        let mut taken = numbers.collect::<Result<Vec<u64>, Malformed>>()?;
+        taken.sort_unstable();
+        // A program may have given one number to several events: as many of them go as were taken.
+        let mut gone = alloc::vec![0; taken.len()];
+        let (before, footprint) = (self.pending.len(), &mut self.footprint);
+        self.pending.retain(|Pending { event, .. }| {
+            let first = taken.partition_point(|number| *number < event.sequence);
+            let is_taken = gone.get(first).is_some_and(|gone| taken.get(first + gone) == Some(&event.sequence));
+            if is_taken {
+                gone[first] += 1;
+                *footprint -= event.footprint();
+            }
+            !is_taken
+        });
+        Ok(before - self.pending.len() == taken.len())
     }
 
-    fn add_waiting(&mut self, sequence: u64, event: Event) -> Result<(), Malformed> {
-        self.wait(BufferedEvent { sequence, event });
+    fn add_waiting(&mut self, events: impl Iterator<Item = Result<(u64, Event), Malformed>>) -> Result<(), Malformed> {
+        for event in events {
+            let (sequence, event) = event?;
+            let event = BufferedEvent { sequence, event };
+            self.footprint += event.footprint();
+            self.pending.push_back(Pending { event, captured: false });
+        }
+        // Once for all: each by itself would move those behind it.
+        let order = |pending: &Pending| (pending.event.event.timestamp, pending.event.sequence);
+        if !self.pending.iter().is_sorted_by_key(order) {
+            self.pending.make_contiguous().sort_by_key(order);
+        }
         Ok(())
     }
 
@@ -256,6 +277,7 @@ impl PatternRows for PatternState {
 
     fn add_to_partial(
         &mut self,
+        next: &mut usize,
         (id, from): (u64, u64),
         room: usize,
         events: impl Iterator<Item = Result<Event, Malformed>>,
@@ -270,9 +292,13 @@ impl PatternRows for PatternState {
             self.partials.push(partial);
             return Ok(true);
         }
-        let Some(at) = self.partials.iter().position(|partial| partial.id == id) else { return Ok(false) };
-        let follows = self.partials[at].events.len() as u64 == from;
-        added.into_iter().for_each(|event| self.advance(at, event));
+        let found = self.partials.iter_mut().enumerate().skip(*next).find(|(_, partial)| partial.id == id);
+        let Some((at, partial)) = found else { return Ok(false) };
+        *next = at + 1;
+        let follows = partial.events.len() as u64 == from;
+        self.footprint -= partial.footprint();
+        partial.events.append(&mut added);
+        self.footprint += partial.footprint();
         Ok(follows)
     }
 }
@@ -332,5 +358,80 @@ impl Sealed for PatternState {
             + heap_bytes_of::<u64>(self.taken.capacity())
             + heap_bytes_of::<u64>(self.dropped.capacity());
         Footprint { memory: self.footprint.memory + reserved, encoded: self.footprint.encoded }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::append_varint;
+
+    fn event(sequence: u64, timestamp: i64) -> BufferedEvent {
+        BufferedEvent { sequence, event: Event::new(timestamp, Vec::new()) }
+    }
+
+    fn whole(state: &PatternState) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        state.write_whole(&mut bytes);
+        bytes
+    }
+
+    /// Events with these numbers that wait, each for the time of its number.
+    fn waiting(numbers: impl Iterator<Item = u64>) -> PatternState {
+        let mut state = PatternState::new();
+        numbers.for_each(|number| state.wait(event(number, number as i64)));
+        state
+    }
+
+    /// As a change has them: nothing waits, so many numbers are gone.
+    fn taking(numbers: impl ExactSizeIterator<Item = u64>) -> Vec<u8> {
+        let mut change = Vec::new();
+        append_varint(&mut change, numbers.len() as u64);
+        numbers.for_each(|number| append_varint(&mut change, number));
+        change.extend([0; 3]);
+        change
+    }
+
+    /// To look for each of them, or to put each into its place, takes minutes.
+    #[test]
+    fn many_events_and_matches_are_changed_in_one_go() {
+        const MANY: u64 = 60_000;
+        let mut state = PatternState::read_whole(&whole(&waiting(MANY..2 * MANY))).unwrap();
+        let encoded = Sealed::footprint(&state).encoded;
+        state.apply_change(&whole(&waiting(0..MANY))).unwrap();
+        assert!(state.pending().map(|event| event.sequence).eq(0..2 * MANY));
+        state.apply_change(&taking((0..MANY as u32).rev().map(u64::from))).unwrap();
+        assert!(state.pending().map(|event| event.sequence).eq(MANY..2 * MANY));
+        assert_eq!(Sealed::footprint(&state).encoded, encoded);
+
+        let mut state = PatternState::new();
+        (0..MANY).for_each(|number| state.start(event(number, 0)));
+        let mut read = PatternState::read_whole(&whole(&state)).unwrap();
+        state.settle();
+        (0..MANY as usize).for_each(|at| state.advance(at, Event::new(1, Vec::new())));
+        let mut change = Vec::new();
+        assert_eq!(state.write_change(&mut change), Form::Change);
+        read.apply_change(&change).unwrap();
+        assert_eq!(read, state);
+        assert_eq!(read.footprint.encoded, state.footprint.encoded);
+    }
+
+    #[test]
+    fn what_is_taken_or_advanced_has_to_be_there() {
+        let not_there = Malformed::new("takes a waiting event that is not there");
+        let mut state = waiting(1..4);
+        assert_eq!(state.clone().apply_change(&taking([2, 2].into_iter())), Err(not_there.clone()));
+        assert_eq!(state.clone().apply_change(&taking([5].into_iter())), Err(not_there));
+        // A number that a program gave twice goes as often as it was taken, the first in time first.
+        state.wait(event(2, 0));
+        state.apply_change(&taking([2].into_iter())).unwrap();
+        assert!(state.pending().map(|event| event.event.timestamp).eq([1, 2, 3]));
+        // Matches advance in the order in which they lie.
+        let mut state = PatternState::new();
+        [7, 8].into_iter().for_each(|number| state.start(event(number, 0)));
+        let advancing = |first: u8, second: u8| [0, 0, 0, 2, first, 1, 1, 0, 0, second, 1, 1, 0, 0];
+        assert!(state.clone().apply_change(&advancing(8, 7)).is_err());
+        state.apply_change(&advancing(7, 8)).unwrap();
+        assert!(state.partials().iter().all(|partial| partial.events().len() == 2));
     }
 }

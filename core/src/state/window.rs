@@ -204,15 +204,21 @@ impl WindowState {
     pub fn update<R>(&mut self, start: i64, change: impl FnOnce(&mut Window) -> R) -> R {
         let at = match self.find(start) {
             Ok(at) => at,
-            Err(at) => {
-                // Many keys have one window open, and never more.
-                if self.windows.capacity() == 0 {
-                    self.windows.reserve_exact(1);
-                }
-                self.windows.insert(at, Window::new(start));
-                at
-            }
+            Err(at) => self.open(at, start),
         };
+        self.update_at(at, start, change)
+    }
+
+    fn open(&mut self, at: usize, start: i64) -> usize {
+        // Many keys have one window open, and never more.
+        if self.windows.capacity() == 0 {
+            self.windows.reserve_exact(1);
+        }
+        self.windows.insert(at, Window::new(start));
+        at
+    }
+
+    fn update_at<R>(&mut self, at: usize, start: i64, change: impl FnOnce(&mut Window) -> R) -> R {
         let window = &mut self.windows[at];
         window.changed = true;
         let (was_captured, functions) = (window.captured, window.accumulators.len());
@@ -284,16 +290,33 @@ impl WindowRows for WindowState {
         &self.closed
     }
 
-    fn close(&mut self, start: i64) -> bool {
-        WindowState::close(self, start).is_some()
+    fn close(&mut self, starts: impl Iterator<Item = Result<i64, Malformed>>) -> Result<bool, Malformed> {
+        let mut starts = starts.collect::<Result<Vec<i64>, Malformed>>()?;
+        starts.sort_unstable();
+        let (before, footprint) = (self.windows.len(), &mut self.footprint);
+        self.windows.retain(|window| {
+            let closes = starts.binary_search(&window.start).is_ok();
+            if closes {
+                *footprint -= window.footprint;
+            }
+            !closes
+        });
+        Ok(before - self.windows.len() == starts.len())
     }
 
     fn update(
         &mut self,
+        there: usize,
         start: i64,
         change: impl FnOnce(&mut Window) -> Result<(), Malformed>,
     ) -> Result<(), Malformed> {
-        WindowState::update(self, start, change)
+        let found = self.windows[..there].binary_search_by_key(&start, |window| window.start);
+        let at = found.unwrap_or_else(|_| self.open(self.windows.len(), start));
+        self.update_at(at, start, change)
+    }
+
+    fn sort(&mut self) {
+        self.windows.sort_unstable_by_key(|window| window.start);
     }
 }
 
@@ -395,5 +418,80 @@ impl Sealed for WindowState {
     fn footprint(&self) -> Footprint {
         let reserved = heap_bytes_of::<Window>(self.windows.capacity()) + heap_bytes_of::<i64>(self.closed.capacity());
         Footprint { memory: self.footprint.memory + reserved, encoded: self.footprint.encoded }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::append_varint;
+    use crate::value::Event;
+
+    fn whole(state: &WindowState) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        state.write_whole(&mut bytes);
+        bytes
+    }
+
+    /// Windows without events that start at each of these.
+    fn starting(starts: impl Iterator<Item = i64>) -> WindowState {
+        let mut state = WindowState::new();
+        starts.for_each(|start| state.update(start, |window| window.set_end(start + 1)));
+        state
+    }
+
+    #[test]
+    fn a_long_event_does_not_make_room_for_many_of_its_length() {
+        let mut state = WindowState::new();
+        state.update(0, |window| {
+            for sequence in 0..50_000 {
+                let text = if sequence == 0 { "x".repeat(1 << 20) } else { "y".into() };
+                let event = Event::new(5, alloc::vec![text.as_str().into()]);
+                window.push_back(BufferedEvent { sequence, event });
+            }
+        });
+        let bytes = whole(&state);
+        let read = WindowState::read_whole(&bytes).unwrap();
+        assert_eq!(read, state);
+        let memory = Sealed::footprint(&read).memory;
+        assert!(memory < 4 * bytes.len() as u64, "{memory} bytes for {}", bytes.len());
+    }
+
+    /// Each of them by itself moves all windows behind it: minutes.
+    #[test]
+    fn many_windows_come_and_go_in_front_of_many() {
+        const MANY: i64 = 100_000;
+        let mut state = WindowState::read_whole(&whole(&starting(MANY..2 * MANY))).unwrap();
+        let encoded = Sealed::footprint(&state).encoded;
+        state.apply_change(&whole(&starting((0..MANY).chain([MANY + 7])))).unwrap();
+        assert!(state.windows().iter().map(Window::start).eq(0..2 * MANY));
+        state.settle();
+        let mut closing = Vec::new();
+        append_varint(&mut closing, MANY as u64);
+        (0..MANY).for_each(|start| append_varint(&mut closing, 2 * start as u64));
+        closing.push(0);
+        state.apply_change(&closing).unwrap();
+        assert!(state.windows().iter().map(Window::start).eq(MANY..2 * MANY));
+        assert_eq!(Sealed::footprint(&state).encoded, encoded);
+    }
+
+    #[test]
+    fn windows_that_no_writer_leaves_are_damage() {
+        // Nothing closed; two windows of two bytes for start and end, without events and accumulators.
+        let windows = |first: u8, second: u8| [0, 2, first, 20, 0, 0, 0, second, 20, 0, 0, 0];
+        assert_eq!(WindowState::read_whole(&windows(2, 4)).unwrap().windows().len(), 2);
+        for (first, second) in [(4, 2), (2, 2)] {
+            assert_eq!(
+                WindowState::read_whole(&windows(first, second)).unwrap_err(),
+                Malformed::new("windows out of order")
+            );
+        }
+        // Once for each time that it is closed it has to be there.
+        let mut state = WindowState::read_whole(&windows(2, 4)).unwrap();
+        let not_open = Malformed::new("closes a window that is not open");
+        assert_eq!(state.clone().apply_change(&[2, 2, 2, 0]), Err(not_open.clone()));
+        assert_eq!(state.clone().apply_change(&[1, 6, 0]), Err(not_open));
+        state.apply_change(&[1, 2, 0]).unwrap();
+        assert_eq!(state.windows().len(), 1);
     }
 }

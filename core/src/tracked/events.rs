@@ -71,11 +71,9 @@ impl TrackedEvents {
     /// Appends `count` events that were encoded as [`event_row::append_row`] does and are reckoned at
     /// so many bytes; room for `more` bytes is made with them.
     pub(crate) fn append_rows(&mut self, rows: &[u8], count: usize, reckoned: u64, more: usize) {
-        if self.bytes.is_empty() {
-            self.bytes.reserve_exact(rows.len() + more);
-        } else if self.bytes.capacity() - self.bytes.len() < rows.len() {
+        if self.bytes.capacity() - self.bytes.len() < rows.len() {
             // Not twice the room if it is known that less is enough; what comes may still be less than announced.
-            let most = 3 * self.bytes.len();
+            let most = 3 * (self.bytes.len() + rows.len());
             self.bytes.reserve_exact(rows.len() + more.min(most));
         }
         self.bytes.extend_from_slice(rows);

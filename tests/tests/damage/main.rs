@@ -12,6 +12,7 @@ mod common {
 mod columns;
 mod engine;
 mod objects;
+mod references;
 
 /// What something gives, and the bytes of memory it took at most, beside what there was before. Counted is this thread,
 /// so that tests may run side by side; the procedures of the core start no other.

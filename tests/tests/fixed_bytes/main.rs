@@ -16,7 +16,7 @@ use eventflux_core::{
     Accumulator, AggregationState, CheckpointRequest, EncodedCheckpoint, EngineProgress, FixedAccumulator,
     FixedAggregation, FixedEngine, FixedError, FixedHolder, FixedMap, FixedPlain, FixedRequest, FixedStateDescriptor,
     Function, MemoryBackend, ObjectId, OpenWriter, Progress, Publish, Restore, RestoreOptions, Retention, Selector,
-    StateDescriptor, StateHolder, StateKind, Value, Verify, Writer, drive, encode_key,
+    StateDescriptor, StateHolder, StateKind, Value, Verify, Writer, drive, encode_key, limits::EVENTS_MAX,
 };
 use proptest::prelude::*;
 
@@ -395,6 +395,29 @@ fn damage_and_strangers_are_told_and_change_nothing() {
     let mut narrow = FixedMap::<FixedPlain<24>, 0, 12>::new();
     assert!(holder.restore(&mut [&mut narrow, &mut groups], &[&bytes]).is_err());
     assert!(groups.is_empty() && holder.last_checkpoint().is_none());
+}
+
+#[test]
+fn what_no_reader_takes_is_not_written() {
+    let (mut holder, mut values, mut groups, _) = small();
+    let states = &mut [&mut values as _, &mut groups as _];
+    let object = ObjectId { id: 1, generation: 1 };
+    let mut buffer = [0; 1024];
+    let engine = |results| FixedEngine { events: 1, timestamp_max: None, finished: false, results, late: &[] };
+    for (results, limit) in [(&[1, u64::MAX], Some(EVENTS_MAX)), (&[1, EVENTS_MAX], None)] {
+        let request = FixedRequest { engine: Some(engine(results)), ..FixedRequest::default() };
+        let encoded = holder.encode(object, &request, states, &mut buffer);
+        let over = |limit| FixedError::OverLimit { what: "a count of events or results", limit };
+        assert_eq!(encoded.err(), limit.map(over));
+    }
+    let named = |name| FixedStateDescriptor { name, version: 1, description: "" };
+    let mut more = Groups::new();
+    for (name, error) in [("groups", Some(FixedError::OtherStates)), ("more", None)] {
+        let mut holder = FixedHolder::<3, 4>::new(ID, KEY_GROUPS, [named(""), named("groups"), named(name)]);
+        let states = &mut [&mut values as _, &mut groups as _, &mut more as _];
+        let encoded = holder.encode(object, &FixedRequest::default(), states, &mut buffer);
+        assert_eq!(encoded.err(), error);
+    }
 }
 
 #[test]

@@ -88,8 +88,11 @@ fn change(kind: u64, payload: &[u8], held: &mut Json) {
 fn windows(bytes: &mut Bytes<'_>, held: &mut Vec<Json>) {
     let closed = bytes.list(Bytes::int);
     held.retain(|window| !closed.contains(&window["start"].as_i64().unwrap()));
+    let mut before = None;
     for _ in 0..bytes.uint() {
         let start = bytes.int();
+        assert!(before.is_none_or(|before| before < start), "starts rise");
+        before = Some(start);
         let at = held.iter().position(|window| window["start"] == start).unwrap_or_else(|| {
             held.push(json!({ "start": start, "events": [], "accumulators": [] }));
             held.len() - 1
@@ -115,14 +118,16 @@ fn patterns(bytes: &mut Bytes<'_>, held: &mut Json) {
     let dropped = bytes.list(Bytes::uint);
     let partials = held["partials"].as_array_mut().unwrap();
     partials.retain(|partial| !dropped.contains(&partial["id"].as_u64().unwrap()));
+    let mut next = 0;
     for _ in 0..bytes.uint() {
         let (id, from) = (bytes.uint(), bytes.uint() as usize);
         let events = bytes.list(event);
         if from == 0 {
             partials.push(json!({ "id": id, "events": events }));
         } else {
-            let partial = partials.iter_mut().find(|partial| partial["id"] == id).unwrap();
-            let held = partial["events"].as_array_mut().unwrap();
+            // In the order in which they lie.
+            next += 1 + partials[next..].iter().position(|partial| partial["id"] == id).unwrap();
+            let held = partials[next - 1]["events"].as_array_mut().unwrap();
             assert_eq!(held.len(), from);
             held.extend(events);
         }
@@ -131,7 +136,10 @@ fn patterns(bytes: &mut Bytes<'_>, held: &mut Json) {
 
 fn accumulators(bytes: &mut Bytes<'_>, held: &mut Vec<Json>) {
     let count = bytes.uint() as usize;
-    held.resize(count, Json::Null);
+    if held.is_empty() {
+        held.resize(count, Json::Null);
+    }
+    assert_eq!(held.len(), count, "their number stays the same once there are some");
     for held in held {
         match bytes.uint() {
             0 => *held = json!({ "count": bytes.uint() }),

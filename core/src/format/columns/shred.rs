@@ -94,6 +94,10 @@ impl Sink for Shredder {
         self.table(at.table).push_cell(usize::from(at.column), cell);
     }
 
+    fn has_places(&self, count: u64, most: u64) -> bool {
+        count <= most
+    }
+
     fn expect(&mut self, table: u16, rows: u64) {
         if rows >= EXPECTED_ROWS_MIN {
             self.table(table).expect(rows as usize);

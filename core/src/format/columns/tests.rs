@@ -221,6 +221,27 @@ fn any_long_windows() -> impl Strategy<Value = WindowState> {
 }
 
 /// Groups of a `stddev`, in several sections, some of them without a number.
+/// An operator may have as many functions as an event has fields: rows hold them, and who verifies passes over them.
+#[test]
+fn more_than_columns_tell_apart_is_damage_of_columns_alone() {
+    let counts = (0..5000).map(|_| Accumulator::new(Function::Count)).collect();
+    let (mut group, mut windows) = (Vec::new(), Vec::new());
+    AggregationState::new(counts).write_whole(&mut group);
+    let mut state = WindowState::new();
+    let event = Event::new(0, alloc::vec![Value::Null; 10_001]);
+    state.update(0, |window| window.push_back(BufferedEvent { sequence: 0, event }));
+    state.write_whole(&mut windows);
+    for (kind, payload) in [(StateKind::Aggregations, group), (StateKind::Windows, windows)] {
+        pass_over(kind, &payload).unwrap();
+        let mut block = RowBlock::default();
+        block.push(&SmallBytes::new(b"key"), |out| {
+            out.extend_from_slice(&payload);
+            Form::Change
+        });
+        assert!(at_once(encode(kind, &[&[(0, block)]], &Pace::default())).is_none());
+    }
+}
+
 #[test]
 fn means_over_counts_read_back() {
     let row = |number: u64| {
