@@ -8,8 +8,10 @@
 
 mod plugins;
 mod reader;
+mod recorded;
 mod run;
 mod sink;
+mod start;
 mod worker;
 
 use std::path::{Path, PathBuf};

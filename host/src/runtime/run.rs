@@ -4,31 +4,25 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use eventflux_core::limits::PLUGIN_BATCH_EVENTS;
-use eventflux_core::{
-    Backend, Engine, Error as CoreError, Head, Manifest, MemoryBackend, ReadManifest, RestoreOptions, Retention,
-    Selector, StepProgress, drive,
-};
+use eventflux_core::{Engine, Error as CoreError, Manifest, Retention, Selector, StepProgress};
 
 use super::plugins;
 use super::reader::Reader;
+use super::recorded::{
+    OUTPUT_LENGTH, POSITION_LINE, POSITION_OFFSET, SOURCE_FINGERPRINT, output_length, source_position,
+};
 use super::sink::Sink;
+use super::start::{Start, changed, check_source, finished_before, is_finished, restore_options};
 use super::worker::{Outcome, Worker};
 use super::{RunProgress, RunSummary, Runtime, StartFrom};
-use crate::beside::read_beside_writer;
 use crate::clock::now_ms;
 use crate::error::{Error, Result};
-use crate::manager::{CheckpointManager, ManagerConfig, with_newest_whole};
+use crate::manager::{CheckpointManager, ManagerConfig};
 use crate::observe::CheckpointWatch;
 use crate::observe::recorder::RunMetrics;
-use crate::source::{Batch, Source, SourcePosition};
+use crate::source::{Batch, SourcePosition};
 use crate::storage::AnyBackend;
 
-/// Names under which the source's position and the output's length are recorded.
-const POSITION_OFFSET: &str = "source.offset";
-const POSITION_LINE: &str = "source.line";
-const OUTPUT_LENGTH: &str = "output.length";
-/// Name of a hash of what must not change about the source.
-const SOURCE_FINGERPRINT: &str = "source.fingerprint";
 /// Bytes of state captured after each event while a checkpoint is under way.
 const STEP_BYTES: usize = 8 * 1024;
 /// How long the loop waits for events before it looks at clock and worker.
@@ -148,46 +142,6 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
     Ok(run.into_summary(started))
 }
 
-/// Where a run begins: found out before the storage is opened for writing, so that a run with
-/// nothing to do changes nothing.
-struct Start {
-    /// The checkpoint found.
-    manifest: Option<Manifest>,
-    /// Whether it is the newest.
-    is_latest: bool,
-}
-
-impl Start {
-    fn find(runtime: &Runtime) -> Result<Self> {
-        let mut storage = runtime.to_read()?;
-        let mut nothing = MemoryBackend::new();
-        let storage: &mut dyn Backend = storage.as_mut().map_or(&mut nothing, |storage| storage);
-        let found = read_beside_writer(storage, |storage, head| Self::find_in(runtime, storage, head));
-        found.map_err(|error| with_newest_whole(error, storage))
-    }
-
-    fn find_in(runtime: &Runtime, storage: &mut dyn Backend, head: &Head) -> Result<Self> {
-        let selector = match &runtime.from {
-            StartFrom::Start => None,
-            StartFrom::LatestOrStart => head.latest.map(Selector::Id),
-            StartFrom::Checkpoint(selector) => Some(selector.clone()),
-        };
-        let Some(selector) = selector else { return Ok(Start { manifest: None, is_latest: false }) };
-        let object = selector.find(head)?;
-        let manifest = drive(ReadManifest::new(object), storage)?;
-        Ok(Start { manifest: Some(manifest), is_latest: head.latest == Some(object.id) })
-    }
-
-    /// What to restore, now that the storage is ours: another writer may have published since.
-    fn selector(&self, runtime: &Runtime, manager: &CheckpointManager<AnyBackend>) -> Option<Selector> {
-        match &runtime.from {
-            StartFrom::Start => None,
-            StartFrom::LatestOrStart => manager.latest().map(|entry| Selector::Id(entry.object.id)),
-            StartFrom::Checkpoint(_) => self.manifest.as_ref().map(|manifest| Selector::Id(manifest.object.id)),
-        }
-    }
-}
-
 fn restore_engine(
     runtime: &Runtime,
     selector: Selector,
@@ -203,56 +157,6 @@ fn restore_engine(
     plugins::tell(engine);
     resumed?;
     Ok((*restored.manifest).clone())
-}
-
-fn restore_options(runtime: &Runtime) -> RestoreOptions<'static> {
-    RestoreOptions {
-        allow_missing: runtime.allow_missing,
-        allow_unknown: runtime.allow_unknown,
-        ..RestoreOptions::default()
-    }
-}
-
-/// Refuses to go on in the midst of a source that is read in another way now.
-fn check_source(runtime: &Runtime, source: &Source, manifest: &Manifest) -> Result<()> {
-    let now = runtime.definition.source.fingerprint(source.fields());
-    let before = manifest.progress.positions.iter().find(|(name, _)| name == SOURCE_FINGERPRINT);
-    if before.is_none_or(|(_, before)| *before == now) {
-        return Ok(());
-    }
-    Err(Error::DefinitionChanged {
-        what: String::from("the source has changed"),
-        checkpoint: manifest.object.id,
-        reason: String::from("its fields, or `timestamp` or `null` under [source], are not what they were"),
-        advice: String::from("Put it back as it was, or start anew with --from none or another [checkpoint] storage."),
-    })
-}
-
-/// Says in terms of the definition what does not fit.
-fn changed(error: Error, checkpoint: u64) -> Error {
-    let anew = "or start anew with --from none or another [checkpoint] storage";
-    let (what, reason, advice) = match error {
-        Error::Core(CoreError::StateChanged { state, reason }) => {
-            (format!("operator `{state}` has changed"), reason, format!("Undo the change, {anew}."))
-        }
-        Error::Core(CoreError::StateMissing { state }) => (
-            format!("operator `{state}` is new"),
-            String::from("the checkpoint has no state for it"),
-            format!("Let it start empty with --allow-missing, {anew}."),
-        ),
-        Error::Core(CoreError::StateUnknown { state }) => (
-            format!("operator `{state}` is gone"),
-            String::from("the checkpoint has state for it"),
-            format!("Put it back, drop its state with --allow-unknown, {anew}."),
-        ),
-        Error::Core(CoreError::OtherHolder { found, declared }) => (
-            String::from("`name` has changed"),
-            format!("it was `{found}` and is now `{declared}`"),
-            format!("Give it the old name, {anew}."),
-        ),
-        error => return error,
-    };
-    Error::DefinitionChanged { what, checkpoint, reason, advice }
 }
 
 /// The checkpoint of the loop, from its cut to its end.
@@ -474,42 +378,5 @@ impl Run<'_> {
         self.summary.output_bytes = self.sink.len();
         self.summary.elapsed = started.elapsed();
         self.summary
-    }
-}
-
-fn is_finished(manifest: &Manifest) -> bool {
-    manifest.progress.engine.as_ref().is_some_and(|engine| engine.finished)
-}
-
-fn recorded(pairs: &[(String, u64)], name: &str) -> u64 {
-    pairs.iter().find(|(other, _)| other == name).map_or(0, |(_, number)| *number)
-}
-
-fn source_position(manifest: &Manifest) -> SourcePosition {
-    let positions = &manifest.progress.positions;
-    SourcePosition { offset: recorded(positions, POSITION_OFFSET), line: recorded(positions, POSITION_LINE) }
-}
-
-fn output_length(manifest: &Manifest) -> u64 {
-    recorded(&manifest.progress.outputs, OUTPUT_LENGTH)
-}
-
-/// The summary of a run that had nothing to do.
-fn finished_before(runtime: &Runtime, manifest: &Manifest) -> RunSummary {
-    let progress = manifest.progress.engine.clone().unwrap_or_default();
-    let names = manifest.states.iter().skip(1).map(|state| state.name.clone());
-    let counts = progress.results.iter().zip(&progress.late);
-    RunSummary {
-        name: runtime.definition.name.clone(),
-        already_finished: true,
-        finished: true,
-        restored_from: Some(manifest.object.id),
-        events: progress.events,
-        late: progress.late.iter().sum(),
-        results: progress.results.iter().sum(),
-        operators: names.zip(counts).map(|(name, (results, late))| (name, *results, *late)).collect(),
-        output_bytes: output_length(manifest),
-        latest_checkpoint: Some(manifest.object.id),
-        ..RunSummary::default()
     }
 }
