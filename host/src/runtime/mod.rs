@@ -257,7 +257,7 @@ impl Runtime {
         self
     }
 
-    /// Takes the storage over from a writer that may still live.
+    /// Takes the storage over from a writer that may still live, and the output too: it goes on in a copy under its name.
     #[must_use]
     pub fn take_over(mut self) -> Self {
         self.access = Access::TakeOver;

@@ -70,8 +70,12 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         compression: checkpoint.compression,
         retention: Retention { max_retained: checkpoint.max_retained },
     };
+    let storage = runtime.storage()?.open(runtime.access)?;
+    // Before a new generation fences off the one that writes it.
+    runtime.check_sink_path()?;
+    let mut sink = Sink::open(&runtime.sink_path(), runtime.access)?;
     // From here on no other writer can publish: what is restored now is what we build on.
-    let mut manager = CheckpointManager::open(runtime.storage()?.open(runtime.access)?, config)?;
+    let mut manager = CheckpointManager::open(storage, config)?;
     let mut restored_from = None;
     let mut newest = None;
     if let Some(selector) = start.selector(runtime, &manager) {
@@ -86,9 +90,8 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
     let bytes_total = source.bytes_total();
     let events_before = engine.progress().events;
     let recorded = restored_from.as_ref().map(output_length);
-    runtime.check_sink_path()?;
     let fingerprint = runtime.definition.source.fingerprint(source.fields());
-    let sink = Sink::open(&runtime.sink_path(), recorded, runtime.from == StartFrom::Start)?;
+    sink.go_on_from(recorded, runtime.from == StartFrom::Start)?;
     let mut run = Run {
         metrics: RunMetrics::new(&runtime.definition.name, &engine),
         engine,

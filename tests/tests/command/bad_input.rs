@@ -381,8 +381,8 @@ fn disks_that_are_full() {
     }
 }
 
-/// A run that reads what it is sent.
-fn start_run(app: &App) -> Child {
+/// A run that reads what it is sent: rows as far as byte 300, of which checkpoints are taken.
+pub(crate) fn start_run(app: &App) -> Child {
     app.redefine("in.csv", "-");
     fs::rename(app.path("app.toml"), app.path("live.toml")).unwrap();
     app.write("app.toml", DEFINITION);
