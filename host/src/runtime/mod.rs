@@ -5,7 +5,11 @@
 //! recorded length, and goes on from the recorded position, so that the finished output is the same
 //! however often and wherever the process was killed. Standard input and output can be neither
 //! rewound nor cut: with `-` this does not hold.
+//!
+//! The output is locked by the run that writes it, and known by a hash of its last bytes: what is not
+//! its own a run neither cuts nor appends to.
 
+mod output;
 mod plugins;
 mod reader;
 mod recorded;

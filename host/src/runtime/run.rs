@@ -8,9 +8,7 @@ use eventflux_core::{Engine, Error as CoreError, Manifest, Retention, Selector, 
 
 use super::plugins;
 use super::reader::Reader;
-use super::recorded::{
-    OUTPUT_LENGTH, POSITION_LINE, POSITION_OFFSET, SOURCE_FINGERPRINT, output_length, source_position,
-};
+use super::recorded::{Accounted, POSITION_LINE, POSITION_OFFSET, SOURCE_FINGERPRINT, source_position};
 use super::sink::Sink;
 use super::start::{Start, changed, check_source, finished_before, is_finished, restore_options};
 use super::worker::{Outcome, Worker};
@@ -49,7 +47,7 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         if runtime.definition.source.file == "-" {
             return Err(Error::Finished { checkpoint: manifest.object.id });
         }
-        Sink::check(&runtime.sink_path(), output_length(manifest))?;
+        Sink::check(&runtime.sink_path(), &runtime.definition.sink.file, Some(Accounted::of(manifest)), false)?;
         // The input may be gone by now; if it is there, a definition that has changed is told.
         if let Ok(source) = runtime.open_source() {
             let engine = runtime.engine(&source)?;
@@ -73,7 +71,7 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
     let storage = runtime.storage()?.open(runtime.access)?;
     // Before a new generation fences off the one that writes it.
     runtime.check_sink_path()?;
-    let mut sink = Sink::open(&runtime.sink_path(), runtime.access)?;
+    let mut sink = Sink::open(&runtime.sink_path(), &runtime.definition.sink.file, runtime.access)?;
     // From here on no other writer can publish: what is restored now is what we build on.
     let mut manager = CheckpointManager::open(storage, config)?;
     let mut restored_from = None;
@@ -89,9 +87,9 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
     let position = source.position();
     let bytes_total = source.bytes_total();
     let events_before = engine.progress().events;
-    let recorded = restored_from.as_ref().map(output_length);
+    let accounted = restored_from.as_ref().map(Accounted::of);
     let fingerprint = runtime.definition.source.fingerprint(source.fields());
-    sink.go_on_from(recorded, runtime.from == StartFrom::Start)?;
+    sink.go_on_from(accounted, runtime.from == StartFrom::Start)?;
     let mut run = Run {
         metrics: RunMetrics::new(&runtime.definition.name, &engine),
         engine,
@@ -286,13 +284,12 @@ impl Run<'_> {
             (POSITION_LINE.into(), self.position.line),
             (POSITION_OFFSET.into(), self.position.offset),
         ];
-        let outputs = vec![(OUTPUT_LENGTH.into(), self.sink.len())];
+        // What the cut accounts for must be with the operating system before the worker syncs it.
+        let outputs = self.sink.account()?.to_outputs();
         let mut watch = CheckpointWatch::begin(&self.summary.name);
         let cut = watch.cut(|| self.engine.begin_checkpoint(now_ms(), label, positions, outputs));
         plugins::tell(&mut self.engine);
         cut?;
-        // What the cut accounts for must be with the operating system before the worker syncs it.
-        self.sink.flush()?;
         self.last_cut = Instant::now();
         self.events_since_cut = 0;
         self.state = CheckpointState::Capturing(watch);

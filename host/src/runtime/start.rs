@@ -4,7 +4,7 @@ use eventflux_core::{
     Backend, Error as CoreError, Head, Manifest, MemoryBackend, ReadManifest, RestoreOptions, Selector, drive,
 };
 
-use super::recorded::{SOURCE_FINGERPRINT, output_length};
+use super::recorded::{Accounted, SOURCE_FINGERPRINT};
 use super::{RunSummary, Runtime, StartFrom};
 use crate::beside::read_beside_writer;
 use crate::error::{Error, Result};
@@ -120,7 +120,7 @@ pub(super) fn finished_before(runtime: &Runtime, manifest: &Manifest) -> RunSumm
         late: progress.late.iter().sum(),
         results: progress.results.iter().sum(),
         operators: names.zip(counts).map(|(name, (results, late))| (name, *results, *late)).collect(),
-        output_bytes: output_length(manifest),
+        output_bytes: Accounted::of(manifest).length,
         latest_checkpoint: Some(manifest.object.id),
         ..RunSummary::default()
     }

@@ -2,9 +2,98 @@
 
 use std::fs;
 use std::io::Write;
+use std::path::Path;
 
 use crate::bad_input::start_run;
-use crate::common::cli::{App, DEFINITION, Ran, rows, undisturbed};
+use crate::common::cli::{App, DEFINITION, Ran, flip, rows, undisturbed};
+use eventflux::storage::{Access, FileBackend};
+use eventflux::{CheckpointManager, Engine, EventFluxManager, ManagerConfig, Selector};
+
+/// The output is refused, and nothing has changed.
+#[track_caller]
+fn refused(app: &App, output: &str, says: &str) {
+    let before = fs::read(app.path(output)).unwrap();
+    app.redefine("out.ndjson", output);
+    app.run(&[]).exits(1).says(&[&format!("{output}: "), says, "--from none"]);
+    assert_eq!(fs::read(app.path(output)).unwrap(), before);
+    app.write("app.toml", DEFINITION);
+}
+
+#[test]
+fn a_file_that_is_not_the_output() {
+    let app = App::interrupted();
+    app.write("precious.ndjson", "all that somebody knows\n".repeat(400));
+    refused(&app, "precious.ndjson", "is another file than the one that the checkpoint accounts for");
+    // What another branch wrote is as long and differs somewhere.
+    let whole = app.output();
+    flip(&app.path("out.ndjson"), 5);
+    refused(&app, "out.ndjson", "or of another branch");
+    app.write("out.ndjson", whole);
+    app.assert_goes_on();
+    flip(&app.path("out.ndjson"), undisturbed().len() - 5);
+    refused(&app, "out.ndjson", "put the right file there");
+}
+
+/// Any file begins with the nothing that the first checkpoint accounts for.
+#[test]
+fn a_file_that_is_not_the_empty_output() {
+    let app = App::new();
+    app.break_row(1, "0,b");
+    app.run(&[]).exits(1);
+    app.write("in.csv", rows());
+    app.write("precious.ndjson", "all that somebody knows\n");
+    refused(&app, "precious.ndjson", "holds what this run did not write");
+    app.write("out.ndjson", "what a killed run wrote behind its checkpoint\n");
+    app.assert_goes_on();
+}
+
+/// Checkpoints of older versions and of the npm package have nothing but the length.
+#[test]
+fn a_checkpoint_that_has_the_length_alone() {
+    let app = App::interrupted();
+    let runtime = EventFluxManager::new().load(app.path("app.toml")).unwrap();
+    let storage = FileBackend::open(app.path("state"), Access::Write).unwrap();
+    let mut manager = CheckpointManager::open(storage, ManagerConfig::default()).unwrap();
+    let mut engine = Engine::new(runtime.definition(), &["at", "city", "value"]).unwrap();
+    let restored = manager.restore_engine(&mut engine, Selector::Latest).unwrap();
+    let mut progress = restored.manifest.progress.clone();
+    let names: Vec<&str> = progress.outputs.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["output.length", "output.tail"]);
+    progress.outputs.truncate(1);
+    manager.checkpoint_engine(&mut engine, None, progress.positions, progress.outputs).unwrap();
+    drop(manager);
+    app.assert_goes_on();
+}
+
+/// Something happens to the output of a run that lives: it ends with an error, and with the output put back goes on.
+#[track_caller]
+fn meanwhile(happens: impl Fn(&Path), says: &[&str]) {
+    let app = App::new();
+    let mut child = start_run(&app);
+    let output = app.path("out.ndjson");
+    let before = fs::read(&output).unwrap();
+    assert!(!before.is_empty());
+    happens(&output);
+    // It may end before it has read all.
+    let _ = child.stdin.take().unwrap().write_all(&rows().as_bytes()[300..]);
+    Ran::from(child.wait_with_output().unwrap()).exits(1).says(&["out.ndjson: "]).says(says);
+    fs::write(&output, before).unwrap();
+    app.assert_goes_on();
+}
+
+#[cfg(unix)]
+#[test]
+fn an_output_that_changes_while_it_is_written() {
+    let gone = ["was renamed, removed or replaced while the run wrote it", "put that back"];
+    let other = |path: &Path| path.with_extension("other");
+    meanwhile(|path| fs::write(path, "").unwrap(), &["was cut while the run wrote it", "it has 0 bytes instead of"]);
+    meanwhile(|path| fs::remove_file(path).unwrap(), &gone);
+    meanwhile(|path| fs::rename(path, other(path)).unwrap(), &gone);
+    let replace = |path: &Path| fs::copy(path, other(path)).and_then(|_| fs::rename(other(path), path)).unwrap();
+    meanwhile(replace, &gone);
+    let append = |path: &Path| fs::File::options().append(true).open(path).unwrap().write_all(b"more\n").unwrap();
+    meanwhile(append, &["was written by something else", "let nothing else write there"]);
+}
 
 /// Two applications of different storages, so that nothing but the output could tell them of each other.
 #[test]
