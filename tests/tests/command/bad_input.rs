@@ -222,6 +222,21 @@ fn a_source_that_was_cut() {
     app.assert_goes_on();
 }
 
+/// Its fields are the same, its rows are not: where the old one was read to is no place between two of them.
+#[test]
+fn a_source_that_was_replaced() {
+    let app = App::interrupted();
+    let output = app.output();
+    app.write("in.csv", rows().replace(",a,", ",another city,"));
+    app.run(&[]).exits(1).says(&[
+        "in.csv: no row begins behind the",
+        "it was cut or replaced",
+        "put the old file back",
+    ]);
+    assert_eq!(app.output(), output);
+    app.assert_goes_on();
+}
+
 #[test]
 fn storages_that_cannot_be_written() {
     let app = App::interrupted();
