@@ -31,10 +31,29 @@ pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
     match attempt(&runtime, &mut observer, false) {
         // Nothing of the new component is in a checkpoint yet.
         Err(Error::Core(CoreError::Plugin { operator, reason, upgraded: true })) => {
+            if runtime.definition.source.file == "-" {
+                return Err(failed_upgrade(&runtime, operator, reason));
+            }
             tracing::warn!(%operator, %reason, "a new plugin failed before its first checkpoint; back to the one before");
             attempt(&runtime, &mut observer, true)
         }
         outcome => outcome,
+    }
+}
+
+/// A new plugin failed, and there is no way back by itself: what was read of standard input is gone.
+fn failed_upgrade(runtime: &Runtime, operator: String, reason: String) -> Error {
+    let Ok(Some(newest)) = runtime.get_latest_checkpoint() else {
+        return CoreError::Plugin { operator, reason, upgraded: true }.into();
+    };
+    Error::DefinitionChanged {
+        what: format!("the plugin of operator `{operator}` has changed"),
+        checkpoint: newest.object.id,
+        reason: format!("the new one failed before its first checkpoint: {reason}"),
+        advice: String::from(
+            "Standard input cannot be read again, so the old one does not go on by itself: put its file and configuration \
+             back, and send the events again that came after that checkpoint.",
+        ),
     }
 }
 
