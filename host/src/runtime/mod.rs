@@ -381,8 +381,10 @@ impl Runtime {
     /// Refuses an output that would overwrite what the run needs.
     fn check_sink_path(&self) -> Result<()> {
         let sink = self.sink_path();
-        // What does not exist is none of the others.
-        let Ok(found) = sink.canonicalize() else { return Ok(()) };
+        if sink.as_os_str() == "-" {
+            return Ok(());
+        }
+        let found = resolved(&sink);
         let is = |path: &Path| path.canonicalize().is_ok_and(|path| path == found);
         let refused = |what: &str| {
             Err(Error::Output { path: sink.clone(), reason: format!("is {what}; name another `file` under [sink]") })
@@ -394,7 +396,7 @@ impl Runtime {
             return refused("the definition of the application");
         }
         if let StorageAddress::File(directory) = self.storage()?
-            && directory.canonicalize().is_ok_and(|directory| found.starts_with(directory))
+            && found.starts_with(resolved(&directory))
         {
             return refused("inside the storage of the checkpoints");
         }
@@ -418,4 +420,14 @@ impl StopHandle {
     pub fn is_stopped(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// A path without links, also of what does not exist yet: what does is resolved, the rest stays behind it.
+fn resolved(path: &Path) -> PathBuf {
+    let below = |ancestor: &Path| path.strip_prefix(ancestor).map(Path::to_path_buf).unwrap_or_default();
+    let known = |ancestor: &Path| {
+        let named = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
+        Some(named.canonicalize().ok()?.join(below(ancestor)))
+    };
+    path.ancestors().find_map(known).unwrap_or_else(|| path.into())
 }

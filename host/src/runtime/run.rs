@@ -87,9 +87,9 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         compression: checkpoint.compression,
         retention: Retention { max_retained: checkpoint.max_retained },
     };
+    runtime.check_sink_path()?;
     let storage = runtime.storage()?.open(runtime.access)?;
     // Before a new generation fences off the one that writes it.
-    runtime.check_sink_path()?;
     let mut sink = Sink::open(&runtime.sink_path(), &runtime.definition.sink.file, runtime.access)?;
     // From here on no other writer can publish: what is restored now is what we build on.
     let mut manager = CheckpointManager::open(storage, config)?;
