@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::manager::{CheckpointManager, ManagerConfig};
 use crate::observe::CheckpointWatch;
 use crate::observe::recorder::RunMetrics;
-use crate::source::{Batch, SourcePosition};
+use crate::source::{Batch, Source, SourcePosition};
 use crate::storage::AnyBackend;
 
 /// Bytes of state captured after each event while a checkpoint is under way.
@@ -29,13 +29,12 @@ const IDLE_WAIT: Duration = Duration::from_millis(20);
 pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
     let mut observer = runtime.observer.take();
     match attempt(&runtime, &mut observer, false) {
-        // Nothing of the new component is in a checkpoint yet.
-        Err(Error::Core(CoreError::Plugin { operator, reason, upgraded: true })) => {
-            if runtime.definition.source.file == "-" {
-                return Err(failed_upgrade(&runtime, operator, reason));
-            }
-            tracing::warn!(%operator, %reason, "a new plugin failed before its first checkpoint; back to the one before");
+        Err(error) if is_taken_back(&runtime, &error) => {
+            tracing::warn!(%error, "a new plugin failed before its first checkpoint; back to the one before");
             attempt(&runtime, &mut observer, true)
+        }
+        Err(Error::Core(CoreError::Plugin { operator, reason, upgraded: true })) => {
+            Err(failed_upgrade(&runtime, operator, reason))
         }
         outcome => outcome,
     }
@@ -134,32 +133,20 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         run.checkpoint_now()?;
     }
     run.sink.cut()?;
-    let reader = Reader::start(source)?;
-    loop {
-        if runtime.stop.is_stopped() {
-            run.checkpoint_now()?;
-            break;
-        }
-        match reader.next(IDLE_WAIT).transpose()? {
-            None => {
-                // Nothing comes in: who reads the output live need not wait for more of it.
-                run.sink.flush()?;
-                run.between_batches()?;
-            }
-            Some((Some(batch), bytes_read)) => {
-                run.progress.bytes_read = bytes_read;
-                run.take_batch(&batch, runtime)?;
-                reader.recycle(batch);
-            }
-            Some((None, bytes_read)) => {
-                run.progress.bytes_read = bytes_read;
-                run.finish()?;
-                break;
-            }
-        }
+    let taken = run.take_source(source, runtime);
+    if let Err(error) = &taken
+        && !is_taken_back(runtime, error)
+    {
+        run.sink.print();
     }
+    taken?;
     run.summary.events_this_run = run.engine.progress().events - events_before;
     Ok(run.into_summary(started))
+}
+
+/// Whether a run that failed so begins again with the plugins of its checkpoint: nothing of the new one is in a checkpoint yet.
+fn is_taken_back(runtime: &Runtime, error: &Error) -> bool {
+    runtime.definition.source.file != "-" && matches!(error, Error::Core(CoreError::Plugin { upgraded: true, .. }))
 }
 
 fn restore_engine(
@@ -209,6 +196,32 @@ struct Run<'o> {
 }
 
 impl Run<'_> {
+    /// Takes events until the source has ended or the run is to stop, and then a last checkpoint.
+    fn take_source(&mut self, source: Source, runtime: &Runtime) -> Result<()> {
+        let reader = Reader::start(source)?;
+        loop {
+            if runtime.stop.is_stopped() {
+                return self.checkpoint_now();
+            }
+            match reader.next(IDLE_WAIT).transpose()? {
+                None => {
+                    // Nothing comes in: who reads the output live need not wait for more of it.
+                    self.sink.flush()?;
+                    self.between_batches()?;
+                }
+                Some((Some(batch), bytes_read)) => {
+                    self.progress.bytes_read = bytes_read;
+                    self.take_batch(&batch, runtime)?;
+                    reader.recycle(batch);
+                }
+                Some((None, bytes_read)) => {
+                    self.progress.bytes_read = bytes_read;
+                    return self.finish();
+                }
+            }
+        }
+    }
+
     fn take_batch(&mut self, batch: &Batch, runtime: &Runtime) -> Result<()> {
         let mut at = 0;
         while at < batch.events.len() {

@@ -81,11 +81,24 @@ impl Sink {
             Target::Stdout => {
                 let mut stdout = io::stdout().lock();
                 let written = stdout.write_all(&self.buffer).and_then(|()| stdout.flush());
+                if written.is_err() {
+                    // How much of it went out nobody knows: it is not tried again.
+                    self.buffer.clear();
+                }
                 written.map_err(explain_full).map_err(failed("write to", Path::new("standard output")))?;
             }
         }
         self.buffer.clear();
         Ok(())
+    }
+
+    /// Prints what is buffered for standard output, before a run ends with another error: a file is cut to its checkpoint
+    /// at the next start, but what was printed is all that there is of results that good events gave.
+    pub(super) fn print(&mut self) {
+        if matches!(self.target, Target::Stdout) {
+            // The error that is being told came first.
+            let _ = self.flush();
+        }
     }
 
     /// Length of the output.

@@ -133,3 +133,16 @@ fn a_run_that_was_taken_over_writes_to_a_file_of_its_own() {
     assert!(!app.path("out.ndjson.take-over").exists());
     app.run(&[]).exits(0).says(&["the source is finished"]);
 }
+
+/// Results on standard output of the events before the one that is wrong.
+#[test]
+fn what_is_printed_when_a_later_row_is_wrong() {
+    let app = App::new();
+    app.redefine("out.ndjson", "-");
+    app.break_row(55, "54000,b");
+    let ran = app.run(&[]).exits(1).says(&["in.csv, line 56"]);
+    assert!(undisturbed().starts_with(&ran.stdout));
+    // The last window before was closed after the last checkpoint.
+    let of_last = ran.stdout.lines().filter(|line| line.contains("\"window_end\":50000")).count();
+    assert_eq!(of_last, 3, "{}", ran.stdout);
+}
