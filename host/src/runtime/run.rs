@@ -73,7 +73,7 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
             checked.map_err(|error| changed(error.into(), manifest.object.id))?;
             check_source(runtime, &source, manifest)?;
         }
-        return Ok(finished_before(runtime, manifest));
+        return finished_before(runtime, manifest);
     }
     let mut source = runtime.open_source()?;
     let mut engine = runtime.engine(&source)?;

@@ -1,14 +1,16 @@
 //! Where a run begins, and whether it may.
 
+use eventflux_core::definition::OperatorKind;
 use eventflux_core::{
-    Backend, Error as CoreError, Head, Manifest, MemoryBackend, ReadManifest, RestoreOptions, Selector, drive,
+    Backend, Error as CoreError, Head, Manifest, MemoryBackend, ReadManifest, RestoreOptions, Selector, StateHolder,
+    drive,
 };
 
 use super::recorded::{Accounted, SOURCE_FINGERPRINT};
 use super::{RunSummary, Runtime, StartFrom};
 use crate::beside::read_beside_writer;
 use crate::error::{Error, Result};
-use crate::manager::{CheckpointManager, with_newest_whole};
+use crate::manager::{CheckpointManager, restore, with_newest_whole};
 use crate::source::Source;
 use crate::storage::AnyBackend;
 
@@ -107,11 +109,11 @@ pub(super) fn is_finished(manifest: &Manifest) -> bool {
 }
 
 /// The summary of a run that had nothing to do.
-pub(super) fn finished_before(runtime: &Runtime, manifest: &Manifest) -> RunSummary {
+pub(super) fn finished_before(runtime: &Runtime, manifest: &Manifest) -> Result<RunSummary> {
     let progress = manifest.progress.engine.clone().unwrap_or_default();
     let names = manifest.states.iter().skip(1).map(|state| state.name.clone());
     let counts = progress.results.iter().zip(&progress.late);
-    RunSummary {
+    Ok(RunSummary {
         name: runtime.definition.name.clone(),
         already_finished: true,
         finished: true,
@@ -122,6 +124,18 @@ pub(super) fn finished_before(runtime: &Runtime, manifest: &Manifest) -> RunSumm
         operators: names.zip(counts).map(|(name, (results, late))| (name, *results, *late)).collect(),
         output_bytes: Accounted::of(manifest).length,
         latest_checkpoint: Some(manifest.object.id),
+        detached: detached_before(runtime, manifest)?,
         ..RunSummary::default()
-    }
+    })
+}
+
+/// Operators that a finished run went on without: it is no more of a success when it is started again. Only the state
+/// tells, which is read for that alone; of applications without plugins it is not.
+fn detached_before(runtime: &Runtime, manifest: &Manifest) -> Result<Vec<String>> {
+    let has_plugins =
+        runtime.definition.operators.iter().any(|operator| matches!(operator.kind, OperatorKind::Plugin(_)));
+    let Some(mut storage) = runtime.to_read()?.filter(|_| has_plugins) else { return Ok(Vec::new()) };
+    let mut holder = StateHolder::for_manifest(manifest)?;
+    restore(&mut storage, &mut holder, Selector::Id(manifest.object.id), RestoreOptions::default())?;
+    Ok(holder.detached_plugins()?)
 }
