@@ -156,14 +156,14 @@ impl SyncHandle {
 }
 
 /// Whether an output has what a checkpoint accounts for, without opening it to write. Changes nothing.
-pub(super) fn check_at(path: &Path, name: &str, accounted: Option<Accounted>, overwrite: bool) -> Result<()> {
+pub(super) fn check_at(path: &Path, name: &str, accounted: Accounted) -> Result<()> {
     // A pipe would wait for someone to write it.
     if path.metadata().is_ok_and(|metadata| metadata.is_file()) {
         let file = File::open(path).map_err(failed("open", path))?;
-        check(&file, path, name, accounted, overwrite)?;
+        check(&file, path, name, Some(accounted), false)?;
         return Ok(());
     }
-    check_length(path, 0, accounted.unwrap_or_default().length)
+    check_length(path, 0, accounted.length)
 }
 
 /// Whether a file has what a checkpoint accounts for; how that ends.

@@ -4,13 +4,13 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use eventflux_core::limits::PLUGIN_BATCH_EVENTS;
-use eventflux_core::{Engine, Error as CoreError, Manifest, Retention, Selector, StepProgress};
+use eventflux_core::{Engine, Error as CoreError, Retention, StepProgress};
 
 use super::plugins;
 use super::reader::Reader;
-use super::recorded::{Accounted, POSITION_LINE, POSITION_OFFSET, SOURCE_FINGERPRINT, source_position};
+use super::recorded::{Accounted, POSITION_LINE, POSITION_OFFSET, SOURCE_FINGERPRINT};
 use super::sink::Sink;
-use super::start::{Start, changed, check_source, finished_before, is_finished, restore_options};
+use super::start::{Start, check_source, seek};
 use super::worker::{Outcome, Worker};
 use super::{RunProgress, RunSummary, Runtime, StartFrom};
 use crate::clock::now_ms;
@@ -19,7 +19,7 @@ use crate::manager::{CheckpointManager, ManagerConfig};
 use crate::observe::CheckpointWatch;
 use crate::observe::recorder::RunMetrics;
 use crate::source::{Batch, Source, SourcePosition};
-use crate::storage::AnyBackend;
+use crate::storage::Access;
 
 /// Bytes of state captured after each event while a checkpoint is under way.
 const STEP_BYTES: usize = 8 * 1024;
@@ -60,20 +60,8 @@ fn failed_upgrade(runtime: &Runtime, operator: String, reason: String) -> Error 
 fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugins: bool) -> Result<RunSummary> {
     let started = Instant::now();
     let start = Start::find(runtime)?;
-    // Of another checkpoint than the newest the output may not be there: to go to it is to go back.
-    if let Some(manifest) = start.manifest.as_ref().filter(|manifest| start.is_latest && is_finished(manifest)) {
-        if runtime.definition.source.file == "-" {
-            return Err(Error::Finished { checkpoint: manifest.object.id });
-        }
-        Sink::check(&runtime.sink_path(), &runtime.definition.sink.file, Some(Accounted::of(manifest)), false)?;
-        // The input may be gone by now; if it is there, a definition that has changed is told.
-        if let Ok(source) = runtime.open_source() {
-            let engine = runtime.engine(&source)?;
-            let checked = restore_options(runtime).check(engine.holder(), manifest);
-            checked.map_err(|error| changed(error.into(), manifest.object.id))?;
-            check_source(runtime, &source, manifest)?;
-        }
-        return finished_before(runtime, manifest);
+    if let Some(summary) = start.nothing_to_do(runtime)? {
+        return Ok(summary);
     }
     let mut source = runtime.open_source()?;
     let mut engine = runtime.engine(&source)?;
@@ -87,17 +75,20 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         retention: Retention { max_retained: checkpoint.max_retained },
     };
     runtime.check_sink_path()?;
-    let storage = runtime.storage()?.open(runtime.access)?;
-    // Before a new generation fences off the one that writes it.
-    let mut sink = Sink::open(&runtime.sink_path(), &runtime.definition.sink.file, runtime.access)?;
+    // A lock tells of a run that lives, before anything else; who breaks it is first to be sure that it may start.
+    let address = runtime.storage()?;
+    let locked = (runtime.access == Access::Write).then(|| address.open(runtime.access)).transpose()?;
+    let mut sink = start.check(runtime, &mut source, &engine)?;
+    let storage = locked.map_or_else(|| address.open(runtime.access), Ok)?;
     // From here on no other writer can publish: what is restored now is what we build on.
     let mut manager = CheckpointManager::open(storage, config)?;
     let mut restored_from = None;
     let mut newest = None;
+    // Another writer may have published since all this was checked.
     if let Some(selector) = start.selector(runtime, &manager) {
-        let manifest = restore_engine(runtime, selector, &start, &mut manager, &mut engine)?;
+        let manifest = start.restore(runtime, selector, &mut manager, &mut engine)?;
         check_source(runtime, &source, &manifest)?;
-        source.seek(source_position(&manifest))?;
+        seek(&mut source, &manifest)?;
         newest = manager.latest().map(|entry| entry.object.id);
         restored_from = Some(manifest);
     }
@@ -147,23 +138,6 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
 /// Whether a run that failed so begins again with the plugins of its checkpoint: nothing of the new one is in a checkpoint yet.
 fn is_taken_back(runtime: &Runtime, error: &Error) -> bool {
     runtime.definition.source.file != "-" && matches!(error, Error::Core(CoreError::Plugin { upgraded: true, .. }))
-}
-
-fn restore_engine(
-    runtime: &Runtime,
-    selector: Selector,
-    start: &Start,
-    manager: &mut CheckpointManager<AnyBackend>,
-    engine: &mut Engine,
-) -> Result<Manifest> {
-    let options = restore_options(runtime);
-    let checkpoint = start.manifest.as_ref().map_or(0, |manifest| manifest.object.id);
-    let restored =
-        manager.restore_selected(engine.holder_mut(), selector, options).map_err(|error| changed(error, checkpoint))?;
-    let resumed = engine.resume(&restored.manifest);
-    plugins::tell(engine);
-    resumed?;
-    Ok((*restored.manifest).clone())
 }
 
 /// The checkpoint of the loop, from its cut to its end.

@@ -37,8 +37,8 @@ impl Sink {
     }
 
     /// Whether an output has what a checkpoint accounts for, as [`Sink::go_on_from`] asks. Changes nothing.
-    pub(super) fn check(path: &Path, name: &str, accounted: Option<Accounted>, overwrite: bool) -> Result<()> {
-        if is_stdout(path) { Ok(()) } else { check_at(path, name, accounted, overwrite) }
+    pub(super) fn check(path: &Path, name: &str, accounted: Accounted) -> Result<()> {
+        if is_stdout(path) { Ok(()) } else { check_at(path, name, accounted) }
     }
 
     /// Goes on from what a checkpoint accounts for, which must be there. `None`: there is no checkpoint, the output must

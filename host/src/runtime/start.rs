@@ -2,11 +2,13 @@
 
 use eventflux_core::definition::OperatorKind;
 use eventflux_core::{
-    Backend, Error as CoreError, Head, Manifest, MemoryBackend, ReadManifest, RestoreOptions, Selector, StateHolder,
-    drive,
+    Backend, Engine, Error as CoreError, Head, Manifest, MemoryBackend, ReadManifest, RestoreOptions, Selector,
+    StateHolder, drive,
 };
 
-use super::recorded::{Accounted, SOURCE_FINGERPRINT};
+use super::plugins;
+use super::recorded::{Accounted, SOURCE_FINGERPRINT, source_position};
+use super::sink::Sink;
 use super::{RunSummary, Runtime, StartFrom};
 use crate::beside::read_beside_writer;
 use crate::error::{Error, Result};
@@ -18,9 +20,9 @@ use crate::storage::AnyBackend;
 /// nothing to do changes nothing.
 pub(super) struct Start {
     /// The checkpoint found.
-    pub(super) manifest: Option<Manifest>,
+    manifest: Option<Manifest>,
     /// Whether it is the newest.
-    pub(super) is_latest: bool,
+    is_latest: bool,
 }
 
 impl Start {
@@ -44,6 +46,37 @@ impl Start {
         Ok(Start { manifest: Some(manifest), is_latest: head.latest == Some(object.id) })
     }
 
+    /// The summary of a run whose source has ended, which has nothing to do.
+    pub(super) fn nothing_to_do(&self, runtime: &Runtime) -> Result<Option<RunSummary>> {
+        // Of another checkpoint than the newest the output may not be there: to go to it is to go back.
+        let Some(manifest) = self.manifest.as_ref().filter(|manifest| self.is_latest && is_finished(manifest)) else {
+            return Ok(None);
+        };
+        if runtime.definition.source.file == "-" {
+            return Err(Error::Finished { checkpoint: manifest.object.id });
+        }
+        Sink::check(&runtime.sink_path(), &runtime.definition.sink.file, Accounted::of(manifest))?;
+        // The input may be gone by now; if it is there, a definition that has changed is told.
+        if let Ok(source) = runtime.open_source() {
+            check_definition(runtime, &source, &runtime.engine(&source)?, manifest)?;
+        }
+        finished_before(runtime, manifest).map(Some)
+    }
+
+    /// Opens the output, and refuses a start with another definition, source or output than those of the checkpoint found:
+    /// before the storage is opened for writing, which fences off a run that may live.
+    pub(super) fn check(&self, runtime: &Runtime, source: &mut Source, engine: &Engine) -> Result<Sink> {
+        if let Some(manifest) = &self.manifest {
+            check_definition(runtime, source, engine, manifest)?;
+            seek(source, manifest)?;
+        }
+        let mut sink = Sink::open(&runtime.sink_path(), &runtime.definition.sink.file, runtime.access)?;
+        if let Some(manifest) = &self.manifest {
+            sink.go_on_from(Some(Accounted::of(manifest)), false)?;
+        }
+        Ok(sink)
+    }
+
     /// What to restore, now that the storage is ours: another writer may have published since.
     pub(super) fn selector(&self, runtime: &Runtime, manager: &CheckpointManager<AnyBackend>) -> Option<Selector> {
         match &runtime.from {
@@ -52,14 +85,49 @@ impl Start {
             StartFrom::Checkpoint(_) => self.manifest.as_ref().map(|manifest| Selector::Id(manifest.object.id)),
         }
     }
+
+    /// Restores a checkpoint into an engine, which goes on from there.
+    pub(super) fn restore(
+        &self,
+        runtime: &Runtime,
+        selector: Selector,
+        manager: &mut CheckpointManager<AnyBackend>,
+        engine: &mut Engine,
+    ) -> Result<Manifest> {
+        let options = restore_options(runtime);
+        let checkpoint = self.manifest.as_ref().map_or(0, |manifest| manifest.object.id);
+        let restored = manager
+            .restore_selected(engine.holder_mut(), selector, options)
+            .map_err(|error| changed(error, checkpoint))?;
+        let resumed = engine.resume(&restored.manifest);
+        plugins::tell(engine);
+        resumed?;
+        Ok((*restored.manifest).clone())
+    }
 }
 
-pub(super) fn restore_options(runtime: &Runtime) -> RestoreOptions<'static> {
+fn restore_options(runtime: &Runtime) -> RestoreOptions<'static> {
     RestoreOptions {
         allow_missing: runtime.allow_missing,
         allow_unknown: runtime.allow_unknown,
         ..RestoreOptions::default()
     }
+}
+
+/// Refuses to go on with other operators, or in a source that is read in another way now.
+fn check_definition(runtime: &Runtime, source: &Source, engine: &Engine, manifest: &Manifest) -> Result<()> {
+    let checked = restore_options(runtime).check(engine.holder(), manifest);
+    checked.map_err(|error| changed(error.into(), manifest.object.id))?;
+    check_source(runtime, source, manifest)
+}
+
+/// Goes to where a checkpoint was in the source; where it is there already, nothing is decompressed once more.
+pub(super) fn seek(source: &mut Source, manifest: &Manifest) -> Result<()> {
+    let to = source_position(manifest);
+    if source.position() != to {
+        source.seek(to)?;
+    }
+    Ok(())
 }
 
 /// Refuses to go on in the midst of a source that is read in another way now.
@@ -78,7 +146,7 @@ pub(super) fn check_source(runtime: &Runtime, source: &Source, manifest: &Manife
 }
 
 /// Says in terms of the definition what does not fit.
-pub(super) fn changed(error: Error, checkpoint: u64) -> Error {
+fn changed(error: Error, checkpoint: u64) -> Error {
     let anew = "or start anew with --from none or another [checkpoint] storage";
     let (what, reason, advice) = match error {
         Error::Core(CoreError::StateChanged { state, reason }) => {
@@ -104,12 +172,12 @@ pub(super) fn changed(error: Error, checkpoint: u64) -> Error {
     Error::DefinitionChanged { what, checkpoint, reason, advice }
 }
 
-pub(super) fn is_finished(manifest: &Manifest) -> bool {
+fn is_finished(manifest: &Manifest) -> bool {
     manifest.progress.engine.as_ref().is_some_and(|engine| engine.finished)
 }
 
 /// The summary of a run that had nothing to do.
-pub(super) fn finished_before(runtime: &Runtime, manifest: &Manifest) -> Result<RunSummary> {
+fn finished_before(runtime: &Runtime, manifest: &Manifest) -> Result<RunSummary> {
     let progress = manifest.progress.engine.clone().unwrap_or_default();
     let names = manifest.states.iter().skip(1).map(|state| state.name.clone());
     let counts = progress.results.iter().zip(&progress.late);

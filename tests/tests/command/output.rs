@@ -134,6 +134,55 @@ fn a_run_that_was_taken_over_writes_to_a_file_of_its_own() {
     app.run(&[]).exits(0).says(&["the source is finished"]);
 }
 
+/// What makes a start be refused, and what it then says.
+type Refusal<'app> = (Box<dyn Fn() + 'app>, &'static str);
+
+fn refusals(app: &App) -> Vec<Refusal<'_>> {
+    let (output, definition) = (app.output(), DEFINITION);
+    vec![
+        (Box::new(|| app.redefine("\"10s\"", "\"20s\"")), "operator `by_ten_seconds` has changed"),
+        (Box::new(|| app.redefine("null = [\"NA\"]", "null = [\"b\"]")), "the source has changed"),
+        (Box::new(|| app.write("in.csv", &rows()[..200])), "in.csv: it has 200 bytes"),
+        (Box::new(|| app.write("in.csv", rows().replace(",a,", ",another city,"))), "no row begins behind the"),
+        (Box::new(move || app.write("out.ndjson", &output[..20])), "out.ndjson: ends after 20 bytes"),
+        (
+            Box::new(move || {
+                app.write("precious.ndjson", "all that somebody knows\n".repeat(400));
+                app.write("app.toml", definition.replace("out.ndjson", "precious.ndjson"));
+            }),
+            "precious.ndjson: is another file",
+        ),
+    ]
+}
+
+/// A start that is refused has not taken the generation from under a run that may live.
+#[test]
+fn a_start_that_is_refused_fences_nobody_off() {
+    let app = App::interrupted();
+    let (head, output) = (fs::read(app.path("state/head")).unwrap(), app.output());
+    for (wrong, says) in refusals(&app) {
+        wrong();
+        for arguments in [&["-q"][..], &["-q", "--take-over"]] {
+            app.run(arguments).exits(1).says(&[says]);
+            assert_eq!(fs::read(app.path("state/head")).unwrap(), head, "{says}");
+        }
+        app.write("app.toml", DEFINITION);
+        app.write("in.csv", rows());
+        app.write("out.ndjson", &output);
+    }
+    app.assert_goes_on();
+
+    let app = App::new();
+    let mut child = start_run(&app);
+    app.redefine("\"10s\"", "\"20s\"");
+    app.run(&["--take-over"]).exits(1).says(&["operator `by_ten_seconds` has changed"]);
+    app.write("app.toml", DEFINITION);
+    app.run(&[]).exits(1).says(&["another process writes to this storage"]);
+    child.stdin.take().unwrap().write_all(&rows().as_bytes()[300..]).unwrap();
+    Ran::from(child.wait_with_output().unwrap()).exits(0);
+    assert_eq!(app.output(), undisturbed());
+}
+
 /// Results on standard output of the events before the one that is wrong.
 #[test]
 fn what_is_printed_when_a_later_row_is_wrong() {
