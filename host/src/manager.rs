@@ -242,6 +242,17 @@ impl<B: Backend> CheckpointManager<B> {
         Ok((encoded, published))
     }
 
+    /// That another writer has taken over, if it has.
+    pub(crate) fn fenced(&mut self, holder: &str) -> Option<Error> {
+        let held = self.generation();
+        let head = drive(ReadHead::new(), &mut self.backend).ok()??;
+        let error = eventflux_core::Error::Fenced { held, current: head.generation };
+        (head.generation != held).then(|| {
+            recorder::checkpoint_failed(holder, &error);
+            error.into()
+        })
+    }
+
     /// Labels the state of a checkpoint, so that it is kept: a new checkpoint that holds the same,
     /// as of the same time. The newest checkpoint stays the newest, unless it is the one labelled.
     ///

@@ -7,8 +7,9 @@ use serde_json::Value as Json;
 
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, StateDescriptor};
-use crate::state::StateHolder;
+use crate::plugin::stored::{self, Stored};
 use crate::state::describe::Describer;
+use crate::state::{StateHolder, StateMap};
 
 /// One state of a checkpoint, as JSON.
 #[derive(Debug, Clone, PartialEq)]
@@ -43,6 +44,23 @@ impl StateHolder {
             builder = if at == 0 { builder.values_descriptor(state.clone()) } else { builder.state(state.clone()) };
         }
         builder.build()
+    }
+
+    /// Names of operators whose plugins failed for good and got no event any more.
+    ///
+    /// # Errors
+    /// [`Error::Damaged`] if what is known of a plugin does not decode.
+    pub fn detached_plugins(&self) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for (descriptor, map) in self.states().iter().zip(self.maps()) {
+            if let StateMap::Values(state) = map
+                && stored::is_description(&descriptor.description)
+                && Stored::read(state, &descriptor.name)?.is_some_and(|stored| stored.detached.is_some())
+            {
+                names.push(descriptor.name.clone());
+            }
+        }
+        Ok(names)
     }
 }
 

@@ -47,7 +47,7 @@ pub(super) struct Arguments {
     /// Drop the state of operators that are gone.
     #[arg(long)]
     allow_unknown: bool,
-    /// Take the storage over from a run that still lives.
+    /// Take the storage over from a run that still lives, and its output: that goes on in a copy under its name.
     #[arg(long)]
     take_over: bool,
     /// Serve metrics for Prometheus while it runs, at http://ADDRESS/metrics. A port alone is one

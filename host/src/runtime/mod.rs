@@ -5,11 +5,17 @@
 //! recorded length, and goes on from the recorded position, so that the finished output is the same
 //! however often and wherever the process was killed. Standard input and output can be neither
 //! rewound nor cut: with `-` this does not hold.
+//!
+//! The output is locked by the run that writes it, and known by a hash of its last bytes: what is not
+//! its own a run neither cuts nor appends to.
 
+mod output;
 mod plugins;
 mod reader;
+mod recorded;
 mod run;
 mod sink;
+mod start;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -255,7 +261,7 @@ impl Runtime {
         self
     }
 
-    /// Takes the storage over from a writer that may still live.
+    /// Takes the storage over from a writer that may still live, and the output too: it goes on in a copy under its name.
     #[must_use]
     pub fn take_over(mut self) -> Self {
         self.access = Access::TakeOver;
@@ -375,8 +381,10 @@ impl Runtime {
     /// Refuses an output that would overwrite what the run needs.
     fn check_sink_path(&self) -> Result<()> {
         let sink = self.sink_path();
-        // What does not exist is none of the others.
-        let Ok(found) = sink.canonicalize() else { return Ok(()) };
+        if sink.as_os_str() == "-" {
+            return Ok(());
+        }
+        let found = resolved(&sink);
         let is = |path: &Path| path.canonicalize().is_ok_and(|path| path == found);
         let refused = |what: &str| {
             Err(Error::Output { path: sink.clone(), reason: format!("is {what}; name another `file` under [sink]") })
@@ -388,7 +396,7 @@ impl Runtime {
             return refused("the definition of the application");
         }
         if let StorageAddress::File(directory) = self.storage()?
-            && directory.canonicalize().is_ok_and(|directory| found.starts_with(directory))
+            && found.starts_with(resolved(&directory))
         {
             return refused("inside the storage of the checkpoints");
         }
@@ -412,4 +420,14 @@ impl StopHandle {
     pub fn is_stopped(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// A path without links, also of what does not exist yet: what does is resolved, the rest stays behind it.
+fn resolved(path: &Path) -> PathBuf {
+    let below = |ancestor: &Path| path.strip_prefix(ancestor).map(Path::to_path_buf).unwrap_or_default();
+    let known = |ancestor: &Path| {
+        let named = if ancestor.as_os_str().is_empty() { Path::new(".") } else { ancestor };
+        Some(named.canonicalize().ok()?.join(below(ancestor)))
+    };
+    path.ancestors().find_map(known).unwrap_or_else(|| path.into())
 }

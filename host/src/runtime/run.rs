@@ -4,31 +4,23 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use eventflux_core::limits::PLUGIN_BATCH_EVENTS;
-use eventflux_core::{
-    Backend, Engine, Error as CoreError, Head, Manifest, MemoryBackend, ReadManifest, RestoreOptions, Retention,
-    Selector, StepProgress, drive,
-};
+use eventflux_core::{Engine, Error as CoreError, Retention, StepProgress};
 
 use super::plugins;
 use super::reader::Reader;
+use super::recorded::{Accounted, POSITION_LINE, POSITION_OFFSET, SOURCE_FINGERPRINT};
 use super::sink::Sink;
+use super::start::{Start, check_source, seek};
 use super::worker::{Outcome, Worker};
 use super::{RunProgress, RunSummary, Runtime, StartFrom};
-use crate::beside::read_beside_writer;
 use crate::clock::now_ms;
 use crate::error::{Error, Result};
-use crate::manager::{CheckpointManager, ManagerConfig, with_newest_whole};
+use crate::manager::{CheckpointManager, ManagerConfig};
 use crate::observe::CheckpointWatch;
 use crate::observe::recorder::RunMetrics;
 use crate::source::{Batch, Source, SourcePosition};
-use crate::storage::AnyBackend;
+use crate::storage::Access;
 
-/// Names under which the source's position and the output's length are recorded.
-const POSITION_OFFSET: &str = "source.offset";
-const POSITION_LINE: &str = "source.line";
-const OUTPUT_LENGTH: &str = "output.length";
-/// Name of a hash of what must not change about the source.
-const SOURCE_FINGERPRINT: &str = "source.fingerprint";
 /// Bytes of state captured after each event while a checkpoint is under way.
 const STEP_BYTES: usize = 8 * 1024;
 /// How long the loop waits for events before it looks at clock and worker.
@@ -37,12 +29,30 @@ const IDLE_WAIT: Duration = Duration::from_millis(20);
 pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
     let mut observer = runtime.observer.take();
     match attempt(&runtime, &mut observer, false) {
-        // Nothing of the new component is in a checkpoint yet.
-        Err(Error::Core(CoreError::Plugin { operator, reason, upgraded: true })) => {
-            tracing::warn!(%operator, %reason, "a new plugin failed before its first checkpoint; back to the one before");
+        Err(error) if is_taken_back(&runtime, &error) => {
+            tracing::warn!(%error, "a new plugin failed before its first checkpoint; back to the one before");
             attempt(&runtime, &mut observer, true)
         }
+        Err(Error::Core(CoreError::Plugin { operator, reason, upgraded: true })) => {
+            Err(failed_upgrade(&runtime, operator, reason))
+        }
         outcome => outcome,
+    }
+}
+
+/// A new plugin failed, and there is no way back by itself: what was read of standard input is gone.
+fn failed_upgrade(runtime: &Runtime, operator: String, reason: String) -> Error {
+    let Ok(Some(newest)) = runtime.get_latest_checkpoint() else {
+        return CoreError::Plugin { operator, reason, upgraded: true }.into();
+    };
+    Error::DefinitionChanged {
+        what: format!("the plugin of operator `{operator}` has changed"),
+        checkpoint: newest.object.id,
+        reason: format!("the new one failed before its first checkpoint: {reason}"),
+        advice: String::from(
+            "Standard input cannot be read again, so the old one does not go on by itself: put its file and configuration \
+             back, and send the events again that came after that checkpoint.",
+        ),
     }
 }
 
@@ -50,20 +60,8 @@ pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
 fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugins: bool) -> Result<RunSummary> {
     let started = Instant::now();
     let start = Start::find(runtime)?;
-    // Of another checkpoint than the newest the output may not be there: to go to it is to go back.
-    if let Some(manifest) = start.manifest.as_ref().filter(|manifest| start.is_latest && is_finished(manifest)) {
-        if runtime.definition.source.file == "-" {
-            return Err(Error::Finished { checkpoint: manifest.object.id });
-        }
-        Sink::check(&runtime.sink_path(), output_length(manifest))?;
-        // The input may be gone by now; if it is there, a definition that has changed is told.
-        if let Ok(source) = runtime.open_source() {
-            let engine = runtime.engine(&source)?;
-            let checked = restore_options(runtime).check(engine.holder(), manifest);
-            checked.map_err(|error| changed(error.into(), manifest.object.id))?;
-            check_source(runtime, &source, manifest)?;
-        }
-        return Ok(finished_before(runtime, manifest));
+    if let Some(summary) = start.nothing_to_do(runtime)? {
+        return Ok(summary);
     }
     let mut source = runtime.open_source()?;
     let mut engine = runtime.engine(&source)?;
@@ -76,14 +74,21 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         compression: checkpoint.compression,
         retention: Retention { max_retained: checkpoint.max_retained },
     };
+    runtime.check_sink_path()?;
+    // A lock tells of a run that lives, before anything else; who breaks it is first to be sure that it may start.
+    let address = runtime.storage()?;
+    let locked = (runtime.access == Access::Write).then(|| address.open(runtime.access)).transpose()?;
+    let mut sink = start.check(runtime, &mut source, &engine)?;
+    let storage = locked.map_or_else(|| address.open(runtime.access), Ok)?;
     // From here on no other writer can publish: what is restored now is what we build on.
-    let mut manager = CheckpointManager::open(runtime.storage()?.open(runtime.access)?, config)?;
+    let mut manager = CheckpointManager::open(storage, config)?;
     let mut restored_from = None;
     let mut newest = None;
+    // Another writer may have published since all this was checked.
     if let Some(selector) = start.selector(runtime, &manager) {
-        let manifest = restore_engine(runtime, selector, &start, &mut manager, &mut engine)?;
+        let manifest = start.restore(runtime, selector, &mut manager, &mut engine)?;
         check_source(runtime, &source, &manifest)?;
-        source.seek(source_position(&manifest))?;
+        seek(&mut source, &manifest)?;
         newest = manager.latest().map(|entry| entry.object.id);
         restored_from = Some(manifest);
     }
@@ -91,10 +96,9 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
     let position = source.position();
     let bytes_total = source.bytes_total();
     let events_before = engine.progress().events;
-    let recorded = restored_from.as_ref().map(output_length);
-    runtime.check_sink_path()?;
+    let accounted = restored_from.as_ref().map(Accounted::of);
     let fingerprint = runtime.definition.source.fingerprint(source.fields());
-    let sink = Sink::open(&runtime.sink_path(), recorded, runtime.from == StartFrom::Start)?;
+    sink.go_on_from(accounted, runtime.from == StartFrom::Start)?;
     let mut run = Run {
         metrics: RunMetrics::new(&runtime.definition.name, &engine),
         engine,
@@ -120,139 +124,20 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         run.checkpoint_now()?;
     }
     run.sink.cut()?;
-    let reader = Reader::start(source)?;
-    loop {
-        if runtime.stop.is_stopped() {
-            run.checkpoint_now()?;
-            break;
-        }
-        match reader.next(IDLE_WAIT).transpose()? {
-            None => {
-                // Nothing comes in: who reads the output live need not wait for more of it.
-                run.sink.flush()?;
-                run.between_batches()?;
-            }
-            Some((Some(batch), bytes_read)) => {
-                run.progress.bytes_read = bytes_read;
-                run.take_batch(&batch, runtime)?;
-                reader.recycle(batch);
-            }
-            Some((None, bytes_read)) => {
-                run.progress.bytes_read = bytes_read;
-                run.finish()?;
-                break;
-            }
-        }
+    let taken = run.take_source(source, runtime);
+    if let Err(error) = &taken
+        && !is_taken_back(runtime, error)
+    {
+        run.sink.print();
     }
+    taken?;
     run.summary.events_this_run = run.engine.progress().events - events_before;
     Ok(run.into_summary(started))
 }
 
-/// Where a run begins: found out before the storage is opened for writing, so that a run with
-/// nothing to do changes nothing.
-struct Start {
-    /// The checkpoint found.
-    manifest: Option<Manifest>,
-    /// Whether it is the newest.
-    is_latest: bool,
-}
-
-impl Start {
-    fn find(runtime: &Runtime) -> Result<Self> {
-        let mut storage = runtime.to_read()?;
-        let mut nothing = MemoryBackend::new();
-        let storage: &mut dyn Backend = storage.as_mut().map_or(&mut nothing, |storage| storage);
-        let found = read_beside_writer(storage, |storage, head| Self::find_in(runtime, storage, head));
-        found.map_err(|error| with_newest_whole(error, storage))
-    }
-
-    fn find_in(runtime: &Runtime, storage: &mut dyn Backend, head: &Head) -> Result<Self> {
-        let selector = match &runtime.from {
-            StartFrom::Start => None,
-            StartFrom::LatestOrStart => head.latest.map(Selector::Id),
-            StartFrom::Checkpoint(selector) => Some(selector.clone()),
-        };
-        let Some(selector) = selector else { return Ok(Start { manifest: None, is_latest: false }) };
-        let object = selector.find(head)?;
-        let manifest = drive(ReadManifest::new(object), storage)?;
-        Ok(Start { manifest: Some(manifest), is_latest: head.latest == Some(object.id) })
-    }
-
-    /// What to restore, now that the storage is ours: another writer may have published since.
-    fn selector(&self, runtime: &Runtime, manager: &CheckpointManager<AnyBackend>) -> Option<Selector> {
-        match &runtime.from {
-            StartFrom::Start => None,
-            StartFrom::LatestOrStart => manager.latest().map(|entry| Selector::Id(entry.object.id)),
-            StartFrom::Checkpoint(_) => self.manifest.as_ref().map(|manifest| Selector::Id(manifest.object.id)),
-        }
-    }
-}
-
-fn restore_engine(
-    runtime: &Runtime,
-    selector: Selector,
-    start: &Start,
-    manager: &mut CheckpointManager<AnyBackend>,
-    engine: &mut Engine,
-) -> Result<Manifest> {
-    let options = restore_options(runtime);
-    let checkpoint = start.manifest.as_ref().map_or(0, |manifest| manifest.object.id);
-    let restored =
-        manager.restore_selected(engine.holder_mut(), selector, options).map_err(|error| changed(error, checkpoint))?;
-    let resumed = engine.resume(&restored.manifest);
-    plugins::tell(engine);
-    resumed?;
-    Ok((*restored.manifest).clone())
-}
-
-fn restore_options(runtime: &Runtime) -> RestoreOptions<'static> {
-    RestoreOptions {
-        allow_missing: runtime.allow_missing,
-        allow_unknown: runtime.allow_unknown,
-        ..RestoreOptions::default()
-    }
-}
-
-/// Refuses to go on in the midst of a source that is read in another way now.
-fn check_source(runtime: &Runtime, source: &Source, manifest: &Manifest) -> Result<()> {
-    let now = runtime.definition.source.fingerprint(source.fields());
-    let before = manifest.progress.positions.iter().find(|(name, _)| name == SOURCE_FINGERPRINT);
-    if before.is_none_or(|(_, before)| *before == now) {
-        return Ok(());
-    }
-    Err(Error::DefinitionChanged {
-        what: String::from("the source has changed"),
-        checkpoint: manifest.object.id,
-        reason: String::from("its fields, or `timestamp` or `null` under [source], are not what they were"),
-        advice: String::from("Put it back as it was, or start anew with --from none or another [checkpoint] storage."),
-    })
-}
-
-/// Says in terms of the definition what does not fit.
-fn changed(error: Error, checkpoint: u64) -> Error {
-    let anew = "or start anew with --from none or another [checkpoint] storage";
-    let (what, reason, advice) = match error {
-        Error::Core(CoreError::StateChanged { state, reason }) => {
-            (format!("operator `{state}` has changed"), reason, format!("Undo the change, {anew}."))
-        }
-        Error::Core(CoreError::StateMissing { state }) => (
-            format!("operator `{state}` is new"),
-            String::from("the checkpoint has no state for it"),
-            format!("Let it start empty with --allow-missing, {anew}."),
-        ),
-        Error::Core(CoreError::StateUnknown { state }) => (
-            format!("operator `{state}` is gone"),
-            String::from("the checkpoint has state for it"),
-            format!("Put it back, drop its state with --allow-unknown, {anew}."),
-        ),
-        Error::Core(CoreError::OtherHolder { found, declared }) => (
-            String::from("`name` has changed"),
-            format!("it was `{found}` and is now `{declared}`"),
-            format!("Give it the old name, {anew}."),
-        ),
-        error => return error,
-    };
-    Error::DefinitionChanged { what, checkpoint, reason, advice }
+/// Whether a run that failed so begins again with the plugins of its checkpoint: nothing of the new one is in a checkpoint yet.
+fn is_taken_back(runtime: &Runtime, error: &Error) -> bool {
+    runtime.definition.source.file != "-" && matches!(error, Error::Core(CoreError::Plugin { upgraded: true, .. }))
 }
 
 /// The checkpoint of the loop, from its cut to its end.
@@ -285,6 +170,32 @@ struct Run<'o> {
 }
 
 impl Run<'_> {
+    /// Takes events until the source has ended or the run is to stop, and then a last checkpoint.
+    fn take_source(&mut self, source: Source, runtime: &Runtime) -> Result<()> {
+        let reader = Reader::start(source)?;
+        loop {
+            if runtime.stop.is_stopped() {
+                return self.checkpoint_now();
+            }
+            match reader.next(IDLE_WAIT).transpose()? {
+                None => {
+                    // Nothing comes in: who reads the output live need not wait for more of it.
+                    self.sink.flush()?;
+                    self.between_batches()?;
+                }
+                Some((Some(batch), bytes_read)) => {
+                    self.progress.bytes_read = bytes_read;
+                    self.take_batch(&batch, runtime)?;
+                    reader.recycle(batch);
+                }
+                Some((None, bytes_read)) => {
+                    self.progress.bytes_read = bytes_read;
+                    return self.finish();
+                }
+            }
+        }
+    }
+
     fn take_batch(&mut self, batch: &Batch, runtime: &Runtime) -> Result<()> {
         let mut at = 0;
         while at < batch.events.len() {
@@ -379,13 +290,12 @@ impl Run<'_> {
             (POSITION_LINE.into(), self.position.line),
             (POSITION_OFFSET.into(), self.position.offset),
         ];
-        let outputs = vec![(OUTPUT_LENGTH.into(), self.sink.len())];
+        // What the cut accounts for must be with the operating system before the worker syncs it.
+        let outputs = self.sink.account()?.to_outputs();
         let mut watch = CheckpointWatch::begin(&self.summary.name);
         let cut = watch.cut(|| self.engine.begin_checkpoint(now_ms(), label, positions, outputs));
         plugins::tell(&mut self.engine);
         cut?;
-        // What the cut accounts for must be with the operating system before the worker syncs it.
-        self.sink.flush()?;
         self.last_cut = Instant::now();
         self.events_since_cut = 0;
         self.state = CheckpointState::Capturing(watch);
@@ -474,42 +384,5 @@ impl Run<'_> {
         self.summary.output_bytes = self.sink.len();
         self.summary.elapsed = started.elapsed();
         self.summary
-    }
-}
-
-fn is_finished(manifest: &Manifest) -> bool {
-    manifest.progress.engine.as_ref().is_some_and(|engine| engine.finished)
-}
-
-fn recorded(pairs: &[(String, u64)], name: &str) -> u64 {
-    pairs.iter().find(|(other, _)| other == name).map_or(0, |(_, number)| *number)
-}
-
-fn source_position(manifest: &Manifest) -> SourcePosition {
-    let positions = &manifest.progress.positions;
-    SourcePosition { offset: recorded(positions, POSITION_OFFSET), line: recorded(positions, POSITION_LINE) }
-}
-
-fn output_length(manifest: &Manifest) -> u64 {
-    recorded(&manifest.progress.outputs, OUTPUT_LENGTH)
-}
-
-/// The summary of a run that had nothing to do.
-fn finished_before(runtime: &Runtime, manifest: &Manifest) -> RunSummary {
-    let progress = manifest.progress.engine.clone().unwrap_or_default();
-    let names = manifest.states.iter().skip(1).map(|state| state.name.clone());
-    let counts = progress.results.iter().zip(&progress.late);
-    RunSummary {
-        name: runtime.definition.name.clone(),
-        already_finished: true,
-        finished: true,
-        restored_from: Some(manifest.object.id),
-        events: progress.events,
-        late: progress.late.iter().sum(),
-        results: progress.results.iter().sum(),
-        operators: names.zip(counts).map(|(name, (results, late))| (name, *results, *late)).collect(),
-        output_bytes: output_length(manifest),
-        latest_checkpoint: Some(manifest.object.id),
-        ..RunSummary::default()
     }
 }

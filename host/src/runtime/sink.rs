@@ -1,11 +1,12 @@
-//! The output file, and standard output.
+//! Where results go: an output file, or standard output.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::Path;
 
-use crate::error::{Error, Result};
-use crate::storage::sync_directory;
+use super::output::{OutputFile, SyncHandle, check_at, explain_full, failed};
+use super::recorded::Accounted;
+use crate::error::Result;
+use crate::storage::Access;
 
 /// Bytes of results collected before they are written.
 const BUFFER_BYTES: usize = 64 * 1024;
@@ -21,55 +22,42 @@ pub(super) struct Sink {
 
 #[derive(Debug)]
 enum Target {
-    File { file: File, path: PathBuf },
+    File(OutputFile),
     Stdout,
 }
 
 impl Sink {
-    /// Opens an output that a checkpoint accounts for up to `recorded`; call [`Sink::cut`] before
-    /// the first result. `None`: there is no checkpoint, the output must be empty or is overwritten.
+    /// Opens an output, which the definition calls `name`, and locks it, so that no other run writes it; its contents
+    /// stay as they are. Then call [`Sink::go_on_from`] and [`Sink::cut`].
     ///
     /// Standard output cannot be cut: after a restart results may be printed twice.
-    pub(super) fn open(path: &Path, recorded: Option<u64>, overwrite: bool) -> Result<Self> {
-        if path.as_os_str() == "-" {
-            return Ok(Sink { target: Target::Stdout, buffer: Vec::new(), len: recorded.unwrap_or(0) });
-        }
-        let output = |reason: String| Error::Output { path: path.into(), reason };
-        let failed = |action| move |reason| Error::File { action, path: path.into(), reason };
-        let mut options = OpenOptions::new();
-        let file = options.read(true).write(true).create(true).truncate(false).open(path).map_err(failed("open"))?;
-        let found = file.metadata().map_err(failed("read"))?.len();
-        let len = recorded.unwrap_or(0);
-        if recorded.is_none() && found > 0 && !overwrite {
-            return Err(output(String::from(
-                "holds results that no checkpoint accounts for; move the file away, \
-                 or start with --from none to overwrite it",
-            )));
-        }
-        check_length(path, found, len)?;
-        Ok(Sink { target: Target::File { file, path: path.into() }, buffer: Vec::new(), len })
+    pub(super) fn open(path: &Path, name: &str, access: Access) -> Result<Self> {
+        let target = if is_stdout(path) { Target::Stdout } else { Target::File(OutputFile::open(path, name, access)?) };
+        Ok(Sink { target, buffer: Vec::new(), len: 0 })
     }
 
-    /// Whether an output has what a checkpoint accounts for. Changes nothing.
-    pub(super) fn check(path: &Path, recorded: u64) -> Result<()> {
-        if path.as_os_str() == "-" {
-            return Ok(());
+    /// Whether an output has what a checkpoint accounts for, as [`Sink::go_on_from`] asks. Changes nothing.
+    pub(super) fn check(path: &Path, name: &str, accounted: Accounted) -> Result<()> {
+        if is_stdout(path) { Ok(()) } else { check_at(path, name, accounted) }
+    }
+
+    /// Goes on from what a checkpoint accounts for, which must be there. `None`: there is no checkpoint, the output must
+    /// be empty or is overwritten. Changes nothing.
+    pub(super) fn go_on_from(&mut self, accounted: Option<Accounted>, overwrite: bool) -> Result<()> {
+        self.len = accounted.unwrap_or_default().length;
+        match &mut self.target {
+            Target::File(file) => file.go_on_from(accounted, overwrite),
+            Target::Stdout => Ok(()),
         }
-        check_length(path, path.metadata().map_or(0, |metadata| metadata.len()), recorded)
     }
 
     /// Cuts off what lies behind the recorded length. Only once the newest checkpoint of the
     /// storage accounts for just that length: a crash between would leave it without its output.
     pub(super) fn cut(&mut self) -> Result<()> {
-        let Target::File { file, path } = &mut self.target else { return Ok(()) };
-        let mut cut = || -> io::Result<()> {
-            file.set_len(self.len)?;
-            file.seek(SeekFrom::Start(self.len))?;
-            file.sync_all()?;
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            sync_directory(parent.unwrap_or(Path::new(".")))
-        };
-        cut().map_err(|reason| Error::File { action: "cut", path: path.clone(), reason })
+        match &mut self.target {
+            Target::File(file) => file.cut(self.len),
+            Target::Stdout => Ok(()),
+        }
     }
 
     /// Where the next result is appended; call [`Sink::written`] afterwards.
@@ -85,26 +73,32 @@ impl Sink {
 
     /// Hands what is buffered to the operating system.
     pub(super) fn flush(&mut self) -> Result<()> {
-        let (outcome, path) = match &mut self.target {
-            Target::File { file, path } => (file.write_all(&self.buffer), path.as_path()),
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        match &mut self.target {
+            Target::File(file) => file.append(&self.buffer, self.len - self.buffer.len() as u64)?,
             Target::Stdout => {
                 let mut stdout = io::stdout().lock();
-                (stdout.write_all(&self.buffer).and_then(|()| stdout.flush()), Path::new("standard output"))
+                let written = stdout.write_all(&self.buffer).and_then(|()| stdout.flush());
+                if written.is_err() {
+                    // How much of it went out nobody knows: it is not tried again.
+                    self.buffer.clear();
+                }
+                written.map_err(explain_full).map_err(failed("write to", Path::new("standard output")))?;
             }
-        };
-        outcome.map_err(|reason| {
-            let reason = if reason.kind() == ErrorKind::StorageFull {
-                io::Error::new(
-                    ErrorKind::StorageFull,
-                    format!("{reason}; free space and run again, the last checkpoint is whole"),
-                )
-            } else {
-                reason
-            };
-            Error::File { action: "write to", path: path.into(), reason }
-        })?;
+        }
         self.buffer.clear();
         Ok(())
+    }
+
+    /// Prints what is buffered for standard output, before a run ends with another error: a file is cut to its checkpoint
+    /// at the next start, but what was printed is all that there is of results that good events gave.
+    pub(super) fn print(&mut self) {
+        if matches!(self.target, Target::Stdout) {
+            // The error that is being told came first.
+            let _ = self.flush();
+        }
     }
 
     /// Length of the output.
@@ -112,41 +106,25 @@ impl Sink {
         self.len
     }
 
-    /// A handle whose `sync_data` makes durable all that was flushed.
+    /// What a checkpoint of now accounts for. All of it is with the operating system then.
+    pub(super) fn account(&mut self) -> Result<Accounted> {
+        self.flush()?;
+        let tail = match &self.target {
+            Target::File(file) => file.tail_hash(),
+            Target::Stdout => None,
+        };
+        Ok(Accounted { length: self.len, tail })
+    }
+
+    /// A handle that makes durable all that was flushed.
     pub(super) fn sync_handle(&self) -> Result<Option<SyncHandle>> {
         match &self.target {
             Target::Stdout => Ok(None),
-            Target::File { file, path } => {
-                let file =
-                    file.try_clone().map_err(|reason| Error::File { action: "sync", path: path.clone(), reason })?;
-                Ok(Some(SyncHandle { file, path: path.clone() }))
-            }
+            Target::File(file) => file.sync_handle(self.len - self.buffer.len() as u64).map(Some),
         }
     }
 }
 
-fn check_length(path: &Path, found: u64, recorded: u64) -> Result<()> {
-    if found >= recorded {
-        return Ok(());
-    }
-    Err(Error::Output {
-        path: path.into(),
-        reason: format!(
-            "ends after {found} bytes, but the checkpoint accounts for {recorded}: results were lost; \
-             put the file back, or start anew with --from none"
-        ),
-    })
-}
-
-/// Makes the output durable, from another thread.
-#[derive(Debug)]
-pub(super) struct SyncHandle {
-    file: File,
-    path: PathBuf,
-}
-
-impl SyncHandle {
-    pub(super) fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(|reason| Error::File { action: "sync", path: self.path.clone(), reason })
-    }
+fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
 }

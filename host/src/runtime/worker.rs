@@ -6,10 +6,10 @@
 use eventflux_core::{Capture, EncodedCheckpoint, Published};
 use tracing::Span;
 
-use super::sink::SyncHandle;
+use super::output::SyncHandle;
 use crate::error::{Error, Result};
 use crate::manager::CheckpointManager;
-use crate::observe;
+use crate::observe::{self, recorder};
 use crate::storage::AnyBackend;
 use crate::threads::{Gone, HandOff};
 
@@ -39,7 +39,7 @@ impl Worker {
     pub(super) fn start(mut manager: CheckpointManager<AnyBackend>) -> Result<Self> {
         let work = move |Job { capture, output, span }| {
             let published = span.in_scope(|| {
-                sync(capture.holder(), output)?;
+                sync(&mut manager, capture.holder(), output)?;
                 manager.publish(capture)
             });
             // It ends with the checkpoint, before anybody hears of it.
@@ -65,7 +65,13 @@ impl Worker {
 }
 
 /// Makes the output durable; what fails here fails the checkpoint.
-fn sync(application: &str, output: Option<SyncHandle>) -> Result<()> {
+fn sync(manager: &mut CheckpointManager<AnyBackend>, application: &str, output: Option<SyncHandle>) -> Result<()> {
     let Some(output) = output else { return Ok(()) };
-    observe::sync(application, || output.sync()).inspect_err(|_| observe::recorder::sync_failed(application))
+    observe::sync(application, || output.sync()).map_err(|error| {
+        // Who took the storage over took the name of the output too: then that is what happened.
+        manager.fenced(application).unwrap_or_else(|| {
+            recorder::sync_failed(application);
+            error
+        })
+    })
 }

@@ -87,6 +87,28 @@ pub enum SourceError {
         /// The bytes there are.
         length: u64,
     },
+    /// A position that is in the midst of a row.
+    #[error(
+        "{file}: no row begins behind the {offset} bytes (uncompressed) read before: it was cut or replaced; put the old file back, or start without the earlier checkpoints"
+    )]
+    PositionInRow {
+        /// The file.
+        file: String,
+        /// The position asked for, in bytes of the uncompressed input.
+        offset: u64,
+    },
+    /// A file that has become shorter.
+    #[error(
+        "{file}: it has {length} bytes and had {before}: it was cut or replaced while it was read; put the whole file back, then start again"
+    )]
+    CutWhileRead {
+        /// The file.
+        file: String,
+        /// The bytes there are.
+        length: u64,
+        /// The bytes there were.
+        before: u64,
+    },
     /// A field twice in the header or in one object.
     #[error("{place}, field `{field}`: the name is there twice; rename or remove one of them")]
     DuplicateField {

@@ -128,6 +128,18 @@ impl Input {
         Ok(true)
     }
 
+    /// Whether a file whose end was met after so many bytes has lost none: one that is cut ends early, and a read behind
+    /// its end says just that it has ended. What is compressed tells by itself, and a pipe cannot be cut.
+    pub(super) fn check_whole(&self, read: u64) -> Result<(), SourceError> {
+        let (Bytes::Plain(file), Some(opened)) = (&self.bytes, self.bytes_total) else { return Ok(()) };
+        let found = file.metadata().map_err(|error| self.failed(error))?.len();
+        let (length, before) = (found.min(read), opened.max(read));
+        if length < before {
+            return Err(SourceError::CutWhileRead { file: self.name.clone(), length, before });
+        }
+        Ok(())
+    }
+
     fn discard(&mut self, offset: u64) -> Result<(), SourceError> {
         let mut buffer = vec![0; COMPRESSED_READ_BYTES];
         let mut done = 0;

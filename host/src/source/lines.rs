@@ -119,14 +119,45 @@ impl Lines {
     }
 
     /// Goes on at a position of the input; false, and nothing happens, if it cannot be repeated.
-    pub(super) fn seek(&mut self, to: SourcePosition) -> Result<bool, SourceError> {
+    ///
+    /// Unless it is the `start` of the rows, one must have ended just before.
+    pub(super) fn seek(&mut self, to: SourcePosition, start: SourcePosition) -> Result<bool, SourceError> {
+        let before = if to.offset > start.offset { to.offset - 1 } else { to.offset };
         // What was read is void even if the input then fails.
-        let repeated = self.input.seek(to.offset);
+        let repeated = self.input.seek(before);
         if !matches!(repeated, Ok(false)) {
             (self.start, self.end, self.ended) = (0, 0, false);
-            self.position = to;
+            self.position = SourcePosition { offset: before, ..to };
         }
-        repeated
+        let repeated = repeated.map_err(|error| match error {
+            SourceError::PositionBeyondEnd { file, length, .. } => {
+                SourceError::PositionBeyondEnd { file, offset: to.offset, length }
+            }
+            error => error,
+        })?;
+        if repeated && before < to.offset {
+            self.pass_end_of_row(to)?;
+        }
+        Ok(repeated)
+    }
+
+    /// Passes the byte before a position, if a row ended with it.
+    fn pass_end_of_row(&mut self, to: SourcePosition) -> Result<(), SourceError> {
+        while self.unread().len() < 2 && !self.ended {
+            self.fill()?;
+        }
+        match self.unread() {
+            [] => {
+                let (file, length) = (self.file().into(), self.position.offset);
+                Err(SourceError::PositionBeyondEnd { file, offset: to.offset, length })
+            }
+            // The last row may lack its end, and may have got one since.
+            [b'\n', ..] | [_] | [_, b'\r' | b'\n', ..] => {
+                self.consume(1, 0);
+                Ok(())
+            }
+            _ => Err(SourceError::PositionInRow { file: self.file().into(), offset: to.offset }),
+        }
     }
 
     fn unread(&self) -> &[u8] {
@@ -141,7 +172,10 @@ impl Lines {
         }
         let count = self.input.read(&mut self.buffer[self.end..])?;
         self.end += count;
-        self.ended = count == 0;
+        if count == 0 {
+            self.input.check_whole(self.position.offset + self.end as u64)?;
+            self.ended = true;
+        }
         Ok(())
     }
 }

@@ -170,10 +170,10 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// The input is shorter than that, or cannot be read. Then seek elsewhere or open it anew.
+    /// The input is shorter than that, has no end of a row there, or cannot be read. Then seek elsewhere or open it anew.
     pub fn seek(&mut self, to: SourcePosition) -> Result<(), SourceError> {
         let to = if to.offset < self.start.offset { self.start } else { to };
-        if self.lines.seek(to)? {
+        if self.lines.seek(to, self.start)? {
             self.position = to;
             self.pending = None;
         }

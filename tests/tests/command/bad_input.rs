@@ -222,6 +222,21 @@ fn a_source_that_was_cut() {
     app.assert_goes_on();
 }
 
+/// Its fields are the same, its rows are not: where the old one was read to is no place between two of them.
+#[test]
+fn a_source_that_was_replaced() {
+    let app = App::interrupted();
+    let output = app.output();
+    app.write("in.csv", rows().replace(",a,", ",another city,"));
+    app.run(&[]).exits(1).says(&[
+        "in.csv: no row begins behind the",
+        "it was cut or replaced",
+        "put the old file back",
+    ]);
+    assert_eq!(app.output(), output);
+    app.assert_goes_on();
+}
+
 #[test]
 fn storages_that_cannot_be_written() {
     let app = App::interrupted();
@@ -381,8 +396,8 @@ fn disks_that_are_full() {
     }
 }
 
-/// A run that reads what it is sent.
-fn start_run(app: &App) -> Child {
+/// A run that reads what it is sent: rows as far as byte 300, of which checkpoints are taken.
+pub(crate) fn start_run(app: &App) -> Child {
     app.redefine("in.csv", "-");
     fs::rename(app.path("app.toml"), app.path("live.toml")).unwrap();
     app.write("app.toml", DEFINITION);

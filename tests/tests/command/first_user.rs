@@ -53,6 +53,23 @@ fn an_output_that_is_something_else_too() {
     }
 }
 
+/// It is refused when there is neither the output nor the storage, not only once it has been written.
+#[test]
+fn an_output_that_would_be_inside_the_storage() {
+    for sink in ["state/out.ndjson", "state/objects/out.ndjson", "./here/../state/out.ndjson"] {
+        let app = App::new();
+        fs::create_dir(app.path("here")).unwrap();
+        app.redefine("out.ndjson", sink);
+        app.run(&[]).exits(1).says(&["inside the storage of the checkpoints", "name another `file` under [sink]"]);
+        assert!(!app.path("state").exists(), "{sink}");
+        app.write("app.toml", DEFINITION);
+        app.run(&["-q"]).exits(0);
+        app.redefine("out.ndjson", sink);
+        app.run(&["--from", "none"]).exits(1).says(&["inside the storage of the checkpoints"]);
+        assert!(!app.path(sink).exists());
+    }
+}
+
 #[test]
 fn an_output_lost_after_the_end() {
     let app = App::finished();

@@ -13,6 +13,7 @@ mod commands;
 mod first_user;
 mod kill;
 mod observation;
+mod output;
 mod restore;
 mod review_run;
 mod self_description;

@@ -77,3 +77,22 @@ fn a_second_run_is_told_of_the_first() {
         is_over.store(true, Ordering::Relaxed);
     });
 }
+
+/// The end of a source that was cut while it was read is not the end of its events.
+#[test]
+fn a_source_that_is_cut_meanwhile() {
+    let directory = tempfile::tempdir().unwrap();
+    let rows: String = (0..200_000).map(|number| format!("{number},city {}\n", number % 3)).collect();
+    let (path, whole) = (directory.path().join("in.csv"), format!("at,city\n{rows}"));
+    std::fs::write(&path, &whole).unwrap();
+    let every = CheckpointConfig { every_events: Some(50_000), ..CheckpointConfig::default() };
+    let cut = path.clone();
+    let first = runtime(directory.path()).with_checkpoint_config(every.clone()).observe(move |_| {
+        std::fs::File::options().write(true).open(&cut).unwrap().set_len(1000).unwrap();
+    });
+    let error = first.start().unwrap_err();
+    assert!(error.to_string().contains("it was cut or replaced while it was read"), "{error}");
+    std::fs::write(&path, &whole).unwrap();
+    let summary = runtime(directory.path()).with_checkpoint_config(every).start().unwrap();
+    assert_eq!((summary.finished, summary.events), (true, 200_000));
+}

@@ -233,3 +233,65 @@ fn timestamps_that_are_wrong() {
         "in.csv, line 2, field `t`: timestamp out of range: -8640000000000001 ms; it must be within \u{b1}8640000000000000 ms of 1970, so check that the unit is milliseconds"
     );
 }
+
+/// A position is behind a row: elsewhere it is that of another file, whose rows would be read from their midst.
+#[test]
+fn a_position_in_the_midst_of_a_row() {
+    let directory = tempfile::tempdir().unwrap();
+    let bytes: &[u8] = b"t,a\n1,x\n22,\"y\nz\"\r\n3,w";
+    for (name, bytes) in [("in.csv", bytes.to_vec()), ("in.csv.gz", gzip(bytes))] {
+        let options = options(&directory, name, &bytes);
+        let mut source = Source::open(&options).unwrap();
+        let all = read_all(&mut source, 100).unwrap();
+        for offset in 4..=24 {
+            let error = match source.seek(at(offset, 2)) {
+                Ok(()) => {
+                    // A line end within quotes cannot be told from one of a row, and one behind may have come since.
+                    let around = &b"t,a\n1,x\n22,\"y\nz\"\r\n3,w\n"[offset as usize - 1..][..2];
+                    assert!(around[0] == b'\n' || b"\r\n".contains(&around[1]), "{offset}");
+                    continue;
+                }
+                Err(error) => without_directory(&error, directory.path()),
+            };
+            let beyond =
+                format!("{name}: it has 21 bytes (uncompressed), fewer than the {offset} read before: it was cut");
+            let within =
+                format!("{name}: no row begins behind the {offset} bytes (uncompressed) read before: it was cut");
+            assert!(error.starts_with(if offset > 21 { &beyond } else { &within }), "{error}");
+        }
+        source.seek(all.positions[0]).unwrap();
+        assert_eq!(read_all(&mut source, 100).unwrap().events, all.events[1..]);
+    }
+    // The last row had no end, and has one now.
+    let with_more = options(&directory, "in.csv", &[bytes, b"\r\n4,v\n"].concat());
+    let mut source = Source::open(&with_more).unwrap();
+    source.seek(at(21, 4)).unwrap();
+    assert_eq!(read_all(&mut source, 100).unwrap().events[0].timestamp, 4);
+}
+
+#[test]
+fn a_file_that_is_cut_while_it_is_read() {
+    let rows: String = (0..100_000).map(|number| format!("{number},x\n")).collect();
+    let bytes = format!("t,a\n{rows}");
+    for keep in [0, 100, bytes.len() as u64 - 5] {
+        let directory = tempfile::tempdir().unwrap();
+        let options = options(&directory, "in.csv", bytes.as_bytes());
+        let mut source = Source::open(&options).unwrap();
+        source.read_batch(100).unwrap();
+        std::fs::File::options().write(true).open(&options.file).unwrap().set_len(keep).unwrap();
+        let error = read_all(&mut source, 1000).unwrap_err();
+        assert!(
+            error.to_string().contains("it was cut or replaced while it was read; put the whole file back"),
+            "{error}"
+        );
+        assert!(
+            matches!(error, SourceError::CutWhileRead { length, before, .. } if length == keep && before >= READ_BYTES as u64)
+        );
+    }
+    // One that grows is read as far as it then goes.
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(&directory, "in.csv", bytes.as_bytes());
+    let mut source = Source::open(&options).unwrap();
+    std::fs::File::options().append(true).open(&options.file).unwrap().write_all(b"7,more\n").unwrap();
+    assert_eq!(read_all(&mut source, 1000).unwrap().events.len(), 100_001);
+}

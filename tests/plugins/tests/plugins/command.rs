@@ -105,6 +105,28 @@ fn what_a_plugin_asks_of_the_stream_must_be_there() {
     );
 }
 
+/// What a finished run went on without is told each time it is started again: nothing of it has been repeated.
+#[test]
+fn a_run_that_went_on_without_a_plugin_is_no_success_the_second_time() {
+    let evil = "config = { behaviour = \"trap\" }\non_failure = \"detach\"";
+    let app = App::new(500, &(operator("count", "counter.wasm", "") + &operator("evil", "evil.wasm", evil)));
+    let run = || {
+        let output = eventflux().arg("run").arg(app.path("app.toml")).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    for (start, says) in [("first", "began at"), ("second", "the source is finished, nothing was done")] {
+        let (code, said) = run();
+        assert_eq!(code, Some(1), "{start}: {said}");
+        assert!(
+            said.contains(says) && said.contains("went on without") && said.contains("evil: the plugin failed"),
+            "{said}"
+        );
+    }
+    let summary = app.run().unwrap();
+    assert!(summary.already_finished);
+    assert_eq!(summary.detached, ["evil"]);
+}
+
 fn cached(directory: &Path) -> Vec<PathBuf> {
     fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect()
 }

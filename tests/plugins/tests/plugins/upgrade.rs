@@ -1,7 +1,9 @@
 //! Another component goes on with the state; one that cannot is given up by itself.
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
+use std::process::Stdio;
 
 use serde_json::Value as Json;
 
@@ -91,6 +93,44 @@ fn a_version_that_fails_before_its_first_checkpoint_is_given_up() {
     assert_eq!(app.output(), reference.output());
     let config = plugin_of(&app, "count")["config"].clone();
     assert_eq!(config, r#"{"behaviour":"none"}"#);
+}
+
+/// What was read of standard input is gone, so that the old one would miss it without a word.
+#[test]
+fn a_version_that_fails_on_standard_input_is_no_reason_to_lose_events() {
+    let good = "config = { behaviour = \"none\" }";
+    let reference = App::new(EVENTS, &operator("count", "evil.wasm", good));
+    reference.run().unwrap();
+    let app = App::new(EVENTS, &operator("count", "evil.wasm", good));
+    run_half(&app);
+    let shown = eventflux().args(["inspect", "--json"]).arg(app.path("state")).output().unwrap();
+    let shown: Json = serde_json::from_slice(&shown.stdout).unwrap();
+    let taken = shown["positions"]["source.line"].as_u64().unwrap() as usize;
+    let rows = fs::read_to_string(app.path("in.csv")).unwrap();
+    let header = rows.lines().take(1);
+    let rest: String = header.chain(rows.lines().skip(taken)).map(|line| format!("{line}\n")).collect();
+    let run = |plugin: &PathBuf, config: &str| {
+        app.define(&format!("\n[[operator]]\nname = \"count\"\nplugin = {plugin:?}\nkey = [\"city\"]\n{config}\n"));
+        let definition = fs::read_to_string(app.path("app.toml")).unwrap().replace("in.csv", "-");
+        fs::write(app.path("app.toml"), definition).unwrap();
+        let mut command = eventflux();
+        command.arg("run").arg(app.path("app.toml")).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        // It may end before it has read all.
+        let _ = child.stdin.take().unwrap().write_all(rest.as_bytes());
+        let ran = child.wait_with_output().unwrap();
+        (ran.status.code(), String::from_utf8(ran.stderr).unwrap())
+    };
+    let (code, said) = run(&renamed(&app, "evil.wasm"), "config = { behaviour = \"trap\", after = 30 }");
+    assert_eq!(code, Some(1), "{said}");
+    for part in ["the plugin of operator `count` has changed since checkpoint", "cannot be read again", "put its file"]
+    {
+        assert!(said.contains(part), "{said}");
+    }
+    // As advised.
+    let (code, said) = run(&prebuilt("evil.wasm"), good);
+    assert_eq!(code, Some(0), "{said}");
+    assert_eq!(app.output(), reference.output());
 }
 
 /// After its first checkpoint there is no way back: it stops like any other.

@@ -1,0 +1,313 @@
+//! An output that is a file: opened by one run at a time, and the very file that a checkpoint accounts for.
+//!
+//! Invariants, of a regular file from [`OutputFile::cut`] on:
+//! - nothing but this run writes it: its length is what was written, and its name leads to it;
+//! - what is written goes to its end, so that where something cut it the length tells, and no hole is left.
+//!
+//! Devices and pipes have no length and no lock; nothing of this is asked of them.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::recorded::Accounted;
+use crate::error::{Error, Result};
+use crate::storage::{Access, FileSystem, HostFiles, sync_directory};
+
+/// How long an output may be locked by a process that was just forked from one that has closed it.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+/// Added to the name of an output that is taken over, until the copy is whole.
+const TAKE_OVER: &str = ".take-over";
+/// Bytes before the recorded length of which a checkpoint has the hash. Enough to tell outputs apart, and few enough
+/// to be kept in memory.
+const TAIL_BYTES: usize = 4096;
+
+/// An open output.
+#[derive(Debug)]
+pub(super) struct OutputFile {
+    file: File,
+    path: PathBuf,
+    lock: Lock,
+    is_regular: bool,
+    tail: Tail,
+}
+
+/// The lock of an output, which goes with the file: of two runs that write the same output one is refused, whatever
+/// their storages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lock {
+    /// Ours; or the file is none that can be locked.
+    Held,
+    /// Of a run that is taken over and may still write.
+    OfAnother,
+}
+
+/// The last bytes of what is accounted for: what is there must end so too to be taken for it.
+#[derive(Debug, Default)]
+struct Tail {
+    /// The output as the definition names it.
+    name: String,
+    bytes: Vec<u8>,
+}
+
+impl Tail {
+    fn of(name: &str) -> Self {
+        Tail { name: name.into(), bytes: Vec::with_capacity(TAIL_BYTES) }
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        let bytes = &bytes[bytes.len().saturating_sub(TAIL_BYTES)..];
+        let excess = (self.bytes.len() + bytes.len()).saturating_sub(TAIL_BYTES);
+        self.bytes.drain(..excess);
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// For an empty output its name stands, for any file begins with nothing.
+    fn hash(&self) -> u64 {
+        xxh3_64(if self.bytes.is_empty() { self.name.as_bytes() } else { &self.bytes })
+    }
+}
+
+impl OutputFile {
+    /// Opens an output and locks it. Changes nothing, unless there is none.
+    pub(super) fn open(path: &Path, name: &str, access: Access) -> Result<Self> {
+        let (file, lock) = open_locked(path, access)?;
+        let is_regular = file.metadata().map_err(failed("read", path))?.is_file();
+        Ok(OutputFile { file, path: path.into(), lock, is_regular, tail: Tail::of(name) })
+    }
+
+    /// Goes on from what a checkpoint accounts for, which must be there, or from nothing.
+    pub(super) fn go_on_from(&mut self, accounted: Option<Accounted>, overwrite: bool) -> Result<()> {
+        self.tail = check(&self.file, &self.path, &self.tail.name, accounted, overwrite)?;
+        Ok(())
+    }
+
+    /// Cuts off what lies behind a length; of an output that is taken over, in a copy.
+    pub(super) fn cut(&mut self, len: u64) -> Result<()> {
+        if self.lock == Lock::OfAnother {
+            self.file = take_over(&mut self.file, &self.path, len)?;
+            self.lock = Lock::Held;
+        }
+        let mut cut = || -> io::Result<()> {
+            self.file.set_len(len)?;
+            self.file.seek(SeekFrom::Start(len))?;
+            self.file.sync_all()?;
+            let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
+            sync_directory(parent.unwrap_or(Path::new(".")))
+        };
+        cut().map_err(failed("cut", &self.path))
+    }
+
+    /// Writes at the end, before which there must be `len` bytes.
+    pub(super) fn append(&mut self, bytes: &[u8], len: u64) -> Result<()> {
+        if self.is_regular {
+            let found = self.file.metadata().map_err(failed("read", &self.path))?.len();
+            if found != len {
+                return Err(changed(&self.path, found, len));
+            }
+        }
+        self.file.write_all(bytes).map_err(explain_full).map_err(failed("write to", &self.path))?;
+        self.tail.push(bytes);
+        Ok(())
+    }
+
+    /// A hash of the end of what was written; `None` where there is none to compare it with later.
+    pub(super) fn tail_hash(&self) -> Option<u64> {
+        self.is_regular.then(|| self.tail.hash())
+    }
+
+    /// A handle that makes the first `len` bytes durable.
+    pub(super) fn sync_handle(&self, len: u64) -> Result<SyncHandle> {
+        let file = self.file.try_clone().map_err(failed("sync", &self.path))?;
+        Ok(SyncHandle { file, path: self.path.clone(), len: self.is_regular.then_some(len) })
+    }
+}
+
+/// Makes the output durable, from another thread.
+#[derive(Debug)]
+pub(super) struct SyncHandle {
+    file: File,
+    path: PathBuf,
+    /// Bytes there must be.
+    len: Option<u64>,
+}
+
+impl SyncHandle {
+    /// Fails as well if what was written is no longer there under the output's name: nobody would find it.
+    pub(super) fn sync(&self) -> Result<()> {
+        self.file.sync_data().map_err(failed("sync", &self.path))?;
+        let Some(len) = self.len else { return Ok(()) };
+        let found = self.file.metadata().map_err(failed("read", &self.path))?.len();
+        if found < len {
+            return Err(changed(&self.path, found, len));
+        }
+        if !HostFiles.is_at(&self.file, &self.path).map_err(failed("read", &self.path))? {
+            return Err(refused(
+                &self.path,
+                "was renamed, removed or replaced while the run wrote it, and its results went to the file of before; put \
+                 that back under this name, or start anew with --from none",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Whether an output has what a checkpoint accounts for, without opening it to write. Changes nothing.
+pub(super) fn check_at(path: &Path, name: &str, accounted: Accounted) -> Result<()> {
+    // A pipe would wait for someone to write it.
+    if path.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        let file = File::open(path).map_err(failed("open", path))?;
+        check(&file, path, name, Some(accounted), false)?;
+        return Ok(());
+    }
+    check_length(path, 0, accounted.length)
+}
+
+/// Whether a file has what a checkpoint accounts for; how that ends.
+fn check(file: &File, path: &Path, name: &str, accounted: Option<Accounted>, overwrite: bool) -> Result<Tail> {
+    let metadata = file.metadata().map_err(failed("read", path))?;
+    let found = if metadata.is_file() { metadata.len() } else { 0 };
+    let mut tail = Tail::of(name);
+    let Some(Accounted { length, tail: wanted }) = accounted else {
+        if found == 0 || overwrite {
+            return Ok(tail);
+        }
+        return Err(refused(
+            path,
+            "holds results that no checkpoint accounts for; move the file away, \
+             or start with --from none to overwrite it",
+        ));
+    };
+    check_length(path, found, length)?;
+    tail.bytes = read_tail(file, length).map_err(failed("read", path))?;
+    if found == 0 || wanted.is_none_or(|wanted| wanted == tail.hash()) {
+        return Ok(tail);
+    }
+    let reason = match length {
+        0 => String::from(
+            "holds what this run did not write: when the checkpoint was taken the output had another name and was empty; \
+             move the file away, or start with --from none to overwrite it",
+        ),
+        length => format!(
+            "is another file than the one that the checkpoint accounts for, or of another branch: its first {length} bytes \
+             end otherwise; put the right file there, or start with --from none to overwrite it"
+        ),
+    };
+    Err(refused(path, reason))
+}
+
+fn read_tail(mut file: &File, length: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = vec![0; length.min(TAIL_BYTES as u64) as usize];
+    if !bytes.is_empty() {
+        file.seek(SeekFrom::Start(length - bytes.len() as u64))?;
+        file.read_exact(&mut bytes)?;
+    }
+    Ok(bytes)
+}
+
+fn check_length(path: &Path, found: u64, recorded: u64) -> Result<()> {
+    if found >= recorded {
+        return Ok(());
+    }
+    Err(refused(
+        path,
+        format!(
+            "ends after {found} bytes, but the checkpoint accounts for {recorded}: results were lost; \
+             put the file back, or start anew with --from none"
+        ),
+    ))
+}
+
+/// Something else has written the file or cut it.
+fn changed(path: &Path, found: u64, written: u64) -> Error {
+    let (what, advice) = if found < written {
+        ("cut", "results were lost; put the file back, or start anew with --from none")
+    } else {
+        ("written by something else", "let nothing else write there and start again, which cuts that off")
+    };
+    refused(path, format!("was {what} while the run wrote it: it has {found} bytes instead of {written}; {advice}"))
+}
+
+/// Opens an output as the only run that writes it. What is no regular file, such as a device, has no lock.
+fn open_locked(path: &Path, access: Access) -> Result<(File, Lock)> {
+    loop {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false);
+        // Elsewhere a file to append to cannot be cut.
+        options.append(cfg!(unix));
+        let file = options.open(path).map_err(failed("open", path))?;
+        // Elsewhere a lock would keep readers of the output away too.
+        if !cfg!(unix) || !file.metadata().map_err(failed("read", path))?.is_file() {
+            return Ok((file, Lock::Held));
+        }
+        match HostFiles.lock_within(&file, LOCK_WAIT) {
+            // Between opening and locking a take-over may have left us a file without a name.
+            Ok(()) if HostFiles.is_at(&file, path).map_err(failed("lock", path))? => return Ok((file, Lock::Held)),
+            Ok(()) => {}
+            Err(reason) if reason.kind() == ErrorKind::TimedOut && access == Access::TakeOver => {
+                return Ok((file, Lock::OfAnother));
+            }
+            Err(reason) if reason.kind() == ErrorKind::TimedOut => {
+                return Err(refused(
+                    path,
+                    "another run writes it; stop that run, or take over from it with --take-over if it is one of this \
+                     application, else name another `file` under [sink]",
+                ));
+            }
+            Err(reason) if reason.kind() == ErrorKind::Unsupported => {
+                tracing::warn!(path = %path.display(), "its file system has no locks: no other run may write this output");
+                return Ok((file, Lock::Held));
+            }
+            Err(reason) => return Err(failed("lock", path)(reason)),
+        }
+    }
+}
+
+/// Goes on in a copy of the first `len` bytes, which gets the name of the output. The other run keeps the file that it
+/// has open, and so can write nothing between our results before it notices that it was fenced off.
+fn take_over(old: &mut File, path: &Path, len: u64) -> Result<File> {
+    // Of a link, where it leads to.
+    let path = path.canonicalize().map_err(failed("take over", path))?;
+    let mut name = path.clone().into_os_string();
+    name.push(TAKE_OVER);
+    let temporary = PathBuf::from(name);
+    let (mut copy, _) = open_locked(&temporary, Access::Write)?;
+    let mut take_over = || -> io::Result<()> {
+        copy.set_len(0)?;
+        old.rewind()?;
+        if io::copy(&mut Read::by_ref(old).take(len), &mut copy)? < len {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        copy.set_permissions(old.metadata()?.permissions())?;
+        copy.sync_all()?;
+        fs::rename(&temporary, &path)?;
+        sync_directory(path.parent().unwrap_or(Path::new(".")))
+    };
+    match take_over() {
+        Ok(()) => Ok(copy),
+        Err(reason) => {
+            // If it is still there; with its new name it is left alone.
+            let _ = fs::remove_file(&temporary);
+            Err(failed("take over", &path)(reason))
+        }
+    }
+}
+
+pub(super) fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
+    move |reason| Error::File { action, path: path.into(), reason }
+}
+
+fn refused(path: &Path, reason: impl Into<String>) -> Error {
+    Error::Output { path: path.into(), reason: reason.into() }
+}
+
+/// Says what to do about a disk that is full.
+pub(super) fn explain_full(reason: io::Error) -> io::Error {
+    if reason.kind() != ErrorKind::StorageFull {
+        return reason;
+    }
+    io::Error::new(ErrorKind::StorageFull, format!("{reason}; free space and run again, the last checkpoint is whole"))
+}

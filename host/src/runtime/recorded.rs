@@ -1,0 +1,49 @@
+//! What a checkpoint of a run records of its source and its output.
+
+use eventflux_core::Manifest;
+
+use crate::source::SourcePosition;
+
+/// Names under which the source's position and what is accounted for of the output are recorded.
+pub(super) const POSITION_OFFSET: &str = "source.offset";
+pub(super) const POSITION_LINE: &str = "source.line";
+const OUTPUT_LENGTH: &str = "output.length";
+const OUTPUT_TAIL: &str = "output.tail";
+/// Name of a hash of what must not change about the source.
+pub(super) const SOURCE_FINGERPRINT: &str = "source.fingerprint";
+
+fn find(pairs: &[(String, u64)], name: &str) -> Option<u64> {
+    pairs.iter().find(|(other, _)| other == name).map(|(_, number)| *number)
+}
+
+fn recorded(pairs: &[(String, u64)], name: &str) -> u64 {
+    find(pairs, name).unwrap_or(0)
+}
+
+pub(super) fn source_position(manifest: &Manifest) -> SourcePosition {
+    let positions = &manifest.progress.positions;
+    SourcePosition { offset: recorded(positions, POSITION_OFFSET), line: recorded(positions, POSITION_LINE) }
+}
+
+/// What a checkpoint accounts for of an output.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Accounted {
+    /// Its length.
+    pub(super) length: u64,
+    /// A hash of its last bytes, if it is a file: so that no other file is taken for it, and cut. Checkpoints of older
+    /// versions and of the npm package have none.
+    pub(super) tail: Option<u64>,
+}
+
+impl Accounted {
+    pub(super) fn of(manifest: &Manifest) -> Self {
+        let outputs = &manifest.progress.outputs;
+        Accounted { length: recorded(outputs, OUTPUT_LENGTH), tail: find(outputs, OUTPUT_TAIL) }
+    }
+
+    /// For the manifest.
+    pub(super) fn to_outputs(self) -> Vec<(String, u64)> {
+        let tail = self.tail.map(|tail| (OUTPUT_TAIL.into(), tail));
+        [(OUTPUT_LENGTH.into(), self.length)].into_iter().chain(tail).collect()
+    }
+}

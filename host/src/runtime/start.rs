@@ -1,0 +1,209 @@
+//! Where a run begins, and whether it may.
+
+use eventflux_core::definition::OperatorKind;
+use eventflux_core::{
+    Backend, Engine, Error as CoreError, Head, Manifest, MemoryBackend, ReadManifest, RestoreOptions, Selector,
+    StateHolder, drive,
+};
+
+use super::plugins;
+use super::recorded::{Accounted, SOURCE_FINGERPRINT, source_position};
+use super::sink::Sink;
+use super::{RunSummary, Runtime, StartFrom};
+use crate::beside::read_beside_writer;
+use crate::error::{Error, Result};
+use crate::manager::{CheckpointManager, restore, with_newest_whole};
+use crate::source::Source;
+use crate::storage::AnyBackend;
+
+/// Where a run begins: found out before the storage is opened for writing, so that a run with
+/// nothing to do changes nothing.
+pub(super) struct Start {
+    /// The checkpoint found.
+    manifest: Option<Manifest>,
+    /// Whether it is the newest.
+    is_latest: bool,
+}
+
+impl Start {
+    pub(super) fn find(runtime: &Runtime) -> Result<Self> {
+        let mut storage = runtime.to_read()?;
+        let mut nothing = MemoryBackend::new();
+        let storage: &mut dyn Backend = storage.as_mut().map_or(&mut nothing, |storage| storage);
+        let found = read_beside_writer(storage, |storage, head| Self::find_in(runtime, storage, head));
+        found.map_err(|error| with_newest_whole(error, storage))
+    }
+
+    fn find_in(runtime: &Runtime, storage: &mut dyn Backend, head: &Head) -> Result<Self> {
+        let selector = match &runtime.from {
+            StartFrom::Start => None,
+            StartFrom::LatestOrStart => head.latest.map(Selector::Id),
+            StartFrom::Checkpoint(selector) => Some(selector.clone()),
+        };
+        let Some(selector) = selector else { return Ok(Start { manifest: None, is_latest: false }) };
+        let object = selector.find(head)?;
+        let manifest = drive(ReadManifest::new(object), storage)?;
+        Ok(Start { manifest: Some(manifest), is_latest: head.latest == Some(object.id) })
+    }
+
+    /// The summary of a run whose source has ended, which has nothing to do.
+    pub(super) fn nothing_to_do(&self, runtime: &Runtime) -> Result<Option<RunSummary>> {
+        // Of another checkpoint than the newest the output may not be there: to go to it is to go back.
+        let Some(manifest) = self.manifest.as_ref().filter(|manifest| self.is_latest && is_finished(manifest)) else {
+            return Ok(None);
+        };
+        if runtime.definition.source.file == "-" {
+            return Err(Error::Finished { checkpoint: manifest.object.id });
+        }
+        Sink::check(&runtime.sink_path(), &runtime.definition.sink.file, Accounted::of(manifest))?;
+        // The input may be gone by now; if it is there, a definition that has changed is told.
+        if let Ok(source) = runtime.open_source() {
+            check_definition(runtime, &source, &runtime.engine(&source)?, manifest)?;
+        }
+        finished_before(runtime, manifest).map(Some)
+    }
+
+    /// Opens the output, and refuses a start with another definition, source or output than those of the checkpoint found:
+    /// before the storage is opened for writing, which fences off a run that may live.
+    pub(super) fn check(&self, runtime: &Runtime, source: &mut Source, engine: &Engine) -> Result<Sink> {
+        if let Some(manifest) = &self.manifest {
+            check_definition(runtime, source, engine, manifest)?;
+            seek(source, manifest)?;
+        }
+        let mut sink = Sink::open(&runtime.sink_path(), &runtime.definition.sink.file, runtime.access)?;
+        if let Some(manifest) = &self.manifest {
+            sink.go_on_from(Some(Accounted::of(manifest)), false)?;
+        }
+        Ok(sink)
+    }
+
+    /// What to restore, now that the storage is ours: another writer may have published since.
+    pub(super) fn selector(&self, runtime: &Runtime, manager: &CheckpointManager<AnyBackend>) -> Option<Selector> {
+        match &runtime.from {
+            StartFrom::Start => None,
+            StartFrom::LatestOrStart => manager.latest().map(|entry| Selector::Id(entry.object.id)),
+            StartFrom::Checkpoint(_) => self.manifest.as_ref().map(|manifest| Selector::Id(manifest.object.id)),
+        }
+    }
+
+    /// Restores a checkpoint into an engine, which goes on from there.
+    pub(super) fn restore(
+        &self,
+        runtime: &Runtime,
+        selector: Selector,
+        manager: &mut CheckpointManager<AnyBackend>,
+        engine: &mut Engine,
+    ) -> Result<Manifest> {
+        let options = restore_options(runtime);
+        let checkpoint = self.manifest.as_ref().map_or(0, |manifest| manifest.object.id);
+        let restored = manager
+            .restore_selected(engine.holder_mut(), selector, options)
+            .map_err(|error| changed(error, checkpoint))?;
+        let resumed = engine.resume(&restored.manifest);
+        plugins::tell(engine);
+        resumed?;
+        Ok((*restored.manifest).clone())
+    }
+}
+
+fn restore_options(runtime: &Runtime) -> RestoreOptions<'static> {
+    RestoreOptions {
+        allow_missing: runtime.allow_missing,
+        allow_unknown: runtime.allow_unknown,
+        ..RestoreOptions::default()
+    }
+}
+
+/// Refuses to go on with other operators, or in a source that is read in another way now.
+fn check_definition(runtime: &Runtime, source: &Source, engine: &Engine, manifest: &Manifest) -> Result<()> {
+    let checked = restore_options(runtime).check(engine.holder(), manifest);
+    checked.map_err(|error| changed(error.into(), manifest.object.id))?;
+    check_source(runtime, source, manifest)
+}
+
+/// Goes to where a checkpoint was in the source; where it is there already, nothing is decompressed once more.
+pub(super) fn seek(source: &mut Source, manifest: &Manifest) -> Result<()> {
+    let to = source_position(manifest);
+    if source.position() != to {
+        source.seek(to)?;
+    }
+    Ok(())
+}
+
+/// Refuses to go on in the midst of a source that is read in another way now.
+pub(super) fn check_source(runtime: &Runtime, source: &Source, manifest: &Manifest) -> Result<()> {
+    let now = runtime.definition.source.fingerprint(source.fields());
+    let before = manifest.progress.positions.iter().find(|(name, _)| name == SOURCE_FINGERPRINT);
+    if before.is_none_or(|(_, before)| *before == now) {
+        return Ok(());
+    }
+    Err(Error::DefinitionChanged {
+        what: String::from("the source has changed"),
+        checkpoint: manifest.object.id,
+        reason: String::from("its fields, or `timestamp` or `null` under [source], are not what they were"),
+        advice: String::from("Put it back as it was, or start anew with --from none or another [checkpoint] storage."),
+    })
+}
+
+/// Says in terms of the definition what does not fit.
+fn changed(error: Error, checkpoint: u64) -> Error {
+    let anew = "or start anew with --from none or another [checkpoint] storage";
+    let (what, reason, advice) = match error {
+        Error::Core(CoreError::StateChanged { state, reason }) => {
+            (format!("operator `{state}` has changed"), reason, format!("Undo the change, {anew}."))
+        }
+        Error::Core(CoreError::StateMissing { state }) => (
+            format!("operator `{state}` is new"),
+            String::from("the checkpoint has no state for it"),
+            format!("Let it start empty with --allow-missing, {anew}."),
+        ),
+        Error::Core(CoreError::StateUnknown { state }) => (
+            format!("operator `{state}` is gone"),
+            String::from("the checkpoint has state for it"),
+            format!("Put it back, drop its state with --allow-unknown, {anew}."),
+        ),
+        Error::Core(CoreError::OtherHolder { found, declared }) => (
+            String::from("`name` has changed"),
+            format!("it was `{found}` and is now `{declared}`"),
+            format!("Give it the old name, {anew}."),
+        ),
+        error => return error,
+    };
+    Error::DefinitionChanged { what, checkpoint, reason, advice }
+}
+
+fn is_finished(manifest: &Manifest) -> bool {
+    manifest.progress.engine.as_ref().is_some_and(|engine| engine.finished)
+}
+
+/// The summary of a run that had nothing to do.
+fn finished_before(runtime: &Runtime, manifest: &Manifest) -> Result<RunSummary> {
+    let progress = manifest.progress.engine.clone().unwrap_or_default();
+    let names = manifest.states.iter().skip(1).map(|state| state.name.clone());
+    let counts = progress.results.iter().zip(&progress.late);
+    Ok(RunSummary {
+        name: runtime.definition.name.clone(),
+        already_finished: true,
+        finished: true,
+        restored_from: Some(manifest.object.id),
+        events: progress.events,
+        late: progress.late.iter().sum(),
+        results: progress.results.iter().sum(),
+        operators: names.zip(counts).map(|(name, (results, late))| (name, *results, *late)).collect(),
+        output_bytes: Accounted::of(manifest).length,
+        latest_checkpoint: Some(manifest.object.id),
+        detached: detached_before(runtime, manifest)?,
+        ..RunSummary::default()
+    })
+}
+
+/// Operators that a finished run went on without: it is no more of a success when it is started again. Only the state
+/// tells, which is read for that alone; of applications without plugins it is not.
+fn detached_before(runtime: &Runtime, manifest: &Manifest) -> Result<Vec<String>> {
+    let has_plugins =
+        runtime.definition.operators.iter().any(|operator| matches!(operator.kind, OperatorKind::Plugin(_)));
+    let Some(mut storage) = runtime.to_read()?.filter(|_| has_plugins) else { return Ok(Vec::new()) };
+    let mut holder = StateHolder::for_manifest(manifest)?;
+    restore(&mut storage, &mut holder, Selector::Id(manifest.object.id), RestoreOptions::default())?;
+    Ok(holder.detached_plugins()?)
+}

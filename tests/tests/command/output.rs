@@ -1,0 +1,197 @@
+//! The output belongs to one run: another one, or whatever else changes it, is noticed, and no file is taken for it.
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use crate::bad_input::start_run;
+use crate::common::cli::{App, DEFINITION, Ran, flip, rows, undisturbed};
+use eventflux::storage::{Access, FileBackend};
+use eventflux::{CheckpointManager, Engine, EventFluxManager, ManagerConfig, Selector};
+
+/// The output is refused, and nothing has changed.
+#[track_caller]
+fn refused(app: &App, output: &str, says: &str) {
+    let before = fs::read(app.path(output)).unwrap();
+    app.redefine("out.ndjson", output);
+    app.run(&[]).exits(1).says(&[&format!("{output}: "), says, "--from none"]);
+    assert_eq!(fs::read(app.path(output)).unwrap(), before);
+    app.write("app.toml", DEFINITION);
+}
+
+#[test]
+fn a_file_that_is_not_the_output() {
+    let app = App::interrupted();
+    app.write("precious.ndjson", "all that somebody knows\n".repeat(400));
+    refused(&app, "precious.ndjson", "is another file than the one that the checkpoint accounts for");
+    // What another branch wrote is as long and differs somewhere.
+    let whole = app.output();
+    flip(&app.path("out.ndjson"), 5);
+    refused(&app, "out.ndjson", "or of another branch");
+    app.write("out.ndjson", whole);
+    app.assert_goes_on();
+    flip(&app.path("out.ndjson"), undisturbed().len() - 5);
+    refused(&app, "out.ndjson", "put the right file there");
+}
+
+/// Any file begins with the nothing that the first checkpoint accounts for.
+#[test]
+fn a_file_that_is_not_the_empty_output() {
+    let app = App::new();
+    app.break_row(1, "0,b");
+    app.run(&[]).exits(1);
+    app.write("in.csv", rows());
+    app.write("precious.ndjson", "all that somebody knows\n");
+    refused(&app, "precious.ndjson", "holds what this run did not write");
+    app.write("out.ndjson", "what a killed run wrote behind its checkpoint\n");
+    app.assert_goes_on();
+}
+
+/// Checkpoints of older versions and of the npm package have nothing but the length.
+#[test]
+fn a_checkpoint_that_has_the_length_alone() {
+    let app = App::interrupted();
+    let runtime = EventFluxManager::new().load(app.path("app.toml")).unwrap();
+    let storage = FileBackend::open(app.path("state"), Access::Write).unwrap();
+    let mut manager = CheckpointManager::open(storage, ManagerConfig::default()).unwrap();
+    let mut engine = Engine::new(runtime.definition(), &["at", "city", "value"]).unwrap();
+    let restored = manager.restore_engine(&mut engine, Selector::Latest).unwrap();
+    let mut progress = restored.manifest.progress.clone();
+    let names: Vec<&str> = progress.outputs.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["output.length", "output.tail"]);
+    progress.outputs.truncate(1);
+    manager.checkpoint_engine(&mut engine, None, progress.positions, progress.outputs).unwrap();
+    drop(manager);
+    app.assert_goes_on();
+}
+
+/// Something happens to the output of a run that lives: it ends with an error, and with the output put back goes on.
+#[track_caller]
+fn meanwhile(happens: impl Fn(&Path), says: &[&str]) {
+    let app = App::new();
+    let mut child = start_run(&app);
+    let output = app.path("out.ndjson");
+    let before = fs::read(&output).unwrap();
+    assert!(!before.is_empty());
+    happens(&output);
+    // It may end before it has read all.
+    let _ = child.stdin.take().unwrap().write_all(&rows().as_bytes()[300..]);
+    Ran::from(child.wait_with_output().unwrap()).exits(1).says(&["out.ndjson: "]).says(says);
+    fs::write(&output, before).unwrap();
+    app.assert_goes_on();
+}
+
+#[cfg(unix)]
+#[test]
+fn an_output_that_changes_while_it_is_written() {
+    let gone = ["was renamed, removed or replaced while the run wrote it", "put that back"];
+    let other = |path: &Path| path.with_extension("other");
+    meanwhile(|path| fs::write(path, "").unwrap(), &["was cut while the run wrote it", "it has 0 bytes instead of"]);
+    meanwhile(|path| fs::remove_file(path).unwrap(), &gone);
+    meanwhile(|path| fs::rename(path, other(path)).unwrap(), &gone);
+    let replace = |path: &Path| fs::copy(path, other(path)).and_then(|_| fs::rename(other(path), path)).unwrap();
+    meanwhile(replace, &gone);
+    let append = |path: &Path| fs::File::options().append(true).open(path).unwrap().write_all(b"more\n").unwrap();
+    meanwhile(append, &["was written by something else", "let nothing else write there"]);
+}
+
+/// Two applications of different storages, so that nothing but the output could tell them of each other.
+#[test]
+fn two_runs_with_one_output() {
+    let app = App::new();
+    let mut child = start_run(&app);
+    let before = fs::read(app.path("out.ndjson")).unwrap();
+    app.redefine("file:state", "file:other");
+    for arguments in [&["-q"][..], &["-q", "--from", "none"]] {
+        app.run(arguments).exits(1).says(&["out.ndjson: another run writes it", "stop that run", "--take-over"]);
+    }
+    assert_eq!(fs::read(app.path("out.ndjson")).unwrap(), before);
+    assert!(!app.path("other/head").exists(), "the storage was opened for writing");
+    app.write("app.toml", DEFINITION);
+    child.stdin.take().unwrap().write_all(&rows().as_bytes()[300..]).unwrap();
+    Ran::from(child.wait_with_output().unwrap()).exits(0);
+    assert_eq!(app.output(), undisturbed());
+}
+
+/// The one that was taken over writes on until its next checkpoint is refused: not between our results.
+#[cfg(unix)]
+#[test]
+fn a_run_that_was_taken_over_writes_to_a_file_of_its_own() {
+    use std::os::unix::fs::PermissionsExt;
+    let app = App::new();
+    let mut child = start_run(&app);
+    fs::set_permissions(app.path("out.ndjson"), fs::Permissions::from_mode(0o640)).unwrap();
+    app.run(&["--take-over", "-q"]).exits(0);
+    assert_eq!(app.output(), undisturbed());
+    // The window that is open gets another result, which it hands out as soon as nothing more comes.
+    let others: String = rows()[300..].split_inclusive('\n').take(5).collect();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(others.replace(",c,", ",another city,").as_bytes()).unwrap();
+    Ran::from(child.wait_with_output().unwrap()).exits(1).says(&["fenced"]);
+    assert_eq!(app.output(), undisturbed());
+    assert_eq!(fs::metadata(app.path("out.ndjson")).unwrap().permissions().mode() & 0o777, 0o640);
+    assert!(!app.path("out.ndjson.take-over").exists());
+    app.run(&[]).exits(0).says(&["the source is finished"]);
+}
+
+/// What makes a start be refused, and what it then says.
+type Refusal<'app> = (Box<dyn Fn() + 'app>, &'static str);
+
+fn refusals(app: &App) -> Vec<Refusal<'_>> {
+    let (output, definition) = (app.output(), DEFINITION);
+    vec![
+        (Box::new(|| app.redefine("\"10s\"", "\"20s\"")), "operator `by_ten_seconds` has changed"),
+        (Box::new(|| app.redefine("null = [\"NA\"]", "null = [\"b\"]")), "the source has changed"),
+        (Box::new(|| app.write("in.csv", &rows()[..200])), "in.csv: it has 200 bytes"),
+        (Box::new(|| app.write("in.csv", rows().replace(",a,", ",another city,"))), "no row begins behind the"),
+        (Box::new(move || app.write("out.ndjson", &output[..20])), "out.ndjson: ends after 20 bytes"),
+        (
+            Box::new(move || {
+                app.write("precious.ndjson", "all that somebody knows\n".repeat(400));
+                app.write("app.toml", definition.replace("out.ndjson", "precious.ndjson"));
+            }),
+            "precious.ndjson: is another file",
+        ),
+    ]
+}
+
+/// A start that is refused has not taken the generation from under a run that may live.
+#[test]
+fn a_start_that_is_refused_fences_nobody_off() {
+    let app = App::interrupted();
+    let (head, output) = (fs::read(app.path("state/head")).unwrap(), app.output());
+    for (wrong, says) in refusals(&app) {
+        wrong();
+        for arguments in [&["-q"][..], &["-q", "--take-over"]] {
+            app.run(arguments).exits(1).says(&[says]);
+            assert_eq!(fs::read(app.path("state/head")).unwrap(), head, "{says}");
+        }
+        app.write("app.toml", DEFINITION);
+        app.write("in.csv", rows());
+        app.write("out.ndjson", &output);
+    }
+    app.assert_goes_on();
+
+    let app = App::new();
+    let mut child = start_run(&app);
+    app.redefine("\"10s\"", "\"20s\"");
+    app.run(&["--take-over"]).exits(1).says(&["operator `by_ten_seconds` has changed"]);
+    app.write("app.toml", DEFINITION);
+    app.run(&[]).exits(1).says(&["another process writes to this storage"]);
+    child.stdin.take().unwrap().write_all(&rows().as_bytes()[300..]).unwrap();
+    Ran::from(child.wait_with_output().unwrap()).exits(0);
+    assert_eq!(app.output(), undisturbed());
+}
+
+/// Results on standard output of the events before the one that is wrong.
+#[test]
+fn what_is_printed_when_a_later_row_is_wrong() {
+    let app = App::new();
+    app.redefine("out.ndjson", "-");
+    app.break_row(55, "54000,b");
+    let ran = app.run(&[]).exits(1).says(&["in.csv, line 56"]);
+    assert!(undisturbed().starts_with(&ran.stdout));
+    // The last window before was closed after the last checkpoint.
+    let of_last = ran.stdout.lines().filter(|line| line.contains("\"window_end\":50000")).count();
+    assert_eq!(of_last, 3, "{}", ran.stdout);
+}
