@@ -3,7 +3,6 @@
 #[path = "../common"]
 mod common {
     pub mod cli;
-    pub mod recorded;
     pub mod scrape;
 }
 
@@ -17,4 +16,3 @@ mod output;
 mod restore;
 mod review_run;
 mod self_description;
-mod spans;

@@ -1,5 +1,11 @@
 //! Spans of `tracing`: each checkpoint with its parts in their order, on whichever thread they are;
-//! opening, restoring, pruning.
+//! opening, restoring, pruning. In a process of its own: the threads of a run tell the subscriber of the whole process,
+//! which would hear of the runs of other tests too.
+
+mod common {
+    pub mod cli;
+    pub mod recorded;
+}
 
 use crate::common::cli::{App, ROWS};
 use crate::common::recorded::{Recorded, Span};
