@@ -335,7 +335,8 @@ impl UnderWay {
             return Ok(());
         }
         // What was handed out is not kept: in the end all of the state would be in memory once more.
-        self.stream.drain(..self.handed);
+        self.stream.copy_within(self.handed.., 0);
+        self.stream.truncate(self.stream.len() - self.handed);
         self.handed = 0;
         while !self.captured && self.stream.len() < bytes {
             let mut budget = (bytes - self.stream.len()).max(STEP_BYTES_MIN);

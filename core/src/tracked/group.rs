@@ -131,11 +131,13 @@ impl<V> Group<V> {
             return None;
         }
         let is_first = page.dirty == 0;
-        *page.value_and_dirty(at)?.1 |= bit;
+        let (value, dirty) = page.value_and_dirty(at)?;
+        *dirty |= bit;
         if is_first {
-            self.list_dirty(number);
+            // Once for each cut, unless something is inserted, which looks to the length of the list.
+            self.dirty.push(number);
         }
-        self.pages.get_mut(number as usize)?.value_mut(at)
+        Some(value)
     }
 
     /// Notes that something of a page is dirty for the first time, or again: what was dirty may have gone without a
@@ -143,8 +145,18 @@ impl<V> Group<V> {
     pub(super) fn list_dirty(&mut self, page: u32) {
         self.dirty.push(page);
         if self.dirty.len() > 2 * self.pages.len() {
-            self.dirty.sort_unstable();
-            self.dirty.dedup();
+            self.list_all_dirty();
+        }
+    }
+
+    /// Lists all pages with something dirty, or that was at a cut, each once.
+    #[cold]
+    fn list_all_dirty(&mut self) {
+        self.dirty.clear();
+        for (number, (page, marks)) in (0..).zip(self.pages.iter().zip(&self.marks)) {
+            if page.dirty | marks.cut_dirty != 0 {
+                self.dirty.push(number);
+            }
         }
     }
 
@@ -337,11 +349,9 @@ impl<V> Group<V> {
                 self.frozen.clear();
                 self.releasable.append(&mut self.removed);
             } else {
-                // Aborted: what was frozen is dirty still, each page once it is touched. One that was written to since is
-                // in both lists: were it listed twice, lists would grow with each failure.
-                let marks = &self.marks;
-                self.dirty.retain(|page| marks[*page as usize].cut_dirty == 0);
-                self.dirty.append(&mut self.frozen);
+                // Aborted: what was frozen is dirty still, each page once it is touched.
+                self.frozen.clear();
+                self.list_all_dirty();
                 self.removed.clear();
             }
         }

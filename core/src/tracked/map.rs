@@ -214,40 +214,21 @@ impl<V: Sealed> TrackedMap<V> {
         if self.groups[group].slot(place).value.is_none() {
             return false;
         }
-        if let Some(place) = self.unknown(group, key, place) {
-            self.forget(group, place);
-            return true;
-        }
-        let Some(place) = self.locate(group, key) else { return false };
         self.before_write(group, place);
         let value = self.slot_mut(group, place).value.take();
         let before = value.map_or_else(Footprint::default, |value| value.footprint());
         let row = row_overhead(key.bytes().len());
         self.account(group, Footprint { memory: before.memory, encoded: before.encoded + row }, Footprint::default());
         self.keys -= 1;
-        true
-    }
-
-    /// The place of an entry of which no checkpoint knows, durable or under way.
-    fn unknown(&mut self, group: usize, key: &MapKey<'_>, (page, _): Place) -> Option<Place> {
-        // Of a page that is settled the marks may be about an earlier cut.
-        self.sync_page(group, page);
-        let held = &self.groups[group];
-        let (page, at) = held.find(key)?;
-        let marks = &held.marks[page as usize];
-        let bit = 1 << at;
-        (marks.never & !(marks.frozen | marks.sent) & bit != 0).then_some((page, at))
-    }
-
-    /// Takes an entry out with all that it takes up.
-    pub(super) fn forget(&mut self, group: usize, (page, at): Place) {
+        // What no checkpoint knows, durable or under way, has no reason to stay until the next is durable.
+        let (page, at) = place;
         let held = &mut self.groups[group];
-        let slot = held.pages[page as usize].swap_remove(&mut held.marks[page as usize], at);
-        let mut before = slot.value.map_or_else(Footprint::default, |value| value.footprint());
-        before.memory += slot.key.heap_bytes() as u64;
-        before.encoded += row_overhead(slot.key.as_slice().len());
-        self.account(group, before, Footprint::default());
-        self.keys -= 1;
+        let marks = &mut held.marks[page as usize];
+        if marks.never & !marks.sent & 1 << at != 0 {
+            let slot = held.pages[page as usize].swap_remove(marks, at);
+            self.heap = self.heap.saturating_sub(slot.key.heap_bytes() as u64);
+        }
+        true
     }
 
     /// Number of keys.

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use super::group::{Group, Place};
 use super::key::MapKey;
-use super::map::TrackedMap;
+use super::map::{TrackedMap, row_overhead};
 use super::page::Slot;
 use super::sealed::Sealed;
 use crate::error::Error;
@@ -103,7 +103,15 @@ impl<V: Sealed> TrackedMap<V> {
             }
             (Form::Change, None) => return Err(absent()),
             (Form::Removed, None) => {}
-            (Form::Removed, Some(place)) => self.forget(group, place),
+            (Form::Removed, Some((page, at))) => {
+                let held = &mut self.groups[group];
+                let slot = held.pages[page as usize].swap_remove(&mut held.marks[page as usize], at);
+                let mut before = slot.value.map_or_else(Footprint::default, |value| value.footprint());
+                before.memory += slot.key.heap_bytes() as u64;
+                before.encoded += row_overhead(key.bytes().len());
+                self.keys -= 1;
+                self.account(group, before, Footprint::default());
+            }
         }
         self.shrunk = 0;
         Ok(())
