@@ -107,7 +107,8 @@ impl EncodedCheckpoint {
         &self.bytes
     }
 
-    /// Entries, over all states, that changed since the checkpoint before: written, or removed.
+    /// Entries, over all states, that changed since the checkpoint before: written, or removed. What came and went in
+    /// between has not changed.
     #[must_use]
     pub fn dirty_entries(&self) -> u64 {
         self.dirty_entries

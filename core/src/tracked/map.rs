@@ -214,6 +214,9 @@ impl<V: Sealed> TrackedMap<V> {
         if self.groups[group].slot(place).value.is_none() {
             return false;
         }
+        // What checkpoints know of it has to be told as of now.
+        self.sync_page(group, place.0);
+        let Some(place) = self.groups[group].find(key) else { return false };
         self.before_write(group, place);
         let value = self.slot_mut(group, place).value.take();
         let before = value.map_or_else(Footprint::default, |value| value.footprint());

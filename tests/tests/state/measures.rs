@@ -13,29 +13,46 @@ use eventflux_core::{
 const KEYS: u64 = 400;
 const CHECKPOINTS: usize = 300;
 
+/// Keys by what is known of them.
+#[derive(Default)]
+struct Keys {
+    /// Those that are there.
+    live: BTreeSet<u64>,
+    /// Those of the newest durable checkpoint, and of the one under way.
+    durable: BTreeSet<u64>,
+    under_way: BTreeSet<u64>,
+    /// Those that changed since the last cut. What came and went unseen by any checkpoint has not changed.
+    changed: BTreeSet<u64>,
+    /// How often that was so.
+    unseen: usize,
+}
+
 /// Writes and removes, and takes note of the keys that this changed.
-fn change(holder: &mut StateHolder, numbers: &mut Random, changes: u64, changed: &mut BTreeSet<u64>) {
+fn change(holder: &mut StateHolder, numbers: &mut Random, changes: u64, keys: &mut Keys) {
     for _ in 0..changes {
         let key = numbers.below(KEYS);
         if numbers.below(3) > 0 {
             holder.set(key.to_be_bytes(), &(key, numbers.below(1 << 40))).unwrap();
-            changed.insert(key);
-        } else if holder.remove(key.to_be_bytes()).unwrap() {
-            changed.insert(key);
+            keys.live.insert(key);
+            keys.changed.insert(key);
+            continue;
+        }
+        let was_there = keys.live.remove(&key);
+        assert_eq!(holder.remove(key.to_be_bytes()).unwrap(), was_there);
+        if was_there && (keys.durable.contains(&key) || keys.under_way.contains(&key)) {
+            keys.changed.insert(key);
+        } else if was_there {
+            keys.changed.remove(&key);
+            keys.unseen += 1;
         }
     }
 }
 
 /// Captures with writes in between, which are of the next checkpoint.
-fn capture(
-    holder: &mut StateHolder,
-    numbers: &mut Random,
-    changed: &mut BTreeSet<u64>,
-    writer: &Writer,
-) -> EncodedCheckpoint {
+fn capture(holder: &mut StateHolder, numbers: &mut Random, keys: &mut Keys, writer: &Writer) -> EncodedCheckpoint {
     holder.begin(CheckpointRequest::default()).unwrap();
     while holder.step(500).unwrap() == StepProgress::More {
-        change(holder, numbers, 2, changed);
+        change(holder, numbers, 2, keys);
     }
     let capture = holder.take_capture().unwrap();
     assert_eq!(capture.holder(), holder.id());
@@ -48,14 +65,16 @@ fn dirty_entries_are_the_keys_that_changed() {
     let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
     let mut holder = StateHolder::builder("measured").key_groups(16).build().unwrap();
     let mut numbers = Random::new(11);
-    let mut changed = BTreeSet::new();
+    let mut keys = Keys::default();
     let (mut rebased, mut failed) = (0, 0);
     for number in 0..CHECKPOINTS {
         let changes = numbers.below(80);
-        change(&mut holder, &mut numbers, changes, &mut changed);
-        let of_this = std::mem::take(&mut changed);
-        let mut encoded = capture(&mut holder, &mut numbers, &mut changed, &writer);
+        change(&mut holder, &mut numbers, changes, &mut keys);
+        let of_this = std::mem::take(&mut keys.changed);
+        keys.under_way = keys.live.clone();
+        let mut encoded = capture(&mut holder, &mut numbers, &mut keys, &writer);
         assert_eq!(encoded.dirty_entries(), of_this.len() as u64, "checkpoint {number}");
+        let captured = std::mem::take(&mut keys.under_way);
 
         let sizes = encoded.manifest().sizes;
         let (deltas, bases) = (encoded.delta_stored_bytes(), encoded.base_stored_bytes());
@@ -68,15 +87,17 @@ fn dirty_entries_are_the_keys_that_changed() {
         if numbers.below(5) == 0 {
             // Not durable: all of it is still to be written.
             holder.abort().unwrap();
-            changed.extend(of_this);
+            keys.changed.extend(of_this);
             failed += 1;
             continue;
         }
         let publish = Publish::new(&mut writer, &mut encoded, Retention::default()).unwrap();
         drive(publish, &mut storage).unwrap();
         holder.commit(&encoded).unwrap();
+        keys.durable = captured;
     }
     assert!(rebased > 10 && failed > 10, "{rebased} with bases, {failed} failed");
+    assert!(keys.unseen > 100, "{} came and went", keys.unseen);
 }
 
 #[test]
