@@ -224,20 +224,28 @@ impl Engine {
     }
 
     /// Takes events, at most [`PLUGIN_BATCH_EVENTS`](crate::limits::PLUGIN_BATCH_EVENTS).
-    fn take_chunk(&mut self, events: &[&Event]) -> Result<()> {
-        let (mut count, mut refused) = self.count_of_good(events);
-        while let Err((event, error)) = self.ask_plugins(&events[..count])? {
-            (count, refused) = (event, Some(error));
-        }
-        for (at, event) in events[..count].iter().enumerate() {
-            self.plugins.at = at as u32;
-            if let Err(error) = self.take(event) {
-                // The plugins have seen what comes behind it.
-                self.set_back(&events[..at])?;
+    fn take_chunk(&mut self, mut events: &[&Event]) -> Result<()> {
+        loop {
+            let (mut count, mut refused) = self.count_of_good(events);
+            while let Err((event, error)) = self.ask_plugins(&events[..count])? {
+                (count, refused) = (event, error);
+            }
+            for (at, event) in events[..count].iter().enumerate() {
+                self.plugins.at = at as u32;
+                if let Err(error) = self.take(event) {
+                    // The plugins have seen what comes behind it.
+                    self.set_back(&events[..at])?;
+                    return Err(error);
+                }
+            }
+            if let Some(error) = refused {
                 return Err(error);
             }
+            events = &events[count..];
+            if events.is_empty() {
+                return Ok(());
+            }
         }
-        refused.map_or(Ok(()), Err)
     }
 
     /// How many events are right as such and for plugins, and what is wrong with the one behind them.
@@ -262,21 +270,23 @@ impl Engine {
         (events.len(), None)
     }
 
-    /// Asks all plugins about events. If one refuses an event, none has seen any of them: its number, and the error.
-    fn ask_plugins(&mut self, events: &[&Event]) -> Result<Result<(), (usize, Error)>> {
+    /// Asks all plugins about events. If one refuses an event, or fails for good over it, none has seen any of them: its
+    /// number, and the error if it was refused.
+    fn ask_plugins(&mut self, events: &[&Event]) -> Result<Result<(), (usize, Option<Error>)>> {
         for at in 0..self.plugins.slots.len() {
             self.write_batch(at, events);
-            match self.ask(at) {
-                Ok(()) => {}
+            let halted = match self.ask(at) {
+                Ok(()) => None,
                 Err(Trouble::Stopped(error)) => self.stop_in_batch(at, error)?,
-                Err(Trouble::BadEvent { item, reason }) => {
-                    // Each of them, whatever becomes of one.
-                    (0..at).map(|before| self.take_back(before)).fold(Ok(()), Result::and)?;
-                    let slot = &self.plugins.slots[at];
-                    let event = slot.items.get(item as usize).map_or(0, |event| *event as usize);
-                    let operator = String::from(&*self.operators[slot.operator].name);
-                    return Ok(Err((event, Error::Event { operator, field: String::new(), reason })));
-                }
+                Err(Trouble::BadEvent { item, reason }) => Some((item, Some(reason))),
+            };
+            if let Some((item, reason)) = halted {
+                self.take_back_all(at)?;
+                let slot = &self.plugins.slots[at];
+                let event = slot.items.get(item as usize).map_or(0, |event| *event as usize);
+                let operator = || String::from(&*self.operators[slot.operator].name);
+                let refused = |reason| Error::Event { operator: operator(), field: String::new(), reason };
+                return Ok(Err((event, reason.map(refused))));
             }
         }
         Ok(Ok(()))
@@ -325,6 +335,11 @@ impl Engine {
             slot.answers = slot.supervisor.give(state, given)?.into();
         }
         Ok(())
+    }
+
+    /// The first plugins are as before they were asked: each of them, whatever becomes of one.
+    fn take_back_all(&mut self, plugins: usize) -> Result<()> {
+        (0..plugins).map(|at| self.take_back(at)).fold(Ok(()), Result::and)
     }
 
     /// A plugin that was just asked is as before; or it is stopped or detached, if no instance gets there.

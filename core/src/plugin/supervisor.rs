@@ -349,15 +349,25 @@ impl Supervisor {
         Ok(answers)
     }
 
-    /// What it answers to a batch, by an instance of its own, once; `None` if it fails. Nothing of that stays.
+    /// What it answers to a batch, by an instance of its own, once. Nothing of that stays.
     pub(crate) fn probe(
         &mut self,
         state: &PluginState,
         batch: &[u8],
         watermarks: &[Option<i64>],
-    ) -> Option<Vec<Answer>> {
-        let answer = self.try_revive(state).ok()?.process(batch).ok()?;
-        read_answers(&answer, watermarks, self.key_fields, self.setup.outputs.len()).ok()
+    ) -> Result<Vec<Answer>, GuestError> {
+        let mut guest = self.try_revive(state).map_err(|failure| match failure {
+            Failure::Guest(error) => error,
+            Failure::Other(error) => GuestError::Lost(error.to_string()),
+        })?;
+        let answer = guest.process(batch).map_err(|error| only_events(error, watermarks))?;
+        let answers = read_answers(&answer, watermarks, self.key_fields, self.setup.outputs.len());
+        answers.map_err(|malformed| GuestError::Lost(malformed.to_string()))
+    }
+
+    /// Its failures over what it is not asked about again do not count.
+    pub(crate) fn begin_anew(&mut self) {
+        self.failures = 0;
     }
 
     /// Takes the last batch back: the instance is as before it.

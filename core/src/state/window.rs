@@ -232,8 +232,10 @@ impl WindowState {
         window.changed = true;
         window.footprint = footprint;
         // Another window in its place, or other functions, are no change of what was captured.
-        if was_captured.is_any() && (replaced || functions > 0 && functions != window.accumulators.len()) {
-            self.closed.push(start);
+        if replaced || functions > 0 && functions != window.accumulators.len() {
+            if was_captured.is_any() {
+                self.closed.push(start);
+            }
             window.captured = Captured::NEVER;
         }
         let after = window.measure();

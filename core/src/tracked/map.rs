@@ -186,8 +186,9 @@ impl<V: Sealed> TrackedMap<V> {
             }
             gone => {
                 let value = gone.insert(create());
-                value.take_place();
                 let result = change(value);
+                // After the change: it may have put another value there.
+                value.take_place();
                 let after = value.footprint();
                 self.revive(group, key, after);
                 Ok(result)

@@ -145,6 +145,13 @@ fn moved_into_the_place_of_another() {
         let other = map.modify(b"b", std::mem::take).unwrap();
         map.update(b"a", WindowState::new, |held| *held = other).unwrap();
     });
+    // Where one was that is removed, but not durably.
+    assert_restores(fill, |state| {
+        let map = state.windows_mut("windows").unwrap();
+        assert!(map.remove(b"a"));
+        let other = map.modify(b"b", std::mem::take).unwrap();
+        map.update(b"a", WindowState::new, |held| *held = other).unwrap();
+    });
     assert_restores(fill, |state| {
         let map = state.patterns_mut("patterns").unwrap();
         let other = map.modify(b"b", std::mem::take).unwrap();
@@ -222,14 +229,33 @@ fn a_window_moved_to_another_key() {
             state.windows_mut("windows").unwrap().update(key, WindowState::new, open).unwrap();
         }
     };
-    assert_restores(fill, |state| {
-        let map = state.windows_mut("windows").unwrap();
-        let mut spare = WindowState::new();
-        spare.update(0, |window| window.set_end(5));
-        // Window 0 of `b` into the spare state, and from there to `a`.
-        map.modify(b"b", |held| held.update(0, |window| spare.update(0, |other| std::mem::swap(window, other))));
-        map.modify(b"a", |held| held.update(0, |window| spare.update(0, |other| std::mem::swap(window, other))));
-    });
+    // Window 0 of `b` into a spare state, and from there to `a`; also where `a` had none, and where it is closed then.
+    for (closed_before, closed_after) in [(false, false), (true, false), (true, true)] {
+        assert_restores(
+            |state| {
+                fill(state);
+                let other = |held: &mut WindowState| held.update(5, |window| window.set_end(9));
+                state.windows_mut("windows").unwrap().modify(b"a", other);
+                if closed_before {
+                    state.windows_mut("windows").unwrap().modify(b"a", |held| held.close(0));
+                }
+            },
+            |state| {
+                let map = state.windows_mut("windows").unwrap();
+                let mut spare = WindowState::new();
+                spare.update(0, |window| window.set_end(5));
+                map.modify(b"b", |held| {
+                    held.update(0, |window| spare.update(0, |other| std::mem::swap(window, other)))
+                });
+                map.modify(b"a", |held| {
+                    held.update(0, |window| spare.update(0, |other| std::mem::swap(window, other)))
+                });
+                if closed_after {
+                    map.modify(b"a", |held| held.close(0));
+                }
+            },
+        );
+    }
 }
 
 fn count() -> Accumulator {

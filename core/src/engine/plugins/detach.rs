@@ -1,48 +1,58 @@
 //! A plugin that has failed for good.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::super::Engine;
 use crate::definition::OnFailure;
 use crate::error::{Error, Result};
-use crate::plugin::Answer;
+use crate::plugin::{Answer, GuestError};
 
 impl Engine {
-    /// A plugin has failed for good over the batch that it was just asked about. If it is detached, then behind the last
-    /// item that it takes: what it answers to the ones before goes out. Which events come in one batch does not show.
-    pub(super) fn stop_in_batch(&mut self, at: usize, error: Error) -> Result<()> {
-        let (items, answers) = match self.plugins.slots[at].on_failure {
-            OnFailure::Detach => self.last_answers(at),
+    /// A plugin has failed for good over the batch that it was just asked about. If it is to be detached, it is at the
+    /// event that it fails over, once that is the first: until then the item that it fails over is given, up to which all
+    /// plugins are to be asked; or one before that it refuses, and why. So which events come in one batch does not show.
+    pub(super) fn stop_in_batch(&mut self, at: usize, error: Error) -> Result<Option<(u32, Option<String>)>> {
+        let (item, answers) = match self.plugins.slots[at].on_failure {
             OnFailure::Stop => (0, Vec::new()),
+            OnFailure::Detach => match self.last_answers(at) {
+                Ok(answered) => answered,
+                Err((item, reason)) => {
+                    self.plugins.slots[at].supervisor.begin_anew();
+                    return Ok(Some((item, Some(reason))));
+                }
+            },
         };
-        let event = self.plugins.slots[at].items.get(items).copied().unwrap_or(0);
-        self.stop_or_detach_at(at, self.progress.events + u64::from(event), error)?;
+        let slot = &mut self.plugins.slots[at];
+        if slot.items.get(item as usize).is_some_and(|event| *event > 0) {
+            slot.supervisor.begin_anew();
+            return Ok(Some((item, None)));
+        }
+        self.stop_or_detach(at, error)?;
         self.plugins.slots[at].answers = answers.into();
-        Ok(())
+        Ok(None)
     }
 
-    /// How many items of its batch a plugin takes, and what it answers to these. It fails over one of them.
-    fn last_answers(&mut self, at: usize) -> (usize, Vec<Answer>) {
+    /// How many items of its batch a plugin takes, and what it answers to these; it fails over the next. Or the one before
+    /// that it refuses, and why.
+    fn last_answers(&mut self, at: usize) -> core::result::Result<(u32, Vec<Answer>), (u32, String)> {
         let slot = &mut self.plugins.slots[at];
-        let (mut taken, mut failing, mut answers) = (0, slot.batch.items() as usize, Vec::new());
-        let Some(state) = self.holder.values_at(slot.operator + 1) else { return (0, answers) };
+        let (mut taken, mut failing, mut answers) = (0, slot.batch.items(), Vec::new());
+        let Some(state) = self.holder.values_at(slot.operator + 1) else { return Ok((0, answers)) };
         while failing - taken > 1 {
             let items = taken.midpoint(failing);
-            let batch = slot.batch.first(items as u32, slot.inputs.len());
-            match slot.supervisor.probe(state, batch, &slot.watermarks[..items]) {
-                Some(answered) => (taken, answers) = (items, answered),
-                None => failing = items,
+            let batch = slot.batch.first(items, slot.inputs.len());
+            match slot.supervisor.probe(state, batch, &slot.watermarks[..items as usize]) {
+                Ok(answered) => (taken, answers) = (items, answered),
+                Err(GuestError::BadEvent { index, reason }) => return Err((index, reason)),
+                Err(_) => failing = items,
             }
         }
-        (taken, answers)
+        Ok((taken, answers))
     }
 
     /// A plugin has failed for good: it is detached if the definition wants that, else this is the end.
     pub(super) fn stop_or_detach(&mut self, at: usize, error: Error) -> Result<()> {
-        self.stop_or_detach_at(at, self.progress.events, error)
-    }
-
-    fn stop_or_detach_at(&mut self, at: usize, event: u64, error: Error) -> Result<()> {
         let newest = self.holder.last_checkpoint();
         let slot = &mut self.plugins.slots[at];
         slot.answers.clear();
@@ -50,7 +60,7 @@ impl Engine {
         if let (Error::Plugin { upgraded: false, .. }, OnFailure::Detach) = (&error, slot.on_failure)
             && let Some(state) = self.holder.values_at(slot.operator + 1)
         {
-            return slot.supervisor.detach(state, event, &error);
+            return slot.supervisor.detach(state, self.progress.events, &error);
         }
         self.plugins.failed = true;
         Err(error)

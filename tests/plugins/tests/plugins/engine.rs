@@ -272,7 +272,9 @@ fn a_detached_plugin_stays_so_and_the_others_go_on() {
 #[test]
 fn a_plugin_is_detached_at_the_event_that_it_fails_over() {
     let home = NativeHome { fails_over: Some(613), ..NativeHome::default() };
-    let events: Vec<Event> = (0..300).map(|n| Event::new(3 * n + 400, vec!["a".into(), n.into()])).collect();
+    // The second plugin refuses some events: what the first gave before is given all the same.
+    let number = |n: i64| if n % 50 == 45 { -1 } else { n };
+    let events: Vec<Event> = (0..300).map(|n| Event::new(3 * n + 400, vec!["a".into(), number(n).into()])).collect();
     assert_eq!(events.iter().position(|event| event.timestamp == 613), Some(71));
     let run = |sizes: &[usize]| {
         let mut session = Session::new(definition(OnFailure::Detach), home.clone());
@@ -298,7 +300,7 @@ fn a_plugin_is_detached_at_the_event_that_it_fails_over() {
         (out, notices.iter().filter_map(at).collect::<Vec<_>>())
     };
     let (wanted, at) = run(&[1]);
-    assert_eq!(at, [71, 71]);
+    assert_eq!(at, [70, 70], "one before it is refused");
     let given = wanted.iter().filter(|line| line.contains(r#""operator":"tally""#)).count();
     assert!((30..=71).contains(&given), "{given} results of the plugin");
     for sizes in [&[300][..], &[70], &[71], &[72], &[5, 256, 11]] {
