@@ -21,6 +21,8 @@ use crate::storage::{Access, FileSystem, HostFiles, sync_directory};
 const LOCK_WAIT: Duration = Duration::from_secs(1);
 /// Added to the name of an output that is taken over, until the copy is whole.
 const TAKE_OVER: &str = ".take-over";
+/// What a file system answers whose service of locks cannot be reached, such as that of NFS.
+const NO_LOCKS: Option<i32> = if cfg!(target_os = "linux") { Some(37) } else { Some(77) };
 /// Bytes before the recorded length of which a checkpoint has the hash. Enough to tell outputs apart, and few enough
 /// to be kept in memory.
 const TAIL_BYTES: usize = 4096;
@@ -75,6 +77,12 @@ impl OutputFile {
     /// Opens an output and locks it. Changes nothing, unless there is none.
     pub(super) fn open(path: &Path, name: &str, access: Access) -> Result<Self> {
         let (file, lock) = open_locked(path, access)?;
+        if lock == Lock::OfAnother {
+            // Before the run that is taken over is fenced off: where no copy can be made, it lives on.
+            let copy = copy_of(path).map_err(failed("take over", path))?;
+            let _locked = open_locked(&copy, Access::Write)?;
+            fs::remove_file(&copy).map_err(failed("take over", path))?;
+        }
         let is_regular = file.metadata().map_err(failed("read", path))?.is_file();
         Ok(OutputFile { file, path: path.into(), lock, is_regular, tail: Tail::of(name) })
     }
@@ -90,6 +98,8 @@ impl OutputFile {
         if self.lock == Lock::OfAnother {
             self.file = take_over(&mut self.file, &self.path, len)?;
             self.lock = Lock::Held;
+        } else if self.is_regular {
+            remove_copy(&self.path);
         }
         let mut cut = || -> io::Result<()> {
             self.file.set_len(len)?;
@@ -253,11 +263,11 @@ fn open_locked(path: &Path, access: Access) -> Result<(File, Lock)> {
             Err(reason) if reason.kind() == ErrorKind::TimedOut => {
                 return Err(refused(
                     path,
-                    "another run writes it; stop that run, or take over from it with --take-over if it is one of this \
+                    "another run writes it, or something else has locked it; stop that run, or take over from it with --take-over if it is one of this \
                      application, else name another `file` under [sink]",
                 ));
             }
-            Err(reason) if reason.kind() == ErrorKind::Unsupported => {
+            Err(reason) if reason.kind() == ErrorKind::Unsupported || reason.raw_os_error() == NO_LOCKS => {
                 tracing::warn!(path = %path.display(), "its file system has no locks: no other run may write this output");
                 return Ok((file, Lock::Held));
             }
@@ -269,19 +279,19 @@ fn open_locked(path: &Path, access: Access) -> Result<(File, Lock)> {
 /// Goes on in a copy of the first `len` bytes, which gets the name of the output. The other run keeps the file that it
 /// has open, and so can write nothing between our results before it notices that it was fenced off.
 fn take_over(old: &mut File, path: &Path, len: u64) -> Result<File> {
-    // Of a link, where it leads to.
     let path = path.canonicalize().map_err(failed("take over", path))?;
-    let mut name = path.clone().into_os_string();
-    name.push(TAKE_OVER);
-    let temporary = PathBuf::from(name);
+    let temporary = copy_of(&path).map_err(failed("take over", &path))?;
     let (mut copy, _) = open_locked(&temporary, Access::Write)?;
     let mut take_over = || -> io::Result<()> {
         copy.set_len(0)?;
+        // Who may read the one may read the other, from the first byte on; its owner may write it.
+        let metadata = old.metadata()?;
+        copy.set_permissions(metadata.permissions())?;
+        keep_owner(&copy, &metadata);
         old.rewind()?;
         if io::copy(&mut Read::by_ref(old).take(len), &mut copy)? < len {
             return Err(ErrorKind::UnexpectedEof.into());
         }
-        copy.set_permissions(old.metadata()?.permissions())?;
         copy.sync_all()?;
         fs::rename(&temporary, &path)?;
         sync_directory(path.parent().unwrap_or(Path::new(".")))
@@ -295,6 +305,34 @@ fn take_over(old: &mut File, path: &Path, len: u64) -> Result<File> {
         }
     }
 }
+
+/// The copy in which an output that is taken over goes on; of a link, beside where it leads to.
+fn copy_of(path: &Path) -> io::Result<PathBuf> {
+    let mut name = path.canonicalize()?.into_os_string();
+    name.push(TAKE_OVER);
+    Ok(PathBuf::from(name))
+}
+
+/// Removes what a take-over left that was killed, unless it is another's at work.
+fn remove_copy(path: &Path) {
+    let Ok(copy) = copy_of(path) else { return };
+    if copy.exists()
+        && let Ok((_locked, _)) = open_locked(&copy, Access::Write)
+    {
+        // It is only room on the disk.
+        let _ = fs::remove_file(&copy);
+    }
+}
+
+/// Only the owner of all files may give one away: for others it is their own already, or stays so.
+#[cfg(unix)]
+fn keep_owner(copy: &File, of: &fs::Metadata) {
+    use std::os::unix::fs::MetadataExt;
+    let _ = std::os::unix::fs::fchown(copy, Some(of.uid()), Some(of.gid()));
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_: &File, _: &fs::Metadata) {}
 
 pub(super) fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
     move |reason| Error::File { action, path: path.into(), reason }
