@@ -2,24 +2,13 @@
 
 #[cfg(feature = "alloc")]
 use alloc::boxed::Box;
-#[cfg(feature = "alloc")]
-use alloc::vec::Vec;
 use core::cmp::Ordering;
-
-#[cfg(feature = "alloc")]
-use hashbrown::HashTable;
 
 #[cfg(feature = "alloc")]
 use super::captured::Captured;
 #[cfg(feature = "alloc")]
-use crate::bytes::heap_bytes_of;
-#[cfg(feature = "alloc")]
-use crate::format::accumulator::GrowingRow;
-#[cfg(feature = "alloc")]
-use crate::format::{Malformed, key};
+use super::growing::{DistinctValues, MedianValues};
 use crate::function::Function;
-#[cfg(feature = "alloc")]
-use crate::value::canonical;
 use crate::value::{Footprint, Value, varint_len};
 
 /// The running state of one function over a window or a group.
@@ -262,12 +251,8 @@ impl Accumulator {
     pub(crate) fn settle(accumulators: &mut [Self], captured: Captured) {
         for (place, accumulator) in accumulators.iter_mut().enumerate() {
             match accumulator {
-                Accumulator::Distinct(values) => {
-                    (values.captured, values.captured_in) = (values.order.len(), captured.of_part(place));
-                }
-                Accumulator::Median(values) => {
-                    (values.captured, values.captured_in) = (values.values.len(), captured.of_part(place));
-                }
+                Accumulator::Distinct(values) => values.settle(captured.of_part(place)),
+                Accumulator::Median(values) => values.settle(captured.of_part(place)),
                 _ => {}
             }
         }
@@ -277,8 +262,8 @@ impl Accumulator {
     /// Whether some of a value say of themselves what was captured elsewhere.
     pub(crate) fn any_moved(accumulators: &[Self], captured: Captured) -> bool {
         accumulators.iter().enumerate().any(|(place, accumulator)| match accumulator {
-            Accumulator::Distinct(values) => values.captured > 0 && values.captured_in != captured.of_part(place),
-            Accumulator::Median(values) => values.captured > 0 && values.captured_in != captured.of_part(place),
+            Accumulator::Distinct(values) => values.is_moved(captured.of_part(place)),
+            Accumulator::Median(values) => values.is_moved(captured.of_part(place)),
             _ => false,
         })
     }
@@ -287,10 +272,8 @@ impl Accumulator {
     /// Takes a place where another may have been captured: all of it is new there.
     pub(crate) fn take_place(&mut self) {
         match self {
-            #[cfg(feature = "alloc")]
-            Accumulator::Distinct(values) => values.captured = 0,
-            #[cfg(feature = "alloc")]
-            Accumulator::Median(values) => values.captured = 0,
+            Accumulator::Distinct(values) => values.take_place(),
+            Accumulator::Median(values) => values.take_place(),
             _ => {}
         }
     }
@@ -298,21 +281,11 @@ impl Accumulator {
     #[cfg(feature = "alloc")]
     /// Most bytes of memory by which taking in a value makes it grow.
     pub(crate) fn growth_of_add(&self, value: &Value) -> usize {
-        let doubled =
-            |len: usize, capacity: usize, bytes: usize| if len < capacity { 0 } else { capacity.max(4) * bytes };
         let memory = value.footprint().memory as usize;
         match self {
             Accumulator::Min(_) | Accumulator::Max(_) | Accumulator::First(_) | Accumulator::Last(_) => memory,
-            #[cfg(feature = "alloc")]
-            Accumulator::Distinct(values) => {
-                // The table doubles, from nothing to its least size.
-                let table =
-                    if values.seen.len() < values.seen.capacity() { 0 } else { values.seen.allocation_size() + 96 };
-                let order = doubled(values.order.len(), values.order.capacity(), size_of::<Value>());
-                memory + table + order
-            }
-            #[cfg(feature = "alloc")]
-            Accumulator::Median(values) => doubled(values.values.len(), values.values.capacity(), size_of::<f64>()),
+            Accumulator::Distinct(values) => memory + values.growth_of_add(),
+            Accumulator::Median(values) => values.growth_of_add(),
             _ => 0,
         }
     }
@@ -334,17 +307,9 @@ impl Accumulator {
                 footprint
             }
             #[cfg(feature = "alloc")]
-            Accumulator::Distinct(values) => {
-                let reserved = heap_bytes_of::<DistinctValues>(1)
-                    + heap_bytes_of::<Value>(values.order.capacity())
-                    + heap_bytes_of::<u8>(values.seen.allocation_size());
-                Footprint { memory: values.footprint.memory + reserved, encoded: values.footprint.encoded + 3 }
-            }
+            Accumulator::Distinct(values) => values.footprint(),
             #[cfg(feature = "alloc")]
-            Accumulator::Median(values) => {
-                let len = values.values.len() as u64;
-                Footprint { memory: heap_bytes_of::<f64>(values.values.capacity()), encoded: 8 * len + 4 }
-            }
+            Accumulator::Median(values) => values.footprint(),
         }
     }
 }
@@ -359,145 +324,6 @@ fn needs_number(value: &Value) -> Result<(), AccumulateError> {
 fn replace_if(held: &mut Option<Value>, value: &Value, when: Ordering) {
     if held.as_ref().is_none_or(|held| value.cmp(held) == when) {
         *held = Some(value.clone());
-    }
-}
-
-#[cfg(feature = "alloc")]
-/// A set of values that remembers the order of their coming, and which are new.
-#[derive(Debug, Default)]
-pub struct DistinctValues {
-    order: Vec<Value>,
-    /// Places in `order`, by the hash of the value there.
-    seen: HashTable<u32>,
-    captured: usize,
-    captured_in: Captured,
-    footprint: Footprint,
-}
-
-#[cfg(feature = "alloc")]
-impl Clone for DistinctValues {
-    /// No capture has seen the copy.
-    fn clone(&self) -> Self {
-        let (order, seen) = (self.order.clone(), self.seen.clone());
-        DistinctValues { order, seen, captured: 0, captured_in: Captured::NEVER, footprint: self.footprint }
-    }
-}
-
-#[cfg(feature = "alloc")]
-impl PartialEq for DistinctValues {
-    fn eq(&self, other: &Self) -> bool {
-        self.order == other.order
-    }
-}
-
-#[cfg(feature = "alloc")]
-impl DistinctValues {
-    pub(crate) fn add(&mut self, value: &Value) {
-        let hash = key::hash_value(value);
-        if self.seen.find(hash, |place| self.order[*place as usize] == *value).is_some() {
-            return;
-        }
-        let order = &self.order;
-        self.seen.insert_unique(hash, order.len() as u32, |place| key::hash_value(&order[*place as usize]));
-        self.order.push(value.clone());
-        self.footprint += value.footprint();
-    }
-
-    /// Number of different values.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.order.len()
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
-    }
-
-    /// The values, in the order in which each was first seen.
-    #[must_use]
-    pub fn values(&self) -> &[Value] {
-        &self.order
-    }
-}
-
-#[cfg(feature = "alloc")]
-impl GrowingRow for DistinctValues {
-    type Item = Value;
-    type Error = Malformed;
-
-    fn items(&self) -> &[Value] {
-        &self.order
-    }
-
-    fn captured(&self) -> usize {
-        self.captured
-    }
-
-    fn add_item(&mut self, value: Value) -> Result<(), Malformed> {
-        self.add(&value);
-        Ok(())
-    }
-}
-
-#[cfg(feature = "alloc")]
-/// Numbers in the order of their coming, with a mark of which are new.
-#[derive(Debug, Default)]
-pub struct MedianValues {
-    values: Vec<f64>,
-    captured: usize,
-    captured_in: Captured,
-}
-
-#[cfg(feature = "alloc")]
-impl Clone for MedianValues {
-    /// No capture has seen the copy.
-    fn clone(&self) -> Self {
-        MedianValues { values: self.values.clone(), captured: 0, captured_in: Captured::NEVER }
-    }
-}
-
-#[cfg(feature = "alloc")]
-impl PartialEq for MedianValues {
-    fn eq(&self, other: &Self) -> bool {
-        self.values == other.values
-    }
-}
-
-#[cfg(feature = "alloc")]
-impl MedianValues {
-    pub(crate) fn add(&mut self, value: f64) {
-        self.values.push(canonical(value));
-    }
-
-    /// The values, in the order of their coming.
-    #[must_use]
-    pub fn values(&self) -> &[f64] {
-        &self.values
-    }
-
-    fn median(&self) -> Option<f64> {
-        median_of(&mut self.values.clone())
-    }
-}
-
-#[cfg(feature = "alloc")]
-impl GrowingRow for MedianValues {
-    type Item = f64;
-    type Error = Malformed;
-
-    fn items(&self) -> &[f64] {
-        &self.values
-    }
-
-    fn captured(&self) -> usize {
-        self.captured
-    }
-
-    fn add_item(&mut self, value: f64) -> Result<(), Malformed> {
-        self.add(value);
-        Ok(())
     }
 }
 
@@ -519,6 +345,8 @@ pub(crate) fn median_of(values: &mut [f64]) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use alloc::vec::Vec;
+
     use super::*;
 
     fn result(function: Function, values: &[Value]) -> Value {

@@ -14,6 +14,8 @@ mod cut;
 #[cfg(feature = "alloc")]
 pub(crate) mod describe;
 #[cfg(feature = "alloc")]
+mod growing;
+#[cfg(feature = "alloc")]
 mod holder;
 #[cfg(feature = "alloc")]
 mod json;
@@ -31,8 +33,6 @@ mod window;
 pub(crate) use accumulator::median_of;
 pub use accumulator::{AccumulateError, Accumulator};
 #[cfg(feature = "alloc")]
-pub use accumulator::{DistinctValues, MedianValues};
-#[cfg(feature = "alloc")]
 pub use aggregation::AggregationState;
 #[cfg(feature = "alloc")]
 pub(crate) use any::StateMap;
@@ -42,6 +42,8 @@ pub use builder::StateHolderBuilder;
 pub(crate) use captured::Captured;
 #[cfg(feature = "alloc")]
 pub use cut::{CheckpointRequest, StepProgress};
+#[cfg(feature = "alloc")]
+pub use growing::{DistinctValues, MedianValues};
 #[cfg(feature = "alloc")]
 pub use holder::StateHolder;
 #[cfg(feature = "alloc")]
