@@ -100,6 +100,8 @@ impl OutputFile {
             self.lock = Lock::Held;
         } else if self.is_regular {
             remove_copy(&self.path);
+        } else {
+            return Ok(());
         }
         let mut cut = || -> io::Result<()> {
             self.file.set_len(len)?;
@@ -148,8 +150,9 @@ pub(super) struct SyncHandle {
 impl SyncHandle {
     /// Fails as well if what was written is no longer there under the output's name: nobody would find it.
     pub(super) fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(failed("sync", &self.path))?;
+        // A device or a pipe has nothing to be made durable.
         let Some(len) = self.len else { return Ok(()) };
+        self.file.sync_data().map_err(failed("sync", &self.path))?;
         let found = self.file.metadata().map_err(failed("read", &self.path))?.len();
         if found < len {
             return Err(changed(&self.path, found, len));
