@@ -30,7 +30,7 @@ impl Sink {
     /// Opens an output, which the definition calls `name`, and locks it, so that no other run writes it; its contents
     /// stay as they are. Then call [`Sink::go_on_from`] and [`Sink::cut`].
     ///
-    /// Standard output cannot be cut: after a restart results may be printed twice.
+    /// Standard output, devices and pipes cannot be cut: after a restart results may be there twice.
     pub(super) fn open(path: &Path, name: &str, access: Access) -> Result<Self> {
         let target = if is_stdout(path) { Target::Stdout } else { Target::File(OutputFile::open(path, name, access)?) };
         Ok(Sink { target, buffer: Vec::new(), len: 0 })
@@ -49,13 +49,13 @@ impl Sink {
     /// no output; this one must be empty or is overwritten. Changes nothing. Whether it goes on from that.
     pub(super) fn go_on_from(&mut self, accounted: Option<Accounted>, overwrite: bool) -> Result<bool> {
         let accounted = match &mut self.target {
-            Target::File(file) => {
+            Target::File(file) if file.is_regular() => {
                 // No file is what was printed.
                 let accounted = accounted.filter(|accounted| !accounted.is_printed);
                 file.go_on_from(accounted, overwrite)?;
                 accounted
             }
-            Target::Stdout => accounted,
+            Target::File(_) | Target::Stdout => accounted,
         };
         self.len = accounted.unwrap_or_default().length;
         Ok(accounted.is_some())
@@ -120,8 +120,10 @@ impl Sink {
     pub(super) fn account(&mut self) -> Result<Accounted> {
         self.flush()?;
         Ok(match &self.target {
-            Target::File(file) => Accounted { length: self.len, tail: file.tail_hash(), is_printed: false },
-            Target::Stdout => Accounted { length: self.len, tail: None, is_printed: true },
+            Target::File(file) if file.is_regular() => {
+                Accounted { length: self.len, tail: Some(file.tail_hash()), is_printed: false }
+            }
+            Target::File(_) | Target::Stdout => Accounted { length: self.len, tail: None, is_printed: true },
         })
     }
 
