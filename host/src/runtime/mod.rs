@@ -70,7 +70,8 @@ pub struct EventFluxManager {
     base: PathBuf,
 }
 
-/// When and where checkpoints of a runtime go. `None` leaves what the definition says.
+/// When and where checkpoints of a runtime go. `None` leaves what the definition says; but of `interval` and
+/// `every_events`, either takes the place of both: there would be no other way to leave one out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CheckpointConfig {
     /// Address of the storage, such as `file:state`.
@@ -363,6 +364,15 @@ impl Runtime {
     fn open_source(&self) -> Result<Source> {
         let source = &self.definition.source;
         let file = if source.file == "-" { PathBuf::from("-") } else { self.base.join(&source.file) };
+        // What cannot be read again is lost when a run goes on from a checkpoint.
+        if source.file != "-" && file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
+            let reason = format!(
+                "`{}` is no regular file, so that a run could not go on in it from a checkpoint; write \"-\", and send its \
+                 events to standard input",
+                source.file
+            );
+            return Err(self.located(eventflux_core::Error::Definition { path: "source.file".into(), reason }));
+        }
         Ok(Source::open(&SourceOptions {
             file,
             timestamp: source.timestamp.clone(),
@@ -372,10 +382,15 @@ impl Runtime {
     }
 
     fn engine(&self, source: &Source) -> Result<Engine> {
-        Engine::new(&self.definition, source.fields()).map_err(|error| match &self.text {
+        Engine::new(&self.definition, source.fields()).map_err(|error| self.located(error))
+    }
+
+    /// With file and line of the definition, if it has any.
+    fn located(&self, error: eventflux_core::Error) -> Error {
+        match &self.text {
             Some((file, text)) => config::with_line(error, text, file),
             None => error.into(),
-        })
+        }
     }
 
     /// Refuses an output that would overwrite what the run needs.

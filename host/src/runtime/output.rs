@@ -4,7 +4,7 @@
 //! - nothing but this run writes it: its length is what was written, and its name leads to it;
 //! - what is written goes to its end, so that where something cut it the length tells, and no hole is left.
 //!
-//! Devices and pipes have no length and no lock; nothing of this is asked of them.
+//! Devices and pipes have no length and no lock; nothing of this is asked of them, they are as standard output is.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -87,6 +87,11 @@ impl OutputFile {
         Ok(OutputFile { file, path: path.into(), lock, is_regular, tail: Tail::of(name) })
     }
 
+    /// Whether it can be read again and cut; else it is as standard output is.
+    pub(super) fn is_regular(&self) -> bool {
+        self.is_regular
+    }
+
     /// Goes on from what a checkpoint accounts for, which must be there, or from nothing.
     pub(super) fn go_on_from(&mut self, accounted: Option<Accounted>, overwrite: bool) -> Result<()> {
         self.tail = check(&self.file, &self.path, &self.tail.name, accounted, overwrite)?;
@@ -100,6 +105,8 @@ impl OutputFile {
             self.lock = Lock::Held;
         } else if self.is_regular {
             remove_copy(&self.path);
+        } else {
+            return Ok(());
         }
         let mut cut = || -> io::Result<()> {
             self.file.set_len(len)?;
@@ -124,9 +131,9 @@ impl OutputFile {
         Ok(())
     }
 
-    /// A hash of the end of what was written; `None` where there is none to compare it with later.
-    pub(super) fn tail_hash(&self) -> Option<u64> {
-        self.is_regular.then(|| self.tail.hash())
+    /// A hash of the end of what was written.
+    pub(super) fn tail_hash(&self) -> u64 {
+        self.tail.hash()
     }
 
     /// A handle that makes the first `len` bytes durable.
@@ -148,8 +155,9 @@ pub(super) struct SyncHandle {
 impl SyncHandle {
     /// Fails as well if what was written is no longer there under the output's name: nobody would find it.
     pub(super) fn sync(&self) -> Result<()> {
-        self.file.sync_data().map_err(failed("sync", &self.path))?;
+        // A device or a pipe has nothing to be made durable.
         let Some(len) = self.len else { return Ok(()) };
+        self.file.sync_data().map_err(failed("sync", &self.path))?;
         let found = self.file.metadata().map_err(failed("read", &self.path))?.len();
         if found < len {
             return Err(changed(&self.path, found, len));
@@ -167,21 +175,19 @@ impl SyncHandle {
 
 /// Whether an output has what a checkpoint accounts for, without opening it to write. Changes nothing.
 pub(super) fn check_at(path: &Path, name: &str, accounted: Accounted) -> Result<()> {
-    // A pipe would wait for someone to write it.
-    if path.metadata().is_ok_and(|metadata| metadata.is_file()) {
+    let Ok(metadata) = path.metadata() else { return check_length(path, 0, accounted.length) };
+    if metadata.is_file() {
         let file = File::open(path).map_err(failed("open", path))?;
         check(&file, path, name, Some(accounted), false)?;
-        return Ok(());
     }
-    check_length(path, 0, accounted.length)
+    Ok(())
 }
 
 /// Whether a file has what a checkpoint accounts for; how that ends.
 fn check(file: &File, path: &Path, name: &str, accounted: Option<Accounted>, overwrite: bool) -> Result<Tail> {
-    let metadata = file.metadata().map_err(failed("read", path))?;
-    let found = if metadata.is_file() { metadata.len() } else { 0 };
+    let found = file.metadata().map_err(failed("read", path))?.len();
     let mut tail = Tail::of(name);
-    let Some(Accounted { length, tail: wanted }) = accounted else {
+    let Some(Accounted { length, tail: wanted, .. }) = accounted else {
         if found == 0 || overwrite {
             return Ok(tail);
         }

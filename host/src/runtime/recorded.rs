@@ -8,6 +8,8 @@ use crate::source::SourcePosition;
 pub(super) const POSITION_OFFSET: &str = "source.offset";
 pub(super) const POSITION_LINE: &str = "source.line";
 const OUTPUT_LENGTH: &str = "output.length";
+/// In the place of the length of a file: what was printed, of which there is no file.
+const OUTPUT_PRINTED: &str = "output.printed";
 const OUTPUT_TAIL: &str = "output.tail";
 /// Name of a hash of what must not change about the source.
 pub(super) const SOURCE_FINGERPRINT: &str = "source.fingerprint";
@@ -25,6 +27,13 @@ pub(super) fn source_position(manifest: &Manifest) -> SourcePosition {
     SourcePosition { offset: recorded(positions, POSITION_OFFSET), line: recorded(positions, POSITION_LINE) }
 }
 
+/// Whether a checkpoint tells where it was in some source, but not in that of a run of this definition: another program
+/// took it, and what it has taken in would be read once more.
+pub(super) fn is_of_other_source(manifest: &Manifest) -> bool {
+    let positions = &manifest.progress.positions;
+    !positions.is_empty() && find(positions, POSITION_OFFSET).is_none()
+}
+
 /// What a checkpoint accounts for of an output.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Accounted {
@@ -33,17 +42,23 @@ pub(super) struct Accounted {
     /// A hash of its last bytes, if it is a file: so that no other file is taken for it, and cut. Checkpoints of older
     /// versions and of the npm package have none.
     pub(super) tail: Option<u64>,
+    /// Whether it was printed, so that no file is it.
+    pub(super) is_printed: bool,
 }
 
 impl Accounted {
-    pub(super) fn of(manifest: &Manifest) -> Self {
+    /// `None` if it accounts for none: another program took it.
+    pub(super) fn of(manifest: &Manifest) -> Option<Self> {
         let outputs = &manifest.progress.outputs;
-        Accounted { length: recorded(outputs, OUTPUT_LENGTH), tail: find(outputs, OUTPUT_TAIL) }
+        let file = find(outputs, OUTPUT_LENGTH);
+        let length = file.or_else(|| find(outputs, OUTPUT_PRINTED))?;
+        Some(Accounted { length, tail: find(outputs, OUTPUT_TAIL), is_printed: file.is_none() })
     }
 
     /// For the manifest.
     pub(super) fn to_outputs(self) -> Vec<(String, u64)> {
+        let name = if self.is_printed { OUTPUT_PRINTED } else { OUTPUT_LENGTH };
         let tail = self.tail.map(|tail| (OUTPUT_TAIL.into(), tail));
-        [(OUTPUT_LENGTH.into(), self.length)].into_iter().chain(tail).collect()
+        [(name.into(), self.length)].into_iter().chain(tail).collect()
     }
 }

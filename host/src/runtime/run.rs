@@ -40,19 +40,24 @@ pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
     }
 }
 
-/// A new plugin failed, and there is no way back by itself: what was read of standard input is gone.
+/// A new plugin failed, and there is no way back by itself: what was read of standard input is gone, and what was printed
+/// cannot be taken back.
 fn failed_upgrade(runtime: &Runtime, operator: String, reason: String) -> Error {
     let Ok(Some(newest)) = runtime.get_latest_checkpoint() else {
         return CoreError::Plugin { operator, reason, upgraded: true }.into();
+    };
+    let advice = if runtime.definition.source.file == "-" {
+        "Standard input cannot be read again, so the old one does not go on by itself: put its file and configuration \
+         back, and send the events again that came after that checkpoint."
+    } else {
+        "What was printed cannot be taken back, so the old one does not go on by itself: put its file and configuration \
+         back and run again, which prints once more what came after that checkpoint."
     };
     Error::DefinitionChanged {
         what: format!("the plugin of operator `{operator}` has changed"),
         checkpoint: newest.object.id,
         reason: format!("the new one failed before its first checkpoint: {reason}"),
-        advice: String::from(
-            "Standard input cannot be read again, so the old one does not go on by itself: put its file and configuration \
-             back, and send the events again that came after that checkpoint.",
-        ),
+        advice: advice.into(),
     }
 }
 
@@ -92,13 +97,13 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         newest = manager.latest().map(|entry| entry.object.id);
         restored_from = Some(manifest);
     }
-    let goes_on = newest.is_some() && restored_from.as_ref().map(|manifest| manifest.object.id) == newest;
+    let is_newest = newest.is_some() && restored_from.as_ref().map(|manifest| manifest.object.id) == newest;
     let position = source.position();
     let bytes_total = source.bytes_total();
     let events_before = engine.progress().events;
-    let accounted = restored_from.as_ref().map(Accounted::of);
+    let accounted = restored_from.as_ref().and_then(Accounted::of);
     let fingerprint = runtime.definition.source.fingerprint(source.fields());
-    sink.go_on_from(accounted, runtime.from == StartFrom::Start)?;
+    let goes_on = sink.go_on_from(accounted, runtime.from == StartFrom::Start)? && is_newest;
     let mut run = Run {
         metrics: RunMetrics::new(&runtime.definition.name, &engine),
         engine,
@@ -120,11 +125,11 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         observer,
     };
     if !goes_on {
-        // A new start or a branch: from now on the newest checkpoint accounts for this output.
+        // A new start, a branch, or a checkpoint of another program: from now on the newest accounts for this output.
         run.checkpoint_now()?;
     }
     run.sink.cut()?;
-    let taken = run.take_source(source, runtime);
+    let taken = run.take_source(source, runtime).map_err(|error| run.told_of_upgrade(error));
     if let Err(error) = &taken
         && !is_taken_back(runtime, error)
     {
@@ -135,9 +140,11 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
     Ok(run.into_summary(started))
 }
 
-/// Whether a run that failed so begins again with the plugins of its checkpoint: nothing of the new one is in a checkpoint yet.
+/// Whether a run that failed so begins again with the plugins of its checkpoint: nothing of the new one is in a checkpoint
+/// yet, and nothing was read or printed that cannot be read or printed again.
 fn is_taken_back(runtime: &Runtime, error: &Error) -> bool {
-    runtime.definition.source.file != "-" && matches!(error, Error::Core(CoreError::Plugin { upgraded: true, .. }))
+    let is_repeatable = runtime.definition.source.file != "-" && runtime.definition.sink.file != "-";
+    is_repeatable && matches!(error, Error::Core(CoreError::Plugin { upgraded: true, .. }))
 }
 
 /// The checkpoint of the loop, from its cut to its end.
@@ -197,8 +204,10 @@ impl Run<'_> {
     }
 
     fn take_batch(&mut self, batch: &Batch, runtime: &Runtime) -> Result<()> {
+        // The rest of a file is read again; what came in on standard input would be lost.
+        let can_stop = runtime.definition.source.file != "-";
         let mut at = 0;
-        while at < batch.events.len() {
+        while at < batch.events.len() && !(can_stop && runtime.stop.is_stopped()) {
             let count = self.events_at_once().min(batch.events.len() - at);
             let taken = self.take_events(batch, at..at + count, runtime);
             plugins::tell(&mut self.engine);
@@ -314,6 +323,14 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// The error of a plugin that failed before its first checkpoint, or after it, if that was on its way.
+    fn told_of_upgrade(&mut self, error: Error) -> Error {
+        let Error::Core(CoreError::Plugin { operator, reason, upgraded: true }) = error else { return error };
+        let is_on_its_way = matches!(std::mem::take(&mut self.state), CheckpointState::Publishing(_));
+        let is_published = is_on_its_way && self.worker.wait().is_ok();
+        CoreError::Plugin { operator, reason, upgraded: !is_published }.into()
     }
 
     /// Waits until no checkpoint is under way.

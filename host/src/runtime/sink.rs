@@ -30,25 +30,35 @@ impl Sink {
     /// Opens an output, which the definition calls `name`, and locks it, so that no other run writes it; its contents
     /// stay as they are. Then call [`Sink::go_on_from`] and [`Sink::cut`].
     ///
-    /// Standard output cannot be cut: after a restart results may be printed twice.
+    /// Standard output, devices and pipes cannot be cut: after a restart results may be there twice.
     pub(super) fn open(path: &Path, name: &str, access: Access) -> Result<Self> {
         let target = if is_stdout(path) { Target::Stdout } else { Target::File(OutputFile::open(path, name, access)?) };
         Ok(Sink { target, buffer: Vec::new(), len: 0 })
     }
 
-    /// Whether an output has what a checkpoint accounts for, as [`Sink::go_on_from`] asks. Changes nothing.
-    pub(super) fn check(path: &Path, name: &str, accounted: Accounted) -> Result<()> {
-        if is_stdout(path) { Ok(()) } else { check_at(path, name, accounted) }
+    /// Whether an output has what a checkpoint accounts for, as [`Sink::go_on_from`] asks, if it accounts for any. Changes
+    /// nothing.
+    pub(super) fn check(path: &Path, name: &str, accounted: Option<Accounted>) -> Result<()> {
+        match accounted.filter(|accounted| !accounted.is_printed && !is_stdout(path)) {
+            Some(accounted) => check_at(path, name, accounted),
+            None => Ok(()),
+        }
     }
 
-    /// Goes on from what a checkpoint accounts for, which must be there. `None`: there is no checkpoint, the output must
-    /// be empty or is overwritten. Changes nothing.
-    pub(super) fn go_on_from(&mut self, accounted: Option<Accounted>, overwrite: bool) -> Result<()> {
+    /// Goes on from what a checkpoint accounts for, which must be there. `None`: there is no checkpoint, or it accounts for
+    /// no output; this one must be empty or is overwritten. Changes nothing. Whether it goes on from that.
+    pub(super) fn go_on_from(&mut self, accounted: Option<Accounted>, overwrite: bool) -> Result<bool> {
+        let accounted = match &mut self.target {
+            Target::File(file) if file.is_regular() => {
+                // No file is what was printed.
+                let accounted = accounted.filter(|accounted| !accounted.is_printed);
+                file.go_on_from(accounted, overwrite)?;
+                accounted
+            }
+            Target::File(_) | Target::Stdout => accounted,
+        };
         self.len = accounted.unwrap_or_default().length;
-        match &mut self.target {
-            Target::File(file) => file.go_on_from(accounted, overwrite),
-            Target::Stdout => Ok(()),
-        }
+        Ok(accounted.is_some())
     }
 
     /// Cuts off what lies behind the recorded length. Only once the newest checkpoint of the
@@ -109,11 +119,12 @@ impl Sink {
     /// What a checkpoint of now accounts for. All of it is with the operating system then.
     pub(super) fn account(&mut self) -> Result<Accounted> {
         self.flush()?;
-        let tail = match &self.target {
-            Target::File(file) => file.tail_hash(),
-            Target::Stdout => None,
-        };
-        Ok(Accounted { length: self.len, tail })
+        Ok(match &self.target {
+            Target::File(file) if file.is_regular() => {
+                Accounted { length: self.len, tail: Some(file.tail_hash()), is_printed: false }
+            }
+            Target::File(_) | Target::Stdout => Accounted { length: self.len, tail: None, is_printed: true },
+        })
     }
 
     /// A handle that makes durable all that was flushed.

@@ -7,7 +7,7 @@ use eventflux_core::{
 };
 
 use super::plugins;
-use super::recorded::{Accounted, SOURCE_FINGERPRINT, source_position};
+use super::recorded::{Accounted, SOURCE_FINGERPRINT, is_of_other_source, source_position};
 use super::sink::Sink;
 use super::{RunSummary, Runtime, StartFrom};
 use crate::beside::read_beside_writer;
@@ -72,7 +72,7 @@ impl Start {
         }
         let mut sink = Sink::open(&runtime.sink_path(), &runtime.definition.sink.file, runtime.access)?;
         if let Some(manifest) = &self.manifest {
-            sink.go_on_from(Some(Accounted::of(manifest)), false)?;
+            sink.go_on_from(Accounted::of(manifest), false)?;
         }
         Ok(sink)
     }
@@ -130,8 +130,20 @@ pub(super) fn seek(source: &mut Source, manifest: &Manifest) -> Result<()> {
     Ok(())
 }
 
-/// Refuses to go on in the midst of a source that is read in another way now.
+/// Refuses to go on in the midst of a source that is read in another way now, or of another program's.
 pub(super) fn check_source(runtime: &Runtime, source: &Source, manifest: &Manifest) -> Result<()> {
+    // What comes in on standard input is what comes next, for whoever sends it.
+    if runtime.definition.source.file != "-" && is_of_other_source(manifest) {
+        return Err(Error::DefinitionChanged {
+            what: String::from("another program took the checkpoint"),
+            checkpoint: manifest.object.id,
+            reason: String::from("it has positions, but no `source.offset`, which tells where to go on in the source"),
+            advice: String::from(
+                "Let that program record `source.offset` (bytes) and `source.line` too, send what follows to standard \
+                 input, or start anew with --from none or another [checkpoint] storage.",
+            ),
+        });
+    }
     let now = runtime.definition.source.fingerprint(source.fields());
     let before = manifest.progress.positions.iter().find(|(name, _)| name == SOURCE_FINGERPRINT);
     if before.is_none_or(|(_, before)| *before == now) {
@@ -190,7 +202,7 @@ fn finished_before(runtime: &Runtime, manifest: &Manifest) -> Result<RunSummary>
         late: progress.late.iter().sum(),
         results: progress.results.iter().sum(),
         operators: names.zip(counts).map(|(name, (results, late))| (name, *results, *late)).collect(),
-        output_bytes: Accounted::of(manifest).length,
+        output_bytes: Accounted::of(manifest).unwrap_or_default().length,
         latest_checkpoint: Some(manifest.object.id),
         detached: detached_before(runtime, manifest)?,
         ..RunSummary::default()

@@ -96,9 +96,19 @@ impl Lines {
         Ok(())
     }
 
-    /// Whether the next row may have to wait for someone to write it.
-    pub(super) fn may_wait(&self) -> bool {
-        self.input.bytes_total().is_none() && !self.ended && !self.unread().contains(&b'\n')
+    /// Whether the next row may have to wait for someone to write it; `spans_lines`: between quotes, a row goes on.
+    pub(super) fn may_wait(&self, spans_lines: bool) -> bool {
+        if self.input.bytes_total().is_some() || self.ended {
+            return false;
+        }
+        let mut in_quotes = false;
+        let mut lines = self.unread().split_inclusive(|byte| *byte == b'\n');
+        !lines.any(|line| {
+            let quotes = if spans_lines { line.iter().filter(|byte| **byte == b'"').count() } else { 0 };
+            in_quotes ^= quotes % 2 == 1;
+            // Blank lines are no row.
+            line.ends_with(b"\n") && !in_quotes && line.iter().any(|byte| !byte.is_ascii_whitespace())
+        })
     }
 
     /// The next byte that is not white space, without consuming it.

@@ -198,8 +198,9 @@ impl Source {
         let mut batch = Batch { events: Vec::with_capacity(capacity), positions: Vec::with_capacity(capacity) };
         let begin = self.position.offset;
         let has_room = |at: SourcePosition| at.offset.saturating_sub(begin) < BATCH_BYTES_MAX;
+        let spans_lines = matches!(self.rows, Rows::Csv(_));
         while batch.events.is_empty()
-            || batch.events.len() < events_max && has_room(self.position) && !self.lines.may_wait()
+            || batch.events.len() < events_max && has_room(self.position) && !self.lines.may_wait(spans_lines)
         {
             let values = self.spare.pop().unwrap_or_default();
             let event = match &mut self.rows {

@@ -39,6 +39,39 @@ fn missing_files() {
     app.assert_goes_on();
 }
 
+/// What a run has read of it is gone, so that none could go on from a checkpoint.
+#[cfg(unix)]
+#[test]
+fn a_source_that_is_a_pipe() {
+    let app = App::new();
+    fs::remove_file(app.path("in.csv")).unwrap();
+    assert!(Command::new("mkfifo").arg(app.path("in.csv")).status().unwrap().success());
+    app.run(&[]).exits(2).says(&["app.toml, line 4: source.file: `in.csv` is no regular file", "write \"-\""]);
+    assert!(!app.path("state").exists());
+}
+
+/// A live stream may send blank lines to keep a connection; they are no reason to hold back what came before.
+#[test]
+fn blank_lines_of_a_live_stream() {
+    let app = App::new();
+    app.redefine("in.csv", "-");
+    let mut command = eventflux();
+    command.args(["run", "app.toml"]).current_dir(app.path("")).stdin(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // The eleventh row closes windows.
+    let first: String = rows().split_inclusive('\n').take(12).collect();
+    child.stdin.as_mut().unwrap().write_all((first + "\n\n").as_bytes()).unwrap();
+    let until = Instant::now() + Duration::from_secs(60);
+    while fs::read(app.path("out.ndjson")).is_ok_and(|output| output.is_empty()) || !app.path("out.ndjson").exists() {
+        assert!(Instant::now() < until && child.try_wait().unwrap().is_none(), "the result is held back");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let rest: String = rows().split_inclusive('\n').skip(12).collect();
+    child.stdin.take().unwrap().write_all(rest.as_bytes()).unwrap();
+    Ran::from(child.wait_with_output().unwrap()).exits(0);
+    assert_eq!(app.output(), undisturbed());
+}
+
 #[test]
 fn gzip_that_cannot_be_read() {
     let app = App::new();

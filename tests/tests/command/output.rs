@@ -65,6 +65,66 @@ fn a_checkpoint_that_has_the_length_alone() {
     app.assert_goes_on();
 }
 
+/// What an engine without the command, in a browser or on a device, has taken: no events, with these positions.
+fn checkpoint_of_another_program(app: &App, positions: &[(&str, u64)]) {
+    let runtime = EventFluxManager::new().load(app.path("app.toml")).unwrap();
+    let storage = FileBackend::open(app.path("state"), Access::Write).unwrap();
+    let mut manager = CheckpointManager::open(storage, ManagerConfig::default()).unwrap();
+    let mut engine = Engine::new(runtime.definition(), &["at", "city", "value"]).unwrap();
+    let positions = positions.iter().map(|(name, at)| (String::from(*name), *at)).collect();
+    manager.checkpoint_engine(&mut engine, None, positions, vec![("out".into(), 3)]).unwrap();
+}
+
+/// It accounts for no output, so that what is in the file is somebody else's.
+#[test]
+fn a_checkpoint_that_knows_nothing_of_the_output() {
+    let app = App::new();
+    checkpoint_of_another_program(&app, &[]);
+    app.write("precious.ndjson", "all that somebody knows\n");
+    refused(&app, "precious.ndjson", "holds results that no checkpoint accounts for");
+    // From the first result on a checkpoint accounts for the output.
+    app.break_row(15, "0,b");
+    app.run(&[]).exits(1);
+    app.assert_goes_on();
+}
+
+/// What it has taken in would be read once more.
+#[test]
+fn a_checkpoint_that_was_at_a_place_of_another_source() {
+    let app = App::new();
+    checkpoint_of_another_program(&app, &[("input", 1000)]);
+    app.run(&[]).exits(1).says(&["another program took the checkpoint", "no `source.offset`", "--from none"]);
+    assert!(!app.path("out.ndjson").exists());
+    app.run(&["--from", "none", "-q"]).exits(0);
+    assert_eq!(app.output(), undisturbed());
+}
+
+/// No file is what was printed, however long it is.
+#[test]
+fn a_file_after_standard_output() {
+    let app = App::new();
+    app.break_row(55, "54000,b");
+    app.redefine("out.ndjson", "-");
+    let printed = app.run(&[]).exits(1).stdout;
+    app.write("in.csv", rows());
+    app.write("precious.ndjson", "all that somebody knows\n".repeat(400));
+    refused(&app, "precious.ndjson", "holds results that no checkpoint accounts for");
+    // Printed on from there, it is all that there is.
+    app.redefine("out.ndjson", "-");
+    let printed = printed + &app.run(&["-q"]).exits(0).stdout;
+    assert!(undisturbed().lines().all(|line| printed.contains(line)));
+}
+
+/// A device has neither a length nor anything to be made durable.
+#[cfg(target_os = "linux")]
+#[test]
+fn results_that_nobody_wants() {
+    let app = App::new();
+    app.redefine("out.ndjson", "/dev/null");
+    app.run(&["-q"]).exits(0);
+    app.run(&[]).exits(0).says(&["the source is finished"]);
+}
+
 /// Something happens to the output of a run that lives: it ends with an error, and with the output put back goes on.
 #[track_caller]
 fn meanwhile(happens: impl Fn(&Path), says: &[&str]) {

@@ -133,6 +133,25 @@ fn a_version_that_fails_on_standard_input_is_no_reason_to_lose_events() {
     assert_eq!(app.output(), reference.output());
 }
 
+/// What was printed cannot be taken back: nothing is printed twice without a word.
+#[test]
+fn a_version_that_fails_behind_standard_output_prints_nothing_twice() {
+    let app = App::new(EVENTS, &operator("count", "evil.wasm", "config = { behaviour = \"none\" }"));
+    run_half(&app);
+    let plugin = renamed(&app, "evil.wasm");
+    app.define(&format!(
+        "\n[[operator]]\nname = \"count\"\nplugin = {plugin:?}\nkey = [\"city\"]\nconfig = {{ behaviour = \"trap\", after = 90 }}\n"
+    ));
+    let definition = fs::read_to_string(app.path("app.toml")).unwrap().replace("out.ndjson", "-");
+    fs::write(app.path("app.toml"), definition).unwrap();
+    let ran = eventflux().arg("run").arg(app.path("app.toml")).output().unwrap();
+    let said = String::from_utf8(ran.stderr).unwrap();
+    assert_eq!(ran.status.code(), Some(1), "{said}");
+    for part in ["the plugin of operator `count` has changed", "What was printed cannot be taken back", "put its file"] {
+        assert!(said.contains(part), "{said}");
+    }
+}
+
 /// After its first checkpoint there is no way back: it stops like any other.
 #[test]
 fn a_version_that_fails_later_stops() {
