@@ -39,7 +39,8 @@ impl ApplicationDefinition {
         if self.operators.is_empty() {
             return Err(Error::definition("operator", "is missing; define at least one `[[operator]]`"));
         }
-        check_count("operator", self.operators.len(), STATES_MAX)?;
+        // The plain values are a state too.
+        check_count("operator", self.operators.len(), STATES_MAX - 1)?;
         let mut names = BTreeSet::new();
         for (index, operator) in self.operators.iter().enumerate() {
             let path = item_path("operator", index);

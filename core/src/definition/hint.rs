@@ -8,9 +8,12 @@ use alloc::vec::Vec;
 const LISTED_MAX: usize = 20;
 /// Most characters of a user's text that a message repeats.
 const SHOWN_CHARS_MAX: usize = 60;
+/// Most characters of a name that a misspelling is looked for: how long that takes grows with the square of it.
+const NAME_CHARS_MAX: usize = 100;
 
 /// The candidate that `name` is most likely a misspelling of; the first one of several equally near.
-/// ASCII letters of either case are equal; a third of all may be wrong, missing, or swapped.
+/// ASCII letters of either case are equal; a third of all may be wrong, missing, or swapped. A name of more than 100
+/// characters is like no other.
 ///
 /// ```
 /// use eventflux_core::definition::nearest;
@@ -18,12 +21,21 @@ const SHOWN_CHARS_MAX: usize = 60;
 /// assert_eq!(nearest("tailnum", ["origin", "dep_delay"]), None);
 /// ```
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let letters = |text: &str| -> Vec<char> { text.chars().map(|char| char.to_ascii_lowercase()).collect() };
+    // One more shows that there are too many.
+    let letters = |text: &str| -> Vec<char> {
+        text.chars().take(NAME_CHARS_MAX + 1).map(|char| char.to_ascii_lowercase()).collect()
+    };
     let name = letters(name);
+    if name.len() > NAME_CHARS_MAX {
+        return None;
+    }
     let distance_max = (name.len() / 3).max(1);
     let mut best: Option<(usize, &str)> = None;
     for candidate in candidates {
         let letters = letters(candidate);
+        if letters.len() > NAME_CHARS_MAX {
+            continue;
+        }
         // One letter changed in a name of one letter would be any name.
         if letters.len().abs_diff(name.len()) > distance_max || name.len().min(letters.len()) < 2 && letters != name {
             continue;
@@ -106,6 +118,17 @@ mod tests {
         assert_eq!(nearest("k", KEYS), None);
         assert_eq!(nearest("", KEYS), None);
         assert_eq!(nearest("lte", ["le", "lt"]), Some("le"));
+    }
+
+    /// Names come from the input: letter by letter, these would take a day.
+    #[test]
+    fn names_of_megabytes_are_like_no_other() {
+        let (a, b) = ("a".repeat(5 << 20), "b".repeat(5 << 20));
+        assert_eq!(nearest(&a, [b.as_str()]), None);
+        assert_eq!(nearest("name", [b.as_str(), "nam"]), Some("nam"));
+        let longest = "é".repeat(NAME_CHARS_MAX);
+        assert_eq!(nearest(&longest, [&*longest]), Some(&*longest));
+        assert_eq!(nearest(&longest[2..], [&*(longest.clone() + "é"), &*longest]), Some(&*longest));
     }
 
     #[test]

@@ -170,7 +170,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Event`] if the event does not fit the stream or a function cannot take a value;
-    /// [`Error::OverBudget`]. State is unchanged then, and the engine goes on with the next event.
+    /// [`Error::OverBudget`]. State is unchanged then, and the engine goes on with the next event; but after a restart
+    /// with a shorter delay, what is over by the watermark gives its results before the first event, even if that is refused.
     pub fn handle_event(&mut self, event: impl Borrow<Event>) -> Result<()> {
         if !self.has_plugins() {
             return self.take(event.borrow());

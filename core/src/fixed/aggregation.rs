@@ -29,12 +29,35 @@ use crate::format::{ByteSink, Cursor, FixedBytes};
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct FixedAggregation<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize = 0> {
     /// Never nothing, which leaves a map a number for a value that is not there.
     len: NonZeroU16,
     /// As a row has them whole; then, of each that grows, how many values the last capture had, in two bytes; zeros.
     bytes: [u8; BYTES],
+}
+
+impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> Clone
+    for FixedAggregation<FUNCTIONS, BYTES, VALUES>
+{
+    /// No capture has seen the copy.
+    fn clone(&self) -> Self {
+        let mut accumulators = self.accumulators();
+        accumulators.iter_mut().for_each(FixedAccumulator::take_place);
+        let mut copy = Self::EMPTY;
+        let put = copy.put(&accumulators);
+        debug_assert!(put.is_ok(), "it takes as many bytes");
+        copy
+    }
+}
+
+impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> PartialEq
+    for FixedAggregation<FUNCTIONS, BYTES, VALUES>
+{
+    /// Whatever captures have seen of it.
+    fn eq(&self, other: &Self) -> bool {
+        self.accumulators() == other.accumulators()
+    }
 }
 
 impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> FixedAggregation<FUNCTIONS, BYTES, VALUES> {

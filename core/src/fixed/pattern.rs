@@ -144,7 +144,7 @@ impl<const WAITING: usize, const PARTIALS: usize, const STEPS: usize, const FIEL
     /// [`FixedError::Full`]; nothing has changed then.
     pub fn wait(&mut self, event: FixedBufferedEvent<FIELDS>) -> Result<(), FixedError> {
         let order = |of: &FixedBufferedEvent<FIELDS>| (of.event.timestamp(), of.sequence);
-        let at = self.pending.partition_point(|other| order(&other.event) < order(&event));
+        let at = self.pending.partition_point(|other| order(&other.event) <= order(&event));
         let full = |_| FixedError::Full { what: "events that wait", capacity: WAITING };
         self.pending.insert(at, Pending { event, captured: false }).map_err(full)
     }

@@ -152,10 +152,10 @@ impl PatternState {
         if self.pending.len() < capacity { 0 } else { capacity.max(4) * size_of::<Pending>() }
     }
 
-    /// Lets an event wait for the watermark.
+    /// Lets an event wait for the watermark: behind all that are no later, the last of them first by number.
     pub fn wait(&mut self, event: BufferedEvent) {
         let order = (event.event.timestamp, event.sequence);
-        let at = self.pending.partition_point(|other| (other.event.event.timestamp, other.event.sequence) < order);
+        let at = self.pending.partition_point(|other| (other.event.event.timestamp, other.event.sequence) <= order);
         self.footprint += event.footprint();
         self.pending.insert(at, Pending { event, captured: false });
     }

@@ -70,7 +70,8 @@ pub struct EventFluxManager {
     base: PathBuf,
 }
 
-/// When and where checkpoints of a runtime go. `None` leaves what the definition says.
+/// When and where checkpoints of a runtime go. `None` leaves what the definition says; but of `interval` and
+/// `every_events`, either takes the place of both: there would be no other way to leave one out.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CheckpointConfig {
     /// Address of the storage, such as `file:state`.
