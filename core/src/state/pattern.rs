@@ -416,6 +416,31 @@ mod tests {
         assert_eq!(read.footprint.encoded, state.footprint.encoded);
     }
 
+    /// A change names those that went by their number: of several of one number the first must be the same here and there.
+    #[test]
+    fn events_of_one_time_and_number_keep_the_order_of_their_coming() {
+        let named = |text: &str| BufferedEvent { sequence: 0, event: Event::new(5, alloc::vec![text.into()]) };
+        let mut state = PatternState::new();
+        let mut read: Option<PatternState> = None;
+        let mut checkpoint = |state: &mut PatternState| {
+            let mut row = Vec::new();
+            match state.write_change(&mut row) {
+                Form::Change => read.as_mut().unwrap().apply_change(&row).unwrap(),
+                _ => read = Some(PatternState::read_whole(&row).unwrap()),
+            }
+            state.settle();
+            let mut read = read.clone().unwrap();
+            assert_eq!(whole(&read), whole(state));
+            read.take_due(5)
+        };
+        state.wait(named("a"));
+        checkpoint(&mut state);
+        state.wait(named("b"));
+        assert_eq!(checkpoint(&mut state), Some(named("a")));
+        assert_eq!(state.take_due(5), Some(named("a")));
+        assert_eq!(checkpoint(&mut state), Some(named("b")));
+    }
+
     #[test]
     fn what_is_taken_or_advanced_has_to_be_there() {
         let not_there = Malformed::new("takes a waiting event that is not there");

@@ -34,6 +34,38 @@ fn run_says_what_it_did() {
     assert_eq!(app.output(), undisturbed());
 }
 
+/// A size of some thousand bytes, as people read it.
+fn size(bytes: u64) -> String {
+    match bytes {
+        0..1000 => format!("{bytes} B"),
+        1000..9950 => format!("{:.1} kB", bytes as f64 / 1000.0),
+        _ => format!("{:.0} kB", bytes as f64 / 1000.0),
+    }
+}
+
+#[test]
+fn run_sums_up() {
+    let app = App::new();
+    app.redefine("every_events", "max_retained = 100\nevery_events");
+    app.break_row(50, "0,a,3");
+    let ran = app.run(&[]).exits(0);
+    let list = app.command(&["checkpoints", "state", "--json"]).exits(0).json();
+    let list = list.as_array().unwrap();
+    let sum = |what: &str| list.iter().map(|entry| entry[what].as_u64().unwrap()).sum::<u64>();
+    let (raw, stored) = (sum("raw_bytes"), sum("stored_bytes"));
+    let (results, ratio) = (app.output().lines().count(), raw as f64 / stored as f64);
+    for (fact, value) in [
+        ("late", String::from("1")),
+        ("results", results.to_string()),
+        ("checkpoints", format!("{} ({} raw, {} stored, ratio {ratio:.1}x)", list.len(), size(raw), size(stored))),
+        ("output", format!("{} in out.ndjson", size(app.output().len() as u64))),
+    ] {
+        let found = ran.stderr.lines().find_map(|line| line.strip_prefix(fact));
+        assert_eq!(found.map(str::trim_start), Some(&*value), "{fact} in:\n{}", ran.stderr);
+    }
+    assert!(raw > 0 && list.len() == 12, "at the start, every ten rows and at the end");
+}
+
 #[test]
 fn run_as_json_says_only_json() {
     let app = App::new();
@@ -80,18 +112,34 @@ fn run_begins_where_it_is_told() {
 
 #[test]
 fn checkpoints_lists_them() {
-    let app = App::finished();
+    let app = App::new();
+    app.redefine("every_events", "max_retained = 100\nevery_events");
+    app.run(&["-q"]).exits(0);
     app.command(&["savepoint", "state", "done"]).exits(0);
     let ran = app.command(&["checkpoints", "file:state"]).exits(0);
-    let mut lines = ran.stdout.lines();
-    assert_eq!(lines.next().unwrap().split_whitespace().next(), Some("id"));
     let last = ran.stdout.lines().last().unwrap();
     assert!(last.starts_with('*') && last.ends_with("  done"), "{last}");
     assert!(ran.stdout.lines().all(|line| line.chars().count() <= 80), "{}", ran.stdout);
     assert_eq!(ran.stdout.matches('*').count(), 1);
 
     let list = app.command(&["--json", "checkpoints", "state"]).exits(0).json();
-    let last = list.as_array().unwrap().last().unwrap();
+    let list = list.as_array().unwrap();
+    let words = |line: &str| line.split_whitespace().map(String::from).collect::<Vec<_>>().join(" ");
+    let row = |entry: &serde_json::Value| {
+        let text = |what: &str| entry[what].as_str().unwrap_or_default();
+        let count = |what: &str| entry[what].as_u64().unwrap();
+        let ratio = entry["ratio"].as_f64().filter(|ratio| *ratio > 0.0);
+        let ratio = ratio.map_or_else(|| String::from("-"), |ratio| format!("{ratio:.1}x"));
+        let (stored, rows) = (size(count("stored_bytes")), count("delta_rows") + count("base_rows"));
+        let latest = if entry["latest"] == true { "*" } else { "" };
+        let (time, kind, label) = (text("created"), text("kind"), text("label"));
+        words(&format!("{latest} {} {time} {kind} {stored} {ratio} {rows} {label}", entry["id"]))
+    };
+    let titles = String::from("id time (UTC) kind stored ratio rows label");
+    let expected: Vec<String> = [titles].into_iter().chain(list.iter().map(row)).collect();
+    assert_eq!(ran.stdout.lines().map(words).collect::<Vec<_>>(), expected);
+    assert!(["full", "incremental"].iter().all(|kind| list.iter().any(|entry| entry["kind"] == *kind)));
+    let last = list.last().unwrap();
     assert_eq!((&last["label"], &last["latest"]), (&json!("done"), &json!(true)));
     let bytes = fs::metadata(object(&app, last["id"].as_u64().unwrap())).unwrap().len();
     assert_eq!(last["stored_bytes"], bytes);

@@ -1,22 +1,74 @@
 //! Going to a checkpoint of a finished run while a branch is the newest: the output is that checkpoint's, or it says so.
-//! A run beside another one.
+//! A run beside another one. Checkpoints as a program configures them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::Duration;
 
-use eventflux::definition::{ApplicationDefinition, OperatorDefinition, SinkDefinition, SourceDefinition};
+use eventflux::definition::{
+    ApplicationDefinition, CheckpointDefinition, Compression, OperatorDefinition, SinkDefinition, SourceDefinition,
+};
 use eventflux::storage::{Access, FileBackend};
 use eventflux::{CheckpointConfig, CheckpointManager, Error, EventFluxManager, ManagerConfig, Runtime, StartFrom};
 use eventflux_core::{Retention, Selector, StateHolder};
 
-fn runtime(directory: &std::path::Path) -> Runtime {
-    let definition = ApplicationDefinition::new("cities", SourceDefinition::file("in.csv").timestamp("at"))
+fn definition() -> ApplicationDefinition {
+    ApplicationDefinition::new("cities", SourceDefinition::file("in.csv").timestamp("at"))
         .sink(SinkDefinition::file("out.ndjson"))
-        .operator(OperatorDefinition::aggregation("visits").key(["city"]).compute("n", "count").unwrap());
+        .operator(OperatorDefinition::aggregation("visits").key(["city"]).compute("n", "count").unwrap())
+}
+
+fn runtime(directory: &std::path::Path) -> Runtime {
     let config =
         CheckpointConfig { storage: Some("file:state".into()), every_events: Some(2), ..CheckpointConfig::default() };
     let manager = EventFluxManager::new().with_base_directory(directory);
-    manager.create_runtime(definition).unwrap().with_checkpoint_config(config)
+    manager.create_runtime(definition()).unwrap().with_checkpoint_config(config)
+}
+
+/// What is given takes the place of what the definition says, interval or events that of both; all else stays.
+#[test]
+fn what_a_configuration_replaces() {
+    let defined = || CheckpointDefinition {
+        storage: "file:defined".into(),
+        interval_ms: Some(7),
+        every_events: Some(8),
+        compression: Compression::None,
+        max_retained: 9,
+    };
+    let given = CheckpointConfig::default;
+    let (interval, shortest) = (Some(Duration::from_millis(2345)), Some(Duration::ZERO));
+    for (config, expected) in [
+        (given(), defined()),
+        (
+            CheckpointConfig { interval, ..given() },
+            CheckpointDefinition { interval_ms: Some(2345), every_events: None, ..defined() },
+        ),
+        (
+            CheckpointConfig { interval: shortest, ..given() },
+            CheckpointDefinition { interval_ms: Some(1), every_events: None, ..defined() },
+        ),
+        (
+            CheckpointConfig { every_events: Some(5), ..given() },
+            CheckpointDefinition { interval_ms: None, every_events: Some(5), ..defined() },
+        ),
+        (
+            CheckpointConfig { interval, every_events: Some(5), ..given() },
+            CheckpointDefinition { interval_ms: Some(2345), every_events: Some(5), ..defined() },
+        ),
+        (
+            CheckpointConfig { compression: Some(Compression::Lz4), ..given() },
+            CheckpointDefinition { compression: Compression::Lz4, ..defined() },
+        ),
+        (CheckpointConfig { max_retained: Some(3), ..given() }, CheckpointDefinition { max_retained: 3, ..defined() }),
+        (
+            CheckpointConfig { storage: Some("file:given".into()), ..given() },
+            CheckpointDefinition { storage: "file:given".into(), ..defined() },
+        ),
+    ] {
+        let runtime = EventFluxManager::new().create_runtime(definition().checkpoint(defined())).unwrap();
+        let configured = runtime.with_checkpoint_config(config.clone());
+        assert_eq!(configured.definition().checkpoint, expected, "{config:?}");
+    }
 }
 
 #[test]

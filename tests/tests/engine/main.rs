@@ -9,6 +9,7 @@ mod common {
 }
 
 mod bounded;
+mod bounds;
 mod cut_and_capture;
 mod operators_aggregation;
 mod operators_functions;

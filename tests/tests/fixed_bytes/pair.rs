@@ -70,7 +70,8 @@ struct Pair<S: Subject> {
     growable: StateHolder,
     storage: MemoryBackend,
     writer: Writer,
-    newest: Option<ObjectId>,
+    /// The newest checkpoint, and what both had at its cut.
+    newest: Option<(ObjectId, Vec<String>)>,
     operations: u64,
 }
 
@@ -115,9 +116,11 @@ impl<S: Subject> Pair<S> {
         self.compare();
     }
 
-    fn compare(&self) {
+    /// What both have.
+    fn compare(&self) -> Vec<String> {
         let [fixed, growable] = S::contents(&self.fixed, &self.growable);
         assert_eq!(fixed, growable);
+        fixed
     }
 
     fn checkpoint(&mut self, durable: bool, meanwhile: &[S::Operation]) {
@@ -129,6 +132,7 @@ impl<S: Subject> Pair<S> {
         let len = self.holder.encode(object, &FixedRequest::default(), states, &mut buffer).unwrap();
         buffer.truncate(len);
         assert_eq!(buffer, encoded.bytes(), "checkpoint {}", object.id);
+        let cut = self.compare();
 
         meanwhile.iter().for_each(|operation| self.apply(operation));
         let states = &mut [&mut NoValues::new() as _, &mut self.fixed as _];
@@ -139,7 +143,7 @@ impl<S: Subject> Pair<S> {
             drive(Publish::new(&mut self.writer, &mut arrived, retention).unwrap(), &mut self.storage).unwrap();
             self.holder.commit(states).unwrap();
             self.growable.commit(&encoded).unwrap();
-            self.newest = Some(object);
+            self.newest = Some((object, cut));
         } else {
             self.holder.abort(states).unwrap();
             self.growable.abort().unwrap();
@@ -148,10 +152,10 @@ impl<S: Subject> Pair<S> {
 
     /// New ones go on from what was published.
     fn restart(&mut self) {
-        let Some(newest) = self.newest else { return };
+        let Some((newest, cut)) = &self.newest else { return };
         self.growable = growable_holder::<S>();
         let restore = Restore::new(&mut self.growable, Selector::Latest, RestoreOptions::default());
-        assert_eq!(drive(restore, &mut self.storage).unwrap().manifest.object, newest);
+        assert_eq!(drive(restore, &mut self.storage).unwrap().manifest.object, *newest);
 
         let (mut objects, mut others) = (Vec::new(), Vec::new());
         for (name, bytes) in self.storage.objects_mut() {
@@ -160,8 +164,8 @@ impl<S: Subject> Pair<S> {
         objects.append(&mut others);
         (self.holder, self.fixed) = (fixed_holder(), Keyed::new());
         let states = &mut [&mut NoValues::new() as _, &mut self.fixed as _];
-        assert_eq!(self.holder.restore(states, &objects).unwrap().object, newest);
-        self.compare();
+        assert_eq!(self.holder.restore(states, &objects).unwrap().object, *newest);
+        assert_eq!(self.compare(), *cut);
     }
 
     /// What a growable one wrote whole goes into a fixed one, which goes on with changes.
@@ -175,7 +179,6 @@ impl<S: Subject> Pair<S> {
         (self.holder, self.fixed) = (fixed_holder(), Keyed::new());
         let states = &mut [&mut NoValues::new() as _, &mut self.fixed as _];
         self.holder.restore(states, &[&bytes]).unwrap();
-        self.newest = Some(object);
-        self.compare();
+        self.newest = Some((object, self.compare()));
     }
 }

@@ -6,7 +6,7 @@ use eventflux_core::{
 };
 use proptest::prelude::*;
 
-use crate::pair::{Keyed, STATE, Subject, any_steps, any_value, run};
+use crate::pair::{Keyed, STATE, Step, Subject, any_steps, any_value, run};
 
 const WAITING: usize = 4;
 const PARTIALS: usize = 3;
@@ -21,6 +21,8 @@ struct Patterns;
 #[derive(Debug, Clone)]
 enum Operation {
     Wait(i64, Vec<Value>),
+    /// As before, under a number that another may have.
+    WaitAs(u64, i64, Vec<Value>),
     /// An event whose time has come begins a partial match, if there is room for one, or goes.
     TakeDue(i64, bool),
     Advance(usize, i64, Vec<Value>),
@@ -119,6 +121,9 @@ fn change_fixed(state: &mut FixedState, operation: &Operation, sequence: u64) ->
         Operation::Wait(time, values) => {
             state.wait(FixedBufferedEvent { sequence, event: FixedEvent::new(*time, values)? })?;
         }
+        Operation::WaitAs(number, time, values) => {
+            state.wait(FixedBufferedEvent { sequence: *number, event: FixedEvent::new(*time, values)? })?;
+        }
         Operation::TakeDue(watermark, begins) => {
             if let Some(event) = state.take_due(*watermark)
                 && *begins
@@ -140,6 +145,9 @@ fn change_growable(state: &mut PatternState, operation: &Operation, sequence: u6
     match operation {
         Operation::Wait(time, values) => {
             state.wait(BufferedEvent { sequence, event: Event::new(*time, values.clone()) });
+        }
+        Operation::WaitAs(number, time, values) => {
+            state.wait(BufferedEvent { sequence: *number, event: Event::new(*time, values.clone()) });
         }
         Operation::TakeDue(watermark, begins) => {
             if let Some(event) = state.take_due(*watermark)
@@ -164,6 +172,24 @@ proptest! {
     fn patterns_have_the_same_bytes_whatever_is_done(steps in any_steps::<Patterns>()) {
         run::<Patterns>(&steps);
     }
+}
+
+#[test]
+fn events_of_one_time_and_number_keep_the_order_of_their_coming() {
+    let operation = |operation| Step::Operation((0, operation));
+    let wait = |text: &str| operation(Operation::WaitAs(0, 5, vec![text.into()]));
+    let take = || operation(Operation::TakeDue(5, false));
+    let checkpoint = || Step::Checkpoint { durable: true, meanwhile: Vec::new() };
+    // The first of them goes from those that wrote both, and from those that restored both.
+    for restart in [vec![], vec![Step::Restart]] {
+        let before = [wait("a"), checkpoint(), wait("b"), checkpoint()];
+        let after = [take(), checkpoint(), Step::Restart, take()];
+        run::<Patterns>(&[&before[..], &restart, &after].concat());
+    }
+    let event = |text: &str| FixedBufferedEvent { sequence: 0, event: FixedEvent::new(5, &[text.into()]).unwrap() };
+    let mut state = FixedState::new();
+    ["a", "b"].into_iter().for_each(|text| state.wait(event(text)).unwrap());
+    assert_eq!([state.take_due(5), state.take_due(5)], [Some(event("a")), Some(event("b"))]);
 }
 
 #[test]

@@ -49,6 +49,19 @@ fn the_state_of_an_engine_is_not_checkpointed_or_restored_behind_its_back() {
 }
 
 #[test]
+fn an_engine_does_not_go_on_from_a_checkpoint_that_none_wrote() {
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
+    let mut engine = engine();
+    let states = engine.holder().states().iter().skip(1).cloned();
+    let builder = states.fold(StateHolder::builder("example"), |builder, state| builder.state(state));
+    manager.checkpoint(&mut builder.build().unwrap(), None).unwrap();
+    let error = manager.restore_engine(&mut engine, Selector::Latest).unwrap_err();
+    assert!(matches!(&error, Error::Core(CoreError::StateChanged { state, .. }) if state == "example"), "{error:?}");
+    assert!(error.to_string().ends_with("an engine did not write this checkpoint"), "{error}");
+    refused(engine.handle_event(event()).map_err(Error::from), "`Engine::resume`");
+}
+
+#[test]
 fn a_cut_that_was_not_captured_is_not_committed() {
     let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
     let mut holder = StateHolder::builder("orders").build().unwrap();

@@ -237,15 +237,21 @@ fn errors_of_conditions() {
         let members = format!(r#""name": "p", "pattern": [{{ "step": "first" }}], "where": {json}"#);
         assert_operator_errors(&[(&members, &format!("operator[0].where{error}"))]);
     }
-    let definition = |value: f64| {
+    // Constants that only a builder can give.
+    for (condition, error) in [
+        (Condition::eq("y", f64::NAN), "eq: must be a finite number, found NaN"),
+        (Condition::eq("y", f64::INFINITY), "eq: must be a finite number, found inf"),
+        (Condition::eq("y", Value::Null), "eq: must not be null; to test for null write null = true"),
+        (
+            Condition::is_in("y", [Value::from(1), Value::Null]),
+            "in[1]: must not be null; to test for null write null = true",
+        ),
+    ] {
         let operator = OperatorDefinition::aggregation("a").compute("n", "count").unwrap();
-        let operator = operator.filter(Condition::ge("x", 0)).filter(Condition::eq("y", value));
-        ApplicationDefinition::new("n", SourceDefinition::file("f").timestamp("t")).operator(operator)
-    };
-    let error = definition(f64::NAN).check().unwrap_err().to_string();
-    assert_eq!(error, "operator[0].where[1].eq: must be a finite number, found NaN");
-    let error = definition(f64::INFINITY).check().unwrap_err().to_string();
-    assert_eq!(error, "operator[0].where[1].eq: must be a finite number, found inf");
+        let operator = operator.filter(Condition::ge("x", 0)).filter(condition);
+        let definition = ApplicationDefinition::new("n", SourceDefinition::file("f").timestamp("t")).operator(operator);
+        assert_eq!(definition.check().unwrap_err().to_string(), format!("operator[0].where[1].{error}"));
+    }
 }
 
 #[test]

@@ -112,6 +112,11 @@ fn csv_rows_that_are_wrong() {
     assert!(
         message("in.csv", b"t,a\n1,2,3\n").starts_with("in.csv, line 2: expected 2 fields as in the header, found 3;")
     );
+    // A row of several lines, behind blank ones, by its first.
+    assert!(
+        message("in.csv", b"t,a\n1,2\n\n\n3,\"x\ny\nz\",4\n")
+            .starts_with("in.csv, line 5: expected 2 fields as in the header, found 3;")
+    );
     assert_eq!(
         message("in.csv", b"t,a\n1,2\n1,\"2\n1,2\n"),
         "in.csv, line 3, field number 2: its opening quote is never closed; add the closing quote, or double the quote if it is part of the text"
@@ -188,6 +193,12 @@ fn ndjson_rows_that_are_wrong() {
         "in.ndjson, line 3, field `dealy`: unknown field (did you mean `delay`?); correct the name, or list it under `fields` in [source]"
     );
     assert!(wrong("{\"t\":1,\"origin\":2}").contains("field `origin`: unknown field; correct the name"));
+    // To compare names of a megabyte letter by letter takes hours.
+    let long = |letter: &str| format!("{{\"t\":1,\"{}\":2}}\n", letter.repeat(1 << 20));
+    let unknown = message("in.ndjson", (long("a") + &long("b")).as_bytes());
+    assert!(
+        unknown.starts_with("in.ndjson, line 2, field `bbb") && unknown.contains("b`: unknown field; correct the name")
+    );
     assert_eq!(
         wrong("{\"t\":1,\"é\" 2}"),
         "in.ndjson, line 3, column 13: malformed JSON: expected `:`; each line must be one complete object such as {\"a\": 1}"
