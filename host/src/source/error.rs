@@ -110,7 +110,7 @@ pub enum SourceError {
         before: u64,
     },
     /// A field twice in the header or in one object.
-    #[error("{place}, field `{field}`: the name is there twice; rename or remove one of them")]
+    #[error("{place}, field `{}`: the name is there twice; rename or remove one of them", named(field))]
     DuplicateField {
         /// The row.
         place: Place,
@@ -118,7 +118,7 @@ pub enum SourceError {
         field: String,
     },
     /// A field twice in the list of the options.
-    #[error("{file}: `fields` under [source] lists `{field}` twice; remove one of them")]
+    #[error("{file}: `fields` under [source] lists `{}` twice; remove one of them", named(field))]
     DuplicateListed {
         /// The file.
         file: String,
@@ -126,7 +126,7 @@ pub enum SourceError {
         field: String,
     },
     /// The timestamp field is not among the fields.
-    #[error("{file}: it has no field `{field}`{}; `timestamp` under [source] must name one of its fields: {}", did_you_mean(hint.as_deref()), listed(known))]
+    #[error("{file}: it has no field `{}`{}; `timestamp` under [source] must name one of its fields: {}", named(field), did_you_mean(hint.as_deref()), listed(known))]
     TimestampField {
         /// The file.
         file: String,
@@ -189,7 +189,8 @@ pub enum SourceError {
     },
     /// A whole number beyond `i64` or another beyond `f64`.
     #[error(
-        "{place}, field `{field}`: number too large: {text}; whole numbers go from {} to {}, others to {:.3e}; correct it, or make it text: in CSV with a letter in it, in NDJSON in quotes",
+        "{place}, field `{}`: number too large: {text}; whole numbers go from {} to {}, others to {:.3e}; correct it, or make it text: in CSV with a letter in it, in NDJSON in quotes",
+        named(field),
         i64::MIN,
         i64::MAX,
         f64::MAX
@@ -204,7 +205,8 @@ pub enum SourceError {
     },
     /// An object without the timestamp field.
     #[error(
-        "{place}, field `{field}`: the timestamp is missing; add it to the object, or name another field as `timestamp` in [source]"
+        "{place}, field `{}`: the timestamp is missing; add it to the object, or name another field as `timestamp` in [source]",
+        named(field)
     )]
     TimestampMissing {
         /// The row.
@@ -214,7 +216,8 @@ pub enum SourceError {
     },
     /// An event whose time is null.
     #[error(
-        "{place}, field `{field}`: the timestamp is null; fill it in, or name another field as `timestamp` in [source]"
+        "{place}, field `{}`: the timestamp is null; fill it in, or name another field as `timestamp` in [source]",
+        named(field)
     )]
     TimestampNull {
         /// The row.
@@ -224,7 +227,8 @@ pub enum SourceError {
     },
     /// An event whose time cannot be read.
     #[error(
-        "{place}, field `{field}`: not a timestamp: {text}; write RFC 3339 such as 2013-01-01T10:00:00Z, or an integer in milliseconds since 1970"
+        "{place}, field `{}`: not a timestamp: {text}; write RFC 3339 such as 2013-01-01T10:00:00Z, or an integer in milliseconds since 1970",
+        named(field)
     )]
     TimestampInvalid {
         /// The row.
@@ -236,7 +240,8 @@ pub enum SourceError {
     },
     /// An event whose time is too far from 1970.
     #[error(
-        "{place}, field `{field}`: timestamp out of range: {milliseconds} ms; it must be within ±{} ms of 1970, so check that the unit is milliseconds",
+        "{place}, field `{}`: timestamp out of range: {milliseconds} ms; it must be within ±{} ms of 1970, so check that the unit is milliseconds",
+        named(field),
         eventflux_core::limits::TIMESTAMP_MS_MAX
     )]
     TimestampOutOfRange {
@@ -248,7 +253,7 @@ pub enum SourceError {
         milliseconds: i64,
     },
     /// A field of an object that the stream does not have.
-    #[error("{place}, field `{field}`: unknown field{}; correct the name, or list it under `fields` in [source]", did_you_mean(hint.as_deref()))]
+    #[error("{place}, field `{}`: unknown field{}; correct the name, or list it under `fields` in [source]", named(field), did_you_mean(hint.as_deref()))]
     UnknownField {
         /// The row.
         place: Place,
@@ -271,7 +276,8 @@ pub enum SourceError {
     },
     /// An array or an object as a value.
     #[error(
-        "{place}, field `{field}`: {kind} is not supported as a value; flatten it into fields of its own, or write it as a string"
+        "{place}, field `{}`: {kind} is not supported as a value; flatten it into fields of its own, or write it as a string",
+        named(field)
     )]
     NestedValue {
         /// The row.
@@ -291,16 +297,26 @@ pub(super) fn quoted(text: &str) -> String {
     }
 }
 
+/// A name of the input as a message has it: on one line, and not too long.
+fn named(name: &str) -> String {
+    let mut chars = name.chars();
+    let mut shown = String::new();
+    for char in chars.by_ref().take(QUOTED_CHARS_MAX) {
+        if char.is_control() { shown.extend(char.escape_default()) } else { shown.push(char) }
+    }
+    if chars.next().is_some() { shown + "…" } else { shown }
+}
+
 fn did_you_mean(hint: Option<&str>) -> String {
-    hint.map(|name| format!(" (did you mean `{name}`?)")).unwrap_or_default()
+    hint.map(|name| format!(" (did you mean `{}`?)", named(name))).unwrap_or_default()
 }
 
 fn in_field(field: Option<&str>) -> String {
-    field.map(|name| format!(", field `{name}`")).unwrap_or_default()
+    field.map(|name| format!(", field `{}`", named(name))).unwrap_or_default()
 }
 
 fn listed(known: &[String]) -> String {
-    let mut text = known.iter().take(NAMES_LISTED_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let mut text = known.iter().take(NAMES_LISTED_MAX).map(|name| named(name)).collect::<Vec<_>>().join(", ");
     if known.len() > NAMES_LISTED_MAX {
         text.push_str(", …");
     }
@@ -315,5 +331,7 @@ mod tests {
     fn long_texts_are_cut_between_characters() {
         assert_eq!(quoted("a\nb"), "\"a\\nb\"");
         assert_eq!(quoted(&"é".repeat(61)), format!("\"{}\"…", "é".repeat(60)));
+        assert_eq!(named("a\nb"), "a\\nb");
+        assert_eq!([60, 61].map(|chars| named(&"é".repeat(chars))), ["é".repeat(60), "é".repeat(60) + "…"]);
     }
 }

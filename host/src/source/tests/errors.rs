@@ -195,9 +195,12 @@ fn ndjson_rows_that_are_wrong() {
     assert!(wrong("{\"t\":1,\"origin\":2}").contains("field `origin`: unknown field; correct the name"));
     // To compare names of a megabyte letter by letter takes hours.
     let long = |letter: &str| format!("{{\"t\":1,\"{}\":2}}\n", letter.repeat(1 << 20));
-    let unknown = message("in.ndjson", (long("a") + &long("b")).as_bytes());
-    assert!(
-        unknown.starts_with("in.ndjson, line 2, field `bbb") && unknown.contains("b`: unknown field; correct the name")
+    assert_eq!(
+        message("in.ndjson", (long("a") + &long("b")).as_bytes()),
+        format!(
+            "in.ndjson, line 2, field `{}…`: unknown field; correct the name, or list it under `fields` in [source]",
+            "b".repeat(60)
+        )
     );
     assert_eq!(
         wrong("{\"t\":1,\"é\" 2}"),
