@@ -246,9 +246,9 @@ impl Run<'_> {
         }
         self.events_since_cut += taken;
         self.write_outputs()?;
-        outcome.map_err(|error| match (error, of(taken)) {
-            (error @ CoreError::Event { .. }, Some(position)) => {
-                Error::Event { file: runtime.definition.source.file.clone(), line: position.line, error }
+        outcome.map_err(|error| match (error, batch.lines.get(range.start + taken as usize)) {
+            (error @ CoreError::Event { .. }, Some(line)) => {
+                Error::Event { file: runtime.definition.source.file.clone(), line: *line, error }
             }
             (error, _) => error.into(),
         })

@@ -20,12 +20,14 @@ pub(super) struct Lines {
     end: usize,
     ended: bool,
     position: SourcePosition,
+    row_line: u64,
 }
 
 impl Lines {
     pub(super) fn new(input: Input) -> Lines {
         let buffer = vec![0; READ_BYTES];
-        Lines { input, buffer, start: 0, end: 0, ended: false, position: SourcePosition::default() }
+        let position = SourcePosition::default();
+        Lines { input, buffer, start: 0, end: 0, ended: false, position, row_line: 1 }
     }
 
     pub(super) fn input(&self) -> &Input {
@@ -83,8 +85,14 @@ impl Lines {
     pub(super) fn consume(&mut self, length: usize, lines: u64) {
         debug_assert!(length <= self.end - self.start, "only what was read can be consumed");
         self.start = (self.start + length).min(self.end);
+        self.row_line = self.position.line + 1;
         self.position.offset += length as u64;
         self.position.line += lines;
+    }
+
+    /// The line, from 1, in which the row begins that was consumed last.
+    pub(super) fn row_line(&self) -> u64 {
+        self.row_line
     }
 
     /// Skips the mark with which some programs start UTF-8.

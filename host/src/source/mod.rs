@@ -94,6 +94,8 @@ pub struct Batch {
     pub events: Vec<Event>,
     /// For each event the position just after it.
     pub positions: Vec<SourcePosition>,
+    /// For each event the line its row begins in, from 1.
+    pub lines: Vec<u64>,
 }
 
 /// An open input. See the [module](self) for the formats.
@@ -195,7 +197,8 @@ impl Source {
         }
         let events_max = events_max.max(1);
         let capacity = events_max.min(BATCH_RESERVE_MAX);
-        let mut batch = Batch { events: Vec::with_capacity(capacity), positions: Vec::with_capacity(capacity) };
+        let (positions, lines) = (Vec::with_capacity(capacity), Vec::with_capacity(capacity));
+        let mut batch = Batch { events: Vec::with_capacity(capacity), positions, lines };
         let begin = self.position.offset;
         let has_room = |at: SourcePosition| at.offset.saturating_sub(begin) < BATCH_BYTES_MAX;
         let spans_lines = matches!(self.rows, Rows::Csv(_));
@@ -212,6 +215,7 @@ impl Source {
                     batch.events.push(event);
                     self.position = self.lines.position();
                     batch.positions.push(self.position);
+                    batch.lines.push(self.lines.row_line());
                 }
                 Ok(None) => break,
                 Err(error) if batch.events.is_empty() => return Err(error),

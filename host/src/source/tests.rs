@@ -31,13 +31,14 @@ fn options(directory: &TempDir, name: &str, bytes: &[u8]) -> SourceOptions {
 }
 
 fn read_all(source: &mut Source, events_max: usize) -> Result<Batch, SourceError> {
-    let mut all = Batch { events: Vec::new(), positions: Vec::new() };
+    let mut all = Batch { events: Vec::new(), positions: Vec::new(), lines: Vec::new() };
     while let Some(batch) = source.read_batch(events_max)? {
         assert!(!batch.events.is_empty() && batch.events.len() <= events_max);
         assert_eq!(batch.events.len(), batch.positions.len());
         assert_eq!(batch.positions.last(), Some(&source.position()));
         all.events.extend(batch.events);
         all.positions.extend(batch.positions);
+        all.lines.extend(batch.lines);
     }
     Ok(all)
 }
@@ -103,6 +104,7 @@ fn csv_values_and_positions() {
         ]
     );
     assert_eq!(batch.positions, [at(18, 2), at(36, 7), at(56, 9), at(64, 10), at(CSV.len() as u64, 13)]);
+    assert_eq!(batch.lines, [2, 4, 9, 10, 13]);
 }
 
 #[test]
@@ -120,6 +122,7 @@ fn ndjson_values_and_positions() {
     );
     let lines: Vec<u64> = batch.positions.iter().map(|position| position.line).collect();
     assert_eq!(lines, [2, 4, 6, 7, 8]);
+    assert_eq!(batch.lines, lines);
     assert_eq!(batch.positions.last().unwrap().offset, NDJSON.len() as u64);
 }
 

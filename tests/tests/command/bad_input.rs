@@ -105,6 +105,16 @@ fn rows_that_do_not_fit() {
     wrong_row("79000,\"b,1", &["quote is never closed"]);
 }
 
+/// By the line that it begins in, whoever refuses it.
+#[test]
+fn a_row_of_several_lines() {
+    let app = App::new();
+    for (row, says) in [("3000,\"a\nb\nc\",lots", "field `value`: needs numbers"), ("3000,\"a\nb\nc\"", "found 2")] {
+        app.break_row(4, row);
+        app.run(&["--from", "none"]).exits(1).says(&["error: in.csv, line 5: ", says]);
+    }
+}
+
 #[test]
 fn a_sum_that_overflows() {
     let app = App::interrupted();
