@@ -7,7 +7,7 @@ use super::event::check_text;
 use crate::format::accumulator::{AccumulatorRow, DISTINCT, GrowingRow, MEDIAN, Place};
 use crate::format::payload::{Sink, Source};
 use crate::function::Function;
-use crate::state::{AccumulateError, Accumulator, median_of};
+use crate::state::{AccumulateError, Accumulator, Captured, median_of};
 use crate::value::{Value, canonical};
 
 /// The running state of one function over a window or a group, as [`Accumulator`]. `distinct` and `median` have room
@@ -37,20 +37,27 @@ enum Kind<const VALUES: usize> {
 #[derive(Debug)]
 struct Values<T, const VALUES: usize> {
     items: Vec<T, VALUES, u16>,
-    captured: u16,
+    old: Old,
+}
+
+/// How many of the values the last capture had, and which that was.
+#[derive(Debug, Default)]
+struct Old {
+    len: u16,
+    captured: Captured,
 }
 
 impl<T, const VALUES: usize> Default for Values<T, VALUES> {
     fn default() -> Self {
         const { assert!(VALUES < u16::MAX as usize) };
-        Values { items: Vec::new(), captured: 0 }
+        Values { items: Vec::new(), old: Old::default() }
     }
 }
 
 impl<T: Clone, const VALUES: usize> Clone for Values<T, VALUES> {
     /// No capture has seen the copy.
     fn clone(&self) -> Self {
-        Values { items: self.items.clone(), captured: 0 }
+        Values { items: self.items.clone(), old: Old::default() }
     }
 }
 
@@ -63,10 +70,6 @@ impl<T: PartialEq, const VALUES: usize> PartialEq for Values<T, VALUES> {
 impl<T, const VALUES: usize> Values<T, VALUES> {
     fn push(&mut self, item: T) -> Result<(), FixedError> {
         self.items.push(item).map_err(|_| full(VALUES))
-    }
-
-    fn settle(&mut self) {
-        self.captured = self.items.len() as u16;
     }
 }
 
@@ -83,7 +86,7 @@ impl<const VALUES: usize> GrowingRow for Values<Value, VALUES> {
     }
 
     fn captured(&self) -> usize {
-        usize::from(self.captured)
+        usize::from(self.old.len)
     }
 
     fn add_item(&mut self, value: Value) -> Result<(), FixedError> {
@@ -104,7 +107,7 @@ impl<const VALUES: usize> GrowingRow for Values<f64, VALUES> {
     }
 
     fn captured(&self) -> usize {
-        usize::from(self.captured)
+        usize::from(self.old.len)
     }
 
     fn add_item(&mut self, value: f64) -> Result<(), FixedError> {
@@ -203,27 +206,49 @@ impl<const VALUES: usize> FixedAccumulator<VALUES> {
 
     /// How many of its values the last capture had, if it grows.
     pub(super) fn captured(&self) -> Option<u16> {
-        match &self.0 {
-            Kind::Distinct(Values { captured, .. }) | Kind::Median(Values { captured, .. }) if VALUES > 0 => {
-                Some(*captured)
-            }
-            _ => None,
+        self.old().map(|old| old.len)
+    }
+
+    /// The last capture had so many of its values, as a part of a value.
+    pub(super) fn set_captured(&mut self, len: u16, part: Captured) {
+        if let Some(old) = self.old_mut() {
+            *old = Old { len, captured: part };
         }
     }
 
-    pub(super) fn captured_mut(&mut self) -> Option<&mut u16> {
-        match &mut self.0 {
-            Kind::Distinct(Values { captured, .. }) | Kind::Median(Values { captured, .. }) if VALUES > 0 => {
-                Some(captured)
-            }
-            _ => None,
-        }
+    /// All of its values were captured, as a part of a value.
+    pub(super) fn settle(&mut self, part: Captured) {
+        let len = match &self.0 {
+            Kind::Distinct(values) => values.items.len(),
+            Kind::Median(values) => values.items.len(),
+            Kind::Plain(_) => 0,
+        };
+        self.set_captured(len as u16, part);
     }
 
     /// Takes a place where another may have been captured: all of it is new there.
     pub(super) fn take_place(&mut self) {
-        if let Some(captured) = self.captured_mut() {
-            *captured = 0;
+        self.set_captured(0, Captured::NEVER);
+    }
+
+    /// Whether some of a value say of themselves what was captured elsewhere.
+    pub(super) fn any_moved(accumulators: &[Self], captured: Captured) -> bool {
+        accumulators.iter().enumerate().any(|(place, accumulator)| {
+            accumulator.old().is_some_and(|old| old.len > 0 && old.captured != captured.of_part(place))
+        })
+    }
+
+    fn old(&self) -> Option<&Old> {
+        match &self.0 {
+            Kind::Distinct(Values { old, .. }) | Kind::Median(Values { old, .. }) if VALUES > 0 => Some(old),
+            _ => None,
+        }
+    }
+
+    fn old_mut(&mut self) -> Option<&mut Old> {
+        match &mut self.0 {
+            Kind::Distinct(Values { old, .. }) | Kind::Median(Values { old, .. }) if VALUES > 0 => Some(old),
+            _ => None,
         }
     }
 }
@@ -264,13 +289,5 @@ impl<const VALUES: usize> AccumulatorRow for FixedAccumulator<VALUES> {
             }
         };
         Ok(kind.map(FixedAccumulator))
-    }
-
-    fn settle(&mut self) {
-        match &mut self.0 {
-            Kind::Plain(_) => {}
-            Kind::Distinct(values) => values.settle(),
-            Kind::Median(values) => values.settle(),
-        }
     }
 }

@@ -8,13 +8,14 @@ use core::num::NonZeroU16;
 use super::accumulator::FixedAccumulator;
 use super::error::FixedError;
 use super::map::sealed::Sealed;
-use crate::format::accumulator::{AccumulatorRow, GROUP, read_each, read_into};
+use crate::format::accumulator::{GROUP, read_each, read_into};
 use crate::format::manifest_parts::StateKind;
 use crate::format::{ByteSink, Cursor, FixedBytes};
+use crate::state::Captured;
 
 /// `FUNCTIONS` accumulators, of `VALUES` values, that take at most `BYTES` bytes encoded: a count 2 to 10, a sum 12 to
 /// 36, an average 11 to 38, a deviation 18 to 27, a `min`, `max`, `first` or `last` 2 to 22 and the length of a text;
-/// `distinct` and `median` 5 to 7 and their values, which take 2 to 24 bytes each, and 8.
+/// `distinct` and `median` 5 to 7 and their values, which take 2 to 24 bytes each, and 8; with `VALUES`, 4 more.
 ///
 /// ```
 /// use eventflux_core::{FixedAccumulator, FixedAggregation, FixedError, Function, Value};
@@ -33,7 +34,8 @@ use crate::format::{ByteSink, Cursor, FixedBytes};
 pub struct FixedAggregation<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize = 0> {
     /// Never nothing, which leaves a map a number for a value that is not there.
     len: NonZeroU16,
-    /// As a row has them whole; then, of each that grows, how many values the last capture had, in two bytes; zeros.
+    /// As a row has them whole; then, with `VALUES`, of each that grows how many values the last capture had, in two
+    /// bytes, and which capture that was, in four; zeros.
     bytes: [u8; BYTES],
 }
 
@@ -42,10 +44,8 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> Clone
 {
     /// No capture has seen the copy.
     fn clone(&self) -> Self {
-        let mut accumulators = self.accumulators();
-        accumulators.iter_mut().for_each(FixedAccumulator::take_place);
         let mut copy = Self::EMPTY;
-        let put = copy.put(&accumulators);
+        let put = copy.put(&self.accumulators(), Captured::NEVER);
         debug_assert!(put.is_ok(), "it takes as many bytes");
         copy
     }
@@ -68,7 +68,7 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> FixedAggre
     /// for values.
     pub fn new(accumulators: &[FixedAccumulator<VALUES>; FUNCTIONS]) -> Result<Self, FixedError> {
         let mut group = Self::EMPTY;
-        group.put(accumulators)?;
+        group.put(accumulators, Captured::NEVER)?;
         Ok(group)
     }
 
@@ -91,7 +91,7 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> FixedAggre
     ) -> Result<R, FixedError> {
         let mut accumulators = self.accumulators();
         let result = change(&mut accumulators)?;
-        self.put(&accumulators)?;
+        self.put(&accumulators, Sealed::captured(self))?;
         Ok(result)
     }
 
@@ -105,13 +105,22 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> FixedAggre
         self.bytes.get(..usize::from(self.len.get())).unwrap_or(&self.bytes)
     }
 
-    fn put(&mut self, accumulators: &[FixedAccumulator<VALUES>; FUNCTIONS]) -> Result<(), FixedError> {
+    /// Puts accumulators in, of which those that say what was captured elsewhere make all of it new.
+    fn put(
+        &mut self,
+        accumulators: &[FixedAccumulator<VALUES>; FUNCTIONS],
+        captured: Captured,
+    ) -> Result<(), FixedError> {
         accumulators.iter().try_for_each(FixedAccumulator::check_room)?;
         let mut bytes = [0; BYTES];
         let mut out = FixedBytes::new(&mut bytes);
         GROUP.write(&mut out, accumulators, true);
-        for captured in accumulators.iter().filter_map(FixedAccumulator::captured) {
-            out.extend_from_slice(&captured.to_le_bytes());
+        if VALUES > 0 {
+            let moved = !captured.is_any() || FixedAccumulator::any_moved(accumulators, captured);
+            for old in accumulators.iter().filter_map(FixedAccumulator::captured) {
+                out.extend_from_slice(&if moved { 0 } else { old }.to_le_bytes());
+            }
+            out.extend_from_slice(&if moved { Captured::NEVER } else { captured }.to_bytes());
         }
         let len = NonZeroU16::new(out.len() as u16).filter(|_| out.finish().is_ok());
         self.len = len.ok_or(FixedError::Full { what: "bytes of accumulators", capacity: BYTES })?;
@@ -122,8 +131,15 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> FixedAggre
     fn read_held(&self, accumulators: &mut [FixedAccumulator<VALUES>; FUNCTIONS]) -> Result<(), FixedError> {
         let mut cursor = Cursor::new(self.held());
         read_into(&GROUP, &mut cursor, accumulators)?;
-        for captured in accumulators.iter_mut().filter_map(FixedAccumulator::captured_mut) {
-            *captured = u16::from_le_bytes([cursor.byte()?, cursor.byte()?]);
+        if VALUES > 0 {
+            let captured = Sealed::captured(self);
+            for (place, accumulator) in accumulators.iter_mut().enumerate() {
+                if accumulator.captured().is_some() {
+                    let old = u16::from_le_bytes([cursor.byte()?, cursor.byte()?]);
+                    accumulator.set_captured(old, captured.of_part(place));
+                }
+            }
+            cursor.take(4)?;
         }
         Ok(cursor.finish()?)
     }
@@ -137,7 +153,7 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> FixedAggre
         let mut cursor = Cursor::new(bytes);
         read_into(&GROUP, &mut cursor, accumulators)?;
         cursor.finish()?;
-        self.put(accumulators)
+        self.put(accumulators, Captured::NEVER)
     }
 }
 
@@ -153,6 +169,11 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> Sealed
         let encoded = read_each(&GROUP, &mut cursor, |accumulator: &FixedAccumulator<VALUES>| accumulator.encoded());
         debug_assert!(encoded.is_ok(), "only what was written or checked gets in");
         1 + encoded.unwrap_or_default()
+    }
+
+    fn captured(&self) -> Captured {
+        let last = if VALUES > 0 { self.held().last_chunk() } else { None };
+        last.map_or(Captured::NEVER, |bytes| Captured::from_bytes(*bytes))
     }
 
     fn write(&self, out: &mut FixedBytes<'_>, whole: bool) {
@@ -179,11 +200,13 @@ impl<const FUNCTIONS: usize, const BYTES: usize, const VALUES: usize> Sealed
         self.apply(bytes, &mut accumulators)
     }
 
-    fn settle(&mut self) {
+    fn settle(&mut self, captured: Captured) {
         if VALUES > 0 {
             let mut accumulators = self.accumulators();
-            accumulators.iter_mut().for_each(AccumulatorRow::settle);
-            let kept = self.put(&accumulators);
+            for (place, accumulator) in accumulators.iter_mut().enumerate() {
+                accumulator.settle(captured.of_part(place));
+            }
+            let kept = self.put(&accumulators, captured);
             debug_assert!(kept.is_ok(), "they take as many bytes as before");
         }
     }

@@ -16,6 +16,7 @@ use super::error::FixedError;
 use crate::format::manifest_parts::StateKind;
 use crate::format::rows::{Form, Row, append_group, append_row_head};
 use crate::format::{FixedBytes, Malformed, key_group, key_hash};
+use crate::state::Captured;
 
 const DIRTY: u8 = 1;
 const CUT_DIRTY: u8 = 1 << 1;
@@ -35,6 +36,8 @@ pub struct FixedMap<V, const KEYS: usize, const KEY_BYTES: usize> {
     /// Encoded bytes of what lives, and by how many rows shrank since the newest cut.
     live: u64,
     shrunk: u64,
+    /// How many captures there were, which tells their values apart.
+    captures: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -57,7 +60,7 @@ pub trait FixedState: AnyState {}
 impl<S: AnyState + ?Sized> FixedState for S {}
 
 pub(crate) mod sealed {
-    use super::{FixedBytes, FixedError, Row, StateKind};
+    use super::{Captured, FixedBytes, FixedError, Row, StateKind};
 
     pub trait Sealed: Sized {
         const KIND: StateKind;
@@ -66,6 +69,11 @@ pub(crate) mod sealed {
 
         /// Bytes in a row, by the estimate of its growable twin.
         fn encoded(&self) -> u64;
+
+        /// The last capture that had it, if that matters to what it says of changes.
+        fn captured(&self) -> Captured {
+            Captured::NEVER
+        }
 
         /// Whether no capture has seen it, so that all of it is new.
         fn is_fresh(&self) -> bool {
@@ -80,7 +88,7 @@ pub(crate) mod sealed {
         fn apply_change(&mut self, bytes: &[u8]) -> Result<(), FixedError>;
 
         /// Forgets the changes: they have been captured.
-        fn settle(&mut self) {}
+        fn settle(&mut self, _: Captured) {}
     }
 
     /// Rows of a state that were written.
@@ -163,7 +171,7 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
                 "a key has at most 65,535 bytes, which its length in 16 bits counts"
             );
         }
-        FixedMap { entries: Vec::new(), live: 0, shrunk: 0 }
+        FixedMap { entries: Vec::new(), live: 0, shrunk: 0, captures: 0 }
     }
 
     /// The value of a key.
@@ -188,7 +196,8 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
         }
     }
 
-    /// Changes the value of a key, which `create` makes if there is none.
+    /// Changes the value of a key, which `create` makes if there is none. `change` may also move another value into its
+    /// place, wherever that comes from.
     ///
     /// # Errors
     /// [`FixedError::Full`] if there is no room for the key, or what `create` or `change` answer; nothing has changed
@@ -208,10 +217,11 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
         };
         let entry = &mut self.entries[at];
         let Some(value) = entry.value.as_mut() else { unreachable!("an entry with a value was looked for") };
-        let before = value.encoded();
+        let (before, captured) = (value.encoded(), value.captured());
         let result = change(value);
         let after = value.encoded();
-        entry.marks |= DIRTY;
+        // Another value in its place is no change of what was captured.
+        entry.marks |= if value.captured() == captured { DIRTY } else { DIRTY | WHOLE };
         self.account(before, after);
         result
     }
@@ -274,6 +284,12 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
         let after = value.encoded() + overhead;
         entry.value = Some(value);
         self.account(before, after);
+    }
+
+    /// Begins a capture unlike all others.
+    fn next_capture(&mut self) -> Captured {
+        self.captures = self.captures.wrapping_add(1);
+        Captured::of_map(core::ptr::from_ref(self).addr(), self.captures)
     }
 
     fn account(&mut self, before: u64, after: u64) {
@@ -353,6 +369,7 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
 
     fn cut(&mut self, all: bool) {
         self.shrunk = 0;
+        let captured = self.next_capture();
         for entry in &mut self.entries {
             let dirty = entry.has(DIRTY);
             entry.set_mark(CUT_DIRTY, dirty);
@@ -362,7 +379,7 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
                 entry.set_mark(WHOLE, false);
                 entry.set_mark(ABSENT, entry.value.is_none());
                 if let Some(value) = &mut entry.value {
-                    value.settle();
+                    value.settle(captured.of_key(entry.hash));
                 }
             }
         }
@@ -384,7 +401,8 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
     }
 
     fn clear(&mut self) {
-        *self = Self::new();
+        // Values from before are not those that are captured next.
+        *self = FixedMap { captures: self.captures, ..Self::new() };
     }
 
     fn restore_row(&mut self, row: &Row<'_>) -> Result<(), FixedError> {
@@ -410,10 +428,11 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
 
     fn settle(&mut self) {
         self.shrunk = 0;
+        let captured = self.next_capture();
         for entry in &mut self.entries {
             entry.marks = 0;
             if let Some(value) = &mut entry.value {
-                value.settle();
+                value.settle(captured.of_key(entry.hash));
             }
         }
     }

@@ -8,6 +8,7 @@ use super::map::sealed::Sealed;
 use crate::format::manifest_parts::StateKind;
 use crate::format::pattern::{self, PatternRows};
 use crate::format::{FixedBytes, Malformed};
+use crate::state::Captured;
 
 /// A match under way: the events of its first steps, one a step, at most `STEPS`, of `FIELDS` fields.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,8 +48,8 @@ pub struct FixedPattern<const WAITING: usize, const PARTIALS: usize, const STEPS
     /// them goes once: there is always room.
     taken: Vec<u64, WAITING, u16>,
     dropped: Vec<u64, PARTIALS, u16>,
-    /// Whether no capture has seen this state.
-    fresh: bool,
+    /// The last capture that had this state.
+    captured: Captured,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -99,7 +100,7 @@ impl<const WAITING: usize, const PARTIALS: usize, const STEPS: usize, const FIEL
     /// No capture has seen the copy.
     fn clone(&self) -> Self {
         let (pending, partials) = (self.pending.clone(), self.partials.clone());
-        FixedPattern { pending, partials, taken: Vec::new(), dropped: Vec::new(), fresh: true }
+        FixedPattern { pending, partials, taken: Vec::new(), dropped: Vec::new(), captured: Captured::NEVER }
     }
 }
 
@@ -118,7 +119,13 @@ impl<const WAITING: usize, const PARTIALS: usize, const STEPS: usize, const FIEL
     /// Nothing under way.
     #[must_use]
     pub const fn new() -> Self {
-        FixedPattern { pending: Vec::new(), partials: Vec::new(), taken: Vec::new(), dropped: Vec::new(), fresh: true }
+        FixedPattern {
+            pending: Vec::new(),
+            partials: Vec::new(),
+            taken: Vec::new(),
+            dropped: Vec::new(),
+            captured: Captured::NEVER,
+        }
     }
 
     /// Events waiting for the watermark, by time, then input order.
@@ -294,8 +301,12 @@ impl<const WAITING: usize, const PARTIALS: usize, const STEPS: usize, const FIEL
         pattern::PATTERN_ENCODED + pending + self.partials.iter().map(FixedPartialMatch::encoded).sum::<u64>()
     }
 
+    fn captured(&self) -> Captured {
+        self.captured
+    }
+
     fn is_fresh(&self) -> bool {
-        self.fresh
+        !self.captured.is_any()
     }
 
     fn write(&self, out: &mut FixedBytes<'_>, whole: bool) {
@@ -309,13 +320,11 @@ impl<const WAITING: usize, const PARTIALS: usize, const STEPS: usize, const FIEL
     }
 
     fn apply_change(&mut self, bytes: &[u8]) -> Result<(), FixedError> {
-        pattern::apply_row(bytes, self)?;
-        self.settle();
-        Ok(())
+        pattern::apply_row(bytes, self)
     }
 
-    fn settle(&mut self) {
-        self.fresh = false;
+    fn settle(&mut self, captured: Captured) {
+        self.captured = captured;
         self.taken.clear();
         self.dropped.clear();
         self.pending.iter_mut().for_each(|pending| pending.captured = true);

@@ -6,11 +6,12 @@ use super::accumulator::FixedAccumulator;
 use super::error::FixedError;
 use super::event::FixedBufferedEvent;
 use super::map::sealed::Sealed;
-use crate::format::accumulator::{AccumulatorRow, apply_each};
+use crate::format::accumulator::apply_each;
 use crate::format::manifest_parts::StateKind;
 use crate::format::payload::Source;
 use crate::format::window::{self, WindowRow, WindowRows};
 use crate::format::{ByteSink, FixedBytes, Malformed};
+use crate::state::Captured;
 
 /// One open window: at most `EVENTS` events of `FIELDS` fields, `FUNCTIONS` accumulators of `VALUES` values.
 /// Times in milliseconds since 1970; the interval is half-open.
@@ -22,9 +23,9 @@ pub struct FixedOpenWindow<const EVENTS: usize, const FIELDS: usize, const FUNCT
     buffer: Deque<FixedBufferedEvent<FIELDS>, EVENTS>,
     /// How many events in front the last capture had, and how many of those it had have been popped since.
     buffer_captured: usize,
-    popped: u64,
-    /// Whether the last capture had the window.
-    captured: bool,
+    popped: usize,
+    /// The last capture that had the window.
+    captured: Captured,
     /// Whether it changed since.
     changed: bool,
 }
@@ -59,8 +60,8 @@ pub struct FixedWindow<
     windows: Vec<FixedOpenWindow<EVENTS, FIELDS, FUNCTIONS, VALUES>, WINDOWS, u16>,
     /// Starts of windows that the last capture had and that are gone. Each of them goes once: there is always room.
     closed: Vec<i64, WINDOWS, u16>,
-    /// Whether no capture has seen this state.
-    fresh: bool,
+    /// The last capture that had this state.
+    captured: Captured,
 }
 
 impl<const EVENTS: usize, const FIELDS: usize, const FUNCTIONS: usize, const VALUES: usize> Clone
@@ -71,7 +72,7 @@ impl<const EVENTS: usize, const FIELDS: usize, const FUNCTIONS: usize, const VAL
         FixedOpenWindow {
             accumulators: self.accumulators.clone(),
             buffer: self.buffer.clone(),
-            captured: false,
+            captured: Captured::NEVER,
             changed: true,
             ..*self
         }
@@ -99,7 +100,7 @@ impl<const EVENTS: usize, const FIELDS: usize, const FUNCTIONS: usize, const VAL
             buffer: Deque::new(),
             buffer_captured: 0,
             popped: 0,
-            captured: false,
+            captured: Captured::NEVER,
             changed: true,
         }
     }
@@ -172,10 +173,12 @@ impl<const EVENTS: usize, const FIELDS: usize, const FUNCTIONS: usize, const VAL
         window::WINDOW_ENCODED + events + self.accumulators.iter().map(FixedAccumulator::encoded).sum::<u64>()
     }
 
-    fn settle(&mut self) {
-        (self.captured, self.changed) = (true, false);
+    fn settle(&mut self, captured: Captured) {
+        (self.captured, self.changed) = (captured, false);
         (self.buffer_captured, self.popped) = (self.buffer.len(), 0);
-        self.accumulators.iter_mut().for_each(AccumulatorRow::settle);
+        for (place, accumulator) in self.accumulators.iter_mut().enumerate() {
+            accumulator.settle(captured.of_part(place));
+        }
     }
 }
 
@@ -196,7 +199,7 @@ impl<const WINDOWS: usize, const EVENTS: usize, const FIELDS: usize, const FUNCT
 {
     /// No capture has seen the copy.
     fn clone(&self) -> Self {
-        FixedWindow { windows: self.windows.clone(), closed: Vec::new(), fresh: true }
+        FixedWindow { windows: self.windows.clone(), closed: Vec::new(), captured: Captured::NEVER }
     }
 }
 
@@ -214,7 +217,7 @@ impl<const WINDOWS: usize, const EVENTS: usize, const FIELDS: usize, const FUNCT
     /// No windows yet.
     #[must_use]
     pub const fn new() -> Self {
-        FixedWindow { windows: Vec::new(), closed: Vec::new(), fresh: true }
+        FixedWindow { windows: Vec::new(), closed: Vec::new(), captured: Captured::NEVER }
     }
 
     /// The open windows, in the order of their starts.
@@ -252,14 +255,18 @@ impl<const WINDOWS: usize, const EVENTS: usize, const FIELDS: usize, const FUNCT
         // Also those that were put in one by one.
         let fits = window.accumulators.iter().try_for_each(FixedAccumulator::check_room);
         let result = result.and_then(|result| fits.map(|()| result));
-        let replaced = !window.captured || window.start != start;
+        let replaced = window.captured != was_captured
+            || window.start != start
+            || FixedAccumulator::any_moved(&window.accumulators, was_captured);
         // The start is what the window is known by.
         window.start = start;
         window.changed = true;
         // Another window in its place, or other functions, are no change of what was captured.
-        if was_captured && (replaced || functions > 0 && functions != window.accumulators.len()) {
-            window.captured = false;
-            self.note_closed(start);
+        if replaced || functions > 0 && functions != window.accumulators.len() {
+            window.captured = Captured::NEVER;
+            if was_captured.is_any() {
+                self.note_closed(start);
+            }
         }
         if found.is_err() && result.is_err() {
             self.windows.remove(at);
@@ -270,10 +277,10 @@ impl<const WINDOWS: usize, const EVENTS: usize, const FIELDS: usize, const FUNCT
     /// Closes the window that starts at `start` and gives it back.
     pub fn close(&mut self, start: i64) -> Option<FixedOpenWindow<EVENTS, FIELDS, FUNCTIONS, VALUES>> {
         let mut window = self.windows.remove(self.find(start).ok()?);
-        if window.captured {
+        if window.captured.is_any() {
             self.note_closed(start);
             // Wherever it is put now, no capture has seen it there.
-            window.captured = false;
+            window.captured = Captured::NEVER;
             window.accumulators.iter_mut().for_each(FixedAccumulator::take_place);
         }
         Some(window)
@@ -337,11 +344,11 @@ impl<const EVENTS: usize, const FIELDS: usize, const FUNCTIONS: usize, const VAL
     }
 
     fn marks(&self) -> (bool, bool) {
-        (self.captured, self.changed)
+        (self.captured.is_any(), self.changed)
     }
 
     fn popped(&self) -> u64 {
-        self.popped
+        self.popped as u64
     }
 
     fn write_events(&self, sink: &mut impl ByteSink, all: bool) {
@@ -387,8 +394,12 @@ impl<const WINDOWS: usize, const EVENTS: usize, const FIELDS: usize, const FUNCT
         window::WINDOWS_ENCODED + self.windows.iter().map(FixedOpenWindow::encoded).sum::<u64>()
     }
 
+    fn captured(&self) -> Captured {
+        self.captured
+    }
+
     fn is_fresh(&self) -> bool {
-        self.fresh
+        !self.captured.is_any()
     }
 
     fn write(&self, out: &mut FixedBytes<'_>, whole: bool) {
@@ -402,14 +413,14 @@ impl<const WINDOWS: usize, const EVENTS: usize, const FIELDS: usize, const FUNCT
     }
 
     fn apply_change(&mut self, bytes: &[u8]) -> Result<(), FixedError> {
-        window::apply_row(bytes, self)?;
-        self.settle();
-        Ok(())
+        window::apply_row(bytes, self)
     }
 
-    fn settle(&mut self) {
-        self.fresh = false;
+    fn settle(&mut self, captured: Captured) {
+        self.captured = captured;
         self.closed.clear();
-        self.windows.iter_mut().for_each(FixedOpenWindow::settle);
+        for (place, window) in self.windows.iter_mut().enumerate() {
+            window.settle(captured.of_window(place));
+        }
     }
 }

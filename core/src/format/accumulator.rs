@@ -47,9 +47,6 @@ pub(crate) trait AccumulatorRow: Sized {
 
     /// Reads what replaces an accumulator, or adds to the one that is there.
     fn read<S: Source>(place: Place, source: &mut S, held: Option<&mut Self>) -> Result<Option<Self>, Self::Error>;
-
-    /// Forgets what is new since the last capture.
-    fn settle(&mut self);
 }
 
 /// The values of a growing accumulator, growable or of fixed capacity.
@@ -125,9 +122,6 @@ impl AccumulatorRow for Accumulator {
             variant => Some(place.read(source, variant)?),
         })
     }
-
-    /// The value does that of which it is a part: it knows in which capture.
-    fn settle(&mut self) {}
 }
 
 /// Where lists of accumulators are: the column of their lengths. Each place in the list has a table
@@ -418,7 +412,6 @@ pub(crate) fn apply_each<S: Source, A: AccumulatorRow>(
             *held = replaced;
         }
     }
-    accumulators.iter_mut().for_each(A::settle);
     Ok(())
 }
 

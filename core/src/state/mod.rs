@@ -7,7 +7,6 @@ mod aggregation;
 mod any;
 #[cfg(feature = "alloc")]
 mod builder;
-#[cfg(feature = "alloc")]
 mod captured;
 #[cfg(feature = "alloc")]
 mod cut;
@@ -38,7 +37,6 @@ pub use aggregation::AggregationState;
 pub(crate) use any::StateMap;
 #[cfg(feature = "alloc")]
 pub use builder::StateHolderBuilder;
-#[cfg(feature = "alloc")]
 pub(crate) use captured::Captured;
 #[cfg(feature = "alloc")]
 pub use cut::{CheckpointRequest, StepProgress};

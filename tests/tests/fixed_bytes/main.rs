@@ -7,10 +7,13 @@ mod common {
     pub mod random;
 }
 
+mod moved;
 mod pair;
 mod patterns;
 mod refused;
 mod windows;
+
+use std::mem::swap;
 
 use eventflux_core::{
     Accumulator, AggregationState, CheckpointRequest, EncodedCheckpoint, EngineProgress, FixedAccumulator,
@@ -51,7 +54,13 @@ enum Operation {
     Add(u8, i64, Value),
     ReplaceGroup(u8, Value),
     RemoveGroup(u8),
-    Checkpoint { durable: bool, written_meanwhile: Option<(u8, Value)> },
+    /// Groups are moved into each other's places, or accumulators of one.
+    ExchangeGroups(u8, u8),
+    TurnGroup(u8),
+    Checkpoint {
+        durable: bool,
+        written_meanwhile: Option<(u8, Value)>,
+    },
     Restart,
 }
 
@@ -71,6 +80,8 @@ fn any_operation() -> impl Strategy<Value = Operation> {
         6 => (0_u8..12, -5_i64..5, any_value()).prop_map(|(key, time, value)| Operation::Add(key, time, value)),
         1 => (0_u8..12, any_value()).prop_map(|(key, value)| Operation::ReplaceGroup(key, value)),
         1 => (0_u8..12).prop_map(Operation::RemoveGroup),
+        1 => (0_u8..12, 0_u8..12).prop_map(|(key, other)| Operation::ExchangeGroups(key, other)),
+        1 => (0_u8..12).prop_map(Operation::TurnGroup),
         3 => (prop::bool::weighted(0.8), prop::option::of((0_u8..12, any_value())))
             .prop_map(|(durable, written_meanwhile)| Operation::Checkpoint { durable, written_meanwhile }),
         1 => Just(Operation::Restart),
@@ -167,6 +178,24 @@ impl Twins {
                 let map = self.growable.aggregations_mut("groups").unwrap();
                 assert_eq!(self.groups.remove(&group_key(*key)), map.remove(&group_key(*key)));
             }
+            Operation::ExchangeGroups(key, other) => {
+                let (mut fixed, mut growable) =
+                    (Group::new(&empty_fixed()).unwrap(), AggregationState::new(empty_group().to_vec()));
+                for key in [key, other, key] {
+                    self.update(*key, |group| swap(group, &mut fixed), |group| swap(group, &mut growable));
+                }
+            }
+            Operation::TurnGroup(key) => {
+                let turn = |group: &mut Group| {
+                    group
+                        .update(|of| {
+                            of.reverse();
+                            Ok(())
+                        })
+                        .unwrap()
+                };
+                self.update(*key, turn, |group| group.update(|of| of.reverse()));
+            }
             Operation::Checkpoint { durable, written_meanwhile } => {
                 self.checkpoint(*durable, written_meanwhile.as_ref())
             }
@@ -177,17 +206,31 @@ impl Twins {
     }
 
     fn add(&mut self, key: u8, time: i64, value: &Value) {
-        let key = &group_key(key);
         let change = |group: &mut Group| {
-            group.update(|accumulators| {
-                add_fixed(accumulators, time, value);
-                Ok(())
-            })
+            group
+                .update(|of| {
+                    add_fixed(of, time, value);
+                    Ok(())
+                })
+                .unwrap()
         };
-        self.groups.update(key, || Group::new(&empty_fixed()), change).unwrap();
+        self.update(key, change, |group| group.update(|of| add(of, time, value)));
+    }
+
+    fn update(&mut self, key: u8, fixed: impl FnOnce(&mut Group), growable: impl FnOnce(&mut AggregationState)) {
+        let key = &group_key(key);
+        self.groups
+            .update(
+                key,
+                || Group::new(&empty_fixed()),
+                |group| {
+                    fixed(group);
+                    Ok(())
+                },
+            )
+            .unwrap();
         let map = self.growable.aggregations_mut("groups").unwrap();
-        let empty = || AggregationState::new(empty_group().to_vec());
-        map.update(key, empty, |group| group.update(|accumulators| add(accumulators, time, value))).unwrap();
+        map.update(key, || AggregationState::new(empty_group().to_vec()), growable).unwrap();
     }
 
     fn checkpoint(&mut self, durable: bool, written_meanwhile: Option<&(u8, Value)>) {

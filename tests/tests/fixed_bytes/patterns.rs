@@ -1,5 +1,7 @@
 //! Patterns: the same bytes as their growable twins, and full is an error.
 
+use std::mem::swap;
+
 use eventflux_core::{
     BufferedEvent, Event, FixedBufferedEvent, FixedError, FixedEvent, FixedPattern, PatternState, StateHolder,
     StateKind, Value,
@@ -32,6 +34,8 @@ enum Operation {
     Renew {
         in_place: bool,
     },
+    /// Both are moved into each other's place.
+    Exchange(u8),
     Remove,
 }
 
@@ -50,6 +54,7 @@ impl Subject for Patterns {
             1 => (0..PARTIALS).prop_map(Operation::DropAt),
             1 => (2_u64..4).prop_map(Operation::Retain),
             1 => any::<bool>().prop_map(|in_place| Operation::Renew { in_place }),
+            1 => (0_u8..4).prop_map(Operation::Exchange),
             1 => Just(Operation::Remove),
         ];
         (0_u8..4, operation).boxed()
@@ -64,6 +69,22 @@ impl Subject for Patterns {
         let (key, map) = (&[*key][..], growable.patterns_mut(STATE).unwrap());
         let before = fixed.get(key).cloned();
         match operation {
+            Operation::Exchange(other) => {
+                let (mut held, mut twin) = (FixedState::new(), PatternState::new());
+                for key in [key, &[*other][..], key] {
+                    fixed
+                        .update(
+                            key,
+                            || Ok(FixedState::new()),
+                            |state| {
+                                swap(state, &mut held);
+                                Ok(())
+                            },
+                        )
+                        .unwrap();
+                    map.update(key, PatternState::new, |state| swap(state, &mut twin)).unwrap();
+                }
+            }
             Operation::Remove => assert_eq!(fixed.remove(key), map.remove(key)),
             Operation::Renew { in_place: false } => {
                 fixed.set(key, before.unwrap_or_default()).unwrap();
@@ -136,7 +157,7 @@ fn change_fixed(state: &mut FixedState, operation: &Operation, sequence: u64) ->
         Operation::DropAt(at) => drop(state.drop_at(*at)),
         Operation::Retain(divisor) => state.retain(|partial| partial.id() % divisor != 0),
         Operation::Renew { .. } => *state = state.clone(),
-        Operation::Remove => unreachable!("done before"),
+        Operation::Exchange(_) | Operation::Remove => unreachable!("done before"),
     }
     Ok(())
 }
@@ -161,7 +182,7 @@ fn change_growable(state: &mut PatternState, operation: &Operation, sequence: u6
         Operation::DropAt(at) => drop(state.drop_at(*at)),
         Operation::Retain(divisor) => state.retain(|partial| partial.id() % divisor != 0),
         Operation::Renew { .. } => *state = state.clone(),
-        Operation::Remove => unreachable!("done before"),
+        Operation::Exchange(_) | Operation::Remove => unreachable!("done before"),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Windows: the same bytes as their growable twins, and full is an error.
 
+use std::mem::{replace, swap};
+
 use eventflux_core::{
     Accumulator, BufferedEvent, Event, FixedAccumulator, FixedBufferedEvent, FixedError, FixedEvent, FixedOpenWindow,
     FixedWindow, Function, StateHolder, StateKind, TrackedMap, Value, Window, WindowState,
@@ -33,6 +35,10 @@ enum Operation {
     Renew {
         in_place: bool,
     },
+    /// Both are moved into each other's place.
+    Exchange(u8),
+    /// Moved into the place of another one, where a copy stays.
+    Move(i64, i64),
     Remove,
 }
 
@@ -44,6 +50,8 @@ enum Change {
     Functions(usize),
     Add(usize, Value),
     End(i64),
+    /// Accumulators are moved into each other's places.
+    Turn,
     Renew,
 }
 
@@ -55,6 +63,7 @@ fn any_change() -> impl Strategy<Value = Change> {
         1 => (0..FUNCTION_LISTS.len()).prop_map(Change::Functions),
         4 => (0..FUNCTIONS, any_value()).prop_map(|(at, value)| Change::Add(at, value)),
         1 => any::<i64>().prop_map(Change::End),
+        1 => Just(Change::Turn),
         1 => Just(Change::Renew),
     ]
 }
@@ -74,6 +83,7 @@ fn change_growable(window: &mut Window, change: &Change, sequence: u64) {
             }
         }
         Change::End(end) => window.set_end(*end),
+        Change::Turn => window.accumulators_mut().reverse(),
         Change::Renew => *window = window.clone(),
     }
 }
@@ -93,6 +103,7 @@ fn change_fixed(window: &mut FixedOpen, change: &Change, sequence: u64) -> Resul
             Some(added) => added?,
         },
         Change::End(end) => window.set_end(*end),
+        Change::Turn => window.accumulators_mut().reverse(),
         Change::Renew => *window = window.clone(),
     }
     Ok(())
@@ -109,6 +120,8 @@ impl Subject for Windows {
             14 => (start(), any_change()).prop_map(|(start, change)| Operation::Change(start, change)),
             3 => start().prop_map(Operation::Close),
             1 => any::<bool>().prop_map(|in_place| Operation::Renew { in_place }),
+            1 => (0_u8..3).prop_map(Operation::Exchange),
+            1 => (start(), start()).prop_map(|(from, to)| Operation::Move(from, to)),
             1 => Just(Operation::Remove),
         ];
         (0_u8..3, operation).boxed()
@@ -140,6 +153,45 @@ impl Subject for Windows {
                 let (copy, twin) = (fixed.get(key).cloned(), map.get(key).cloned());
                 fixed.set(key, copy.unwrap_or_default()).unwrap();
                 map.set(key, twin.unwrap_or_default()).unwrap();
+            }
+            Operation::Exchange(other) => {
+                let (mut held, mut twin) = (FixedState::new(), WindowState::new());
+                for key in [key, &[*other][..], key] {
+                    fixed
+                        .update(
+                            key,
+                            || Ok(FixedState::new()),
+                            |state| {
+                                swap(state, &mut held);
+                                Ok(())
+                            },
+                        )
+                        .unwrap();
+                    map.update(key, WindowState::new, |state| swap(state, &mut twin)).unwrap();
+                }
+            }
+            Operation::Move(from, to) => {
+                let is_open = |start: &i64| fixed.get(key).is_some_and(|state| state.window(*start).is_some());
+                if is_open(from) && is_open(to) {
+                    let take = |window: &mut FixedOpen| {
+                        let copy = window.clone();
+                        Ok(replace(window, copy))
+                    };
+                    let change = |state: &mut FixedState| {
+                        let moved = state.update(*from, take)?;
+                        state.update(*to, |window| {
+                            *window = moved;
+                            Ok(())
+                        })
+                    };
+                    fixed.update(key, || unreachable!(), change).unwrap();
+                    let change = |state: &mut WindowState| {
+                        let copy = state.window(*from).unwrap().clone();
+                        let moved = state.update(*from, |window| replace(window, copy));
+                        state.update(*to, |window| *window = moved);
+                    };
+                    map.update(key, || unreachable!(), change).unwrap();
+                }
             }
             Operation::Remove => assert_eq!(fixed.remove(key), map.remove(key)),
         }
