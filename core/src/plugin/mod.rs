@@ -6,6 +6,7 @@
 
 mod answer;
 mod batch;
+mod collect;
 mod frames;
 mod guest;
 mod notice;
