@@ -116,6 +116,12 @@ pub const PLUGIN_RESULTS_PER_STATE: u64 = 8;
 pub const PLUGIN_RESULTS_BYTES_MIN: u64 = 256 * 1024 * 1024;
 /// What a result counts beside its key and its values, in bytes: a million of them are [`PLUGIN_RESULTS_BYTES_MIN`].
 pub const PLUGIN_RESULT_BYTES: u64 = 256;
+/// Longest name or version that a plugin gives, in bytes of UTF-8.
+pub const PLUGIN_NAME_BYTES_MAX: usize = 1024;
+/// Most schemas that a plugin says it restores.
+pub const PLUGIN_SCHEMAS_MAX: usize = 1024;
+/// Most characters of a plugin's own words about what went wrong that are told, and stored.
+pub const PLUGIN_REASON_CHARS_MAX: usize = 1024;
 /// Batches since the last frames that are kept to repeat them after a failure, in bytes; at more, frames are taken.
 pub const PLUGIN_JOURNAL_BYTES: usize = 8 * 1024 * 1024;
 /// Failures of a plugin from one checkpoint of it to the next, after which it is stopped.

@@ -14,6 +14,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::answer::{Answer, read_answers};
+use super::checked::{CheckedGuest, shown_reason};
 use super::collect::collect_frames;
 use super::guest::{Component, Guest, GuestError, GuestHome, GuestSetup};
 use super::notice::{Happening, PluginNotice};
@@ -165,7 +166,8 @@ impl Supervisor {
 
     /// An instance, initialised.
     fn new_guest(&mut self) -> Result<(Box<dyn Guest>, GuestSetup), String> {
-        let mut guest = self.home.start(&self.component, self.failures)?;
+        let started = self.home.start(&self.component, self.failures).map_err(|reason| shown_reason(&reason))?;
+        let mut guest = Box::new(CheckedGuest::new(started));
         let setup = guest.init(&self.config, self.state_budget).map_err(|error| error.to_string())?;
         Ok((guest, setup))
     }
@@ -231,7 +233,7 @@ impl Supervisor {
                 wanted.version,
                 if own.is_empty() { "none".into() } else { own.join(", ") }
             );
-            return Err(GuestError::Refused(reason).into());
+            return Err(GuestError::Refused(shown_reason(&reason)).into());
         }
         restore(&mut **guest, &self.stored, state, &self.operator)
     }
