@@ -15,17 +15,17 @@ impl Engine {
     pub(super) fn stop_in_batch(&mut self, at: usize, error: Error) -> Result<Option<(u32, Option<String>)>> {
         let (item, answers) = match self.plugins.slots[at].on_failure {
             OnFailure::Stop => (0, Vec::new()),
-            OnFailure::Detach => match self.last_answers(at) {
-                Ok(answered) => answered,
-                Err((item, reason)) => {
-                    self.plugins.slots[at].supervisor.begin_anew();
-                    return Ok(Some((item, Some(reason))));
+            OnFailure::Detach => {
+                // What it is asked from here on is something else, and no instance of that is to be waited for.
+                self.plugins.slots[at].supervisor.begin_anew();
+                match self.last_answers(at) {
+                    Ok(answered) => answered,
+                    Err((item, reason)) => return Ok(Some((item, Some(reason)))),
                 }
-            },
+            }
         };
         let slot = &mut self.plugins.slots[at];
         if slot.items.get(item as usize).is_some_and(|event| *event > 0) {
-            slot.supervisor.begin_anew();
             return Ok(Some((item, None)));
         }
         self.stop_or_detach(at, error)?;
