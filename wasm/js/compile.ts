@@ -26,8 +26,8 @@ async function fetched(address: string | URL): Promise<WebAssembly.Module> {
   }
   if (!response.ok) throw unreachable(address, `status ${response.status}`);
   return compiled(async () => {
-    // Streaming insists on the type `application/wasm`, which not every server sends.
-    if (response.headers.get("content-type")?.startsWith("application/wasm")) {
+    // Streaming insists on the type `application/wasm`, with no parameter behind it: not every server sends that.
+    if (response.headers.get("content-type") === "application/wasm") {
       return WebAssembly.compileStreaming(response);
     }
     return WebAssembly.compile(await response.arrayBuffer());

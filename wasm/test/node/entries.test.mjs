@@ -1,6 +1,8 @@
 // The ways to load the package in Node, and what is no business of its user.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import test from "node:test";
@@ -25,6 +27,18 @@ for (const [entry, { open, StateError, memoryStorage, engine }] of Object.entrie
 test("all entries export the same", () => {
   assert.deepEqual(Object.keys(cjs).sort(), Object.keys(esm).sort());
   assert.deepEqual(Object.keys(inline).sort(), Object.keys(esm).sort());
+});
+
+test("the wasm file may have any type that a server gives it", async (t) => {
+  const bytes = readFileSync(createRequire(import.meta.url).resolve("@eventflux/state/core.wasm"));
+  let type;
+  const server = createServer((_, response) => response.setHeader("content-type", type).end(bytes));
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close());
+  const wasm = `http://127.0.0.1:${server.address().port}/`;
+  for (type of ["application/wasm", "application/wasm; charset=utf-8", "Application/WASM", "application/octet-stream"]) {
+    await (await esm.open({ name: "orders", backend: "memory", wasm })).close();
+  }
 });
 
 function run(program, ...options) {
