@@ -4,7 +4,7 @@ import { StateError, messageOf } from "./error.js";
 import type { OpenOptions } from "./options.js";
 
 /** Compiles, and says what to do if the bytes are no module. */
-async function compiled(compile: () => Promise<WebAssembly.Module>, where: string): Promise<WebAssembly.Module> {
+export async function compiled(compile: () => Promise<WebAssembly.Module>, where: string): Promise<WebAssembly.Module> {
   try {
     return await compile();
   } catch (error) {
@@ -34,7 +34,8 @@ async function fetched(address: string | URL): Promise<WebAssembly.Module> {
   }, String(address));
 }
 
-function unreachable(address: string | URL, reason: string, cause?: unknown): StateError {
+/** There is no file to be had. */
+export function unreachable(address: string | URL, reason: string, cause?: unknown): StateError {
   return new StateError(
     "UNSUPPORTED",
     `${address} cannot be fetched (${reason}); serve it, say where it is with the option \`wasm\`, or import @eventflux/state/inline`,
