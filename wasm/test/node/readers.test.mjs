@@ -184,3 +184,16 @@ test("what is published while a reader opens is told once it is open, and once",
   publish();
   assert.equal(told, 2);
 });
+
+test("a watcher that breaks down is told as a change, and ends nothing", async (t) => {
+  let watcher;
+  const { directory, writer } = await watched(t, (begun) => (watcher = begun));
+  let told = 0;
+  const reader = await open({ name: "orders", directory, tabs: "read", onChange: () => (told += 1) });
+  await turn();
+  assert.equal(told, 0);
+  watcher.emit("error", new Error("too many open files"));
+  assert.equal(told, 1);
+  await reader.refresh();
+  await Promise.all([reader.close(), writer.close()]);
+});
