@@ -26,6 +26,7 @@ export class Job {
   rows;
   /** The latest result of each operator, as a line of JSON. */
   latest = {};
+  #definition;
   #expected;
   /** Milliseconds that each checkpoint took, by its number. */
   #took = new Map();
@@ -35,6 +36,7 @@ export class Job {
     const started = performance.now();
     const job = new Job();
     job.rows = rows;
+    job.#definition = definition;
     job.#expected = expected;
     job.engine = await engine({ definition, retain: { max: RETAINED_MAX }, ...options });
     try {
@@ -53,12 +55,18 @@ export class Job {
     return this.engine.progress().events;
   }
 
-  /** Sets source and output to what a checkpoint recorded of them. */
-  async #goOnFrom(positions, outputs, isNewest) {
+  /** Refuses positions of another source than that of this page. */
+  #check(positions) {
     const fingerprint = positions["source.fingerprint"];
     if (fingerprint !== undefined && fingerprint !== this.engine.progress().sourceFingerprint) {
       throw new Error("the checkpoint is of another source: its fields, or what they mean, are not those of this page");
     }
+    this.rows.check(Number(positions["source.offset"] ?? 0));
+  }
+
+  /** Sets source and output to what a checkpoint recorded of them. */
+  async #goOnFrom(positions, outputs, isNewest) {
+    this.#check(positions);
     this.rows.seek(Number(positions["source.offset"] ?? 0), Number(positions["source.line"] ?? 0));
     const start = Number(outputs["output.start"] ?? 0);
     this.output = new Output({ length: Number(outputs["output.length"] ?? 0), start });
@@ -133,6 +141,13 @@ export class Job {
 
   /** Goes on from a file that {@link Job.export} or the native command made. */
   async import(bytes) {
+    // What it recorded is known only once it is imported: elsewhere first, since here it replaces the state.
+    const beside = await engine({ definition: this.#definition, backend: "memory" });
+    try {
+      this.#check((await beside.import(bytes)).positions);
+    } finally {
+      await beside.close();
+    }
     const { id, positions, outputs } = await this.engine.import(bytes);
     const cut = await this.#goOnFrom(positions, outputs, true);
     return { id, events: this.events, cut };

@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -27,6 +28,8 @@ import {
 const native = process.env.EVENTFLUX_BIN;
 const example = (name) => fileURLToPath(new URL(`../../host/examples/flights/${name}`, import.meta.url));
 const expected = JSON.parse(readFileSync(new URL("../expected.json", import.meta.url)));
+const { engine } = createRequire(new URL("../../wasm/package.json", import.meta.url))("@eventflux/state");
+const definition = JSON.parse(readFileSync(new URL("../flights.json", import.meta.url)));
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
 let server;
@@ -212,6 +215,27 @@ test("a checkpoint goes to another browser and to the native command", async (t)
     run("run", "app.toml");
     assert.equal(sha256(readFileSync(join(directory, "out.ndjson"))), expected.sha256, "the native command went on from the page");
   }
+});
+
+test("a file that is refused changes nothing", async (t) => {
+  const directory = temporaryDirectory(t);
+  const page = await openPage(await launch(t), server.address);
+  await play(page, SLOW);
+  await runTo(page, 3_100);
+  await pause(page);
+  const others = { "longer.efx": { "source.offset": 10n ** 12n }, "fields.efx": { "source.fingerprint": 1n } };
+  for (const [name, positions] of Object.entries(others)) {
+    const other = await engine({ definition, backend: "memory" });
+    await other.checkpoint({ positions });
+    writeFileSync(join(directory, name), await other.export());
+    await other.close();
+    await page.locator("#file").setInputFiles(join(directory, name));
+    await text(page, "#log", new RegExp(`${name} was refused\\. ERROR: the checkpoint is of`));
+  }
+  await play(page);
+  await finished(page);
+  assert.equal(sha256(await outputOf(page, directory)), expected.sha256);
+  assert.deepEqual((await chartAndTable(page)).ids, [...Array(29).keys()]);
 });
 
 test("a checkpoint of the native command goes on in the page", { skip: !native && "EVENTFLUX_BIN is not given" }, async (t) => {
