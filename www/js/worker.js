@@ -188,8 +188,8 @@ const calls = {
   /** What is damaged, and the newest checkpoint that can be restored. */
   async verify() {
     const { definition } = await loaded;
-    // It begins with none and takes none: what is stored stays as it is.
-    const beside = await engine({ definition, tabs: "wait", from: "none" });
+    // As a reader: another tab may have it for as long as it likes.
+    const beside = await engine({ definition, tabs: "read", from: "none" });
     try {
       return await beside.verify();
     } finally {

@@ -188,6 +188,32 @@ test("a second tab reads or takes over, and the loser is told", async (t) => {
   await text(second, "#notice-code", /^FENCED$/);
 });
 
+test("a reader that finds damage is given a choice, though the other tab goes on", async (t) => {
+  const context = await launch(t);
+  const first = await openPage(context, server.address);
+  await play(first, SLOW);
+  await runTo(first, 2_100);
+  await pause(first);
+  const [second] = await Promise.all([context.waitForEvent("page"), first.locator("#second-tab").click()]);
+  await text(second, "#notice-code", /^LOCKED$/);
+  const newest = (await chartAndTable(first)).ids.at(-1);
+  await second.evaluate(async (newest) => {
+    let objects = await navigator.storage.getDirectory();
+    for (const part of ["eventflux", "flights", "objects"]) objects = await objects.getDirectoryHandle(part);
+    for await (const handle of objects.values()) {
+      if (!handle.name.startsWith(`checkpoint-${String(newest).padStart(10, "0")}-`)) continue;
+      const bytes = new Uint8Array(await (await handle.getFile()).arrayBuffer());
+      bytes[bytes.length >> 1] ^= 1;
+      const file = await handle.createWritable();
+      await file.write(bytes);
+      await file.close();
+    }
+  }, newest);
+  await second.getByRole("button", { name: "Read beside it" }).click();
+  await text(second, "#notice-code", /^CORRUPT$/);
+  await second.getByRole("button", { name: `Go back to checkpoint ${newest - 1}`, exact: true }).waitFor();
+});
+
 test("a checkpoint goes to another browser and to the native command", async (t) => {
   const directory = temporaryDirectory(t);
   const from = await openPage(await launch(t), server.address);
