@@ -16,6 +16,10 @@ const RETAINED_MAX = 100;
 export class Job {
   /** What was found when it was opened. */
   recovered;
+  /** What it was told last of others that have the state open, unless that was heeded. */
+  change;
+  /** What heeds it. */
+  following;
   /** What became of the last checkpoint. */
   durability = "strict";
   /** Number of the last checkpoint. */
@@ -31,14 +35,18 @@ export class Job {
   /** Milliseconds that each checkpoint took, by its number. */
   #took = new Map();
 
-  /** `options`: those of the package, such as `tabs` and `from`. */
-  static async open({ definition, rows, expected }, options) {
+  /** `options`: those of the package, such as `tabs` and `from`; `changed` is told which job has a `change`. */
+  static async open({ definition, rows, expected }, options, changed) {
     const started = performance.now();
     const job = new Job();
     job.rows = rows;
     job.#definition = definition;
     job.#expected = expected;
-    job.engine = await engine({ definition, retain: { max: RETAINED_MAX }, ...options });
+    const onChange = (change) => {
+      job.change = change;
+      changed(job);
+    };
+    job.engine = await engine({ definition, retain: { max: RETAINED_MAX }, ...options, onChange });
     try {
       const { checkpoint, positions, outputs } = job.engine.restored;
       const isNewest = checkpoint !== undefined && (options.from ?? "latest") === "latest";

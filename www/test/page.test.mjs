@@ -188,6 +188,58 @@ test("a second tab reads or takes over, and the loser is told", async (t) => {
   await text(second, "#notice-code", /^FENCED$/);
 });
 
+test("a worker that does not start is told, with choices", async (t) => {
+  const context = await launch(t);
+  await context.addInitScript(() => {
+    const { Worker } = globalThis;
+    globalThis.Worker = class extends Worker {
+      constructor(...given) {
+        super(...given);
+        globalThis.Worker = Worker;
+        this.postMessage = () => setTimeout(() => this.dispatchEvent(new ErrorEvent("error", { message: "simulated" })));
+      }
+    };
+  });
+  const [page] = context.pages();
+  await page.goto(server.address);
+  await text(page, "#notice-message", /^simulated$/);
+  await page.locator("#notice-choices").getByRole("button", { name: "Try again" }).click();
+  await page.locator("#play:not(:disabled)").waitFor();
+  assert.ok(await page.locator("#notice").isHidden());
+});
+
+test("a second click while it opens does nothing", async (t) => {
+  const context = await launch(t);
+  // So that it still opens when the second click comes.
+  await context.addInitScript(() => {
+    const { Worker } = globalThis;
+    globalThis.Worker = class extends Worker {
+      postMessage(message) {
+        setTimeout(() => super.postMessage(message), message.of === "open" ? 1_000 : 0);
+      }
+    };
+  });
+  const page = await openPage(context, server.address);
+  const times = (page, what) => page.locator("#log li", { hasText: what }).count();
+  for (const time of [1, 2]) {
+    await page.locator("#anew").dblclick();
+    await page.waitForFunction((time) => document.getElementById("log").innerText.split("Started anew").length > time, time);
+    assert.deepEqual([await times(page, "Started anew"), await page.locator("#notice").isHidden()], [time, true]);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "anew", "the keyboard is where it was");
+  }
+
+  const second = await context.newPage();
+  await second.goto(server.address);
+  await text(second, "#notice-code", /^LOCKED$/);
+  await second.getByRole("button", { name: "Take over" }).dblclick();
+  await text(second, "#log", /Took over/);
+  await text(page, "#notice-code", /^FENCED$/);
+  await play(second);
+  await finished(second);
+  assert.ok(await second.locator("#notice").isHidden());
+  assert.deepEqual([await times(second, "Took over"), await times(second, "FENCED"), await times(page, "LOCKED")], [1, 0, 0]);
+});
+
 test("a reader that finds damage is given a choice, though the other tab goes on", async (t) => {
   const context = await launch(t);
   const first = await openPage(context, server.address);
