@@ -105,6 +105,10 @@ export class Session {
   /** How the engine is told of it: the user may have gone back to an older one than the newest. */
   #from: string;
   #stopHide: (() => void) | undefined;
+  /** Whether the program may be told of others: not before it has what `open` gives it. */
+  #isTold = false;
+  /** What it was not told. All are of one kind: a reader's is that something was published, a writer's that it was cut off. */
+  #untold: Change | undefined;
 
   private constructor(options: OpenOptions, handleOptions: string, module: WebAssembly.Module) {
     this.#options = options;
@@ -140,6 +144,10 @@ export class Session {
     if (!session.isReader && (options.checkpointOnHide ?? onHide)) {
       session.#stopHide = platform.onHide?.(() => session.#checkpointOnHide());
     }
+    session.#isTold = true;
+    const untold = session.#untold;
+    // Whoever awaits the state has it before the event loop runs.
+    if (untold) void pause().then(() => session.#tell(untold));
     return session;
   }
 
@@ -426,8 +434,8 @@ export class Session {
   }
 
   #tell(change: Change): void {
-    if (this.#closing) return;
-    this.#options.onChange?.(change);
+    if (!this.#isTold) this.#untold = change;
+    else if (!this.#closing) this.#options.onChange?.(change);
   }
 
   #checkpointOnHide(): void {

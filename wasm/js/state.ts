@@ -65,6 +65,10 @@ export class State extends Checkpointed {
   /**
    * The value of a key: a copy of its own; `undefined` if there is none.
    *
+   * What JavaScript wrote comes back as it was, but for `-0`, which JSON has not: it is stored as 0. Values that Rust wrote
+   * may be what JSON has not either: integers past 2^53 come as the nearest number, NaN and infinite numbers as `null`,
+   * and bytes within an array or object as an array of numbers.
+   *
    * @example
    * const total = state.get<{ n: number; sum: number }>("total/eu");
    */

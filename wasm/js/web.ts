@@ -1,6 +1,6 @@
 // Browsers: which storage, who may write, who is told.
 
-import { StateError, fromStorage } from "./error.js";
+import { StateError, fromStorage, messageOf } from "./error.js";
 import type { OpenOptions } from "./options.js";
 import type { Place, PlaceCalls } from "./place.js";
 import { openIndexedDb } from "./storage/indexeddb.js";
@@ -38,8 +38,13 @@ function takeLock(name: string, options: OpenOptions, lost: () => void): Promise
       )
       .catch((error: unknown) => {
         if (isHeld) return lost();
+        if (error instanceof StateError) return reject(error);
+        // A signal may be aborted with any reason.
+        const gaveUp = signal?.aborted || (error as Error).name === "AbortError";
         reject(
-          error instanceof StateError ? error : new StateError("LOCKED", "gave up waiting for the other tab", error),
+          gaveUp
+            ? new StateError("LOCKED", "gave up waiting for the other tab", error)
+            : new StateError("UNSUPPORTED", `no lock can be taken here: ${messageOf(error)}`, error),
         );
       });
   });

@@ -85,9 +85,15 @@ test("values that would come back as something else are refused", async () => {
   for (const position of [-1, 0.5, 2 ** 60, -1n, 2n ** 64n, "1"]) {
     await assert.rejects(state.checkpoint({ positions: { p: position } }), withCode("INVALID"));
   }
+  const p = 5n;
+  for (const positions of [new Map([["p", p]]), [p], new (class Positions { p = p })(), "p", 5]) {
+    await assert.rejects(state.checkpoint({ positions }), withCode("INVALID", "plain object"));
+    await assert.rejects(state.checkpoint({ outputs: positions }), withCode("INVALID", "plain object"));
+  }
   await assert.rejects(state.checkpoint({ label: 5 }), withCode("INVALID"));
   await assert.rejects(state.import("text"), withCode("INVALID"));
-  await state.checkpoint();
+  const { id } = await state.checkpoint({ positions: { __proto__: null, p } });
+  assert.deepEqual((await state.restore(id)).positions, { p });
   await state.close();
 });
 
