@@ -40,7 +40,11 @@ pub(crate) fn read_answers(
     while let Some(result) = reader.next_result().map_err(garbage)? {
         bytes += memory_of(&result);
         if bytes > bytes_max {
-            let reason = format!("its results take more than {bytes_max} bytes of memory, {} of them", answers.len());
+            let reason = format!(
+                "its results take more than {bytes_max} bytes of memory, {} of them; it may give more at once with a larger \
+                 `limits.state`",
+                answers.len()
+            );
             return Err(GuestError::Lost(reason));
         }
         answers.push(answer(result, watermarks, key_fields).map_err(garbage)?);

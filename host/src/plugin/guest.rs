@@ -14,6 +14,8 @@ use super::world::{Plugin, PluginPre};
 /// Calls about frames, of one checkpoint or restore, may together take the time of so many calls, and of one more for
 /// each [`PLUGIN_FRAME_BYTES`] of them: each alone may be in time, and all of them take days.
 const FRAMES_TIME: u32 = 10;
+/// At least so long, for a short limit is less than what a busy machine takes for many calls.
+const FRAMES_TIME_MIN: Duration = Duration::from_secs(10);
 
 /// An instance of a plugin in its own store, which goes with it.
 pub(super) struct WasmGuest {
@@ -51,7 +53,7 @@ impl WasmGuest {
 
     /// Frames come from here on.
     fn begin_frames(&mut self) {
-        self.frames_left = self.time().saturating_mul(FRAMES_TIME);
+        self.frames_left = self.time().saturating_mul(FRAMES_TIME).max(FRAMES_TIME_MIN);
     }
 
     /// Whether there is time left for a frame.
@@ -60,7 +62,10 @@ impl WasmGuest {
             return Ok(());
         }
         let (time_ms, bytes) = (self.limits.time_ms, PLUGIN_FRAME_BYTES);
-        let reason = format!("its frames take too long together, with a limit of {time_ms} ms for each {bytes} bytes");
+        let reason = format!(
+            "its frames take too long together, with a limit of {time_ms} ms for each {bytes} bytes; raise \
+             `limits.time`"
+        );
         Err(GuestError::Lost(format!("`{call}`: {reason}")))
     }
 

@@ -139,7 +139,9 @@ impl Runtime {
     /// # Errors
     /// Why it says nothing.
     pub fn describe(&self, plugin: &plugin::Component) -> Result<GuestFacts, String> {
-        let mut guest = CheckedGuest::new(self.home(PluginLimits::default()).start(plugin, 0)?);
+        let mut guest = CheckedGuest::new(
+            self.home(PluginLimits::default()).start(plugin, 0).map_err(|reason| shown_reason(&reason))?,
+        );
         let description = guest.describe().map_err(|error| error.to_string())?;
         let readable = guest.readable().map_err(|error| error.to_string())?;
         Ok(GuestFacts { description, readable })

@@ -4,12 +4,12 @@ use std::fmt;
 
 use eventflux_core::Error as CoreError;
 
-use super::address::CHUNK_BYTES_MAX;
+use super::address::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN};
 use super::failure::storage_error;
 
 /// Most chunks of an object; the scripts have it too. What claims more is damage, for which no script is to go through
 /// all the keys there could be.
-const CHUNKS_MAX: u64 = 1 << 24;
+const CHUNKS_MAX: u64 = 1 << 20;
 
 /// An entry of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,8 @@ impl Entry {
 
     /// Whether an object can have this length in chunks of this size.
     fn is_possible(&self) -> bool {
-        (1..=CHUNK_BYTES_MAX).contains(&self.chunk_bytes) && self.len.div_ceil(self.chunk_bytes) <= CHUNKS_MAX
+        (CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&self.chunk_bytes)
+            && self.len.div_ceil(self.chunk_bytes) <= CHUNKS_MAX
     }
 }
 

@@ -21,7 +21,7 @@ local function chunks(entry)
   if not length then return 0 end
   local count = math.ceil(tonumber(length) / tonumber(chunk))
   -- More than there can be, or no number: damage, of which readers tell. To go through them would hold up the server.
-  if not (count <= 16777216) then return 0 end
+  if not (count <= 1048576) then return 0 end
   return count
 end
 local function chunk_key(name, number) return base .. name .. ':' .. string.format('%d', number) end

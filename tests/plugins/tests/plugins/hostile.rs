@@ -48,7 +48,7 @@ fn plugin_with_memory(pages: u32, call: &str, code: &str) -> Vec<u8> {
         "(module (memory (export \"memory\") {pages}) (global $count (mut i32) (i32.const 0))
            (data (i32.const {TEXT}) \"{ESCAPE}\")
            (func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 65536))
-           (func $spin (local $left i32) (local.set $left (i32.const 4000000))
+           (func $spin (local $left i32) (local.set $left (i32.const 12000000))
              (loop $again (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1))))))
            {})",
         functions.concat()
@@ -80,13 +80,13 @@ fn one_that_gives_nothing_is_a_plugin() {
     assert!(app(&plugin("", ""), "").run().unwrap().finished);
 }
 
-/// Each call is in time. Without a bound on all of them this one would take a dozen seconds, and one that goes on days.
+/// Each call is in time. Without a bound on all of them this one would take minutes, and one that goes on days.
 #[test]
 fn slow_frames_end_before_long() {
     let some = [0, 1, TEXT, 1];
     let next = format!(
         "(call $spin) (global.set $count (i32.add (global.get $count) (i32.const 1)))
-         (if (i32.le_u (global.get $count) (i32.const 2000)) (then {}) (else {}))",
+         (if (i32.le_u (global.get $count) (i32.const 20000)) (then {}) (else {}))",
         answer(&some),
         answer(&[0, 0])
     );
@@ -107,12 +107,13 @@ fn slow_frames_end_before_long() {
             "restore" => guest.restore(b"frame").map(|()| true),
             _ => guest.checkpoint_next(4096).map(|frame| frame.is_some()),
         };
-        let outcome = (0..2001).find_map(|_| match frame() {
+        let outcome = (0..20_001).find_map(|_| match frame() {
             Ok(true) => None,
             outcome => Some(outcome),
         });
         let reason = outcome.expect("it goes on and on").unwrap_err().to_string();
-        let wanted = "its frames take too long together, with a limit of 200 ms for each 262144 bytes";
+        let wanted =
+            "its frames take too long together, with a limit of 200 ms for each 262144 bytes; raise `limits.time`";
         assert_eq!(reason, format!("`{call}`: {wanted}"), "after {:?}", began.elapsed());
     });
 }
