@@ -84,6 +84,11 @@ impl Mailbox {
         self.ask(object(&[("op", "pause".into())])).await.map(drop)
     }
 
+    /// Takes the lock from another writer, if that was asked for; whether it was.
+    pub(crate) async fn take_over(&self) -> Result<bool> {
+        Ok(self.ask(object(&[("op", "takeOver".into())])).await?.is_truthy())
+    }
+
     /// Drives a procedure to its end.
     pub(crate) async fn drive<P: Procedure>(&self, procedure: P) -> Result<P::Output, Failure> {
         let mut driven = Driven { procedure, output: None };

@@ -144,8 +144,8 @@ export async function deleted(api, { name }) {
   await again.close();
 }
 
-/** An engine that breaks down goes back to its last checkpoint. */
-export async function trapped(api, { name }) {
+/** Opens a state whose engine can be broken down. */
+async function openToTrap(api, options) {
   const exports = [];
   const { instantiate } = WebAssembly;
   WebAssembly.instantiate = async (...given) => {
@@ -153,20 +153,29 @@ export async function trapped(api, { name }) {
     exports.push(instance.exports);
     return instance;
   };
-  const state = await api.open({ name });
+  const state = await api.open(options);
   WebAssembly.instantiate = instantiate;
+  const trap = () => {
+    // All of its memory overwritten: the next call that allocates follows wild pointers.
+    new Uint8Array(exports.at(-1).memory.buffer).fill(0xff);
+    let code = "none";
+    try {
+      for (let at = 0; at < 1000; at += 1) state.set(`key ${at}`, "x".repeat(at));
+    } catch (error) {
+      code = error.code;
+    }
+    same(code, "TRAPPED", "a broken engine");
+  };
+  return { state, trap };
+}
+
+/** An engine that breaks down goes back to its last checkpoint. */
+export async function trapped(api, { name }) {
+  const { state, trap } = await openToTrap(api, { name });
   state.set("a", 1);
   const { id } = await state.checkpoint({ positions: { p: 5 } });
   state.set("a", 2);
-  // All of its memory overwritten: the next call that allocates follows wild pointers.
-  new Uint8Array(exports.at(-1).memory.buffer).fill(0xff);
-  let code = "none";
-  try {
-    for (let at = 0; at < 1000; at += 1) state.set(`key ${at}`, "x".repeat(at));
-  } catch (error) {
-    code = error.code;
-  }
-  same(code, "TRAPPED", "a broken engine");
+  trap();
   same(await codeOf(state.checkpoint()), "TRAPPED", "until it is recovered");
   const { checkpoint, positions } = await state.recovered();
   same([checkpoint.id, positions, state.get("a")], [id, { p: 5n }, 1], "recovered");
@@ -217,13 +226,31 @@ export async function cycles(api, { count }) {
 const open = new Map();
 
 /** Opens a state for the steps of a test of two tabs: its keys, or the code of the error. */
-export async function tabOpen(api, { name, mode }) {
+export async function tabOpen(api, { name, mode, from, persist = false, breaks = false }) {
   const changes = [];
-  const code = await codeOf(
-    api.open({ name, tabs: mode, onChange: ({ kind }) => changes.push(kind) }).then((state) => open.set(name, { state, changes })),
-  );
+  const options = { name, tabs: mode, from, persist, onChange: ({ kind }) => changes.push(kind) };
+  const opened = breaks ? openToTrap(api, options) : api.open(options).then((state) => ({ state }));
+  const code = await codeOf(opened.then((opened) => open.set(name, { ...opened, changes })));
   return code === "no error" ? open.get(name).state.keys() : code;
 }
+
+/** From now on whoever asks the browser to keep the storage waits for `tabAnswer`. */
+export function tabAskSlowly() {
+  const answer = new Promise((resolve) => (globalThis.answerPersist = () => resolve(true)));
+  globalThis.asked = new Promise((resolve) => {
+    Object.defineProperty(navigator.storage, "persist", { value: () => (resolve(true), answer) });
+  });
+}
+export const tabAsked = () => globalThis.asked;
+export const tabAnswer = () => globalThis.answerPersist();
+
+export async function tabTrap(api, { name }) {
+  const { state, trap } = open.get(name);
+  trap();
+  return codeOf(state.checkpoint());
+}
+
+export const tabRecover = (api, { name }) => codeOf(open.get(name).state.recovered());
 
 export async function tabWrite(api, { name, key }) {
   const { state } = open.get(name);
