@@ -96,6 +96,8 @@ export class Session {
   #isFenced = false;
   /** The generation of the storage that is ours; 0 before it is opened. */
   #generation = 0;
+  /** The last object put, unless a head was to be swapped since. */
+  #put: string | undefined;
   /** Tasks that are under way. */
   #tasks = new Set<Promise<unknown>>();
   /** The one of them that writes; it never rejects. */
@@ -335,6 +337,8 @@ export class Session {
     await Promise.allSettled(this.#tasks);
     await this.#asked;
     this.#ensureOpen();
+    // No head names it; a storage that holds it back must not write it with the next one.
+    if (this.#put) await this.#ask({ op: "delete", object: this.#put }).catch(() => {});
     await this.#instantiate();
     // Whoever closes meanwhile waits for this, frees the new instance, and gives the lock back: nothing is opened then.
     this.#ensureOpen();
@@ -397,8 +401,12 @@ export class Session {
   #ask(request: Request): Promise<unknown> {
     if (request.op === "pause") return pause();
     const answer = this.#asked.then(() => {
-      // The one that took over may not have its generation yet.
-      if (this.#isFenced && "bytes" in request) throw new StateError("FENCED", "another one has taken over");
+      if ("bytes" in request) {
+        // The one that took over may not have its generation yet.
+        if (this.#isFenced) throw new StateError("FENCED", "another one has taken over");
+        // A head has no name.
+        this.#put = (request as { object?: string }).object;
+      }
       return perform(request, this.#place.storage, this.#place.takeOver);
     });
     this.#asked = answer.catch(() => {});

@@ -38,6 +38,21 @@ for (const [place, run] of [["page", inPage], ["worker", inWorker]]) {
   });
 }
 
+test("what did not fit is not written once more by an engine that recovers, nor what no head names", async () => {
+  const page = await newPage({ origin: otherAddress });
+  const session = await page.context().newCDPSession(page);
+  const { origin } = new URL(otherAddress);
+  await session.send("Storage.clearDataForOrigin", { origin, storageTypes: "all" });
+  await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 2 << 20 });
+  const name = freshName();
+  const [code, recovered, value, objects] = await inPage(page, "api", "trappedOverQuota", { name });
+  await session.send("Storage.overrideQuotaForOrigin", { origin });
+  const first = "checkpoint-0000000000-g1.efx";
+  assert.deepEqual([code, recovered, value, objects], ["QUOTA", "no error", 1, [first]]);
+  assert.deepEqual(await inPage(page, "api", "trappedInCheckpoint", { name: freshName() }), [first]);
+  await page.close();
+});
+
 test("the database is deleted under us", async () => {
   const page = await newPage();
   await inPage(page, "api", "deleted", { name: freshName() });

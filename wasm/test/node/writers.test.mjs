@@ -1,5 +1,7 @@
 // Of several that write to one storage the right one goes on, and what fails ends no other.
 import assert from "node:assert/strict";
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
 import test from "node:test";
 import { memoryStorage, open } from "@eventflux/state";
 import { temporaryDirectory, withCode, withLittleMemory } from "./support.mjs";
@@ -142,4 +144,32 @@ test("a checkpoint whose answer was lost is found by the next one", async () => 
     assert.deepEqual([again.get("a"), again.get("b")], [3, 2]);
     await again.close();
   }
+});
+
+test("what was put by an engine that broke down goes, and is not published", async (t) => {
+  const storage = memoryStorage();
+  let breaks = false;
+  const put = (...given) => {
+    storage.put(...given);
+    if (breaks) trap(state);
+  };
+  const state = await open({ name: "orders", backend: { ...storage, put }, wasm: withLittleMemory(100) });
+  await state.checkpoint();
+  state.set("a", 1);
+  breaks = true;
+  await assert.rejects(state.checkpoint(), withCode("TRAPPED"));
+  breaks = false;
+  assert.equal(storage.list().length, 2);
+  await state.recovered();
+  assert.deepEqual(storage.list().map(({ name }) => name), ["checkpoint-0000000000-g1.efx"]);
+  await state.checkpoint();
+  assert.equal(storage.list().length, 2);
+  await state.close();
+  const directory = temporaryDirectory(t);
+  const files = await open({ name: "orders", directory, wasm: withLittleMemory(100) });
+  await files.checkpoint();
+  trap(files);
+  await files.recovered();
+  assert.equal(readdirSync(join(directory, "objects")).length, 1, "what was published stays");
+  await files.close();
 });

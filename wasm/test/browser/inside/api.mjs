@@ -184,6 +184,46 @@ export async function trapped(api, { name }) {
   await state.close();
 }
 
+/** Names in the database of a state. */
+async function storedObjects(name) {
+  const found = (await indexedDB.databases()).find((database) => database.name.includes(encodeURIComponent(name)));
+  const done = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
+  const database = await done(indexedDB.open(found.name));
+  const keys = await done(database.transaction("objects").objectStore("objects").getAllKeys());
+  database.close();
+  return keys;
+}
+
+/** A checkpoint that is too large, then an engine that breaks down: what was too large is not written once more. */
+export async function trappedOverQuota(api, { name }) {
+  const { state, trap } = await openToTrap(api, { name });
+  state.set("a", 1);
+  await state.checkpoint();
+  const random = new Uint8Array(1 << 16);
+  for (let at = 0; at < 64; at += 1) state.set(`big/${at}`, crypto.getRandomValues(random));
+  const code = await codeOf(state.checkpoint());
+  trap();
+  const recovered = await codeOf(state.recovered());
+  const answer = [code, recovered, state.get("a"), await storedObjects(name)];
+  await state.close();
+  return answer;
+}
+
+/** An engine that breaks down in the midst of a checkpoint: what that has put is not written by the next head. */
+export async function trappedInCheckpoint(api, { name }) {
+  const { state, trap } = await openToTrap(api, { name });
+  await state.checkpoint();
+  state.set("a", 1);
+  const taking = codeOf(state.checkpoint());
+  // Its first question to the storage is on its way, and its second one comes with the answer.
+  trap();
+  same(await taking, "TRAPPED", "a checkpoint of a broken engine");
+  await state.recovered();
+  const objects = await storedObjects(name);
+  await state.close();
+  return objects;
+}
+
 /** Which checkpoints are there after a page was hidden: with a state whose checkpoints had this, then with it opened anew. */
 export async function hidden(api, { name, request }) {
   const state = await api.open({ name });
