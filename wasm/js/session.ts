@@ -115,6 +115,8 @@ export class Session {
   /** How the engine is told of it: the user may have gone back to an older one than the newest. */
   #from: string;
   #stopHide: (() => void) | undefined;
+  /** Writes what is held back, before anything else is done with the state. */
+  writeHeld: (() => void) | undefined;
 
   private constructor(options: OpenOptions, handleOptions: string, module: WebAssembly.Module) {
     this.#options = options;
@@ -443,6 +445,7 @@ export class Session {
   #ensureUsable(): void {
     this.#ensureOpen();
     if (this.#trapped) throw this.#trapped;
+    this.writeHeld?.();
   }
 
   #ensureWriter(): void {

@@ -173,3 +173,35 @@ test("what was put by an engine that broke down goes, and is not published", asy
   assert.equal(readdirSync(join(directory, "objects")).length, 1, "what was published stays");
   await files.close();
 });
+
+test("what makes the values for setMany may read and write the state meanwhile", async () => {
+  const state = await open({ name: "orders", backend: "memory" });
+  const events = Array.from({ length: 5000 }, (_, at) => ({ key: `k${at % 7}`, at }));
+  state.setMany((function* () {
+    for (const { key } of events) yield [key, (state.get(key) ?? 0) + 1];
+  })());
+  const counts = [0, 1, 2, 3, 4, 5, 6].map((at) => state.get(`k${at}`));
+  assert.deepEqual(counts, [715, 715, 714, 714, 714, 714, 714]);
+  let taken;
+  state.setMany((function* () {
+    yield ["first", 1];
+    assert.deepEqual([state.keys("f"), state.size, state.remove("first")], [["first"], 8, true]);
+    yield ["last", "held back"];
+    state.set("last", "written");
+    yield ["outer", 1];
+    state.setMany([["outer", 2], ["bytes", Uint8Array.of(1)]]);
+    yield ["cut", 1];
+    taken = state.checkpoint();
+    yield ["cut", 2];
+  })());
+  assert.deepEqual([state.get("first"), state.get("last"), state.get("outer"), state.get("cut")], [undefined, "written", 2, 2]);
+  const past = await state.at((await taken).id);
+  assert.deepEqual([past.get("cut"), past.get("bytes")], [1, Uint8Array.of(1)]);
+  assert.throws(() => state.setMany((function* () {
+    yield ["before", 1];
+    yield ["wrong", undefined];
+  })()), withCode("INVALID"));
+  // What was held back for that is not written by what comes later.
+  assert.equal(state.get("before"), undefined);
+  await state.close();
+});
