@@ -9,8 +9,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use eventflux_core::{
-    CheckpointRequest, EncodedCheckpoint, Error, Export, Head, KeyDifference, Names, ObjectId, OpenWriter, Progress, Publish,
-    Published, ReadHead, ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Selector, StateHolder,
+    CheckpointRequest, EncodedCheckpoint, Error, Export, Head, KeyDifference, Names, ObjectId, OpenWriter, Progress,
+    Publish, Published, ReadHead, ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Selector, StateHolder,
     StepProgress, Verify, Writer, difference, drive, open_archive,
 };
 use js_sys::Uint8Array;
@@ -148,6 +148,11 @@ pub(crate) async fn open(inner: Rc<Inner>, mailbox: Mailbox, from: String, held:
     let after = held.unwrap_or(head.generation);
     let mut writer = mailbox.drive(if takes_over { OpenWriter::new() } else { OpenWriter::after(after) }).await?;
     *inner.head.borrow_mut() = writer.head().clone();
+    // What the one before has put and not published, if it was killed just then: no head names it, and none will.
+    let ObjectId { id, generation } = writer.next_object();
+    if generation > 1 {
+        let _ = mailbox.delete(ObjectId { id, generation: generation - 1 }).await;
+    }
     // The one before may have published meanwhile.
     let object = restored.as_ref().map(|checkpoint| checkpoint.manifest.object);
     if find(selector.as_ref(), writer.head()).map_err(from_core)? != object {

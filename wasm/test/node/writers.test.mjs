@@ -174,6 +174,29 @@ test("what was put by an engine that broke down goes, and is not published", asy
   await files.close();
 });
 
+test("what a writer that was killed had put and not published goes with the next one", async () => {
+  const storage = memoryStorage();
+  const first = await open({ name: "orders", backend: storage });
+  await first.checkpoint();
+  await first.close();
+  const left = "checkpoint-0000000001-g1.efx";
+  storage.put(left, Uint8Array.of(1));
+  const names = () => storage.list().map(({ name }) => name);
+  // A reader changes nothing, and a storage that cannot delete it is no obstacle.
+  await (await open({ name: "orders", backend: storage, tabs: "read" })).close();
+  const stubborn = () => {
+    throw new Error("as told");
+  };
+  await (await open({ name: "orders", backend: { ...storage, delete: stubborn } })).close();
+  assert.ok(names().includes(left));
+  storage.put("checkpoint-0000000001-g2.efx", Uint8Array.of(1));
+  const second = await open({ name: "orders", backend: storage });
+  assert.deepEqual(names(), ["checkpoint-0000000000-g1.efx", left]);
+  await second.checkpoint();
+  assert.equal(second.restored.checkpoint.id, 0);
+  await second.close();
+});
+
 test("what makes the values for setMany may read and write the state meanwhile", async () => {
   const state = await open({ name: "orders", backend: "memory" });
   const events = Array.from({ length: 5000 }, (_, at) => ({ key: `k${at % 7}`, at }));
