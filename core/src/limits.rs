@@ -51,6 +51,8 @@ pub const OBJECTS_PER_CHECKPOINT_MAX: u64 = 1 << 24;
 pub const DELETED_UNSEEN_MAX: u64 = 1 << 16;
 /// Largest head record, in bytes.
 pub const HEAD_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How often a writer that opens replaces the head anew since the one before has published just then.
+pub const OPEN_ATTEMPTS_MAX: u32 = 10;
 
 /// What compaction may write for each dirty byte, as a fraction of 100. With 80, writing stays
 /// at 1.8 × the dirty bytes and a full round of bases takes 1.25 × the live bytes of deltas,

@@ -26,6 +26,7 @@ export async function openNodePlace(options: OpenOptions, calls: PlaceCalls): Pr
   const watcher = options.tabs === "read" && options.onChange ? watchHead(storage.directory, calls) : undefined;
   return {
     storage,
+    takeOver: options.tabs === "takeover" ? () => storage.lock(options) : undefined,
     close: async () => {
       watcher?.close();
       await storage.close?.();

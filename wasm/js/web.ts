@@ -74,17 +74,23 @@ export async function openWebPlace(options: OpenOptions, calls: PlaceCalls): Pro
   }
   if (backend === "auto") backend = hasOpfs() ? "opfs" : "indexeddb";
   const name = `eventflux/${backend}/${options.name}`;
-  const release = options.tabs === "read" ? () => {} : await takeLock(name, options, calls.fenced);
+  let release = () => {};
+  const lock = async () => {
+    release = await takeLock(name, options, calls.fenced);
+  };
+  const { tabs } = options;
+  if (tabs !== "takeover" && tabs !== "read") await lock();
   let channel: BroadcastChannel | undefined;
   try {
     const storage = await openStorage(backend, options, calls);
     const persisted = options.persist ? await askToPersist() : undefined;
     channel = new BroadcastChannel(name);
-    if (options.tabs === "read") channel.onmessage = () => calls.published();
+    if (tabs === "read") channel.onmessage = () => calls.published();
     return {
       storage,
       ...(persisted === undefined ? {} : { persisted }),
       published: () => channel?.postMessage("published"),
+      takeOver: tabs === "takeover" ? lock : undefined,
       close: async () => {
         try {
           await storage.close?.();
