@@ -51,6 +51,8 @@ pub const OBJECTS_PER_CHECKPOINT_MAX: u64 = 1 << 24;
 pub const DELETED_UNSEEN_MAX: u64 = 1 << 16;
 /// Largest head record, in bytes.
 pub const HEAD_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How often a writer that opens replaces the head anew since the one before has published just then.
+pub const OPEN_ATTEMPTS_MAX: u32 = 10;
 
 /// What compaction may write for each dirty byte, as a fraction of 100. With 80, writing stays
 /// at 1.8 × the dirty bytes and a full round of bases takes 1.25 × the live bytes of deltas,
@@ -107,6 +109,21 @@ pub const PLUGIN_BATCH_TEXT_BYTES: usize = 64 * 1024;
 pub const PLUGIN_FRAME_BYTES: u32 = 256 * 1024;
 /// Frames may take so many times the state that a plugin is allowed; what hands out more is broken.
 pub const PLUGIN_FRAMES_PER_STATE: u64 = 2;
+/// A frame counts as this many bytes at least, so that a plugin that hands out empty ones comes to an end.
+pub const PLUGIN_FRAME_BYTES_COUNTED: u64 = 1024;
+/// What the results of one call may take in the host's memory, in bytes: so many times the state that the plugin is
+/// allowed, since at the end of the source each key may have one …
+pub const PLUGIN_RESULTS_PER_STATE: u64 = 8;
+/// … and this at least, which is what a plugin with the usual limits may.
+pub const PLUGIN_RESULTS_BYTES_MIN: u64 = 256 * 1024 * 1024;
+/// What a result counts beside its key and its values, in bytes: a million of them are [`PLUGIN_RESULTS_BYTES_MIN`].
+pub const PLUGIN_RESULT_BYTES: u64 = 256;
+/// Longest name or version that a plugin gives, in bytes of UTF-8.
+pub const PLUGIN_NAME_BYTES_MAX: usize = 1024;
+/// Most schemas that a plugin says it restores.
+pub const PLUGIN_SCHEMAS_MAX: usize = 1024;
+/// Most characters of a plugin's own words about what went wrong that are told, and stored.
+pub const PLUGIN_REASON_CHARS_MAX: usize = 1024;
 /// Batches since the last frames that are kept to repeat them after a failure, in bytes; at more, frames are taken.
 pub const PLUGIN_JOURNAL_BYTES: usize = 8 * 1024 * 1024;
 /// Failures of a plugin from one checkpoint of it to the next, after which it is stopped.
@@ -119,5 +136,7 @@ const _: () = assert!(KEY_GROUPS_DEFAULT <= KEY_GROUPS_MAX && KEY_GROUPS_DEFAULT
 const _: () = assert!(100 + 100 * 100 / COMPACTION_SHARE_PERCENT <= RESTORE_READ_PERCENT_HIGH);
 const _: () = assert!(RESTORE_READ_PERCENT_HIGH < 250 && COMPACTION_SHARE_PERCENT < 100);
 const _: () = assert!(BASE_SECTION_BYTES < DELTA_SECTION_BYTES && DELTA_SECTION_BYTES < SECTION_RAW_BYTES_MAX);
+const _: () = assert!(PLUGIN_FRAME_BYTES_COUNTED < PLUGIN_FRAME_BYTES as u64);
+const _: () = assert!(PLUGIN_RESULTS_BYTES_MIN / PLUGIN_RESULT_BYTES >= 1 << 20);
 const _: () = assert!(SCHEMA_PARTS_MAX < SCHEMA_STEPS_MAX);
 const _: () = assert!(DELTA_SECTION_BYTES < PLAN_ROWS_BYTES && SMALL_SECTION_BYTES < BASE_SECTION_BYTES);

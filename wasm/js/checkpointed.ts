@@ -48,8 +48,8 @@ export abstract class Checkpointed {
    * Takes a checkpoint of the state as it is now. What is written to the state meanwhile is no part of it.
    *
    * @returns the checkpoint, once the storage says that it is durable
-   * @throws {@link StateError} `FENCED` (another writer has taken over: stop), `QUOTA` and `STORAGE` (it is not taken;
-   * the state is as before, and the next one makes up for it), `BUSY` (it had to wait for another one, a restore or an
+   * @throws {@link StateError} `FENCED` (another writer has taken over: stop), `QUOTA` and `STORAGE` (it is not taken or,
+   * where an answer was lost, nobody knows; the state is as before, and the next one makes up for it), `BUSY` (it had to wait for another one, a restore or an
    * import, and the state has changed since: its positions or outputs are no longer those of the state)
    *
    * @example

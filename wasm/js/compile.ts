@@ -4,7 +4,7 @@ import { StateError, messageOf } from "./error.js";
 import type { OpenOptions } from "./options.js";
 
 /** Compiles, and says what to do if the bytes are no module. */
-async function compiled(compile: () => Promise<WebAssembly.Module>, where: string): Promise<WebAssembly.Module> {
+export async function compiled(compile: () => Promise<WebAssembly.Module>, where: string): Promise<WebAssembly.Module> {
   try {
     return await compile();
   } catch (error) {
@@ -26,15 +26,16 @@ async function fetched(address: string | URL): Promise<WebAssembly.Module> {
   }
   if (!response.ok) throw unreachable(address, `status ${response.status}`);
   return compiled(async () => {
-    // Streaming insists on the type `application/wasm`, which not every server sends.
-    if (response.headers.get("content-type")?.startsWith("application/wasm")) {
+    // Streaming insists on the type `application/wasm`, with no parameter behind it: not every server sends that.
+    if (response.headers.get("content-type") === "application/wasm") {
       return WebAssembly.compileStreaming(response);
     }
     return WebAssembly.compile(await response.arrayBuffer());
   }, String(address));
 }
 
-function unreachable(address: string | URL, reason: string, cause?: unknown): StateError {
+/** There is no file to be had. */
+export function unreachable(address: string | URL, reason: string, cause?: unknown): StateError {
   return new StateError(
     "UNSUPPORTED",
     `${address} cannot be fetched (${reason}); serve it, say where it is with the option \`wasm\`, or import @eventflux/state/inline`,

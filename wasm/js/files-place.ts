@@ -26,6 +26,7 @@ export async function openNodePlace(options: OpenOptions, calls: PlaceCalls): Pr
   const watcher = options.tabs === "read" && options.onChange ? watchHead(storage.directory, calls) : undefined;
   return {
     storage,
+    takeOver: options.tabs === "takeover" ? () => storage.lock(options) : undefined,
     close: async () => {
       watcher?.close();
       await storage.close?.();
@@ -36,7 +37,9 @@ export async function openNodePlace(options: OpenOptions, calls: PlaceCalls): Pr
 /** Tells of each head that is published. A reader holds nothing that would have to be given back if this fails. */
 function watchHead(directory: string, calls: PlaceCalls): FSWatcher {
   try {
-    return watch(directory, { persistent: false }, (_, name) => name === "head" && calls.published());
+    const watcher = watch(directory, { persistent: false }, (_, name) => name === "head" && calls.published());
+    // It tells nothing any more. Whoever looks now finds out why, if the directory is gone.
+    return watcher.on("error", calls.published);
   } catch (error) {
     // Not by its code: of what can be watched there may be no more, which has nothing to do with space.
     const hint = "open it without `onChange`, and call refresh() now and then";

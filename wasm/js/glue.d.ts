@@ -9,6 +9,7 @@ export type Request =
   | { op: "delete"; object: string }
   | { op: "readHead" }
   | { op: "swapHead"; expected?: Uint8Array; bytes: Uint8Array }
+  | { op: "takeOver" }
   | { op: "pause" };
 
 /** Something of the module that is to be freed. */
@@ -48,7 +49,7 @@ export interface Handle extends Owned {
   finish(): void;
   progress(): string;
   entries(): string;
-  open(from: string): Task;
+  open(from: string, held: number): Task;
   refresh(from: string): Task;
   checkpoint(request: string, nowMs: number): Task;
   restore(id: number): Task;

@@ -4,8 +4,9 @@
  * @module
  */
 import base64 from "./wasm-base64.js";
-import { compileBase64, compileOnce, compileOption } from "./compile.js";
+import { compileBase64, compileOnce } from "./compile.js";
 import { type Engine, type EngineOptions, openEngine } from "./engine.js";
+import { compileNodeOption } from "./node-compile.js";
 import type { OpenOptions } from "./options.js";
 import type { Platform } from "./place.js";
 import { type State, openState } from "./state.js";
@@ -16,7 +17,7 @@ export * from "./api.js";
 const compileOwn = /* @__PURE__ */ compileOnce(() => compileBase64(base64));
 
 const platform: Platform = {
-  compile: (wasm) => (wasm === undefined ? compileOwn() : compileOption(wasm)),
+  compile: (wasm) => (wasm === undefined ? compileOwn() : compileNodeOption(wasm)),
   openPlace: openNodePlace,
 };
 

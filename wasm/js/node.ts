@@ -4,8 +4,9 @@
  * @module
  */
 import { readFileSync } from "node:fs";
-import { compileOnce, compileOption } from "./compile.js";
+import { compileOnce } from "./compile.js";
 import { type Engine, type EngineOptions, openEngine } from "./engine.js";
+import { compileNodeOption } from "./node-compile.js";
 import type { OpenOptions } from "./options.js";
 import type { Platform } from "./place.js";
 import { type State, openState } from "./state.js";
@@ -18,7 +19,7 @@ const compileOwn = /* @__PURE__ */ compileOnce(
 );
 
 const platform: Platform = {
-  compile: (wasm) => (wasm === undefined ? compileOwn() : compileOption(wasm)),
+  compile: (wasm) => (wasm === undefined ? compileOwn() : compileNodeOption(wasm)),
   openPlace: openNodePlace,
 };
 

@@ -55,7 +55,10 @@ export interface OpenOptions {
    * long as no checkpoint has had positions or outputs, since only the program knows which ones belong to the state.
    */
   checkpointOnHide?: boolean | (() => CheckpointRequest | undefined);
-  /** Is told of others that have the state open. What it throws goes to the event loop. */
+  /**
+   * Is told of others that have the state open: of what happens while it is opened once it is open. What it throws goes
+   * to the event loop.
+   */
   onChange?: (change: Change) => void;
   /** Where the wasm file is, for bundlers that lose it: its address, bytes, or compiled. */
   wasm?: string | URL | BufferSource | WebAssembly.Module;

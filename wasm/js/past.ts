@@ -40,7 +40,7 @@ export class Past {
     this.outputs = positionsFromText(info.outputs);
   }
 
-  /** The value of a key, or `undefined`. */
+  /** The value of a key, or `undefined`: as {@link State.get}. */
   get<T = Value>(key: string): T | undefined {
     return fromEngineValue(this.#past.call((it) => it.get(keyOf(key)))) as T | undefined;
   }

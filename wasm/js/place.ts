@@ -8,6 +8,8 @@ export interface Place {
   readonly persisted?: boolean;
   /** Tells those that read beside us of a checkpoint. */
   published?(): void;
+  /** Takes the right to write from whoever has it; there for `tabs: "takeover"` only, since that is not done before. */
+  readonly takeOver?: (() => Promise<void>) | undefined;
   /** Gives up all of it: storage first, lock last. Called once. */
   close(): Promise<void>;
 }
@@ -26,7 +28,7 @@ export interface PlaceCalls {
 export interface Platform {
   /** The compiled module. */
   compile(wasm: OpenOptions["wasm"]): WebAssembly.Module | Promise<WebAssembly.Module>;
-  /** Opens the place that `backend` names and takes the lock that `tabs` asks for. */
+  /** Opens the place that `backend` names and takes the lock that `tabs` asks for; none is taken over yet. */
   openPlace(options: OpenOptions, calls: PlaceCalls): Promise<Place>;
   /** Calls when the page is hidden or left, until the returned function is called. */
   onHide?(hidden: () => void): () => void;

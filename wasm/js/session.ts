@@ -30,6 +30,8 @@ interface Recorded<C, Position = string> {
   checkpoint: C;
   positions: Record<string, Position>;
   outputs: Record<string, Position>;
+  /** Of an opening for writing: the one that was taken. */
+  generation?: number;
 }
 
 /** One instance of the module, with its handle. */
@@ -56,7 +58,7 @@ function pause(): Promise<void> {
   });
 }
 
-function perform(request: Request, storage: Storage): unknown {
+function perform(request: Request, storage: Storage, takeOver: Place["takeOver"]): unknown {
   switch (request.op) {
     case "put":
       return storage.put(request.object, request.bytes);
@@ -70,6 +72,8 @@ function perform(request: Request, storage: Storage): unknown {
       return storage.readHead();
     case "swapHead":
       return storage.swapHead(request.expected, request.bytes);
+    case "takeOver":
+      return takeOver?.().then(() => true);
     case "pause":
       return pause();
   }
@@ -88,6 +92,12 @@ export class Session {
   #trapped: StateError | undefined;
   #recovery: Promise<Restored> | undefined;
   #closing: Promise<void> | undefined;
+  /** Whether another one has taken our lock. */
+  #isFenced = false;
+  /** The generation of the storage that is ours; 0 before it is opened. */
+  #generation = 0;
+  /** The last object put, unless a head was to be swapped since. */
+  #put: string | undefined;
   /** Tasks that are under way. */
   #tasks = new Set<Promise<unknown>>();
   /** The one of them that writes; it never rejects. */
@@ -105,6 +115,12 @@ export class Session {
   /** How the engine is told of it: the user may have gone back to an older one than the newest. */
   #from: string;
   #stopHide: (() => void) | undefined;
+  /** Whether the program may be told of others: not before it has what `open` gives it. */
+  #isTold = false;
+  /** What it was not told. All are of one kind: a reader's is that something was published, a writer's that it was cut off. */
+  #untold: Change | undefined;
+  /** Writes what is held back, before anything else is done with the state. */
+  writeHeld: (() => void) | undefined;
 
   private constructor(options: OpenOptions, handleOptions: string, module: WebAssembly.Module) {
     this.#options = options;
@@ -129,7 +145,10 @@ export class Session {
     session.#place = await platform.openPlace(options, {
       newestHead: (slots) => session.#instance.glue.newestHead(slots),
       published: () => session.#tell({ kind: "published" }),
-      fenced: () => session.#tell({ kind: "fenced" }),
+      fenced: () => {
+        session.#isFenced = true;
+        session.#tell({ kind: "fenced" });
+      },
     });
     try {
       await session.#openHandle();
@@ -140,6 +159,10 @@ export class Session {
     if (!session.isReader && (options.checkpointOnHide ?? onHide)) {
       session.#stopHide = platform.onHide?.(() => session.#checkpointOnHide());
     }
+    session.#isTold = true;
+    const untold = session.#untold;
+    // Whoever awaits the state has it before the event loop runs.
+    if (untold) void pause().then(() => session.#tell(untold));
     return session;
   }
 
@@ -283,7 +306,8 @@ export class Session {
 
   /** The state is that of a checkpoint: what there is to say of it. */
   #replaced<C>(answer: string): Recorded<C, bigint> {
-    const { checkpoint, positions, outputs } = JSON.parse(answer) as Recorded<C>;
+    const { checkpoint, positions, outputs, generation } = JSON.parse(answer) as Recorded<C>;
+    this.#generation = generation ?? this.#generation;
     this.#changesTaken = this.#changes;
     this.#usesProgress ||= hasProgress({ positions, outputs });
     return { checkpoint, positions: positionsFromText(positions), outputs: positionsFromText(outputs) };
@@ -312,7 +336,9 @@ export class Session {
 
   async #openHandle(): Promise<Restored> {
     return this.began(
-      await this.#run<string>((handle) => (this.isReader ? handle.refresh(this.#from) : handle.open(this.#from))),
+      await this.#run<string>((handle) =>
+        this.isReader ? handle.refresh(this.#from) : handle.open(this.#from, this.#generation),
+      ),
     );
   }
 
@@ -321,6 +347,8 @@ export class Session {
     await Promise.allSettled(this.#tasks);
     await this.#asked;
     this.#ensureOpen();
+    // No head names it; a storage that holds it back must not write it with the next one.
+    if (this.#put) await this.#ask({ op: "delete", object: this.#put }).catch(() => {});
     await this.#instantiate();
     // Whoever closes meanwhile waits for this, frees the new instance, and gives the lock back: nothing is opened then.
     this.#ensureOpen();
@@ -382,7 +410,15 @@ export class Session {
   /** Asks the storage, after all that was asked before. */
   #ask(request: Request): Promise<unknown> {
     if (request.op === "pause") return pause();
-    const answer = this.#asked.then(() => perform(request, this.#place.storage));
+    const answer = this.#asked.then(() => {
+      if ("bytes" in request) {
+        // The one that took over may not have its generation yet.
+        if (this.#isFenced) throw new StateError("FENCED", "another one has taken over");
+        // A head has no name.
+        this.#put = (request as { object?: string }).object;
+      }
+      return perform(request, this.#place.storage, this.#place.takeOver);
+    });
     this.#asked = answer.catch(() => {});
     return answer;
   }
@@ -417,6 +453,7 @@ export class Session {
   #ensureUsable(): void {
     this.#ensureOpen();
     if (this.#trapped) throw this.#trapped;
+    this.writeHeld?.();
   }
 
   #ensureWriter(): void {
@@ -426,8 +463,8 @@ export class Session {
   }
 
   #tell(change: Change): void {
-    if (this.#closing) return;
-    this.#options.onChange?.(change);
+    if (!this.#isTold) this.#untold = change;
+    else if (!this.#closing) this.#options.onChange?.(change);
   }
 
   #checkpointOnHide(): void {

@@ -29,7 +29,7 @@ export class State extends Checkpointed {
   }
 
   /**
-   * Writes many values, in batches.
+   * Writes many values, in batches. Whatever makes them may read and write the state meanwhile: it finds those before.
    *
    * @throws as {@link State.set}; the values before the wrong one may be written then
    *
@@ -41,29 +41,41 @@ export class State extends Checkpointed {
     const areThere = Array.isArray(entries);
     let batch: unknown[] = [];
     const write = () => {
-      if (batch.length > 0) {
-        const json = toUtf8(areThere ? JSON.stringify(batch) : `[${batch.join(",")}]`);
-        this.session.change((handle) => handle.setMany(json));
-      }
+      const held = batch;
       batch = [];
-    };
-    for (const [key, value] of entries) {
-      if (value instanceof Uint8Array) {
-        // In order: a key may come twice.
-        write();
-        this.set(key, value);
-      } else {
-        checkValue(value);
-        const entry = [keyOf(key), value];
-        batch.push(areThere ? entry : JSON.stringify(entry));
-        if (batch.length === BATCH) write();
+      if (held.length > 0) {
+        const json = toUtf8(areThere ? JSON.stringify(held) : `[${held.join(",")}]`);
+        session.change((handle) => handle.setMany(json));
       }
+    };
+    const { session } = this;
+    const { writeHeld } = session;
+    // Of one that this is within.
+    writeHeld?.();
+    session.writeHeld = write;
+    try {
+      for (const [key, value] of entries) {
+        // Bytes come in order, too: what is held back is written first.
+        if (value instanceof Uint8Array) this.set(key, value);
+        else {
+          checkValue(value);
+          const entry = [keyOf(key), value];
+          batch.push(areThere ? entry : JSON.stringify(entry));
+          if (batch.length === BATCH) write();
+        }
+      }
+      write();
+    } finally {
+      session.writeHeld = writeHeld;
     }
-    write();
   }
 
   /**
    * The value of a key: a copy of its own; `undefined` if there is none.
+   *
+   * What JavaScript wrote comes back as it was, but for `-0`, which JSON has not: it is stored as 0. Values that Rust wrote
+   * may be what JSON has not either: integers past 2^53 come as the nearest number, NaN and infinite numbers as `null`,
+   * and bytes within an array or object as an array of numbers.
    *
    * @example
    * const total = state.get<{ n: number; sum: number }>("total/eu");

@@ -15,6 +15,12 @@ interface Fault {
   what: string;
 }
 
+/** Whether it is an object without a class, of whatever realm. */
+function isPlain(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === null || Object.getPrototypeOf(prototype) === null;
+}
+
 /** What `JSON.stringify` would lose or turn into something else. Only what is wrong costs the making of a path. */
 function faultIn(value: unknown, depth: number): Fault | undefined {
   switch (typeof value) {
@@ -42,9 +48,8 @@ function faultInObject(value: object, depth: number): Fault | undefined {
     }
     return undefined;
   }
-  const prototype = Object.getPrototypeOf(value);
-  if (prototype !== null && Object.getPrototypeOf(prototype) !== null) {
-    const kind = prototype.constructor?.name ?? "class instance";
+  if (!isPlain(value)) {
+    const kind = Object.getPrototypeOf(value).constructor?.name ?? "class instance";
     return { path: "", what: `a ${kind}; use plain objects, arrays and texts, or bytes as a value of their own` };
   }
   for (const key in value) {
@@ -124,6 +129,8 @@ export type Positions = Readonly<Record<string, number | bigint>>;
 
 /** Positions as texts, which keep all their digits. */
 export function positionsToText(positions: Positions): Record<string, string> {
+  // Of others, such as maps, none would be found.
+  if (!isPlain(positions)) throw new StateError("INVALID", "positions must be a plain object: a number for each name");
   const texts: Record<string, string> = Object.create(null);
   for (const [name, position] of Object.entries(positions)) {
     if (typeof position !== "bigint" && !Number.isSafeInteger(position)) {

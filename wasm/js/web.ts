@@ -1,6 +1,6 @@
 // Browsers: which storage, who may write, who is told.
 
-import { StateError, fromStorage } from "./error.js";
+import { StateError, fromStorage, messageOf } from "./error.js";
 import type { OpenOptions } from "./options.js";
 import type { Place, PlaceCalls } from "./place.js";
 import { openIndexedDb } from "./storage/indexeddb.js";
@@ -38,8 +38,13 @@ function takeLock(name: string, options: OpenOptions, lost: () => void): Promise
       )
       .catch((error: unknown) => {
         if (isHeld) return lost();
+        if (error instanceof StateError) return reject(error);
+        // A signal may be aborted with any reason.
+        const gaveUp = signal?.aborted || (error as Error).name === "AbortError";
         reject(
-          error instanceof StateError ? error : new StateError("LOCKED", "gave up waiting for the other tab", error),
+          gaveUp
+            ? new StateError("LOCKED", "gave up waiting for the other tab", error)
+            : new StateError("UNSUPPORTED", `no lock can be taken here: ${messageOf(error)}`, error),
         );
       });
   });
@@ -69,17 +74,23 @@ export async function openWebPlace(options: OpenOptions, calls: PlaceCalls): Pro
   }
   if (backend === "auto") backend = hasOpfs() ? "opfs" : "indexeddb";
   const name = `eventflux/${backend}/${options.name}`;
-  const release = options.tabs === "read" ? () => {} : await takeLock(name, options, calls.fenced);
+  let release = () => {};
+  const lock = async () => {
+    release = await takeLock(name, options, calls.fenced);
+  };
+  const { tabs } = options;
+  if (tabs !== "takeover" && tabs !== "read") await lock();
   let channel: BroadcastChannel | undefined;
   try {
     const storage = await openStorage(backend, options, calls);
     const persisted = options.persist ? await askToPersist() : undefined;
     channel = new BroadcastChannel(name);
-    if (options.tabs === "read") channel.onmessage = () => calls.published();
+    if (tabs === "read") channel.onmessage = () => calls.published();
     return {
       storage,
       ...(persisted === undefined ? {} : { persisted }),
       published: () => channel?.postMessage("published"),
+      takeOver: tabs === "takeover" ? lock : undefined,
       close: async () => {
         try {
           await storage.close?.();

@@ -130,10 +130,11 @@ impl Handle {
         Json::Array(self.inner.head.borrow().entries.iter().map(entry_to_json).collect()).to_string()
     }
 
-    /// Opens for writing, which takes a new generation, and restores a checkpoint: `latest`, `none`, or a number.
-    pub fn open(&self, from: String) -> Task {
+    /// Opens for writing, which takes a new generation, and restores a checkpoint: `latest`, `none`, or a number. `held`:
+    /// the generation of the handle that broke down before this one, or 0.
+    pub fn open(&self, from: String, held: f64) -> Task {
         let inner = Rc::clone(&self.inner);
-        Task::new(|mailbox| operations::open(inner, mailbox, from))
+        Task::new(|mailbox| operations::open(inner, mailbox, from, held))
     }
 
     /// Opens to read, and reads again what a writer has published since: as of [`Handle::open`], without a generation.

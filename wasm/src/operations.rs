@@ -9,8 +9,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use eventflux_core::{
-    CheckpointRequest, EncodedCheckpoint, Error, Export, Head, KeyDifference, Names, OpenWriter, Progress, Publish,
-    Published, ReadHead, ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Selector, StateHolder,
+    CheckpointRequest, EncodedCheckpoint, Error, Export, Head, KeyDifference, Names, ObjectId, OpenWriter, Progress,
+    Publish, Published, ReadHead, ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Selector, StateHolder,
     StepProgress, Verify, Writer, difference, drive, open_archive,
 };
 use js_sys::Uint8Array;
@@ -130,28 +130,51 @@ pub(crate) fn selector(from: &str) -> Result<Option<Selector>> {
     }
 }
 
-/// Takes a new generation and restores a checkpoint, if there is one.
-pub(crate) async fn open(inner: Rc<Inner>, mailbox: Mailbox, from: String) -> Result<JsValue> {
+/// Restores a checkpoint, if there is one, then takes a new generation: what is refused ends no other writer. `held`: the
+/// generation of the one that broke down, or 0; it goes on only if no other one has opened since.
+pub(crate) async fn open(inner: Rc<Inner>, mailbox: Mailbox, from: String, held: f64) -> Result<JsValue> {
     let _busy = inner.start()?;
     let selector = selector(&from)?;
-    let mut writer = mailbox.drive(OpenWriter::new()).await?;
+    let held = (held > 0.0).then_some(held as u64);
+    if let Some(held) = held {
+        // First: what it would restore may be gone by now.
+        let current = read_head(&mailbox).await?.generation;
+        if current != held {
+            return Err(from_core(Error::Fenced { held, current }));
+        }
+    }
+    let (mut head, mut restored) = restore_fresh(&inner, &mailbox, selector.as_ref()).await?;
+    let takes_over = held.is_none() && mailbox.take_over().await?;
+    let after = held.unwrap_or(head.generation);
+    let mut writer = mailbox.drive(if takes_over { OpenWriter::new() } else { OpenWriter::after(after) }).await?;
     *inner.head.borrow_mut() = writer.head().clone();
-    let (head, restored) = restore_fresh(&inner, &mailbox, selector).await?;
+    // What the one before has put and not published, if it was killed just then: no head names it, and none will.
+    let ObjectId { id, generation } = writer.next_object();
+    if generation > 1 {
+        let _ = mailbox.delete(ObjectId { id, generation: generation - 1 }).await;
+    }
+    // The one before may have published meanwhile.
+    let object = restored.as_ref().map(|checkpoint| checkpoint.manifest.object);
+    if find(selector.as_ref(), writer.head()).map_err(from_core)? != object {
+        (head, restored) = restore_fresh(&inner, &mailbox, selector.as_ref()).await?;
+    }
     if let Some(checkpoint) = &restored {
         writer.hold(checkpoint.manifest.object.id);
     }
+    let mut answer = info(&head, restored.as_ref());
+    answer["generation"] = writer.head().generation.into();
     *inner.writer.borrow_mut() = Some(writer);
-    Ok(info(&head, restored.as_ref()).into())
+    Ok(answer.to_string().into())
 }
 
 /// Reads a checkpoint, without a generation of its own.
 pub(crate) async fn refresh(inner: Rc<Inner>, mailbox: Mailbox, from: String) -> Result<JsValue> {
     let _busy = inner.start()?;
     let selector = selector(&from)?;
-    let (head, restored) = restore_fresh(&inner, &mailbox, selector).await?;
+    let (head, restored) = restore_fresh(&inner, &mailbox, selector.as_ref()).await?;
     let answer = info(&head, restored.as_ref());
     *inner.head.borrow_mut() = head;
-    Ok(answer.into())
+    Ok(answer.to_string().into())
 }
 
 /// Restores beside what is there, so that it can be read meanwhile and stays if this fails; then takes its place.
@@ -159,15 +182,14 @@ pub(crate) async fn refresh(inner: Rc<Inner>, mailbox: Mailbox, from: String) ->
 async fn restore_fresh(
     inner: &Rc<Inner>,
     mailbox: &Mailbox,
-    selector: Option<Selector>,
+    selector: Option<&Selector>,
 ) -> Result<(Head, Option<RestoredCheckpoint>)> {
     inner.is_restoring.set(true);
     let _restoring = Flag(Rc::clone(inner), |inner| &inner.is_restoring);
     let mut fresh = State::new(&inner.options)?;
     let restore = async |head: &Head| {
-        let is_there = |selector: &&Selector| head.latest.is_some() || **selector != Selector::Latest;
-        let Some(selector) = selector.as_ref().filter(is_there) else { return Ok(None) };
-        let restore = Restore::object(fresh.holder_mut(), selector.find(head)?, RestoreOptions::default());
+        let Some(object) = find(selector, head)? else { return Ok(None) };
+        let restore = Restore::object(fresh.holder_mut(), object, RestoreOptions::default());
         mailbox.drive(restore).await.map(Some)
     };
     let (head, restored) = read_named(mailbox, restore).await?;
@@ -176,6 +198,12 @@ async fn restore_fresh(
         *inner.state.borrow_mut() = fresh;
     }
     Ok((head, restored))
+}
+
+/// The checkpoint to begin with; nothing, if the latest is asked for and there is none yet.
+fn find(selector: Option<&Selector>, head: &Head) -> Result<Option<ObjectId>, Error> {
+    let is_there = |selector: &&Selector| head.latest.is_some() || **selector != Selector::Latest;
+    selector.filter(is_there).map(|selector| selector.find(head)).transpose()
 }
 
 /// Reads what the head names; also gives that head. A writer beside us may have deleted it meanwhile: the head is another
@@ -247,15 +275,15 @@ async fn publish(
 /// Goes back to a checkpoint; what it recorded, as JSON.
 pub(crate) async fn restore(inner: Rc<Inner>, mailbox: Mailbox, id: f64) -> Result<JsValue> {
     let _busy = inner.start()?;
-    let (head, restored) = restore_fresh(&inner, &mailbox, Some(Selector::Id(id as u64))).await?;
+    let (head, restored) = restore_fresh(&inner, &mailbox, Some(&Selector::Id(id as u64))).await?;
     if let (Some(writer), Some(checkpoint)) = (inner.writer.borrow_mut().as_mut(), &restored) {
         writer.hold(checkpoint.manifest.object.id);
     }
-    Ok(info(&head, restored.as_ref()).into())
+    Ok(info(&head, restored.as_ref()).to_string().into())
 }
 
 /// What was restored, if anything was, by the head that it was found in: the one that was seen last may be older.
-fn info(head: &Head, restored: Option<&RestoredCheckpoint>) -> String {
+fn info(head: &Head, restored: Option<&RestoredCheckpoint>) -> Json {
     let Some(RestoredCheckpoint { manifest }) = restored else {
         return checkpoint_to_json(Json::Null, &Progress::default());
     };
@@ -264,16 +292,15 @@ fn info(head: &Head, restored: Option<&RestoredCheckpoint>) -> String {
 }
 
 /// A checkpoint with what it recorded.
-fn checkpoint_to_json(entry: Json, progress: &Progress) -> String {
+fn checkpoint_to_json(entry: Json, progress: &Progress) -> Json {
     json!({ "checkpoint": entry, "positions": positions_to_json(progress), "outputs": outputs_to_json(progress) })
-        .to_string()
 }
 
 /// An older state, to read.
 pub(crate) async fn at(mailbox: Mailbox, id: f64) -> Result<JsValue> {
     let read = async |head: &Head| read_past(&mailbox, head, id).await;
     let (head, (holder, checkpoint)) = read_named(&mailbox, read).await?;
-    Ok(Past { holder, info: info(&head, Some(&checkpoint)) }.into())
+    Ok(Past { holder, info: info(&head, Some(&checkpoint)).to_string() }.into())
 }
 
 async fn read_past(mailbox: &Mailbox, head: &Head, id: f64) -> Result<(StateHolder, RestoredCheckpoint), Failure> {
@@ -339,5 +366,5 @@ pub(crate) async fn import(inner: Rc<Inner>, mailbox: Mailbox, bytes: Vec<u8>, n
         publish(&inner, &mailbox, &fresh, CheckpointRequest { created_ms: now_ms as i64, label, progress }).await?;
     *inner.state.borrow_mut() = fresh.into_inner();
     let (entry, progress) = (entry_to_json(&published.entry), &checkpoint.manifest.progress);
-    Ok(checkpoint_to_json(entry, progress).into())
+    Ok(checkpoint_to_json(entry, progress).to_string().into())
 }

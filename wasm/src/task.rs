@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use eventflux_core::{ByteRange, Error, ObjectInfo, Procedure, Request, Response, Step};
+use eventflux_core::{ByteRange, Error, ObjectId, ObjectInfo, Procedure, Request, Response, Step};
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 
@@ -82,6 +82,16 @@ impl Mailbox {
     /// Lets the event loop run, if it has waited for long.
     pub(crate) async fn pause(&self) -> Result<()> {
         self.ask(object(&[("op", "pause".into())])).await.map(drop)
+    }
+
+    /// Takes the lock from another writer, if that was asked for; whether it was.
+    pub(crate) async fn take_over(&self) -> Result<bool> {
+        Ok(self.ask(object(&[("op", "takeOver".into())])).await?.is_truthy())
+    }
+
+    /// Deletes an object, if there is one.
+    pub(crate) async fn delete(&self, object: ObjectId) -> Result<()> {
+        self.ask(request_to_js(&Request::Delete { object: object.name() })).await.map(drop)
     }
 
     /// Drives a procedure to its end.

@@ -38,12 +38,17 @@ export class Rows {
     this.total -= 1;
   }
 
+  /** Refuses a place that is not in this file. */
+  check(offset) {
+    if (offset > this.#bytes.length) throw new Error("the checkpoint is of a longer file than this one");
+  }
+
   /** Goes to a place that was recorded; without one, to the first row. */
   seek(offset, line) {
+    this.check(offset);
     this.offset = 0;
     this.line = 0;
     if (!offset) return void this.#take(1);
-    if (offset > this.#bytes.length) throw new Error("the checkpoint is of a longer file than this one");
     this.offset = offset;
     this.line = line;
   }

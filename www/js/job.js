@@ -16,6 +16,10 @@ const RETAINED_MAX = 100;
 export class Job {
   /** What was found when it was opened. */
   recovered;
+  /** What it was told last of others that have the state open, unless that was heeded. */
+  change;
+  /** What heeds it. */
+  following;
   /** What became of the last checkpoint. */
   durability = "strict";
   /** Number of the last checkpoint. */
@@ -26,17 +30,23 @@ export class Job {
   rows;
   /** The latest result of each operator, as a line of JSON. */
   latest = {};
+  #definition;
   #expected;
   /** Milliseconds that each checkpoint took, by its number. */
   #took = new Map();
 
-  /** `options`: those of the package, such as `tabs` and `from`. */
-  static async open({ definition, rows, expected }, options) {
+  /** `options`: those of the package, such as `tabs` and `from`; `changed` is told which job has a `change`. */
+  static async open({ definition, rows, expected }, options, changed) {
     const started = performance.now();
     const job = new Job();
     job.rows = rows;
+    job.#definition = definition;
     job.#expected = expected;
-    job.engine = await engine({ definition, retain: { max: RETAINED_MAX }, ...options });
+    const onChange = (change) => {
+      job.change = change;
+      changed(job);
+    };
+    job.engine = await engine({ definition, retain: { max: RETAINED_MAX }, ...options, onChange });
     try {
       const { checkpoint, positions, outputs } = job.engine.restored;
       const isNewest = checkpoint !== undefined && (options.from ?? "latest") === "latest";
@@ -53,12 +63,18 @@ export class Job {
     return this.engine.progress().events;
   }
 
-  /** Sets source and output to what a checkpoint recorded of them. */
-  async #goOnFrom(positions, outputs, isNewest) {
+  /** Refuses positions of another source than that of this page. */
+  #check(positions) {
     const fingerprint = positions["source.fingerprint"];
     if (fingerprint !== undefined && fingerprint !== this.engine.progress().sourceFingerprint) {
       throw new Error("the checkpoint is of another source: its fields, or what they mean, are not those of this page");
     }
+    this.rows.check(Number(positions["source.offset"] ?? 0));
+  }
+
+  /** Sets source and output to what a checkpoint recorded of them. */
+  async #goOnFrom(positions, outputs, isNewest) {
+    this.#check(positions);
     this.rows.seek(Number(positions["source.offset"] ?? 0), Number(positions["source.line"] ?? 0));
     const start = Number(outputs["output.start"] ?? 0);
     this.output = new Output({ length: Number(outputs["output.length"] ?? 0), start });
@@ -133,6 +149,13 @@ export class Job {
 
   /** Goes on from a file that {@link Job.export} or the native command made. */
   async import(bytes) {
+    // What it recorded is known only once it is imported: elsewhere first, since here it replaces the state.
+    const beside = await engine({ definition: this.#definition, backend: "memory" });
+    try {
+      this.#check((await beside.import(bytes)).positions);
+    } finally {
+      await beside.close();
+    }
     const { id, positions, outputs } = await this.engine.import(bytes);
     const cut = await this.#goOnFrom(positions, outputs, true);
     return { id, events: this.events, cut };

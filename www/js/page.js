@@ -18,6 +18,7 @@ const SPEEDS = [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 0];
 const INTERRUPTED = "interrupted";
 const STATE_BUTTONS = ["play", "anew", "kill-worker", "kill-tab", "flip", "download", "download-output"];
 
+const main = document.querySelector("main");
 let status;
 const link = new WorkerLink(onEvent);
 const checkpoints = new CheckpointsView((id) => link.call("past", id));
@@ -54,10 +55,24 @@ function enable(isOpen) {
   if (!isOpen) checkpoints.show([]);
 }
 
+/** Does something while nothing else can be asked for: a second click would meet what the first one has half done. */
+async function alone(action) {
+  const focused = document.activeElement;
+  main.inert = true;
+  try {
+    return await action();
+  } finally {
+    main.inert = false;
+    focused.focus({ preventScroll: true });
+  }
+}
+
 /** Opens the state in the worker; `how`: `tabs` and `from`. `whatHappened` is given what was found. */
 async function open(how, whatHappened = () => "") {
-  await link.call("speed", SPEEDS[byId("speed").value]);
-  const found = await link.call("open", how);
+  const found = await alone(async () => {
+    await link.call("speed", SPEEDS[byId("speed").value]);
+    return link.call("open", how);
+  });
   hideNotice();
   enable(true);
   showRun(status);
@@ -170,14 +185,14 @@ function killTab() {
 }
 
 async function flip() {
-  const { id, object, at } = await link.call("damage");
+  const { id, object, at } = await alone(() => link.call("damage"));
   log(`Flipped one bit of checkpoint ${id}: byte ${count(at)} of ${object}.`);
   enable(false);
   await open({ tabs: "wait" });
 }
 
 async function openFile(file) {
-  if (!file || byId("file").disabled) return;
+  if (!file || byId("file").disabled || main.inert) return;
   try {
     const { id, events } = await link.call("import", new Uint8Array(await file.arrayBuffer()));
     log(`Opened ${file.name} as checkpoint ${id}: event ${count(events)}.`);

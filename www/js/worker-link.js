@@ -25,13 +25,15 @@ export class WorkerLink {
     worker.onmessage = ({ data }) => {
       if (worker !== this.#worker) return;
       if (data.event) return this.#onEvent(data);
-      const { resolve, reject } = this.#calls.get(data.answer);
+      const call = this.#calls.get(data.answer);
       this.#calls.delete(data.answer);
-      if (data.error) reject(new WorkerError(data.error));
-      else resolve(data.result);
+      if (data.error) call?.reject(new WorkerError(data.error));
+      else call?.resolve(data.result);
     };
     worker.onerror = (event) => {
-      this.#onEvent({ event: "stopped", error: { code: "ERROR", message: event.message || "the worker did not start" } });
+      const error = { code: "ERROR", message: event.message || "the worker did not start" };
+      // What it was asked for is perhaps never answered: those who wait for that are told, or else the page.
+      if (!this.#refuse(error)) this.#onEvent({ event: "stopped", error });
     };
     this.#worker = worker;
   }
@@ -48,10 +50,15 @@ export class WorkerLink {
   /** Ends the worker in the midst of what it does, and starts a fresh one. */
   replace() {
     this.#worker.terminate();
-    for (const { reject } of this.#calls.values()) {
-      reject(new WorkerError({ code: "KILLED", message: "the worker was killed" }));
-    }
-    this.#calls.clear();
+    this.#refuse({ code: "KILLED", message: "the worker was killed" });
     this.#start();
+  }
+
+  /** Refuses all that was not answered; whether there was any. */
+  #refuse(error) {
+    const calls = [...this.#calls.values()];
+    this.#calls.clear();
+    for (const { reject } of calls) reject(new WorkerError(error));
+    return calls.length > 0;
   }
 }

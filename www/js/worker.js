@@ -25,9 +25,6 @@ let speed = 1_000;
 let isPlaying = false;
 let loop = Promise.resolve();
 let knownCheckpoints = "";
-/** Whether the writer has published what this reader does not show yet. */
-let isBehind = false;
-let following;
 
 const told = (error) => ({ code: error instanceof StateError ? error.code : "ERROR", message: error.message });
 
@@ -62,6 +59,7 @@ function turn() {
 }
 
 async function play() {
+  const played = job;
   let last = performance.now();
   let reported = 0;
   let owed = 0;
@@ -72,9 +70,9 @@ async function play() {
       last = now;
       const count = speed === 0 ? FULL_SPEED_EVENTS : Math.floor(owed);
       owed -= speed === 0 ? owed : count;
-      const taken = job.newest;
-      if (!(await job.advance(count, () => !isPlaying))) isPlaying = false;
-      if (now - reported >= REPORT_MS || taken !== job.newest) {
+      const taken = played.newest;
+      if (!(await played.advance(count, () => !isPlaying))) isPlaying = false;
+      if (now - reported >= REPORT_MS || taken !== played.newest) {
         reported = now;
         await report();
       }
@@ -83,16 +81,16 @@ async function play() {
     await report();
   } catch (error) {
     isPlaying = false;
-    await stopped(error);
+    await stopped(played, error);
   }
 }
 
-/** The job cannot go on. */
-async function stopped(error) {
-  const old = job;
+/** A job cannot go on; of one that is there no more nobody wants to know. */
+async function stopped(old, error) {
+  if (old !== job) return;
   job = undefined;
-  await old?.close().catch(() => {});
-  if (old) postMessage({ event: "stopped", error: told(error) });
+  await old.close().catch(() => {});
+  if (!job) postMessage({ event: "stopped", error: told(error) });
 }
 
 async function pause() {
@@ -101,26 +99,27 @@ async function pause() {
 }
 
 /** Goes to the newest checkpoint of the writer beside us, until there is no newer one. */
-async function follow() {
+async function follow(reader) {
   try {
-    while (isBehind && job) {
-      isBehind = false;
-      await job.refresh();
+    while (reader === job && reader.change) {
+      reader.change = undefined;
+      await reader.refresh();
       await report();
     }
   } catch (error) {
-    await stopped(error);
+    await stopped(reader, error);
   }
 }
 
-function changed({ kind }) {
-  if (kind === "published") {
-    isBehind = true;
-    following ??= follow().finally(() => (following = undefined));
+/** Heeds what a job was told, if it is this one; before it is, that stays with it. */
+function changed(whose) {
+  if (whose !== job || !whose.change) return;
+  if (whose.change.kind === "published") {
+    whose.following ??= follow(whose).finally(() => (whose.following = undefined));
     return;
   }
   isPlaying = false;
-  stopped(new StateError("FENCED", "another tab has taken over: nothing that this one does can be stored any more"));
+  stopped(whose, new StateError("FENCED", "another tab has taken over: nothing that this one does can be stored any more"));
 }
 
 const newestId = async () => (await job.checkpoints()).at(-1)?.id;
@@ -137,10 +136,12 @@ const calls = {
       throw error;
     });
     const signal = tabs === "wait" ? AbortSignal.timeout(WAIT_FOR_LOCK_MS) : undefined;
-    job = await Job.open(await loaded, { from, tabs, signal, onChange: changed });
+    const opened = await Job.open(await loaded, { from, tabs, signal }, changed);
+    job = opened;
     knownCheckpoints = "";
     await report();
-    return job.recovered;
+    changed(opened);
+    return opened.recovered;
   },
 
   async play() {
@@ -188,8 +189,8 @@ const calls = {
   /** What is damaged, and the newest checkpoint that can be restored. */
   async verify() {
     const { definition } = await loaded;
-    // It begins with none and takes none: what is stored stays as it is.
-    const beside = await engine({ definition, tabs: "wait", from: "none" });
+    // As a reader: another tab may have it for as long as it likes.
+    const beside = await engine({ definition, tabs: "read", from: "none" });
     try {
       return await beside.verify();
     } finally {

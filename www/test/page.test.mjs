@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -27,6 +28,8 @@ import {
 const native = process.env.EVENTFLUX_BIN;
 const example = (name) => fileURLToPath(new URL(`../../host/examples/flights/${name}`, import.meta.url));
 const expected = JSON.parse(readFileSync(new URL("../expected.json", import.meta.url)));
+const { engine } = createRequire(new URL("../../wasm/package.json", import.meta.url))("@eventflux/state");
+const definition = JSON.parse(readFileSync(new URL("../flights.json", import.meta.url)));
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 
 let server;
@@ -185,6 +188,84 @@ test("a second tab reads or takes over, and the loser is told", async (t) => {
   await text(second, "#notice-code", /^FENCED$/);
 });
 
+test("a worker that does not start is told, with choices", async (t) => {
+  const context = await launch(t);
+  await context.addInitScript(() => {
+    const { Worker } = globalThis;
+    globalThis.Worker = class extends Worker {
+      constructor(...given) {
+        super(...given);
+        globalThis.Worker = Worker;
+        this.postMessage = () => setTimeout(() => this.dispatchEvent(new ErrorEvent("error", { message: "simulated" })));
+      }
+    };
+  });
+  const [page] = context.pages();
+  await page.goto(server.address);
+  await text(page, "#notice-message", /^simulated$/);
+  await page.locator("#notice-choices").getByRole("button", { name: "Try again" }).click();
+  await page.locator("#play:not(:disabled)").waitFor();
+  assert.ok(await page.locator("#notice").isHidden());
+});
+
+test("a second click while it opens does nothing", async (t) => {
+  const context = await launch(t);
+  // So that it still opens when the second click comes.
+  await context.addInitScript(() => {
+    const { Worker } = globalThis;
+    globalThis.Worker = class extends Worker {
+      postMessage(message) {
+        setTimeout(() => super.postMessage(message), message.of === "open" ? 1_000 : 0);
+      }
+    };
+  });
+  const page = await openPage(context, server.address);
+  const times = (page, what) => page.locator("#log li", { hasText: what }).count();
+  for (const time of [1, 2]) {
+    await page.locator("#anew").dblclick();
+    await page.waitForFunction((time) => document.getElementById("log").innerText.split("Started anew").length > time, time);
+    assert.deepEqual([await times(page, "Started anew"), await page.locator("#notice").isHidden()], [time, true]);
+    assert.equal(await page.evaluate(() => document.activeElement.id), "anew", "the keyboard is where it was");
+  }
+
+  const second = await context.newPage();
+  await second.goto(server.address);
+  await text(second, "#notice-code", /^LOCKED$/);
+  await second.getByRole("button", { name: "Take over" }).dblclick();
+  await text(second, "#log", /Took over/);
+  await text(page, "#notice-code", /^FENCED$/);
+  await play(second);
+  await finished(second);
+  assert.ok(await second.locator("#notice").isHidden());
+  assert.deepEqual([await times(second, "Took over"), await times(second, "FENCED"), await times(page, "LOCKED")], [1, 0, 0]);
+});
+
+test("a reader that finds damage is given a choice, though the other tab goes on", async (t) => {
+  const context = await launch(t);
+  const first = await openPage(context, server.address);
+  await play(first, SLOW);
+  await runTo(first, 2_100);
+  await pause(first);
+  const [second] = await Promise.all([context.waitForEvent("page"), first.locator("#second-tab").click()]);
+  await text(second, "#notice-code", /^LOCKED$/);
+  const newest = (await chartAndTable(first)).ids.at(-1);
+  await second.evaluate(async (newest) => {
+    let objects = await navigator.storage.getDirectory();
+    for (const part of ["eventflux", "flights", "objects"]) objects = await objects.getDirectoryHandle(part);
+    for await (const handle of objects.values()) {
+      if (!handle.name.startsWith(`checkpoint-${String(newest).padStart(10, "0")}-`)) continue;
+      const bytes = new Uint8Array(await (await handle.getFile()).arrayBuffer());
+      bytes[bytes.length >> 1] ^= 1;
+      const file = await handle.createWritable();
+      await file.write(bytes);
+      await file.close();
+    }
+  }, newest);
+  await second.getByRole("button", { name: "Read beside it" }).click();
+  await text(second, "#notice-code", /^CORRUPT$/);
+  await second.getByRole("button", { name: `Go back to checkpoint ${newest - 1}`, exact: true }).waitFor();
+});
+
 test("a checkpoint goes to another browser and to the native command", async (t) => {
   const directory = temporaryDirectory(t);
   const from = await openPage(await launch(t), server.address);
@@ -212,6 +293,27 @@ test("a checkpoint goes to another browser and to the native command", async (t)
     run("run", "app.toml");
     assert.equal(sha256(readFileSync(join(directory, "out.ndjson"))), expected.sha256, "the native command went on from the page");
   }
+});
+
+test("a file that is refused changes nothing", async (t) => {
+  const directory = temporaryDirectory(t);
+  const page = await openPage(await launch(t), server.address);
+  await play(page, SLOW);
+  await runTo(page, 3_100);
+  await pause(page);
+  const others = { "longer.efx": { "source.offset": 10n ** 12n }, "fields.efx": { "source.fingerprint": 1n } };
+  for (const [name, positions] of Object.entries(others)) {
+    const other = await engine({ definition, backend: "memory" });
+    await other.checkpoint({ positions });
+    writeFileSync(join(directory, name), await other.export());
+    await other.close();
+    await page.locator("#file").setInputFiles(join(directory, name));
+    await text(page, "#log", new RegExp(`${name} was refused\\. ERROR: the checkpoint is of`));
+  }
+  await play(page);
+  await finished(page);
+  assert.equal(sha256(await outputOf(page, directory)), expected.sha256);
+  assert.deepEqual((await chartAndTable(page)).ids, [...Array(29).keys()]);
 });
 
 test("a checkpoint of the native command goes on in the page", { skip: !native && "EVENTFLUX_BIN is not given" }, async (t) => {

@@ -11,6 +11,7 @@ use crate::format::manifest::{Manifest, ObjectId};
 use crate::format::manifest_pages::Paging;
 use crate::format::object::{HEADER_BYTES, TRAILER_BYTES, read_manifest, read_trailer};
 use crate::format::section::read_section;
+use crate::limits::OPEN_ATTEMPTS_MAX;
 
 /// The right to publish: a generation of the storage, and the head as this writer left it.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct Writer {
     pub(crate) head_bytes: Vec<u8>,
     /// Checkpoint that stays beside those that retention keeps.
     pub(crate) held: Option<u64>,
+    /// The head that the last swap wrote of which it is not known whether it took effect.
+    pub(crate) unsure: Option<Vec<u8>>,
 }
 
 impl Writer {
@@ -40,8 +43,29 @@ impl Writer {
         self.held = Some(checkpoint);
     }
 
+    /// Goes on from the head in the storage if it is the one that the unsure swap wrote; whether it is.
+    ///
+    /// Only this writer can have written it, since it has its generation, and nobody has deleted anything since. The caller
+    /// was told of a failure, so that its holder still builds on a checkpoint before: what retention took out of the head
+    /// with that swap stays known until the next one is written, and only then its objects go.
+    pub(crate) fn settle(&mut self, found: &[u8]) -> Result<bool> {
+        if self.unsure.as_deref() != Some(found) {
+            return Ok(false);
+        }
+        let mut written = Head::from_bytes(found)?;
+        let before = self.head.entries.iter().filter(|entry| written.entry(entry.object.id).is_none());
+        let before: Vec<_> = before.cloned().collect();
+        written.entries.extend(before);
+        written.entries.sort_unstable_by_key(|entry| entry.object.id);
+        // Each attempt since has had a number, too.
+        self.head = Head { next_id: self.head.next_id, ..written };
+        self.head_bytes = found.into();
+        self.unsure = None;
+        Ok(true)
+    }
+
     /// Why the head in the storage is not what this writer left: another one has taken over, or,
-    /// in its own generation, an answer was lost; then the writer must be opened anew.
+    /// in its own generation, an answer was lost; then a checkpoint goes on from there, and all else opens anew.
     pub(crate) fn head_changed(&self, found: &[u8]) -> Error {
         let held = self.head.generation;
         match Head::from_bytes(found) {
@@ -54,10 +78,14 @@ impl Writer {
 
 /// Takes a new generation. From then on every writer before gets [`Error::Fenced`].
 ///
-/// Fails with [`Error::Fenced`] if another writer opens at the same moment, with
+/// Fails with [`Error::Fenced`] if another writer opens at the same moment, or publishes each time, with
 /// [`Error::ObjectMissing`] if there are checkpoints but no head; then nothing changed.
 #[derive(Debug)]
 pub struct OpenWriter {
+    /// The generation that the storage must have; `None`: whatever it has when it is read first.
+    after: Option<u64>,
+    /// Swaps that were refused.
+    refused: u32,
     state: OpenState,
 }
 
@@ -79,7 +107,14 @@ impl OpenWriter {
     #[must_use]
     #[expect(clippy::new_without_default, reason = "a procedure is begun, not defaulted")]
     pub fn new() -> Self {
-        OpenWriter { state: OpenState::ReadHead }
+        OpenWriter { after: None, refused: 0, state: OpenState::ReadHead }
+    }
+
+    /// Begins to open, unless another writer has opened since the storage was seen with this generation:
+    /// [`Error::Fenced`] then.
+    #[must_use]
+    pub fn after(generation: u64) -> Self {
+        OpenWriter { after: Some(generation), ..OpenWriter::new() }
     }
 }
 
@@ -100,9 +135,18 @@ impl Procedure for OpenWriter {
     fn handle_response(&mut self, response: Response) -> Result<()> {
         match (&mut self.state, response) {
             (_, Response::Failed(error)) => return Err(error),
-            (OpenState::ReadHead, Response::Head(None)) => self.state = OpenState::List,
+            (OpenState::ReadHead, Response::Head(None)) => {
+                self.after.get_or_insert(0);
+                self.state = OpenState::List;
+            }
             (OpenState::ReadHead, Response::Head(Some(bytes))) => {
                 let mut head = Head::from_bytes(&bytes)?;
+                let after = *self.after.get_or_insert(head.generation);
+                if after != head.generation {
+                    // The swap that was refused, if there was one, was for the next.
+                    let held = after + u64::from(self.refused > 0);
+                    return Err(Error::Fenced { held, current: head.generation });
+                }
                 head.generation += 1;
                 let head_bytes = head.to_readable_bytes()?;
                 self.state = OpenState::Swap { expected: Some(bytes), head, head_bytes };
@@ -115,10 +159,15 @@ impl Procedure for OpenWriter {
             }
             (OpenState::Swap { head, head_bytes, .. }, Response::Swapped(true)) => {
                 let (head, head_bytes) = (core::mem::take(head), core::mem::take(head_bytes));
-                self.state = OpenState::Done(Writer { head, head_bytes, held: None });
+                self.state = OpenState::Done(Writer { head, head_bytes, held: None, unsure: None });
             }
             (OpenState::Swap { head, .. }, Response::Swapped(false)) => {
-                return Err(Error::Fenced { held: head.generation, current: head.generation });
+                self.refused += 1;
+                if self.refused == OPEN_ATTEMPTS_MAX {
+                    return Err(Error::Fenced { held: head.generation, current: head.generation });
+                }
+                // The writer before may have published just then.
+                self.state = OpenState::ReadHead;
             }
             _ => return Err(unexpected("open", HEAD_NAME)),
         }

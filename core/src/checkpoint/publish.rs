@@ -29,12 +29,16 @@ pub struct Published {
 /// Publishes one checkpoint and applies retention.
 ///
 /// An error before the end means the checkpoint is not published, or, for a swap of the head whose
-/// answer was lost and could neither be looked up nor confirmed, that this is not known; the writer
-/// must then be opened anew. [`Error::Fenced`]: another writer has taken over; the checkpoint is not published, unless the
+/// answer was lost and could neither be looked up nor confirmed, that this is not known: abort it all the same, and publish
+/// the next one, which looks first. What was published after all stays, beside those that retention keeps.
+/// [`Error::Fenced`]: another writer has taken over; the checkpoint is not published, unless the
 /// answer to its swap was lost and the other writer opened before it could be looked up: then that one goes on from it.
 #[derive(Debug)]
 pub struct Publish<'w> {
     writer: &'w mut Writer,
+    /// The checkpoint, without its bytes.
+    checkpoint: EncodedCheckpoint,
+    retention: Retention,
     object: String,
     bytes: Vec<u8>,
     entry: CatalogEntry,
@@ -49,6 +53,8 @@ pub struct Publish<'w> {
 
 #[derive(Debug)]
 enum PublishState {
+    /// A swap before this one may have taken effect: look.
+    Settle,
     Put,
     Swap,
     /// The swap failed without saying whether it took effect: look.
@@ -71,13 +77,44 @@ impl<'w> Publish<'w> {
     /// than it can;
     /// [`Error::ObjectMissing`] if it builds on a checkpoint that retention has given up since;
     /// [`Error::NoSuchCheckpoint`] if it builds on one of another storage.
+    /// After a swap of which it is not known whether it took effect, these come once it is.
     pub fn new(writer: &'w mut Writer, checkpoint: &mut EncodedCheckpoint, retention: Retention) -> Result<Self> {
         let object = checkpoint.manifest.object;
         if object != writer.next_object() {
             return Err(Error::Fenced { held: object.generation, current: writer.head.generation });
         }
+        let bytes = core::mem::take(&mut checkpoint.bytes);
+        let mut publish = Publish {
+            object: object.name(),
+            entry: CatalogEntry::new(&checkpoint.manifest, bytes.len() as u64),
+            next: Head::default(),
+            next_bytes: Vec::new(),
+            held: writer.held.filter(|_| checkpoint.relabels.is_some()),
+            state: if writer.unsure.is_some() { PublishState::Settle } else { PublishState::Put },
+            deleted: Vec::new(),
+            not_deleted: None,
+            checkpoint: checkpoint.clone(),
+            retention,
+            bytes,
+            writer,
+        };
+        if publish.writer.unsure.is_none()
+            && let Err(error) = publish.plan()
+        {
+            checkpoint.bytes = publish.bytes;
+            return Err(error);
+        }
+        // Whatever comes of this attempt, no other one takes its name.
+        publish.writer.head.next_id = object.id + 1;
+        Ok(publish)
+    }
+
+    /// Makes the next head out of the one that the writer left.
+    fn plan(&mut self) -> Result<()> {
+        let (head, checkpoint) = (&self.writer.head, &self.checkpoint);
+        let object = checkpoint.manifest.object;
         if let Some(parent) = &checkpoint.builds_on {
-            let found = writer.head.entry(parent.object.id);
+            let found = head.entry(parent.object.id);
             if parent.object.id >= object.id || found.is_some_and(|entry| !parent.is(entry)) {
                 return Err(Error::NoSuchCheckpoint {
                     selector: format!("{}, which this state builds on, in this storage", parent.object.id),
@@ -85,43 +122,30 @@ impl<'w> Publish<'w> {
                 });
             }
         }
-        let kept = |needed: &ObjectId| writer.head.entries.iter().any(|entry| entry.needs(*needed));
+        let kept = |needed: &ObjectId| head.entries.iter().any(|entry| entry.needs(*needed));
         let needed = checkpoint.manifest.needed_objects();
         Error::ensure_within("objects of a checkpoint", needed.len() as u64, OBJECTS_PER_CHECKPOINT_MAX)?;
         let missing = needed.into_iter().find(|needed| *needed != object && !kept(needed));
         if let Some(missing) = missing {
             return Err(Error::ObjectMissing { object: missing.name() });
         }
-        let entry = CatalogEntry::new(&checkpoint.manifest, checkpoint.bytes.len() as u64);
-        let mut next = writer.head.clone();
-        next.entries.push(entry.clone());
+        let mut next = head.clone();
+        next.entries.push(self.entry.clone());
         if checkpoint.relabels.is_none() || checkpoint.relabels == next.latest || next.latest.is_none() {
             next.latest = Some(object.id);
         }
         next.next_id = object.id + 1;
-        let held = writer.held.filter(|_| checkpoint.relabels.is_some());
-        retain_also(&mut next, retention, held);
-        let next_bytes = next.to_readable_bytes()?;
-        // Whatever comes of this attempt, no other one takes its name.
-        writer.head.next_id = next.next_id;
-        Ok(Publish {
-            writer,
-            object: object.name(),
-            bytes: core::mem::take(&mut checkpoint.bytes),
-            entry,
-            next,
-            next_bytes,
-            held,
-            state: PublishState::Put,
-            deleted: Vec::new(),
-            not_deleted: None,
-        })
+        retain_also(&mut next, self.retention, self.held);
+        self.next_bytes = next.to_readable_bytes()?;
+        self.next = next;
+        Ok(())
     }
 
     /// The head is ours: what is left is to delete what it no longer needs.
     fn published(&mut self) {
         let before = core::mem::replace(&mut self.writer.head, self.next.clone());
         self.writer.head_bytes = core::mem::take(&mut self.next_bytes);
+        self.writer.unsure = None;
         self.writer.held = self.held;
         let mut unneeded: Vec<String> = Vec::new();
         let gone = || before.entries.iter().filter(|entry| self.next.entry(entry.object.id).is_none());
@@ -162,7 +186,7 @@ impl Procedure for Publish<'_> {
                 expected: Some(self.next_bytes.clone()),
                 new: self.next_bytes.clone(),
             }),
-            PublishState::Look(_) | PublishState::Refused => Step::Request(Request::ReadHead),
+            PublishState::Settle | PublishState::Look(_) | PublishState::Refused => Step::Request(Request::ReadHead),
             PublishState::List => Step::Request(Request::List),
             PublishState::Delete(names) => match names.last() {
                 Some(name) => Step::Request(Request::Delete { object: name.clone() }),
@@ -180,7 +204,10 @@ impl Procedure for Publish<'_> {
             (PublishState::Put, Response::Done) => self.state = PublishState::Swap,
             (PublishState::Swap | PublishState::Again, Response::Swapped(true)) => self.published(),
             (PublishState::Swap | PublishState::Again, Response::Swapped(false)) => self.state = PublishState::Refused,
-            (PublishState::Swap, Response::Failed(error)) => self.state = PublishState::Look(error),
+            (PublishState::Swap, Response::Failed(error)) => {
+                self.writer.unsure = Some(self.next_bytes.clone());
+                self.state = PublishState::Look(error);
+            }
             (PublishState::Look(error), Response::Head(Some(bytes))) => {
                 let error = error.clone();
                 if bytes == self.next_bytes {
@@ -189,9 +216,23 @@ impl Procedure for Publish<'_> {
                     return Err(if bytes == self.writer.head_bytes { error } else { self.writer.head_changed(&bytes) });
                 }
             }
-            (PublishState::Refused, Response::Head(Some(bytes))) => return Err(self.writer.head_changed(&bytes)),
             (PublishState::Look(error), _) => return Err(error.clone()),
-            (PublishState::Refused, Response::Head(None)) => {
+            (PublishState::Settle, Response::Head(Some(bytes))) => {
+                if !self.writer.settle(&bytes)? && bytes != self.writer.head_bytes {
+                    return Err(self.writer.head_changed(&bytes));
+                }
+                self.plan()?;
+                self.state = PublishState::Put;
+            }
+            (PublishState::Refused, Response::Head(Some(bytes))) => {
+                if !self.writer.settle(&bytes)? {
+                    return Err(self.writer.head_changed(&bytes));
+                }
+                // The next one goes on from there: what was put now may be gone, such as with a transaction.
+                let reason = "an earlier write, which had failed, came late; take the checkpoint again".into();
+                return Err(Error::Storage { operation: "write", object: HEAD_NAME.into(), reason });
+            }
+            (PublishState::Settle | PublishState::Refused, Response::Head(None)) => {
                 return Err(Error::ObjectMissing { object: HEAD_NAME.into() });
             }
             (PublishState::List, Response::Objects(objects)) => {

@@ -59,7 +59,8 @@ pub(crate) fn garbage<'a>(head: &Head, names: impl Iterator<Item = &'a str>) -> 
 ///
 /// Done: names of the deleted objects. If it fails on the way, what is left is garbage that the
 /// next run deletes; no checkpoint of the head is touched. [`Error::Fenced`]: another writer has
-/// taken over; nothing was deleted.
+/// taken over; nothing was deleted. Nor is anything where an answer was lost, and the head is not what the writer knows:
+/// publish the next checkpoint first, or open anew.
 #[derive(Debug)]
 pub struct Prune<'w> {
     writer: &'w mut Writer,
@@ -73,6 +74,8 @@ pub struct Prune<'w> {
 enum PruneState {
     /// Nothing to mark: look whether the head is still ours, and of that what it was.
     Check,
+    /// It is not known whether a swap before took effect: look, and mark only if not.
+    Settle,
     Mark,
     /// The swap failed without saying whether it took effect: look.
     Look(Error),
@@ -93,7 +96,8 @@ impl<'w> Prune<'w> {
         let (state, next_bytes) = if next == writer.head {
             (PruneState::Check, writer.head_bytes.clone())
         } else {
-            (PruneState::Mark, next.to_bytes())
+            let state = if writer.unsure.is_some() { PruneState::Settle } else { PruneState::Mark };
+            (state, next.to_bytes())
         };
         Prune { writer, next, next_bytes, state, deleted: Vec::new() }
     }
@@ -102,6 +106,7 @@ impl<'w> Prune<'w> {
     fn marked(&mut self) {
         self.writer.head_bytes = core::mem::take(&mut self.next_bytes);
         self.writer.head = self.next.clone();
+        self.writer.unsure = None;
         self.state = PruneState::List;
     }
 }
@@ -111,7 +116,9 @@ impl Procedure for Prune<'_> {
 
     fn poll_request(&mut self) -> Result<Step<Vec<String>>> {
         Ok(match &self.state {
-            PruneState::Check | PruneState::Look(_) | PruneState::Refused => Step::Request(Request::ReadHead),
+            PruneState::Check | PruneState::Settle | PruneState::Look(_) | PruneState::Refused => {
+                Step::Request(Request::ReadHead)
+            }
             PruneState::Mark => Step::Request(Request::SwapHead {
                 expected: Some(self.writer.head_bytes.clone()),
                 new: self.next_bytes.clone(),
@@ -132,12 +139,18 @@ impl Procedure for Prune<'_> {
         match (&mut self.state, response) {
             (PruneState::Mark | PruneState::Again, Response::Swapped(true)) => self.marked(),
             (PruneState::Mark | PruneState::Again, Response::Swapped(false)) => self.state = PruneState::Refused,
-            (PruneState::Mark, Response::Failed(error)) => self.state = PruneState::Look(error),
+            (PruneState::Mark, Response::Failed(error)) => {
+                self.writer.unsure = Some(self.next_bytes.clone());
+                self.state = PruneState::Look(error);
+            }
             (PruneState::Check, Response::Head(Some(bytes))) if bytes == self.next_bytes => self.marked(),
             (PruneState::Look(_), Response::Head(Some(bytes))) if bytes == self.next_bytes => {
                 self.state = PruneState::Again;
             }
-            (PruneState::Check | PruneState::Refused, Response::Head(Some(bytes))) => {
+            (PruneState::Settle, Response::Head(Some(bytes))) if bytes == self.writer.head_bytes => {
+                self.state = PruneState::Mark;
+            }
+            (PruneState::Check | PruneState::Settle | PruneState::Refused, Response::Head(Some(bytes))) => {
                 return Err(self.writer.head_changed(&bytes));
             }
             (PruneState::Look(error), Response::Head(Some(bytes))) => {

@@ -67,9 +67,14 @@ pub(crate) fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>
 
 /// A user's text as a message repeats it: on one line, and not too long.
 pub(crate) fn shown(text: &str) -> String {
+    shown_up_to(text, SHOWN_CHARS_MAX)
+}
+
+/// As [`shown`], of a text that may have so many characters.
+pub(crate) fn shown_up_to(text: &str, chars_max: usize) -> String {
     let mut shown = String::new();
     for (place, char) in text.chars().enumerate() {
-        if place == SHOWN_CHARS_MAX {
+        if place == chars_max {
             shown.push('…');
             break;
         }

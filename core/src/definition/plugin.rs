@@ -31,7 +31,8 @@ pub struct PluginDefinition {
     pub on_failure: OnFailure,
 }
 
-/// What an instance of a plugin may use (`limits`, may be left out).
+/// What an instance of a plugin may use (`limits`, may be left out). What it gives has bounds that follow from these:
+/// see [`limits`](crate::limits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PluginLimits {
     /// Bytes of memory, all of it together; 64 MiB unless given.

@@ -106,6 +106,13 @@ fn reads_everything() {
 }
 
 #[test]
+fn numbers_keep_all_their_digits() {
+    let members = r#""name": "w", "window": { "length": 3 }, "compute": { "n": "count" },
+        "where": [{ "field": "x", "gt": 1234.5678901234567 }]"#;
+    assert_eq!(read_operator(members).unwrap().filter, [Condition::gt("x", 1234.5678901234567)]);
+}
+
+#[test]
 fn defaults() {
     let json = with_operator(r#""name": "w", "window": { "length": 3 }, "compute": { "n": "count" }"#);
     let definition = ApplicationDefinition::from_json(&json).unwrap();

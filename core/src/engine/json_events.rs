@@ -255,7 +255,20 @@ impl<'de> Visitor<'de> for ScalarOf<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        /// As the command reads them.
+        #[test]
+        fn numbers_are_the_nearest_floats(text in "-?(0|[1-9][0-9]{0,20})\\.[0-9]{1,25}(e-?[1-9][0-9]?)?") {
+            let source = SourceDefinition::file("-").timestamp("t").fields(["t", "v"]);
+            let events = JsonEvents::new(&source).unwrap().read(&format!(r#"[{{"t":1,"v":{text}}}]"#)).unwrap();
+            let Value::Float(float) = events[0].values[1] else { panic!("{text} is a float") };
+            prop_assert_eq!(float, text.parse::<f64>().unwrap());
+        }
+    }
 
     #[test]
     fn what_is_wrong_is_named_with_its_event_and_nothing_is_read() {

@@ -6,6 +6,8 @@
 
 mod answer;
 mod batch;
+mod checked;
+mod collect;
 mod frames;
 mod guest;
 mod notice;
@@ -16,6 +18,7 @@ mod supervisor;
 
 pub(crate) use self::answer::Answer;
 pub use self::batch::{BatchReader, BatchWriter, Item, PluginResult, ResultsReader, ResultsWriter};
+pub use self::checked::{CheckedGuest, shown_reason};
 pub use self::frames::{FrameError, FrameMigration, FrameSchema, Frames};
 pub use self::guest::{Component, Guest, GuestDescription, GuestError, GuestHome, GuestSchema, GuestSetup};
 pub use self::notice::{Happening, PluginNotice};

@@ -14,21 +14,22 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::answer::{Answer, read_answers};
+use super::checked::{CheckedGuest, shown_reason};
+use super::collect::collect_frames;
 use super::guest::{Component, Guest, GuestError, GuestHome, GuestSetup};
 use super::notice::{Happening, PluginNotice};
 use super::stored::Stored;
 use crate::error::{Error, Result};
 use crate::format::hash64;
 use crate::limits::{
-    PLUGIN_FAILURES_MAX, PLUGIN_FRAME_BYTES, PLUGIN_FRAMES_PER_STATE, PLUGIN_FULL_BYTES_MIN, PLUGIN_JOURNAL_BYTES,
+    PLUGIN_FAILURES_MAX, PLUGIN_FRAMES_PER_STATE, PLUGIN_FULL_BYTES_MIN, PLUGIN_JOURNAL_BYTES,
+    PLUGIN_RESULTS_BYTES_MIN, PLUGIN_RESULTS_PER_STATE,
 };
 use crate::state::PlainValue;
 use crate::tracked::TrackedMap;
 
 /// Epochs that build on one another before all of the state is asked for again.
 const EPOCHS_MAX: usize = 256;
-/// What a frame counts beside its bytes, so that empty ones come to an end.
-const FRAME_OVERHEAD_BYTES: u64 = 64;
 
 /// The state of a plugin's operator.
 pub(crate) type PluginState = TrackedMap<PlainValue>;
@@ -165,7 +166,8 @@ impl Supervisor {
 
     /// An instance, initialised.
     fn new_guest(&mut self) -> Result<(Box<dyn Guest>, GuestSetup), String> {
-        let mut guest = self.home.start(&self.component, self.failures)?;
+        let started = self.home.start(&self.component, self.failures).map_err(|reason| shown_reason(&reason))?;
+        let mut guest = Box::new(CheckedGuest::new(started));
         let setup = guest.init(&self.config, self.state_budget).map_err(|error| error.to_string())?;
         Ok((guest, setup))
     }
@@ -231,7 +233,7 @@ impl Supervisor {
                 wanted.version,
                 if own.is_empty() { "none".into() } else { own.join(", ") }
             );
-            return Err(GuestError::Refused(reason).into());
+            return Err(GuestError::Refused(shown_reason(&reason)).into());
         }
         restore(&mut **guest, &self.stored, state, &self.operator)
     }
@@ -322,23 +324,16 @@ impl Supervisor {
             self.take_frames(state)?;
         }
         self.used = true;
-        let (key_fields, outputs) = (self.key_fields, self.setup.outputs.len());
+        let (key_fields, outputs, bytes_max) = (self.key_fields, self.setup.outputs.len(), self.results_bytes_max());
         let (answers, answer) = self.ask(state, |guest| {
-            let (bytes, answers) = match given {
+            let (answer, watermarks) = match given {
                 Given::Batch { bytes, watermarks } => {
-                    let answer = guest.process(bytes).map_err(|error| only_events(error, watermarks))?;
-                    let answers = read_answers(&answer, watermarks, key_fields, outputs);
-                    (answer, answers)
+                    (guest.process(bytes).map_err(|error| only_events(error, watermarks))?, watermarks)
                 }
-                Given::End => {
-                    let answer = guest.on_watermark(i64::MAX).map_err(no_events)?;
-                    let answers = read_answers(&answer, &[Some(i64::MAX)], key_fields, outputs);
-                    (answer, answers)
-                }
+                Given::End => (guest.on_watermark(i64::MAX).map_err(no_events)?, &[Some(i64::MAX)][..]),
             };
-            let answers =
-                answers.map_err(|malformed| GuestError::Lost(format!("its results are garbage: {malformed}")))?;
-            Ok((answers, hash64(&bytes)))
+            let answers = read_answers(&answer, watermarks, key_fields, outputs, bytes_max)?;
+            Ok((answers, hash64(&answer)))
         })?;
         let batch: Option<Box<[u8]>> = match given {
             Given::Batch { bytes, .. } => Some(bytes.into()),
@@ -361,8 +356,11 @@ impl Supervisor {
             Failure::Other(error) => GuestError::Lost(error.to_string()),
         })?;
         let answer = guest.process(batch).map_err(|error| only_events(error, watermarks))?;
-        let answers = read_answers(&answer, watermarks, self.key_fields, self.setup.outputs.len());
-        answers.map_err(|malformed| GuestError::Lost(malformed.to_string()))
+        read_answers(&answer, watermarks, self.key_fields, self.setup.outputs.len(), self.results_bytes_max())
+    }
+
+    fn results_bytes_max(&self) -> u64 {
+        self.state_budget.saturating_mul(PLUGIN_RESULTS_PER_STATE).max(PLUGIN_RESULTS_BYTES_MIN)
     }
 
     /// Its failures over what it is not asked about again do not count.
@@ -393,7 +391,7 @@ impl Supervisor {
             return Ok(());
         }
         let epoch = self.stored.epoch() + 1;
-        let bytes_max = self.state_budget.saturating_mul(PLUGIN_FRAMES_PER_STATE) + PLUGIN_FULL_BYTES_MIN;
+        let bytes_max = self.state_budget.saturating_mul(PLUGIN_FRAMES_PER_STATE).saturating_add(PLUGIN_FULL_BYTES_MIN);
         let asked = self.ask(state, |guest| {
             let frames = collect_frames(guest, epoch, full, bytes_max)?;
             Ok((frames, guest.describe()?))
@@ -462,26 +460,6 @@ fn restore(guest: &mut dyn Guest, stored: &Stored, state: &PluginState, operator
     guest.restore_end().map_err(|error| Failure::Guest(no_events(error)))
 }
 
-/// All frames of a checkpoint, of which an instance may lie.
-fn collect_frames(guest: &mut dyn Guest, epoch: u64, full: bool, bytes_max: u64) -> Result<Vec<Vec<u8>>, GuestError> {
-    guest.checkpoint_begin(epoch, full).map_err(no_events)?;
-    let (mut frames, mut bytes) = (Vec::new(), 0);
-    while let Some(frame) = guest.checkpoint_next(PLUGIN_FRAME_BYTES).map_err(no_events)? {
-        if frame.len() > PLUGIN_FRAME_BYTES as usize {
-            let reason =
-                format!("it hands out a frame of {} bytes; at most {PLUGIN_FRAME_BYTES} were asked for", frame.len());
-            return Err(GuestError::Lost(reason));
-        }
-        bytes += frame.len() as u64 + FRAME_OVERHEAD_BYTES;
-        if bytes > bytes_max {
-            let reason = format!("its frames take more than {bytes_max} bytes, which its state is not allowed to take");
-            return Err(GuestError::Lost(reason));
-        }
-        frames.push(frame);
-    }
-    Ok(frames)
-}
-
 /// Only an item that is an event can be refused.
 fn only_events(error: GuestError, watermarks: &[Option<i64>]) -> GuestError {
     match error {
@@ -492,7 +470,8 @@ fn only_events(error: GuestError, watermarks: &[Option<i64>]) -> GuestError {
     }
 }
 
-fn no_events(error: GuestError) -> GuestError {
+/// For calls that are given no event.
+pub(super) fn no_events(error: GuestError) -> GuestError {
     match error {
         GuestError::BadEvent { reason, .. } => {
             GuestError::Lost(format!("it refuses an event where there is none: {reason}"))

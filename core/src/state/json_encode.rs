@@ -327,6 +327,20 @@ mod tests {
         }
     }
 
+    proptest! {
+        #[test]
+        fn numbers_keep_all_their_bits(float in prop_oneof![any::<u64>().prop_map(f64::from_bits), 0.0..1.0, 0.0..1e6]) {
+            prop_assume!(float.is_finite());
+            let text = serde_json::to_string(&float).unwrap();
+            let mut encoded = Vec::new();
+            JsonValue::encode_json(&text, &mut encoded).unwrap();
+            prop_assert_eq!((encoded[0], &encoded[1..]), (FLOAT, &float.to_le_bytes()[..]), "{}", text);
+            let JsonValue::Float(read) = JsonValue::from_json(&text).unwrap() else { panic!("{text} is a float") };
+            prop_assert_eq!(read.to_bits(), float.to_bits());
+            prop_assert_eq!(JsonValue::Float(read).to_json().unwrap(), text);
+        }
+    }
+
     #[test]
     fn bytes_are_those_of_the_value() {
         for length in [0, 3, 300] {

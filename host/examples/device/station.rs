@@ -47,7 +47,7 @@ fn main() -> Result<()> {
     }
 }
 
-/// The device begins; what it sends is published; the source of the command is what comes then.
+/// The device begins; what it sends is published; the command is sent what comes then.
 fn out(firmware: &str, directory: &Path) -> Result<()> {
     check_definition(directory)?;
     let mut station = Station::open(directory)?;

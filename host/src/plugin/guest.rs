@@ -1,12 +1,21 @@
 //! One instance: calls with a deadline, and what became of them in words.
 
+use std::time::{Duration, Instant};
+
 use eventflux_core::definition::PluginLimits;
+use eventflux_core::limits::{PLUGIN_FRAME_BYTES, PLUGIN_FRAME_BYTES_COUNTED};
 use eventflux_core::plugin::{Guest, GuestDescription, GuestError, GuestSchema, GuestSetup};
 use wasmtime::{Engine, Store, Trap};
 
 use super::limiter::Limiter;
 use super::world::exports::eventflux::plugin::{checkpointing, operator};
 use super::world::{Plugin, PluginPre};
+
+/// Calls about frames, of one checkpoint or restore, may together take the time of so many calls, and of one more for
+/// each [`PLUGIN_FRAME_BYTES`] of them: each alone may be in time, and all of them take days.
+const FRAMES_TIME: u32 = 10;
+/// At least so long, for a short limit is less than what a busy machine takes for many calls.
+const FRAMES_TIME_MIN: Duration = Duration::from_secs(10);
 
 /// An instance of a plugin in its own store, which goes with it.
 pub(super) struct WasmGuest {
@@ -15,6 +24,8 @@ pub(super) struct WasmGuest {
     limits: PluginLimits,
     /// Ticks of the clock that a call may take.
     ticks: u64,
+    /// Time that is left for frames.
+    frames_left: Duration,
 }
 
 impl WasmGuest {
@@ -31,7 +42,38 @@ impl WasmGuest {
             let reason = why(&error, &limits, store.data());
             format!("it does not start: {reason}")
         })?;
-        Ok(WasmGuest { store, plugin, limits, ticks })
+        let mut guest = WasmGuest { store, plugin, limits, ticks, frames_left: Duration::ZERO };
+        guest.begin_frames();
+        Ok(guest)
+    }
+
+    fn time(&self) -> Duration {
+        Duration::from_millis(self.limits.time_ms.unsigned_abs())
+    }
+
+    /// Frames come from here on.
+    fn begin_frames(&mut self) {
+        self.frames_left = self.time().saturating_mul(FRAMES_TIME).max(FRAMES_TIME_MIN);
+    }
+
+    /// Whether there is time left for a frame.
+    fn check_frames(&self, call: &str) -> Result<(), GuestError> {
+        if self.frames_left > Duration::ZERO {
+            return Ok(());
+        }
+        let (time_ms, bytes) = (self.limits.time_ms, PLUGIN_FRAME_BYTES);
+        let reason = format!(
+            "its frames take too long together, with a limit of {time_ms} ms for each {bytes} bytes; raise \
+             `limits.time`"
+        );
+        Err(GuestError::Lost(format!("`{call}`: {reason}")))
+    }
+
+    /// A call about a frame of so many bytes took so long.
+    fn spend(&mut self, taken: Duration, bytes: usize) {
+        let bytes = (bytes as u64).clamp(PLUGIN_FRAME_BYTES_COUNTED, PLUGIN_FRAME_BYTES.into());
+        let earned = self.time().saturating_mul(bytes as u32) / PLUGIN_FRAME_BYTES;
+        self.frames_left = self.frames_left.saturating_add(earned).saturating_sub(taken);
     }
 
     /// Begins a call: the deadline counts from here.
@@ -123,6 +165,7 @@ impl Guest for WasmGuest {
     }
 
     fn checkpoint_begin(&mut self, epoch: u64, full: bool) -> Result<(), GuestError> {
+        self.begin_frames();
         self.begin();
         let checkpointing = self.plugin.eventflux_plugin_checkpointing();
         let answer = checkpointing.call_checkpoint_begin(&mut self.store, epoch, full);
@@ -130,9 +173,13 @@ impl Guest for WasmGuest {
     }
 
     fn checkpoint_next(&mut self, max_bytes: u32) -> Result<Option<Vec<u8>>, GuestError> {
+        self.check_frames("checkpoint-next")?;
+        let began = Instant::now();
         self.begin();
         let answer = self.plugin.eventflux_plugin_checkpointing().call_checkpoint_next(&mut self.store, max_bytes);
-        self.end("checkpoint-next", answer)
+        let frame = self.end("checkpoint-next", answer)?;
+        self.spend(began.elapsed(), frame.as_ref().map_or(0, Vec::len));
+        Ok(frame)
     }
 
     fn checkpoint_end(&mut self, epoch: u64, durable: bool) -> Result<(), GuestError> {
@@ -143,9 +190,13 @@ impl Guest for WasmGuest {
     }
 
     fn restore(&mut self, frame: &[u8]) -> Result<(), GuestError> {
+        self.check_frames("restore")?;
+        let began = Instant::now();
         self.begin();
         let answer = self.plugin.eventflux_plugin_checkpointing().call_restore(&mut self.store, frame);
-        self.end("restore", answer)
+        self.end("restore", answer)?;
+        self.spend(began.elapsed(), frame.len());
+        Ok(())
     }
 
     fn restore_end(&mut self) -> Result<(), GuestError> {

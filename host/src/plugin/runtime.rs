@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use eventflux_core::definition::PluginLimits;
-use eventflux_core::plugin::{self, Guest, GuestDescription, GuestHome, GuestSchema};
+use eventflux_core::plugin::{self, CheckedGuest, Guest, GuestDescription, GuestHome, GuestSchema, shown_reason};
 use wasmtime::component::{Component, Linker};
 use wasmtime::{Config, Engine, OptLevel};
 
@@ -113,13 +113,13 @@ impl Runtime {
             ..Facts::default()
         };
         match self.compile(plugin) {
-            Err(reason) => facts.misfits.push(reason),
+            Err(reason) => facts.misfits.push(shown_reason(&reason)),
             Ok(compiled) => {
                 component::describe(&self.0.engine, &compiled, &mut facts);
                 if facts.misfits.is_empty()
                     && let Err(reason) = self.instantiate_pre(&compiled)
                 {
-                    facts.misfits.push(reason);
+                    facts.misfits.push(shown_reason(&reason));
                 }
             }
         }
@@ -139,7 +139,9 @@ impl Runtime {
     /// # Errors
     /// Why it says nothing.
     pub fn describe(&self, plugin: &plugin::Component) -> Result<GuestFacts, String> {
-        let mut guest = self.home(PluginLimits::default()).start(plugin, 0)?;
+        let mut guest = CheckedGuest::new(
+            self.home(PluginLimits::default()).start(plugin, 0).map_err(|reason| shown_reason(&reason))?,
+        );
         let description = guest.describe().map_err(|error| error.to_string())?;
         let readable = guest.readable().map_err(|error| error.to_string())?;
         Ok(GuestFacts { description, readable })

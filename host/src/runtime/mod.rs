@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use eventflux_core::definition::{ApplicationDefinition, CheckpointDefinition};
+use eventflux_core::definition::{ApplicationDefinition, CheckpointDefinition, OperatorDefinition, OperatorKind};
 use eventflux_core::{CatalogEntry, Compression, Engine, Head, Selector};
 
 use crate::config;
@@ -409,6 +409,13 @@ impl Runtime {
         }
         if self.text.as_ref().is_some_and(|(file, _)| is(Path::new(file))) {
             return refused("the definition of the application");
+        }
+        let plugin = |operator: &OperatorDefinition| match &operator.kind {
+            OperatorKind::Plugin(plugin) => is(&self.base.join(&plugin.file)),
+            _ => false,
+        };
+        if let Some(operator) = self.definition.operators.iter().find(|operator| plugin(operator)) {
+            return refused(&format!("the plugin of operator `{}`", operator.name));
         }
         if let StorageAddress::File(directory) = self.storage()?
             && found.starts_with(resolved(&directory))

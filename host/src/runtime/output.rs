@@ -251,9 +251,12 @@ fn changed(path: &Path, found: u64, written: u64) -> Error {
 fn open_locked(path: &Path, access: Access) -> Result<(File, Lock)> {
     loop {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false);
-        // Elsewhere a file to append to cannot be cut.
-        options.append(cfg!(unix));
+        options.write(true);
+        if path.metadata().map_or(true, |metadata| metadata.is_file()) {
+            // Elsewhere a file to append to cannot be cut.
+            options.read(true).create(true).truncate(false).append(cfg!(unix));
+        }
+        // Of a pipe only the one end: it is whoever reads it that has the other, or has gone away.
         let file = options.open(path).map_err(failed("open", path))?;
         // Elsewhere a lock would keep readers of the output away too.
         if !cfg!(unix) || !file.metadata().map_err(failed("read", path))?.is_file() {

@@ -129,13 +129,13 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         run.checkpoint_now()?;
     }
     run.sink.cut()?;
-    let taken = run.take_source(source, runtime).map_err(|error| run.told_of_upgrade(error));
-    if let Err(error) = &taken
-        && !is_taken_back(runtime, error)
-    {
+    if let Err(error) = run.take_source(source, runtime) {
+        if is_taken_back(runtime, &error) {
+            return Err(error);
+        }
         run.sink.print();
+        return Err(run.told_of_upgrade(error));
     }
-    taken?;
     run.summary.events_this_run = run.engine.progress().events - events_before;
     Ok(run.into_summary(started))
 }
@@ -143,8 +143,8 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
 /// Whether a run that failed so begins again with the plugins of its checkpoint: nothing of the new one is in a checkpoint
 /// yet, and nothing was read or printed that cannot be read or printed again.
 fn is_taken_back(runtime: &Runtime, error: &Error) -> bool {
-    let is_repeatable = runtime.definition.source.file != "-" && runtime.definition.sink.file != "-";
-    is_repeatable && matches!(error, Error::Core(CoreError::Plugin { upgraded: true, .. }))
+    let is_upgrade = matches!(error, Error::Core(CoreError::Plugin { upgraded: true, .. }));
+    is_upgrade && runtime.definition.source.file != "-" && Sink::is_repeatable(&runtime.sink_path())
 }
 
 /// The checkpoint of the loop, from its cut to its end.
@@ -325,7 +325,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The error of a plugin that failed before its first checkpoint, or after it, if that was on its way.
+    /// The error of a plugin that failed before its first checkpoint, or after it, if that was on its way: then there is
+    /// no checkpoint before to be told of.
     fn told_of_upgrade(&mut self, error: Error) -> Error {
         let Error::Core(CoreError::Plugin { operator, reason, upgraded: true }) = error else { return error };
         let is_on_its_way = matches!(std::mem::take(&mut self.state), CheckpointState::Publishing(_));

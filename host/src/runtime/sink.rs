@@ -70,6 +70,11 @@ impl Sink {
         }
     }
 
+    /// Whether what is written to an output again takes the place of what was written before, as in a file.
+    pub(super) fn is_repeatable(path: &Path) -> bool {
+        !is_stdout(path) && path.metadata().map_or(true, |metadata| metadata.is_file())
+    }
+
     /// Where the next result is appended; call [`Sink::written`] afterwards.
     pub(super) fn buffer(&mut self) -> &mut Vec<u8> {
         &mut self.buffer
@@ -105,7 +110,7 @@ impl Sink {
     /// Prints what is buffered for standard output, before a run ends with another error: a file is cut to its checkpoint
     /// at the next start, but what was printed is all that there is of results that good events gave.
     pub(super) fn print(&mut self) {
-        if matches!(self.target, Target::Stdout) {
+        if !matches!(&self.target, Target::File(file) if file.is_regular()) {
             // The error that is being told came first.
             let _ = self.flush();
         }

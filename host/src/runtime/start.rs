@@ -132,8 +132,8 @@ pub(super) fn seek(source: &mut Source, manifest: &Manifest) -> Result<()> {
 
 /// Refuses to go on in the midst of a source that is read in another way now, or of another program's.
 pub(super) fn check_source(runtime: &Runtime, source: &Source, manifest: &Manifest) -> Result<()> {
-    // What comes in on standard input is what comes next, for whoever sends it.
-    if runtime.definition.source.file != "-" && is_of_other_source(manifest) {
+    // What comes in on standard input is what comes next, for whoever sends it; after the end nothing comes.
+    if runtime.definition.source.file != "-" && !is_finished(manifest) && is_of_other_source(manifest) {
         return Err(Error::DefinitionChanged {
             what: String::from("another program took the checkpoint"),
             checkpoint: manifest.object.id,

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::process::Command;
 
 use crate::bad_input::start_run;
 use crate::common::cli::{App, DEFINITION, Ran, flip, rows, undisturbed};
@@ -99,6 +100,21 @@ fn a_checkpoint_that_was_at_a_place_of_another_source() {
     assert_eq!(app.output(), undisturbed());
 }
 
+/// After the end nothing comes, wherever it was read from.
+#[test]
+fn a_finished_checkpoint_of_another_program() {
+    let app = App::new();
+    let runtime = EventFluxManager::new().load(app.path("app.toml")).unwrap();
+    let storage = FileBackend::open(app.path("state"), Access::Write).unwrap();
+    let mut manager = CheckpointManager::open(storage, ManagerConfig::default()).unwrap();
+    let mut engine = Engine::new(runtime.definition(), &["at", "city", "value"]).unwrap();
+    engine.finish().unwrap();
+    manager.checkpoint_engine(&mut engine, None, vec![("input".into(), 1000)], vec![]).unwrap();
+    drop(manager);
+    app.run(&[]).exits(0).says(&["the source is finished"]);
+    assert!(!app.path("out.ndjson").exists());
+}
+
 /// No file is what was printed, however long it is.
 #[test]
 fn a_file_after_standard_output() {
@@ -123,6 +139,27 @@ fn results_that_nobody_wants() {
     app.redefine("out.ndjson", "/dev/null");
     app.run(&["-q"]).exits(0);
     app.run(&[]).exits(0).says(&["the source is finished"]);
+}
+
+/// Results go to whoever reads the pipe; if nobody does any more, they are not lost without a word.
+#[cfg(unix)]
+#[test]
+fn an_output_that_is_a_pipe() {
+    let app = App::new();
+    app.redefine("out.ndjson", "out.fifo");
+    let fifo = app.path("out.fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let reader = std::thread::spawn({
+        let fifo = fifo.clone();
+        move || fs::read_to_string(fifo).unwrap()
+    });
+    app.run(&["-q"]).exits(0);
+    assert_eq!(reader.join().unwrap(), undisturbed());
+    // It goes away at once.
+    let reader = std::thread::spawn(move || drop(fs::File::open(fifo).unwrap()));
+    app.write("in.csv", rows() + &rows().split_once('\n').unwrap().1.repeat(500));
+    app.run(&["-q", "--from", "none"]).exits(1).says(&["out.fifo", "Broken pipe"]);
+    reader.join().unwrap();
 }
 
 /// Something happens to the output of a run that lives: it ends with an error, and with the output put back goes on.

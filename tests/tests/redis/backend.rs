@@ -96,6 +96,47 @@ fn names_are_no_part_of_another_key() {
     assert_eq!(server.keys(), [""; 0]);
 }
 
+/// Neither takes memory for what the index claims, nor ends in a panic.
+#[test]
+fn an_entry_that_claims_too_much_is_damage() {
+    let server = RedisServer::start(&[]);
+    let mut storage = server.open("prefix=a", Access::Write);
+    storage.put("object", &[7; 5000]).unwrap();
+    for (entry, part) in [
+        ("18446744073709551615:8388608", "entry in the index"),
+        ("5000:18446744073709551615", "entry in the index"),
+        ("18446744073709551615:18446744073709551615", "entry in the index"),
+        ("5000:0", "entry in the index"),
+        ("5000:1", "entry in the index"),
+        ("8796093022209:8388608", "entry in the index"),
+        // As much as an object could have.
+        ("8796093022208:8388608", "chunk 0"),
+        ("5001:8388608", "chunk 0"),
+        ("5000:2500", "chunk 1"),
+    ] {
+        server.command::<()>(&format!("HSET {{a}}:objects object {entry}"));
+        let mut reader = server.open("prefix=a", Access::Read);
+        for range in [ByteRange::All, ByteRange::Last { len: u64::MAX }] {
+            match reader.read("object", range) {
+                Err(CoreError::Damaged { object, part: found, .. }) => {
+                    assert_eq!((object.as_str(), found.as_str()), ("object", part), "{entry}");
+                }
+                other => panic!("{entry}: {:?}", other.map(|bytes| bytes.map(|bytes| bytes.len()))),
+            }
+        }
+    }
+    server.command::<()>("HSET {a}:objects object 5000:8388608");
+    let mut reader = server.open("prefix=a", Access::Read);
+    assert_eq!(reader.read("object", ByteRange::All).unwrap().unwrap(), [7; 5000]);
+    // Nor is the server held up by going through the keys of chunks that there cannot be.
+    let mut storage = server.open("prefix=a&timeout=2s&retries=1", Access::TakeOver);
+    for entry in ["18446744073709551615:1", "18446744073709551615:8388608", "5000:0"] {
+        server.command::<()>(&format!("HSET {{a}}:objects object {entry}"));
+        storage.delete("object").unwrap();
+        assert_eq!(storage.read("object", ByteRange::All).unwrap(), None);
+    }
+}
+
 #[test]
 fn what_is_half_written_goes_with_the_next_writer() {
     let server = RedisServer::start(&[]);

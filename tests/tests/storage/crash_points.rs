@@ -8,9 +8,9 @@ use crate::common::states::{self, Contents, contents, holder, write};
 use crate::common::storage::Shared;
 use eventflux::storage::{Access, Fault, FaultBackend, FileBackend};
 use eventflux::{
-    Backend, CheckpointManager, ManagerConfig, Result, Retention, Selector, StateHolder, read_head, verify,
+    Backend, CheckpointManager, ManagerConfig, Result, Retention, Selector, StateHolder, read_head, restore, verify,
 };
-use eventflux_core::ObjectId;
+use eventflux_core::{ObjectId, RestoreOptions};
 
 /// What a program does, step by step.
 #[derive(Debug, Clone, Copy)]
@@ -245,5 +245,57 @@ fn any_one_operation_fails_and_work_goes_on() {
             drop(program);
             check_after_death(storage, &watcher);
         }
+    }
+}
+
+/// What a checkpoint holds, whoever has it open.
+fn held(storage: &Shared, id: u64) -> Contents {
+    let mut fresh = holder();
+    restore(&mut storage.clone(), &mut fresh, Selector::Id(id), RestoreOptions::default()).unwrap();
+    contents(&fresh)
+}
+
+/// Two outages, each of which may begin with an answer that is lost: of a checkpoint that failed it may not be known
+/// whether it is there, and the same writer and the same holder go on whatever became of it.
+fn two_outages(first: (u64, Fault), second: (u64, Fault)) {
+    let storage = Shared::default();
+    let mut faulty = FaultBackend::new(storage.clone());
+    faulty.arm(first.0, first.1);
+    let manager = CheckpointManager::open(faulty, config()).unwrap();
+    let (mut program, mut watcher) = (Program { manager, holder: holder() }, Watcher::default());
+    let (mut unsure, mut faults) = (Vec::new(), [second].into_iter());
+    for action in LONG {
+        while program.take(action, &mut watcher).is_err() {
+            unsure.extend(watcher.pending.take());
+            match faults.next() {
+                Some((after, fault)) => program.manager.backend_mut().arm(after, fault),
+                None => program.manager.backend_mut().disarm(),
+            }
+            // Only the next checkpoint finds out.
+            if matches!(action, Prune) && program.take(Checkpoint(None), &mut watcher).is_err() {
+                unsure.extend(watcher.pending.take());
+                program.manager.backend_mut().disarm();
+                program.take(Checkpoint(None), &mut watcher).unwrap();
+            }
+        }
+        for entry in read_head(&mut storage.clone()).unwrap().entries {
+            let held = held(&storage, entry.object.id);
+            let expected = watcher.acknowledged.entry(entry.object.id).or_insert_with(|| {
+                assert!(unsure.contains(&held), "checkpoint {} is of no state that there was", entry.object.id);
+                held.clone()
+            });
+            assert_eq!(held, *expected, "checkpoint {}", entry.object.id);
+        }
+    }
+    drop(program);
+    check_after_death(storage, &watcher);
+}
+
+#[test]
+fn two_outages_anywhere_and_the_same_writer_goes_on() {
+    let (_, operations) = live_until_death(Shared::default(), &LONG, None);
+    for second in [Fault::DiesBefore, Fault::DiesAfter] {
+        // Opening is three operations; in the checkpoint after the first outage the head is swapped with the third.
+        (3..operations).for_each(|at| (1..5).for_each(|after| two_outages((at, Fault::DiesAfter), (after, second))));
     }
 }

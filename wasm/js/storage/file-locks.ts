@@ -20,6 +20,8 @@ const LOCKING_SYSTEMS = ["darwin", "freebsd", "openbsd"];
 const HEAD_WAIT_MS = 10_000;
 const HEAD_RETRY_MS = 5;
 const WRITER_RETRY_MS = 100;
+/** What a process is short of at the moment, which says nothing of whether files can be locked. */
+const SHORTAGES = ["EMFILE", "ENFILE", "EAGAIN", "ENOMEM"];
 
 /** Whether an error is one of the system, of one of these codes. */
 export function isCode(error: unknown, ...codes: string[]): boolean {
@@ -49,27 +51,40 @@ async function openLocked(path: string): Promise<FileHandle | undefined> {
 }
 
 /** Locks an open file; whether no other one had. */
-function flock(file: FileHandle): Promise<boolean> {
+async function flock(file: FileHandle): Promise<boolean> {
+  if (process.platform === "win32") throw unlockable("Windows has no flock");
+  // First without a pipe: that of a process that cannot be started for want of descriptors Node never closes.
+  if ((await runFlock(file, "ignore")).status === 0) return true;
+  const { status, complaint } = await runFlock(file, "pipe");
+  if (status === 0) return true;
+  if (status === 1 && complaint === "") return false;
+  throw unlockable(complaint.trim() || `flock ended with ${status}`);
+}
+
+/** Runs flock(1) on an open file: how it ended, and what it complained of, if there is a pipe for that. */
+function runFlock(file: FileHandle, stderr: "ignore" | "pipe"): Promise<{ status: number | null; complaint: string }> {
   return new Promise((resolve, reject) => {
-    const failed = (reason: string, cause?: unknown) =>
-      reject(
-        new StateError(
-          "UNSUPPORTED",
-          `files cannot be locked: ${reason}; install flock (util-linux), open with \`tabs: "read"\`, or give a storage of your own`,
-          cause,
-        ),
-      );
-    if (process.platform === "win32") return failed("Windows has no flock");
-    const child = spawn("flock", ["-n", "3"], { stdio: ["ignore", "ignore", "pipe", file.fd] });
+    const child = spawn("flock", ["-n", "3"], { stdio: ["ignore", "ignore", stderr, file.fd] });
     let complaint = "";
-    child.stderr!.setEncoding("utf8").on("data", (text: string) => (complaint += text));
-    child.on("error", (error) => failed(messageOf(error), error));
-    child.on("close", (status) => {
-      if (status === 0) resolve(true);
-      else if (status === 1 && complaint === "") resolve(false);
-      else failed(complaint.trim() || `flock ended with ${status}`);
-    });
+    child.on("error", (error) =>
+      reject(
+        isCode(error, ...SHORTAGES)
+          ? new Error(`flock cannot be started: ${messageOf(error)}`, { cause: error })
+          : unlockable(messageOf(error), error),
+      ),
+    );
+    child.on("close", (status) => resolve({ status, complaint }));
+    // There is none if it cannot be started.
+    child.stderr?.setEncoding("utf8").on("data", (text: string) => (complaint += text));
   });
+}
+
+function unlockable(reason: string, cause?: unknown): StateError {
+  return new StateError(
+    "UNSUPPORTED",
+    `files cannot be locked: ${reason}; install flock (util-linux), open with \`tabs: "read"\`, or give a storage of your own`,
+    cause,
+  );
 }
 
 /** Whether a path still names an open file. */

@@ -107,42 +107,48 @@ async function removeTemporary(directory: string, ours: RegExp): Promise<void> {
   }
 }
 
-/** A storage in a directory, and its lock. */
-export async function openFiles(path: string, options: OpenOptions): Promise<Storage & { directory: string }> {
+/** A storage in a directory, and its lock; one that is to be taken over from another one is not taken yet. */
+export async function openFiles(path: string, options: OpenOptions): Promise<Files> {
   const directory = resolve(path);
   const objects = join(directory, "objects");
+  const files = new Files(directory, objects);
   if (options.tabs === "read") {
     if (!(await isDirectory(objects))) {
       throw new StateError("NOT_FOUND", `${directory}: there is no checkpoint storage here; open it for writing first`);
     }
-    return new Files(directory, undefined);
+    return files;
   }
   try {
     await makeDirectory(objects);
   } catch (error) {
     throw new StateError("STORAGE", `cannot make the directory ${objects}: ${messageOf(error)}`, error);
   }
-  const lock = await lockWriter(directory, options);
-  try {
-    await removeTemporary(objects, TEMPORARY_OBJECT);
-    await removeTemporary(directory, TEMPORARY_HEAD);
-    return new Files(directory, lock);
-  } catch (error) {
-    await lock.close();
-    throw error;
-  }
+  if (options.tabs !== "takeover") await files.lock(options);
+  return files;
 }
 
 class Files implements Storage {
   readonly durability = "strict";
   readonly directory: string;
   readonly #objects: string;
-  readonly #lock: FileHandle | undefined;
+  #lock: FileHandle | undefined;
 
-  constructor(directory: string, lock: FileHandle | undefined) {
+  constructor(directory: string, objects: string) {
     this.directory = directory;
-    this.#objects = join(directory, "objects");
-    this.#lock = lock;
+    this.#objects = objects;
+  }
+
+  /** Takes the lock of the writer. */
+  async lock(options: OpenOptions): Promise<void> {
+    const lock = await lockWriter(this.directory, options);
+    try {
+      await removeTemporary(this.#objects, TEMPORARY_OBJECT);
+      await removeTemporary(this.directory, TEMPORARY_HEAD);
+      this.#lock = lock;
+    } catch (error) {
+      await lock.close();
+      throw error;
+    }
   }
 
   put(object: string, bytes: Uint8Array): Promise<void> {

@@ -50,8 +50,6 @@ class IndexedDb implements Storage {
   #isLost = false;
   /** Objects that the next head is written with. */
   readonly #held = new Map<string, Uint8Array>();
-  /** Whether the head they were for was not taken: nobody needs them. */
-  #isStale = false;
   /** The object that was read last: a restore reads many parts of few. */
   #last: { object: string; bytes: Uint8Array } | undefined;
 
@@ -67,9 +65,6 @@ class IndexedDb implements Storage {
   }
 
   async put(object: string, bytes: Uint8Array): Promise<void> {
-    if (this.#isStale) this.#held.clear();
-    this.#isStale = false;
-    if (this.#held.size > 0) await this.#writeHeld();
     this.#held.set(object, bytes);
     this.#last = undefined;
   }
@@ -114,7 +109,6 @@ class IndexedDb implements Storage {
   }
 
   async swapHead(expected: Uint8Array | undefined, bytes: Uint8Array): Promise<boolean> {
-    // Until it is known that they are in, they may be needed once more.
     const transaction = this.#begin("readwrite", [OBJECTS, HEAD], this.#wanted);
     const completion = completed(transaction);
     let isExpected = false;
@@ -129,11 +123,10 @@ class IndexedDb implements Storage {
     };
     try {
       await completion;
-    } catch (error) {
-      this.#isStale = true;
-      throw error;
+    } finally {
+      // Whatever came of it: if the head is in, they are, and if not, nobody needs them.
+      this.#held.clear();
     }
-    this.#held.clear();
     this.durability = transaction.durability === "strict" ? "strict" : "relaxed";
     return isExpected;
   }
@@ -141,14 +134,6 @@ class IndexedDb implements Storage {
   close(): void {
     this.#held.clear();
     this.#database.close();
-  }
-
-  /** Writes what is held back without a head, since more comes. */
-  async #writeHeld(): Promise<void> {
-    const transaction = this.#begin("readwrite", OBJECTS, this.#wanted);
-    for (const [object, bytes] of this.#held) transaction.objectStore(OBJECTS).put(bytes, object);
-    await completed(transaction);
-    this.#held.clear();
   }
 
   #begin(

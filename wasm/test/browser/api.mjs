@@ -38,6 +38,21 @@ for (const [place, run] of [["page", inPage], ["worker", inWorker]]) {
   });
 }
 
+test("what did not fit is not written once more by an engine that recovers, nor what no head names", async () => {
+  const page = await newPage({ origin: otherAddress });
+  const session = await page.context().newCDPSession(page);
+  const { origin } = new URL(otherAddress);
+  await session.send("Storage.clearDataForOrigin", { origin, storageTypes: "all" });
+  await session.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 2 << 20 });
+  const name = freshName();
+  const [code, recovered, value, objects] = await inPage(page, "api", "trappedOverQuota", { name });
+  await session.send("Storage.overrideQuotaForOrigin", { origin });
+  const first = "checkpoint-0000000000-g1.efx";
+  assert.deepEqual([code, recovered, value, objects], ["QUOTA", "no error", 1, [first]]);
+  assert.deepEqual(await inPage(page, "api", "trappedInCheckpoint", { name: freshName() }), [first]);
+  await page.close();
+});
+
 test("the database is deleted under us", async () => {
   const page = await newPage();
   await inPage(page, "api", "deleted", { name: freshName() });
@@ -102,6 +117,49 @@ test("two tabs: refused, waiting, reading, taking over", async () => {
   assert.deepEqual(await step(second, "tabChanges"), ["fenced"]);
   assert.equal(await step(first, "tabWrite", { key: "d" }), "no error");
   await Promise.all([step(first, "tabClose"), step(second, "tabClose")]);
+  await Promise.all([first.close(), second.close()]);
+});
+
+test("a take-over that is refused leaves the other tab as it is", async () => {
+  const name = freshName();
+  const [first, second] = [await newPage(), await newPage()];
+  const step = (page, action, more = {}) => inPage(page, "api", action, { name, ...more });
+  assert.deepEqual(await step(first, "tabOpen"), []);
+  assert.equal(await step(first, "tabWrite", { key: "a" }), "no error");
+  assert.equal(await step(second, "tabOpen", { mode: "takeover", from: 99 }), "NOT_FOUND");
+  assert.equal(await step(first, "tabWrite", { key: "b" }), "no error");
+  assert.deepEqual(await step(first, "tabChanges"), []);
+  assert.equal(await step(second, "tabOpen"), "LOCKED");
+  await step(first, "tabClose");
+  await Promise.all([first.close(), second.close()]);
+});
+
+test("a tab that was cut off takes nothing back: after a trap, and while it opens", async () => {
+  const [first, second] = [await newPage(), await newPage()];
+  for (const opens of [false, true]) {
+    const name = freshName();
+    const step = (page, action, more = {}) => inPage(page, "api", action, { name, ...more });
+    let opening;
+    if (opens) {
+      await step(first, "tabAskSlowly");
+      opening = step(first, "tabOpen", { persist: true });
+      await step(first, "tabAsked");
+    } else {
+      assert.deepEqual(await step(first, "tabOpen", { breaks: true }), []);
+      assert.equal(await step(first, "tabTrap"), "TRAPPED");
+    }
+    assert.deepEqual(await step(second, "tabOpen", { mode: "takeover" }), []);
+    assert.equal(await step(second, "tabWrite", { key: "a" }), "no error");
+    if (opens) {
+      await step(first, "tabAnswer");
+      assert.equal(await opening, "FENCED");
+    } else {
+      assert.equal(await step(first, "tabRecover"), "FENCED");
+      await step(first, "tabClose");
+    }
+    assert.equal(await step(second, "tabWrite", { key: "b" }), "no error");
+    await step(second, "tabClose");
+  }
   await Promise.all([first.close(), second.close()]);
 });
 

@@ -1,9 +1,9 @@
 // Writers that are killed in the midst of checkpoints: what was acknowledged is there afterwards, and whole.
 import assert from "node:assert/strict";
-import { existsSync, readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { truncateSync } from "node:fs";
 import test from "node:test";
 import { freshName, inPage, inWorker, isLong, launch, launchToKill, openPage, temporaryDirectory } from "./harness.mjs";
+import { databaseFiles, tornLogs } from "./leveldb.mjs";
 import { newPage } from "./shared.mjs";
 
 const PAGES = isLong ? 80 : 8;
@@ -63,17 +63,17 @@ test(`${WORKERS} workers ended`, async () => {
   await page.close();
 });
 
-test(`${BROWSERS} browsers killed`, async () => {
+test(`${BROWSERS} browsers killed`, async (t) => {
   const name = freshName();
-  const profile = temporaryDirectory();
+  let profile = temporaryDirectory();
   let last = () => 0;
   for (let round = 0; round < BROWSERS; round += 1) {
-    const left = databaseFiles(profile);
+    const left = files(profile);
     const browser = await launchToKill(profile);
     try {
       const page = await openPage(browser.context);
       await look(inPage, page, name, last()).catch((error) => {
-        error.message += `; round ${round}, the browser found ${left} and has ${databaseFiles(profile)}`;
+        error.message += `; round ${round}, the browser found ${left} and has ${files(profile)}`;
         throw error;
       });
       last = await countFor(page, name, moment(round));
@@ -81,16 +81,45 @@ test(`${BROWSERS} browsers killed`, async () => {
       // Also of a round that failed: one that lives on would keep this process from ending.
       await browser.kill();
     }
+    if (tornLogs(profile).length > 0) {
+      // What was acknowledged is there. But Chromium now goes on in that log, and the start after that takes it for damaged and
+      // deletes all databases of the origin (LevelDB's issue 1287): nobody can keep anything in this profile.
+      t.diagnostic(`round ${round}: the kill has cut a write of Chromium's; on in another profile`);
+      await lookAgain(profile, name, last());
+      [profile, last] = [temporaryDirectory(), () => 0];
+    }
   }
-  const context = await launch(profile);
-  await look(inPage, await openPage(context), name, last());
-  await context.close();
+  await lookAgain(profile, name, last());
 });
 
-/** The files of the databases in a profile, with their lengths: whether what is missing was there. */
-function databaseFiles(profile) {
-  const directory = join(profile, "Default/IndexedDB");
-  if (!existsSync(directory)) return "no databases";
-  const paths = readdirSync(directory, { recursive: true });
-  return paths.map((path) => `${path} of ${statSync(join(directory, path)).size}`).join(", ");
+/** The one fault of Chromium's that the test above has to know. Of more than the write that was cut nothing is gone at the next start. */
+test("a write of Chromium's that was cut", async () => {
+  const name = freshName();
+  const profile = temporaryDirectory();
+  const browser = await launchToKill(profile);
+  const page = await openPage(browser.context);
+  const last = await countFor(page, name, 100);
+  await browser.kill();
+  while (tornLogs(profile).length === 0) {
+    const { path, length } = databaseFiles(profile).find(({ path }) => path.endsWith(".log"));
+    truncateSync(path, length - 1);
+  }
+  await lookAgain(profile, name, last() - 1);
+});
+
+/** Looks in a browser of its own at what is left in a profile. */
+async function lookAgain(profile, name, acknowledged) {
+  const found = files(profile);
+  const context = await launch(profile);
+  try {
+    await look(inPage, await openPage(context), name, acknowledged);
+  } catch (error) {
+    error.message += `; the browser found ${found} and has ${files(profile)}`;
+    throw error;
+  } finally {
+    await context.close();
+  }
 }
+
+/** The files of the databases in a profile, to tell: whether what is missing was there. */
+const files = (profile) => databaseFiles(profile).map(({ path, length }) => `${path} of ${length}`).join(", ") || "no databases";

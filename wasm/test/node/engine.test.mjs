@@ -34,6 +34,20 @@ test("results come out as they fall due", async () => {
   await totals.close();
 });
 
+test("numbers of events and of definitions keep all their digits", async () => {
+  const number = 1234.5678901234567;
+  const [filtered] = small.operator;
+  const operator = [{ ...filtered, where: [{ field: "n", eq: number }], compute: { max: "max n" } }];
+  const totals = await engine({ definition: { ...small, operator }, backend: "memory" });
+  totals.push([{ at: 0, key: "a", n: number }]);
+  totals.finish();
+  assert.deepEqual(
+    totals.results().map(({ max }) => max),
+    [number],
+  );
+  await totals.close();
+});
+
 test("wrong definitions and events are refused", async () => {
   const open = (definition) => engine({ definition, backend: "memory" });
   await assert.rejects(

@@ -1,12 +1,15 @@
 // The ways to load the package in Node, and what is no business of its user.
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import test from "node:test";
+import { pathToFileURL } from "node:url";
 import * as esm from "@eventflux/state";
 import * as inline from "@eventflux/state/inline";
-import { temporaryDirectory } from "./support.mjs";
+import { temporaryDirectory, withCode } from "./support.mjs";
 
 const cjs = createRequire(import.meta.url)("@eventflux/state");
 
@@ -25,6 +28,28 @@ for (const [entry, { open, StateError, memoryStorage, engine }] of Object.entrie
 test("all entries export the same", () => {
   assert.deepEqual(Object.keys(cjs).sort(), Object.keys(esm).sort());
   assert.deepEqual(Object.keys(inline).sort(), Object.keys(esm).sort());
+});
+
+test("the wasm file by its address", async () => {
+  const address = pathToFileURL(createRequire(import.meta.url).resolve("@eventflux/state/core.wasm"));
+  for (const { open } of [esm, cjs, inline]) {
+    for (const wasm of [address, address.href]) await (await open({ name: "orders", backend: "memory", wasm })).close();
+    const opening = (name) => open({ name: "orders", backend: "memory", wasm: new URL(name, address) });
+    await assert.rejects(opening("nowhere.wasm"), withCode("UNSUPPORTED", "nowhere.wasm cannot be fetched"));
+    await assert.rejects(opening("node.js"), withCode("UNSUPPORTED", "cannot be compiled"));
+  }
+});
+
+test("the wasm file may have any type that a server gives it", async (t) => {
+  const bytes = readFileSync(createRequire(import.meta.url).resolve("@eventflux/state/core.wasm"));
+  let type;
+  const server = createServer((_, response) => response.setHeader("content-type", type).end(bytes));
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  t.after(() => server.close());
+  const wasm = `http://127.0.0.1:${server.address().port}/`;
+  for (type of ["application/wasm", "application/wasm; charset=utf-8", "Application/WASM", "application/octet-stream"]) {
+    await (await esm.open({ name: "orders", backend: "memory", wasm })).close();
+  }
 });
 
 function run(program, ...options) {

@@ -1,47 +1,17 @@
 // Every error is a StateError with a code, and leaves the state as it was.
 import assert from "node:assert/strict";
 import fs, { readFileSync, readdirSync, writeFileSync } from "node:fs";
-import { createRequire, syncBuiltinESMExports } from "node:module";
+import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import test from "node:test";
 import { StateError, engine, memoryStorage, open } from "@eventflux/state";
-import { temporaryDirectory, withCode } from "./support.mjs";
-
-const wasm = readFileSync(createRequire(import.meta.url).resolve("@eventflux/state/core.wasm"));
+import { temporaryDirectory, withCode, withLittleMemory } from "./support.mjs";
 
 /** What a storage may answer that breaks the engine down. */
 class Broken extends Uint8Array {
   get length() {
     throw new RangeError("simulated");
   }
-}
-
-/** The module, with a memory that may grow by so many pages of 64 KiB only. */
-function withLittleMemory(pages) {
-  const leb = (number) => (number < 128 ? [number] : [(number & 127) | 128, ...leb(number >>> 7)]);
-  const read = (at) => {
-    let [value, shift] = [0, 0];
-    for (;;) {
-      const byte = wasm[at++];
-      value |= (byte & 127) << shift;
-      if (byte < 128) return [value, at];
-      shift += 7;
-    }
-  };
-  for (let at = 8; at < wasm.length;) {
-    const [length, body] = read(at + 1);
-    if (wasm[at] === 5) {
-      const [initial] = read(body + 2);
-      const limits = [1, 1, ...leb(initial), ...leb(initial + pages)];
-      return Buffer.concat([
-        wasm.subarray(0, at),
-        Buffer.from([5, ...leb(limits.length), ...limits]),
-        wasm.subarray(body + length),
-      ]);
-    }
-    at = body + length;
-  }
-  throw new Error("the module has no memory");
 }
 
 test("values that would come back as something else are refused", async () => {
@@ -85,9 +55,15 @@ test("values that would come back as something else are refused", async () => {
   for (const position of [-1, 0.5, 2 ** 60, -1n, 2n ** 64n, "1"]) {
     await assert.rejects(state.checkpoint({ positions: { p: position } }), withCode("INVALID"));
   }
+  const p = 5n;
+  for (const positions of [new Map([["p", p]]), [p], new (class Positions { p = p })(), "p", 5]) {
+    await assert.rejects(state.checkpoint({ positions }), withCode("INVALID", "plain object"));
+    await assert.rejects(state.checkpoint({ outputs: positions }), withCode("INVALID", "plain object"));
+  }
   await assert.rejects(state.checkpoint({ label: 5 }), withCode("INVALID"));
   await assert.rejects(state.import("text"), withCode("INVALID"));
-  await state.checkpoint();
+  const { id } = await state.checkpoint({ positions: { __proto__: null, p } });
+  assert.deepEqual((await state.restore(id)).positions, { p });
   await state.close();
 });
 

@@ -1,8 +1,10 @@
 // Who may write: two states in one process, two processes, and the files between them.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import test from "node:test";
+import { fileURLToPath } from "node:url";
 import { memoryStorage, open } from "@eventflux/state";
 import { Child, temporaryDirectory, withCode } from "./support.mjs";
 
@@ -137,4 +139,21 @@ test("where no lock can be taken, that is said", async (t) => {
   const opening = open({ name: "orders", directory });
   if (process.platform === "linux") await assert.rejects(opening, withCode("UNSUPPORTED", "flock"));
   else await (await opening).close();
+});
+
+const onLinux = { skip: process.platform !== "linux" && "locks are taken by flock(1) on Linux only" };
+
+test("a program that runs short of file descriptors lives, and a later checkpoint succeeds", onLinux, async (t) => {
+  const directory = temporaryDirectory(t);
+  const program = fileURLToPath(new URL("descriptors.mjs", import.meta.url));
+  const limited = ["-c", 'ulimit -n 100; exec "$@"', "sh", process.execPath, program, directory];
+  const { status, stdout, stderr } = spawnSync("sh", limited, { encoding: "utf8", timeout: 60_000 });
+  assert.deepEqual([status, stderr], [0, ""]);
+  const [, ...outcomes] = stdout.trim().split("\n");
+  assert.equal(outcomes.pop(), "taken");
+  for (const outcome of outcomes) assert.match(outcome, /^StateError STORAGE /);
+  assert.ok(outcomes.some((outcome) => outcome.includes("flock")), stdout);
+  const state = await open({ name: "orders", directory });
+  assert.equal(state.get("left"), outcomes.length + 1);
+  await state.close();
 });

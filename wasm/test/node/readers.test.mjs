@@ -1,8 +1,11 @@
 // Reading beside a writer that goes on meanwhile.
 import assert from "node:assert/strict";
+import { EventEmitter } from "node:events";
+import fs from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import test from "node:test";
 import { memoryStorage, open } from "@eventflux/state";
-import { withCode } from "./support.mjs";
+import { temporaryDirectory, withCode } from "./support.mjs";
 
 /** A storage as another one sees it; `before(method)` is called before each call of a method. */
 function seen(storage) {
@@ -126,4 +129,71 @@ test("a checkpoint is described though it is newer than what was seen last", asy
     await backend.before("readHead");
   }
   await Promise.all([reader.close(), writer.close(), fenced.close()]);
+});
+
+/** A directory with a state, and its watchers from now on: `begun` is told of each. */
+async function watched(t, begun) {
+  const directory = temporaryDirectory(t);
+  const writer = await open({ name: "orders", directory });
+  const { watch } = fs;
+  const set = (function_) => {
+    fs.watch = function_;
+    syncBuiltinESMExports();
+  };
+  set((_, __, listener) => {
+    const watcher = Object.assign(new EventEmitter(), { close() {} });
+    begun(watcher, () => listener("rename", "head"));
+    return watcher;
+  });
+  t.after(() => set(watch));
+  return { directory, writer };
+}
+
+const turn = () => new Promise((resolve) => setTimeout(resolve, 20));
+
+test("what is published while a reader opens is told once it is open, and once", async (t) => {
+  let publish;
+  const { directory, writer } = await watched(t, (_, published) => {
+    publish = published;
+    publish();
+    publish();
+  });
+  let told = 0;
+  let refreshed;
+  const reader = await open({
+    name: "orders",
+    directory,
+    tabs: "read",
+    onChange() {
+      told += 1;
+      // Of what was not there yet if it were told too early.
+      refreshed = reader.refresh();
+    },
+  });
+  assert.equal(told, 0);
+  await turn();
+  assert.equal(told, 1);
+  await refreshed;
+  writer.set("n", 1);
+  await writer.checkpoint();
+  publish();
+  assert.equal(told, 2);
+  await refreshed;
+  assert.equal(reader.get("n"), 1);
+  await Promise.all([reader.close(), writer.close()]);
+  publish();
+  assert.equal(told, 2);
+});
+
+test("a watcher that breaks down is told as a change, and ends nothing", async (t) => {
+  let watcher;
+  const { directory, writer } = await watched(t, (begun) => (watcher = begun));
+  let told = 0;
+  const reader = await open({ name: "orders", directory, tabs: "read", onChange: () => (told += 1) });
+  await turn();
+  assert.equal(told, 0);
+  watcher.emit("error", new Error("too many open files"));
+  assert.equal(told, 1);
+  await reader.refresh();
+  await Promise.all([reader.close(), writer.close()]);
 });

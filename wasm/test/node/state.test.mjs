@@ -153,6 +153,28 @@ for (const [place, make] of Object.entries(places)) {
   });
 }
 
+test("numbers keep all their digits", async () => {
+  const state = await open({ name: "orders", backend: "memory" });
+  const bits = new DataView(new ArrayBuffer(8));
+  const anyFinite = () => {
+    bits.setBigUint64(0, (BigInt(Math.floor(Math.random() * 2 ** 32)) << 32n) | BigInt(Math.floor(Math.random() * 2 ** 32)));
+    const number = bits.getFloat64(0);
+    return Number.isFinite(number) ? number : anyFinite();
+  };
+  const numbers = [1234.5678901234567, 2 ** 53 + 2, 2 ** 63, -(2 ** 63), 2 ** 64, 1e21];
+  for (let n = 0; n < 5000; n += 1) numbers.push(Math.random(), anyFinite());
+  const entries = numbers.map((number, n) => [`key/${n}`, number]);
+  const check = () => {
+    for (const [key, number] of entries) assert.ok(Object.is(state.get(key), number), `${state.get(key)} was ${number}`);
+  };
+  for (const [key, number] of entries) state.set(key, number);
+  check();
+  for (const [key] of entries) state.remove(key);
+  state.setMany(entries);
+  check();
+  await state.close();
+});
+
 test("only what retention keeps stays", async () => {
   const storage = memoryStorage();
   const state = await open({ name: "orders", backend: storage, retain: { max: 3 } });

@@ -1,6 +1,7 @@
 // What the tests share.
 import { spawn, spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
@@ -57,4 +58,33 @@ export function withCode(code, text = "") {
     if (error?.name === "StateError" && error.code === code && error.message.includes(text)) return true;
     throw error;
   };
+}
+
+/** The module, with a memory that may grow by so many pages of 64 KiB only. */
+export function withLittleMemory(pages) {
+  const wasm = readFileSync(createRequire(import.meta.url).resolve("@eventflux/state/core.wasm"));
+  const leb = (number) => (number < 128 ? [number] : [(number & 127) | 128, ...leb(number >>> 7)]);
+  const read = (at) => {
+    let [value, shift] = [0, 0];
+    for (;;) {
+      const byte = wasm[at++];
+      value |= (byte & 127) << shift;
+      if (byte < 128) return [value, at];
+      shift += 7;
+    }
+  };
+  for (let at = 8; at < wasm.length;) {
+    const [length, body] = read(at + 1);
+    if (wasm[at] === 5) {
+      const [initial] = read(body + 2);
+      const limits = [1, 1, ...leb(initial), ...leb(initial + pages)];
+      return Buffer.concat([
+        wasm.subarray(0, at),
+        Buffer.from([5, ...leb(limits.length), ...limits]),
+        wasm.subarray(body + length),
+      ]);
+    }
+    at = body + length;
+  }
+  throw new Error("the module has no memory");
 }

@@ -12,8 +12,9 @@ use serde::{Deserialize, Serialize};
 use super::{Map, Store};
 use crate::data::{Entry, Key, Payload};
 
-/// What the runtime does for a checkpoint between two batches: about so many bytes of it.
-const STEP_BYTES: usize = 8 * 1024;
+/// What is captured in a turn of the loop: as the runtime does it, for each event of the turn, but a quarter of that, for
+/// an update is shorter than an event.
+const STEP_BYTES: usize = 64 * 2 * 1024;
 
 type Manager = CheckpointManager<FileBackend>;
 

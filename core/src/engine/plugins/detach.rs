@@ -13,19 +13,17 @@ impl Engine {
     /// event that it fails over, once that is the first: until then the item that it fails over is given, up to which all
     /// plugins are to be asked; or one before that it refuses, and why. So which events come in one batch does not show.
     pub(super) fn stop_in_batch(&mut self, at: usize, error: Error) -> Result<Option<(u32, Option<String>)>> {
+        // What it is asked from here on is something else, and no instance of that is to be waited for.
+        self.plugins.slots[at].supervisor.begin_anew();
         let (item, answers) = match self.plugins.slots[at].on_failure {
             OnFailure::Stop => (0, Vec::new()),
             OnFailure::Detach => match self.last_answers(at) {
                 Ok(answered) => answered,
-                Err((item, reason)) => {
-                    self.plugins.slots[at].supervisor.begin_anew();
-                    return Ok(Some((item, Some(reason))));
-                }
+                Err((item, reason)) => return Ok(Some((item, Some(reason)))),
             },
         };
         let slot = &mut self.plugins.slots[at];
         if slot.items.get(item as usize).is_some_and(|event| *event > 0) {
-            slot.supervisor.begin_anew();
             return Ok(Some((item, None)));
         }
         self.stop_or_detach(at, error)?;

@@ -11,8 +11,8 @@ use crate::error::{Error, Result};
 
 const PORT: u16 = 6379;
 /// Longest part of an object under one key: Redis moves keys whole, and holds up others meanwhile.
-const CHUNK_BYTES_MAX: u64 = 8 * 1024 * 1024;
-const CHUNK_BYTES_MIN: u64 = 1024;
+pub(super) const CHUNK_BYTES_MAX: u64 = 8 * 1024 * 1024;
+pub(super) const CHUNK_BYTES_MIN: u64 = 1024;
 const PREFIX_BYTES_MAX: usize = 200;
 const KNOWN: &str = "prefix, chunk, expire, wait, wait_timeout, connect_timeout, timeout, retries, backoff, \
                      backoff_max, cluster, tls_ca, tls_insecure, password_env";

@@ -4,7 +4,12 @@ use std::fmt;
 
 use eventflux_core::Error as CoreError;
 
+use super::address::{CHUNK_BYTES_MAX, CHUNK_BYTES_MIN};
 use super::failure::storage_error;
+
+/// Most chunks of an object; the scripts have it too. What claims more is damage, for which no script is to go through
+/// all the keys there could be.
+const CHUNKS_MAX: u64 = 1 << 20;
 
 /// An entry of the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,10 +19,25 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// The entry of an object that is to be written.
+    pub(super) fn of(object: &str, len: u64, chunk_bytes: u64) -> Result<Self, CoreError> {
+        let possible = Some(Entry { len, chunk_bytes }).filter(Entry::is_possible);
+        possible.ok_or_else(|| {
+            let reason = format!("{len} bytes in chunks of {chunk_bytes} are more than {CHUNKS_MAX} of them");
+            storage_error("put", object, reason)
+        })
+    }
+
     pub(super) fn parse(text: &str) -> Option<Self> {
         let (len, chunk_bytes) = text.split_once(':')?;
         let (len, chunk_bytes) = (len.parse().ok()?, chunk_bytes.parse().ok()?);
-        (chunk_bytes > 0).then_some(Entry { len, chunk_bytes })
+        Some(Entry { len, chunk_bytes }).filter(Entry::is_possible)
+    }
+
+    /// Whether an object can have this length in chunks of this size.
+    fn is_possible(&self) -> bool {
+        (CHUNK_BYTES_MIN..=CHUNK_BYTES_MAX).contains(&self.chunk_bytes)
+            && self.len.div_ceil(self.chunk_bytes) <= CHUNKS_MAX
     }
 }
 
@@ -38,7 +58,7 @@ pub(super) fn check_name(object: &str) -> Result<(), CoreError> {
 }
 
 pub(super) fn wrong_entry(object: &str, text: &str) -> CoreError {
-    let reason = format!("`{text}` is not length and chunk size");
+    let reason = format!("`{text}` is not length and chunk size, or more than can be");
     CoreError::Damaged { object: object.into(), part: "entry in the index".into(), reason }
 }
 

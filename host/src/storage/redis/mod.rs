@@ -354,7 +354,7 @@ impl Backend for RedisBackend {
         check_name(object)?;
         self.remove_unfinished()?;
         let chunk_bytes = self.link.address().chunk_bytes;
-        let entry = Entry { len: bytes.len() as u64, chunk_bytes }.to_string();
+        let entry = Entry::of(object, bytes.len() as u64, chunk_bytes)?.to_string();
         let ends_at = self.known_end(object)?;
         self.unfinished = Some(object.into());
         self.last_read = None;
@@ -386,7 +386,8 @@ impl Backend for RedisBackend {
             },
         };
         let (offset, len) = range.within(entry.len);
-        let mut bytes = Vec::with_capacity(len as usize);
+        // What the entry claims may be wrong; each chunk is there before there is room for the next.
+        let mut bytes = Vec::with_capacity(len.min(entry.chunk_bytes) as usize);
         let end = offset + len;
         let mut at = offset;
         while at < end {

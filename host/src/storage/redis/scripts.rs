@@ -19,7 +19,10 @@ local head, objects, pending, base = KEYS[1], KEYS[2], KEYS[3], ARGV[1]
 local function chunks(entry)
   local length, chunk = string.match(entry, '^(%d+):(%d+)$')
   if not length then return 0 end
-  return math.ceil(tonumber(length) / tonumber(chunk))
+  local count = math.ceil(tonumber(length) / tonumber(chunk))
+  -- More than there can be, or no number: damage, of which readers tell. To go through them would hold up the server.
+  if not (count <= 1048576) then return 0 end
+  return count
 end
 local function chunk_key(name, number) return base .. name .. ':' .. string.format('%d', number) end
 local function is_whole(name, entry)

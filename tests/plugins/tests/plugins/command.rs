@@ -105,6 +105,29 @@ fn what_a_plugin_asks_of_the_stream_must_be_there() {
     );
 }
 
+/// A fresh start would cut it off at its beginning.
+#[test]
+fn an_output_is_not_written_over_a_plugin() {
+    let app = App::new(50, "");
+    let file = app.path("count.wasm");
+    fs::copy(prebuilt("counter.wasm"), &file).unwrap();
+    let before = fs::read(&file).unwrap();
+    let operators = format!(
+        "{}\n[[operator]]\nname = \"count\"\nplugin = \"./count.wasm\"\n",
+        operator("good", "counter.wasm", "")
+    );
+    app.define(&operators);
+    let definition = fs::read_to_string(app.path("app.toml")).unwrap();
+    fs::write(app.path("app.toml"), definition.replace("out.ndjson", "count.wasm")).unwrap();
+    for from in [&["--from", "none"][..], &[]] {
+        let output = eventflux().arg("run").args(from).arg(app.path("app.toml")).output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("is the plugin of operator `count`; name another `file` under [sink]"), "{said}");
+        assert!(fs::read(&file).unwrap() == before && !app.path("state").exists());
+    }
+}
+
 /// What a finished run went on without is told each time it is started again: nothing of it has been repeated.
 #[test]
 fn a_run_that_went_on_without_a_plugin_is_no_success_the_second_time() {

@@ -4,6 +4,7 @@ mod app;
 mod command;
 mod engine;
 mod guests;
+mod hostile;
 mod misbehaviour;
 mod native;
 mod upgrade;

@@ -51,7 +51,7 @@ const FAILURES: [&str; 19] = [
 ];
 
 /// Runs all cases at once: most of their time is waiting.
-fn at_once<T: Sync>(cases: &[T], check: impl Fn(&T) + Sync) {
+pub fn at_once<T: Sync>(cases: &[T], check: impl Fn(&T) + Sync) {
     std::thread::scope(|scope| {
         for case in cases {
             scope.spawn(|| check(case));

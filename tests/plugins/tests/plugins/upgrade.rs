@@ -147,7 +147,8 @@ fn a_version_that_fails_behind_standard_output_prints_nothing_twice() {
     let ran = eventflux().arg("run").arg(app.path("app.toml")).output().unwrap();
     let said = String::from_utf8(ran.stderr).unwrap();
     assert_eq!(ran.status.code(), Some(1), "{said}");
-    for part in ["the plugin of operator `count` has changed", "What was printed cannot be taken back", "put its file"] {
+    for part in ["the plugin of operator `count` has changed", "What was printed cannot be taken back", "put its file"]
+    {
         assert!(said.contains(part), "{said}");
     }
 }

@@ -144,8 +144,8 @@ export async function deleted(api, { name }) {
   await again.close();
 }
 
-/** An engine that breaks down goes back to its last checkpoint. */
-export async function trapped(api, { name }) {
+/** Opens a state whose engine can be broken down. */
+async function openToTrap(api, options) {
   const exports = [];
   const { instantiate } = WebAssembly;
   WebAssembly.instantiate = async (...given) => {
@@ -153,26 +153,75 @@ export async function trapped(api, { name }) {
     exports.push(instance.exports);
     return instance;
   };
-  const state = await api.open({ name });
+  const state = await api.open(options);
   WebAssembly.instantiate = instantiate;
+  const trap = () => {
+    // All of its memory overwritten: the next call that allocates follows wild pointers.
+    new Uint8Array(exports.at(-1).memory.buffer).fill(0xff);
+    let code = "none";
+    try {
+      for (let at = 0; at < 1000; at += 1) state.set(`key ${at}`, "x".repeat(at));
+    } catch (error) {
+      code = error.code;
+    }
+    same(code, "TRAPPED", "a broken engine");
+  };
+  return { state, trap };
+}
+
+/** An engine that breaks down goes back to its last checkpoint. */
+export async function trapped(api, { name }) {
+  const { state, trap } = await openToTrap(api, { name });
   state.set("a", 1);
   const { id } = await state.checkpoint({ positions: { p: 5 } });
   state.set("a", 2);
-  // All of its memory overwritten: the next call that allocates follows wild pointers.
-  new Uint8Array(exports.at(-1).memory.buffer).fill(0xff);
-  let code = "none";
-  try {
-    for (let at = 0; at < 1000; at += 1) state.set(`key ${at}`, "x".repeat(at));
-  } catch (error) {
-    code = error.code;
-  }
-  same(code, "TRAPPED", "a broken engine");
+  trap();
   same(await codeOf(state.checkpoint()), "TRAPPED", "until it is recovered");
   const { checkpoint, positions } = await state.recovered();
   same([checkpoint.id, positions, state.get("a")], [id, { p: 5n }, 1], "recovered");
   state.set("a", 3);
   await state.checkpoint();
   await state.close();
+}
+
+/** Names in the database of a state. */
+async function storedObjects(name) {
+  const found = (await indexedDB.databases()).find((database) => database.name.includes(encodeURIComponent(name)));
+  const done = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
+  const database = await done(indexedDB.open(found.name));
+  const keys = await done(database.transaction("objects").objectStore("objects").getAllKeys());
+  database.close();
+  return keys;
+}
+
+/** A checkpoint that is too large, then an engine that breaks down: what was too large is not written once more. */
+export async function trappedOverQuota(api, { name }) {
+  const { state, trap } = await openToTrap(api, { name });
+  state.set("a", 1);
+  await state.checkpoint();
+  const random = new Uint8Array(1 << 16);
+  for (let at = 0; at < 64; at += 1) state.set(`big/${at}`, crypto.getRandomValues(random));
+  const code = await codeOf(state.checkpoint());
+  trap();
+  const recovered = await codeOf(state.recovered());
+  const answer = [code, recovered, state.get("a"), await storedObjects(name)];
+  await state.close();
+  return answer;
+}
+
+/** An engine that breaks down in the midst of a checkpoint: what that has put is not written by the next head. */
+export async function trappedInCheckpoint(api, { name }) {
+  const { state, trap } = await openToTrap(api, { name });
+  await state.checkpoint();
+  state.set("a", 1);
+  const taking = codeOf(state.checkpoint());
+  // Its first question to the storage is on its way, and its second one comes with the answer.
+  trap();
+  same(await taking, "TRAPPED", "a checkpoint of a broken engine");
+  await state.recovered();
+  const objects = await storedObjects(name);
+  await state.close();
+  return objects;
 }
 
 /** Which checkpoints are there after a page was hidden: with a state whose checkpoints had this, then with it opened anew. */
@@ -217,13 +266,31 @@ export async function cycles(api, { count }) {
 const open = new Map();
 
 /** Opens a state for the steps of a test of two tabs: its keys, or the code of the error. */
-export async function tabOpen(api, { name, mode }) {
+export async function tabOpen(api, { name, mode, from, persist = false, breaks = false }) {
   const changes = [];
-  const code = await codeOf(
-    api.open({ name, tabs: mode, onChange: ({ kind }) => changes.push(kind) }).then((state) => open.set(name, { state, changes })),
-  );
+  const options = { name, tabs: mode, from, persist, onChange: ({ kind }) => changes.push(kind) };
+  const opened = breaks ? openToTrap(api, options) : api.open(options).then((state) => ({ state }));
+  const code = await codeOf(opened.then((opened) => open.set(name, { ...opened, changes })));
   return code === "no error" ? open.get(name).state.keys() : code;
 }
+
+/** From now on whoever asks the browser to keep the storage waits for `tabAnswer`. */
+export function tabAskSlowly() {
+  const answer = new Promise((resolve) => (globalThis.answerPersist = () => resolve(true)));
+  globalThis.asked = new Promise((resolve) => {
+    Object.defineProperty(navigator.storage, "persist", { value: () => (resolve(true), answer) });
+  });
+}
+export const tabAsked = () => globalThis.asked;
+export const tabAnswer = () => globalThis.answerPersist();
+
+export async function tabTrap(api, { name }) {
+  const { state, trap } = open.get(name);
+  trap();
+  return codeOf(state.checkpoint());
+}
+
+export const tabRecover = (api, { name }) => codeOf(open.get(name).state.recovered());
 
 export async function tabWrite(api, { name, key }) {
   const { state } = open.get(name);
