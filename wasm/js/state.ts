@@ -45,7 +45,13 @@ export class State extends Checkpointed {
       batch = [];
       if (held.length > 0) {
         const json = toUtf8(areThere ? JSON.stringify(held) : `[${held.join(",")}]`);
-        session.change((handle) => handle.setMany(json));
+        try {
+          session.change((handle) => handle.setMany(json));
+        } catch (error) {
+          // If it is told to nobody, as within a checkpoint that is not awaited, it is told in the end.
+          batch = held;
+          throw error;
+        }
       }
     };
     const { session } = this;

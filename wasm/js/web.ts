@@ -40,7 +40,7 @@ function takeLock(name: string, options: OpenOptions, lost: () => void): Promise
         if (isHeld) return lost();
         if (error instanceof StateError) return reject(error);
         // A signal may be aborted with any reason.
-        const gaveUp = signal?.aborted || (error as Error).name === "AbortError";
+        const gaveUp = (tabs === "wait" && signal?.aborted) || (error as Error).name === "AbortError";
         reject(
           gaveUp
             ? new StateError("LOCKED", "gave up waiting for the other tab", error)

@@ -194,7 +194,7 @@ async function flip() {
 async function openFile(file) {
   if (!file || byId("file").disabled || main.inert) return;
   try {
-    const { id, events } = await link.call("import", new Uint8Array(await file.arrayBuffer()));
+    const { id, events } = await alone(async () => link.call("import", new Uint8Array(await file.arrayBuffer())));
     log(`Opened ${file.name} as checkpoint ${id}: event ${count(events)}.`);
   } catch ({ code, message }) {
     // The state is as it was.

@@ -31,6 +31,7 @@ export class WorkerLink {
       else call?.resolve(data.result);
     };
     worker.onerror = (event) => {
+      if (worker !== this.#worker) return;
       const error = { code: "ERROR", message: event.message || "the worker did not start" };
       // What it was asked for is perhaps never answered: those who wait for that are told, or else the page.
       if (!this.#refuse(error)) this.#onEvent({ event: "stopped", error });

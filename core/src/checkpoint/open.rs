@@ -20,8 +20,9 @@ pub struct Writer {
     pub(crate) head_bytes: Vec<u8>,
     /// Checkpoint that stays beside those that retention keeps.
     pub(crate) held: Option<u64>,
-    /// The head that the last swap wrote of which it is not known whether it took effect.
-    pub(crate) unsure: Option<Vec<u8>>,
+    /// The heads in place of this one that swaps wrote of which it is not known whether they took effect: one of them at
+    /// most may still do.
+    pub(crate) unsure: Vec<Vec<u8>>,
 }
 
 impl Writer {
@@ -43,15 +44,16 @@ impl Writer {
         self.held = Some(checkpoint);
     }
 
-    /// Goes on from the head in the storage if it is the one that the unsure swap wrote; whether it is.
+    /// Goes on from the head in the storage if it is one that an unsure swap wrote; whether it is.
     ///
     /// Only this writer can have written it, since it has its generation, and nobody has deleted anything since. The caller
-    /// was told of a failure, so that its holder still builds on a checkpoint before: what retention took out of the head
-    /// with that swap stays known until the next one is written, and only then its objects go.
+    /// was told of a failure, so that its holder still builds on a checkpoint before, which is held: what retention took out
+    /// of the head with that swap stays known until the next one is written, and only then its objects go.
     pub(crate) fn settle(&mut self, found: &[u8]) -> Result<bool> {
-        if self.unsure.as_deref() != Some(found) {
+        if !self.unsure.iter().any(|unsure| unsure == found) {
             return Ok(false);
         }
+        self.held = self.held.or(self.head.latest);
         let mut written = Head::from_bytes(found)?;
         let before = self.head.entries.iter().filter(|entry| written.entry(entry.object.id).is_none());
         let before: Vec<_> = before.cloned().collect();
@@ -60,7 +62,7 @@ impl Writer {
         // Each attempt since has had a number, too.
         self.head = Head { next_id: self.head.next_id, ..written };
         self.head_bytes = found.into();
-        self.unsure = None;
+        self.unsure.clear();
         Ok(true)
     }
 
@@ -136,7 +138,10 @@ impl Procedure for OpenWriter {
         match (&mut self.state, response) {
             (_, Response::Failed(error)) => return Err(error),
             (OpenState::ReadHead, Response::Head(None)) => {
-                self.after.get_or_insert(0);
+                let held = *self.after.get_or_insert(0);
+                if held > 0 {
+                    return Err(Error::ObjectMissing { object: HEAD_NAME.into() });
+                }
                 self.state = OpenState::List;
             }
             (OpenState::ReadHead, Response::Head(Some(bytes))) => {
@@ -159,7 +164,7 @@ impl Procedure for OpenWriter {
             }
             (OpenState::Swap { head, head_bytes, .. }, Response::Swapped(true)) => {
                 let (head, head_bytes) = (core::mem::take(head), core::mem::take(head_bytes));
-                self.state = OpenState::Done(Writer { head, head_bytes, held: None, unsure: None });
+                self.state = OpenState::Done(Writer { head, head_bytes, held: None, unsure: Vec::new() });
             }
             (OpenState::Swap { head, .. }, Response::Swapped(false)) => {
                 self.refused += 1;

@@ -89,8 +89,8 @@ impl<'w> Publish<'w> {
             entry: CatalogEntry::new(&checkpoint.manifest, bytes.len() as u64),
             next: Head::default(),
             next_bytes: Vec::new(),
-            held: writer.held.filter(|_| checkpoint.relabels.is_some()),
-            state: if writer.unsure.is_some() { PublishState::Settle } else { PublishState::Put },
+            held: None,
+            state: if writer.unsure.is_empty() { PublishState::Put } else { PublishState::Settle },
             deleted: Vec::new(),
             not_deleted: None,
             checkpoint: checkpoint.clone(),
@@ -98,7 +98,7 @@ impl<'w> Publish<'w> {
             bytes,
             writer,
         };
-        if publish.writer.unsure.is_none()
+        if publish.writer.unsure.is_empty()
             && let Err(error) = publish.plan()
         {
             checkpoint.bytes = publish.bytes;
@@ -135,6 +135,7 @@ impl<'w> Publish<'w> {
             next.latest = Some(object.id);
         }
         next.next_id = object.id + 1;
+        self.held = self.writer.held.filter(|_| checkpoint.relabels.is_some());
         retain_also(&mut next, self.retention, self.held);
         self.next_bytes = next.to_readable_bytes()?;
         self.next = next;
@@ -145,7 +146,7 @@ impl<'w> Publish<'w> {
     fn published(&mut self) {
         let before = core::mem::replace(&mut self.writer.head, self.next.clone());
         self.writer.head_bytes = core::mem::take(&mut self.next_bytes);
-        self.writer.unsure = None;
+        self.writer.unsure.clear();
         self.writer.held = self.held;
         let mut unneeded: Vec<String> = Vec::new();
         let gone = || before.entries.iter().filter(|entry| self.next.entry(entry.object.id).is_none());
@@ -205,15 +206,17 @@ impl Procedure for Publish<'_> {
             (PublishState::Swap | PublishState::Again, Response::Swapped(true)) => self.published(),
             (PublishState::Swap | PublishState::Again, Response::Swapped(false)) => self.state = PublishState::Refused,
             (PublishState::Swap, Response::Failed(error)) => {
-                self.writer.unsure = Some(self.next_bytes.clone());
+                self.writer.unsure.push(self.next_bytes.clone());
                 self.state = PublishState::Look(error);
             }
             (PublishState::Look(error), Response::Head(Some(bytes))) => {
                 let error = error.clone();
                 if bytes == self.next_bytes {
                     self.state = PublishState::Again;
+                } else if bytes == self.writer.head_bytes || self.writer.settle(&bytes)? {
+                    return Err(error);
                 } else {
-                    return Err(if bytes == self.writer.head_bytes { error } else { self.writer.head_changed(&bytes) });
+                    return Err(self.writer.head_changed(&bytes));
                 }
             }
             (PublishState::Look(error), _) => return Err(error.clone()),

@@ -93,11 +93,14 @@ impl<'w> Prune<'w> {
     pub fn new(writer: &'w mut Writer, retention: Retention) -> Self {
         let mut next = writer.head.clone();
         retain_also(&mut next, retention, writer.held);
-        let (state, next_bytes) = if next == writer.head {
+        let (state, next_bytes) = if !writer.unsure.is_empty() {
+            // In any case another head than the one there is: a swap that comes late must not name what is deleted now.
+            next.next_id += 1;
+            (PruneState::Settle, next.to_bytes())
+        } else if next == writer.head {
             (PruneState::Check, writer.head_bytes.clone())
         } else {
-            let state = if writer.unsure.is_some() { PruneState::Settle } else { PruneState::Mark };
-            (state, next.to_bytes())
+            (PruneState::Mark, next.to_bytes())
         };
         Prune { writer, next, next_bytes, state, deleted: Vec::new() }
     }
@@ -106,7 +109,7 @@ impl<'w> Prune<'w> {
     fn marked(&mut self) {
         self.writer.head_bytes = core::mem::take(&mut self.next_bytes);
         self.writer.head = self.next.clone();
-        self.writer.unsure = None;
+        self.writer.unsure.clear();
         self.state = PruneState::List;
     }
 }
@@ -140,7 +143,7 @@ impl Procedure for Prune<'_> {
             (PruneState::Mark | PruneState::Again, Response::Swapped(true)) => self.marked(),
             (PruneState::Mark | PruneState::Again, Response::Swapped(false)) => self.state = PruneState::Refused,
             (PruneState::Mark, Response::Failed(error)) => {
-                self.writer.unsure = Some(self.next_bytes.clone());
+                self.writer.unsure.push(self.next_bytes.clone());
                 self.state = PruneState::Look(error);
             }
             (PruneState::Check, Response::Head(Some(bytes))) if bytes == self.next_bytes => self.marked(),
@@ -155,7 +158,8 @@ impl Procedure for Prune<'_> {
             }
             (PruneState::Look(error), Response::Head(Some(bytes))) => {
                 let error = error.clone();
-                return Err(if bytes == self.writer.head_bytes { error } else { self.writer.head_changed(&bytes) });
+                let is_known = bytes == self.writer.head_bytes || self.writer.settle(&bytes)?;
+                return Err(if is_known { error } else { self.writer.head_changed(&bytes) });
             }
             (PruneState::Look(error), _) => return Err(error.clone()),
             (_, Response::Head(None)) => return Err(Error::ObjectMissing { object: HEAD_NAME.into() }),

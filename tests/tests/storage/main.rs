@@ -14,5 +14,6 @@ mod backend_conformance;
 mod crash_points;
 mod fencing;
 mod leftovers;
+mod lost_answers;
 mod review_storage;
 mod wrappers;

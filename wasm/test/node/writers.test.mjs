@@ -220,6 +220,14 @@ test("what makes the values for setMany may read and write the state meanwhile",
   assert.deepEqual([state.get("first"), state.get("last"), state.get("outer"), state.get("cut")], [undefined, "written", 2, 2]);
   const past = await state.at((await taken).id);
   assert.deepEqual([past.get("cut"), past.get("bytes")], [1, Uint8Array.of(1)]);
+  // What could not be written for a checkpoint that nobody waits for is told all the same.
+  const small = await open({ name: "small", backend: "memory", budgetBytes: 100_000 });
+  let refused;
+  assert.throws(() => small.setMany((function* () {
+    yield ["large", "x".repeat(200_000)];
+    refused = small.checkpoint();
+  })()), withCode("BUDGET"));
+  await assert.rejects(refused, withCode("BUDGET"));
   assert.throws(() => state.setMany((function* () {
     yield ["before", 1];
     yield ["wrong", undefined];
