@@ -48,14 +48,19 @@ fn a_file_that_is_not_the_empty_output() {
     app.assert_goes_on();
 }
 
+/// The storage of an application, and an engine that does what it defines.
+fn without_command(app: &App) -> (CheckpointManager<FileBackend>, Engine) {
+    let runtime = EventFluxManager::new().load(app.path("app.toml")).unwrap();
+    let storage = FileBackend::open(app.path("state"), Access::Write).unwrap();
+    let manager = CheckpointManager::open(storage, ManagerConfig::default()).unwrap();
+    (manager, Engine::new(runtime.definition(), &["at", "city", "value"]).unwrap())
+}
+
 /// Checkpoints of older versions and of the npm package have nothing but the length.
 #[test]
 fn a_checkpoint_that_has_the_length_alone() {
     let app = App::interrupted();
-    let runtime = EventFluxManager::new().load(app.path("app.toml")).unwrap();
-    let storage = FileBackend::open(app.path("state"), Access::Write).unwrap();
-    let mut manager = CheckpointManager::open(storage, ManagerConfig::default()).unwrap();
-    let mut engine = Engine::new(runtime.definition(), &["at", "city", "value"]).unwrap();
+    let (mut manager, mut engine) = without_command(&app);
     let restored = manager.restore_engine(&mut engine, Selector::Latest).unwrap();
     let mut progress = restored.manifest.progress.clone();
     let names: Vec<&str> = progress.outputs.iter().map(|(name, _)| name.as_str()).collect();
@@ -68,10 +73,7 @@ fn a_checkpoint_that_has_the_length_alone() {
 
 /// What an engine without the command, in a browser or on a device, has taken: no events, with these positions.
 fn checkpoint_of_another_program(app: &App, positions: &[(&str, u64)]) {
-    let runtime = EventFluxManager::new().load(app.path("app.toml")).unwrap();
-    let storage = FileBackend::open(app.path("state"), Access::Write).unwrap();
-    let mut manager = CheckpointManager::open(storage, ManagerConfig::default()).unwrap();
-    let mut engine = Engine::new(runtime.definition(), &["at", "city", "value"]).unwrap();
+    let (mut manager, mut engine) = without_command(app);
     let positions = positions.iter().map(|(name, at)| (String::from(*name), *at)).collect();
     manager.checkpoint_engine(&mut engine, None, positions, vec![("out".into(), 3)]).unwrap();
 }
@@ -104,10 +106,7 @@ fn a_checkpoint_that_was_at_a_place_of_another_source() {
 #[test]
 fn a_finished_checkpoint_of_another_program() {
     let app = App::new();
-    let runtime = EventFluxManager::new().load(app.path("app.toml")).unwrap();
-    let storage = FileBackend::open(app.path("state"), Access::Write).unwrap();
-    let mut manager = CheckpointManager::open(storage, ManagerConfig::default()).unwrap();
-    let mut engine = Engine::new(runtime.definition(), &["at", "city", "value"]).unwrap();
+    let (mut manager, mut engine) = without_command(&app);
     engine.finish().unwrap();
     manager.checkpoint_engine(&mut engine, None, vec![("input".into(), 1000)], vec![]).unwrap();
     drop(manager);

@@ -4,7 +4,7 @@ use crate::common::states::{contents, holder, write};
 use crate::common::storage::Shared;
 use crate::fencing::{config, writer};
 use eventflux::storage::{Fault, FaultBackend, Operation};
-use eventflux::{Backend, CheckpointManager, ManagerConfig, Retention, Selector, read_head, verify};
+use eventflux::{Backend, CheckpointManager, ManagerConfig, Retention, Selector, StateHolder, read_head, verify};
 use eventflux_core::{ByteRange, Error as CoreError, ObjectInfo};
 
 /// The same writer and holder, of which one was told of a failure and the other one aborted.
@@ -119,8 +119,8 @@ impl Backend for Late {
     }
 }
 
-#[test]
-fn a_swap_that_comes_late_costs_one_more_attempt() {
+/// A writer whose second checkpoint failed, and will yet be there; something has been written since.
+fn one_is_late() -> (CheckpointManager<Late>, StateHolder) {
     let mut manager = CheckpointManager::open(Late::default(), config()).unwrap();
     let mut state = holder();
     write(&mut state, 0);
@@ -129,8 +129,11 @@ fn a_swap_that_comes_late_costs_one_more_attempt() {
     manager.backend_mut().delays = true;
     manager.checkpoint(&mut state, None).unwrap_err();
     write(&mut state, 2);
-    let error = manager.checkpoint(&mut state, None).unwrap_err().to_string();
-    assert!(error.contains("came late"), "{error}");
+    (manager, state)
+}
+
+/// The second one is there by now, the third one failed.
+fn the_next_goes_on(mut manager: CheckpointManager<Late>, mut state: StateHolder) {
     let entry = manager.checkpoint(&mut state, None).unwrap();
     assert_eq!((entry.object.id, entry.parent), (3, Some(0)));
     assert_eq!(manager.list().iter().map(|entry| entry.object.id).collect::<Vec<_>>(), [0, 1, 3]);
@@ -140,40 +143,29 @@ fn a_swap_that_comes_late_costs_one_more_attempt() {
     assert_eq!(contents(&restored), contents(&state));
 }
 
+#[test]
+fn a_swap_that_comes_late_costs_one_more_attempt() {
+    let (mut manager, mut state) = one_is_late();
+    let error = manager.checkpoint(&mut state, None).unwrap_err().to_string();
+    assert!(error.contains("came late"), "{error}");
+    the_next_goes_on(manager, state);
+}
+
 /// Nothing is known of two at once, and the first of them takes effect.
 #[test]
 fn of_two_swaps_without_an_answer_either_may_be_there() {
-    let mut manager = CheckpointManager::open(Late::default(), config()).unwrap();
-    let mut state = holder();
-    write(&mut state, 0);
-    manager.checkpoint(&mut state, None).unwrap();
-    write(&mut state, 1);
-    manager.backend_mut().delays = true;
-    manager.checkpoint(&mut state, None).unwrap_err();
-    write(&mut state, 2);
+    let (mut manager, mut state) = one_is_late();
     manager.backend_mut().loses = true;
     let error = manager.checkpoint(&mut state, None).unwrap_err().to_string();
     assert!(error.contains("no answer"), "{error}");
-    let entry = manager.checkpoint(&mut state, None).unwrap();
-    assert_eq!((entry.object.id, entry.parent), (3, Some(0)));
-    assert_eq!(verify(manager.backend_mut()).unwrap().findings, []);
-    let mut restored = holder();
-    manager.restore_latest(&mut restored).unwrap();
-    assert_eq!(contents(&restored), contents(&state));
+    the_next_goes_on(manager, state);
 }
 
 /// What is deleted is named by no head, also by none that is still on its way.
 #[test]
 fn a_prune_shuts_out_a_swap_that_comes_late() {
-    let mut manager = CheckpointManager::open(Late::default(), config()).unwrap();
-    let mut state = holder();
-    write(&mut state, 0);
-    manager.checkpoint(&mut state, None).unwrap();
-    write(&mut state, 1);
-    manager.backend_mut().delays = true;
-    manager.checkpoint(&mut state, None).unwrap_err();
+    let (mut manager, mut state) = one_is_late();
     assert_eq!(manager.prune(Retention { max_retained: 100 }).unwrap().len(), 1);
-    write(&mut state, 2);
     assert_eq!(manager.checkpoint(&mut state, None).unwrap().parent, Some(0));
     let report = verify(manager.backend_mut()).unwrap();
     assert_eq!((report.findings, report.unneeded, report.checkpoints), (vec![], vec![], 2));
