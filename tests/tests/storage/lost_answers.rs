@@ -132,8 +132,10 @@ fn one_is_late() -> (CheckpointManager<Late>, StateHolder) {
     (manager, state)
 }
 
-/// The second one is there by now, the third one failed.
-fn the_next_goes_on(mut manager: CheckpointManager<Late>, mut state: StateHolder) {
+/// The third one fails, and finds that the second is there by now; the next goes on.
+fn the_third_fails(mut manager: CheckpointManager<Late>, mut state: StateHolder, says: &str) {
+    let error = manager.checkpoint(&mut state, None).unwrap_err().to_string();
+    assert!(error.contains(says), "{error}");
     let entry = manager.checkpoint(&mut state, None).unwrap();
     assert_eq!((entry.object.id, entry.parent), (3, Some(0)));
     assert_eq!(manager.list().iter().map(|entry| entry.object.id).collect::<Vec<_>>(), [0, 1, 3]);
@@ -145,20 +147,16 @@ fn the_next_goes_on(mut manager: CheckpointManager<Late>, mut state: StateHolder
 
 #[test]
 fn a_swap_that_comes_late_costs_one_more_attempt() {
-    let (mut manager, mut state) = one_is_late();
-    let error = manager.checkpoint(&mut state, None).unwrap_err().to_string();
-    assert!(error.contains("came late"), "{error}");
-    the_next_goes_on(manager, state);
+    let (manager, state) = one_is_late();
+    the_third_fails(manager, state, "came late");
 }
 
 /// Nothing is known of two at once, and the first of them takes effect.
 #[test]
 fn of_two_swaps_without_an_answer_either_may_be_there() {
-    let (mut manager, mut state) = one_is_late();
+    let (mut manager, state) = one_is_late();
     manager.backend_mut().loses = true;
-    let error = manager.checkpoint(&mut state, None).unwrap_err().to_string();
-    assert!(error.contains("no answer"), "{error}");
-    the_next_goes_on(manager, state);
+    the_third_fails(manager, state, "no answer");
 }
 
 /// What is deleted is named by no head, also by none that is still on its way.
