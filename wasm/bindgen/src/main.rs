@@ -1,11 +1,13 @@
 //! `eventflux-bindgen IN.wasm OUT_DIRECTORY`: splits a module of eventflux-wasm into plain wasm, `eventflux.wasm`, and
-//! its JavaScript, `glue.js` with `glue.d.ts`. The functions of the wasm are put in an order that compresses well.
+//! its JavaScript, `glue.js` with `glue.d.ts`. The functions of the wasm are put in an order that compresses well, and names
+//! lose their hashes.
 //!
 //! wasm-bindgen writes a module with one instance for a whole page. Here each state has an instance of its own, so that
 //! one that traps takes no other along, and memory goes with it: the bindings are wrapped in a function that makes a
 //! fresh set of them. `abandon` is for an instance that has trapped: what the user forgot later is not freed in it. The
 //! version of wasm-bindgen is fixed, and so is what is cut here; if it ever differs, this fails.
 
+mod names;
 mod order;
 
 use std::fs;
@@ -40,9 +42,10 @@ fn generate(module: &str, directory: &Path) -> Result<(), Failure> {
     bindgen.remove_name_section(true).remove_producers_section(true).omit_default_module_path(true);
     bindgen.generate(directory)?;
     let file = |ending: &str| directory.join(format!("{NAME}{ending}"));
-    fs::write(directory.join("glue.js"), wrapped(&fs::read_to_string(file(".js"))?)?)?;
+    let (wasm, bindings) = names::without_hashes(&fs::read(file("_bg.wasm"))?, &fs::read_to_string(file(".js"))?)?;
+    fs::write(directory.join("glue.js"), wrapped(&bindings)?)?;
     fs::write(directory.join("glue.d.ts"), types(&fs::read_to_string(file(".d.ts"))?)?)?;
-    fs::write(directory.join("eventflux.wasm"), order::by_likeness(&fs::read(file("_bg.wasm"))?)?)?;
+    fs::write(directory.join("eventflux.wasm"), order::by_likeness(&wasm)?)?;
     for ending in [".js", ".d.ts", "_bg.wasm", "_bg.wasm.d.ts"] {
         fs::remove_file(file(ending))?;
     }

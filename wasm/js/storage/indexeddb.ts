@@ -1,4 +1,5 @@
-// A storage in a database of IndexedDB: one entry for each object, and one for the head.
+// A storage in a database of IndexedDB: the pieces of each object, by its name and where they begin in it, and the head.
+// An object that is an entry of its own, by its name alone, was written before there were pieces.
 //
 // Invariants:
 // - An object and the head that names it are written in one transaction: nobody ever sees one without the other. `put`
@@ -13,6 +14,14 @@ import { type ByteRange, type Durability, type ObjectInfo, type Storage, isSame,
 const OBJECTS = "objects";
 const HEAD = "head";
 const RECORD = "record";
+
+/** Longest piece of an object: what is longer than 64 KiB, Chromium puts into a file of its own, for twice the time. */
+const PIECE_BYTES = 60_000;
+/** Longest object in pieces: one of many would be slower to read than a file. */
+const PIECES_BYTES_MAX = 250_000;
+
+/** The keys of an object's pieces. */
+const piecesOf = (object: string) => IDBKeyRange.bound([object], [object, []]);
 
 function answerOf<T>(request: IDBRequest<T>): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -73,7 +82,11 @@ class IndexedDb implements Storage {
     let bytes = this.#held.get(object);
     if (!bytes && this.#last?.object === object) bytes = this.#last.bytes;
     if (!bytes) {
-      bytes = await answerOf<Uint8Array | undefined>(this.#begin("readonly", OBJECTS).objectStore(OBJECTS).get(object));
+      const store = this.#begin("readonly", OBJECTS).objectStore(OBJECTS);
+      const whole: IDBRequest<Uint8Array | undefined> = store.get(object);
+      // Answered last.
+      const pieces = await answerOf<Uint8Array[]>(store.getAll(piecesOf(object)));
+      bytes = pieces[1] ? new Uint8Array(await new Blob(pieces as BlobPart[]).arrayBuffer()) : (pieces[0] ?? whole.result);
       this.#last = bytes && { object, bytes };
     }
     return bytes?.slice(...rangeWithin(bytes.length, range));
@@ -88,7 +101,8 @@ class IndexedDb implements Storage {
       request.onsuccess = () => {
         const cursor = request.result;
         if (!cursor) return resolve();
-        objects.set(String(cursor.key), (cursor.value as Uint8Array).length);
+        const object = String([cursor.key].flat()[0]);
+        objects.set(object, (objects.get(object) ?? 0) + (cursor.value as Uint8Array).length);
         cursor.continue();
       };
     });
@@ -101,6 +115,7 @@ class IndexedDb implements Storage {
     if (this.#last?.object === object) this.#last = undefined;
     const transaction = this.#begin("readwrite", OBJECTS, "relaxed");
     transaction.objectStore(OBJECTS).delete(object);
+    transaction.objectStore(OBJECTS).delete(piecesOf(object));
     await completed(transaction);
   }
 
@@ -118,8 +133,15 @@ class IndexedDb implements Storage {
       isExpected = isSame(request.result, expected);
       if (!isExpected) return;
       const objects = transaction.objectStore(OBJECTS);
-      for (const [object, held] of this.#held) objects.put(held, object);
+      for (const [object, held] of this.#held) {
+        const length = held.length > PIECES_BYTES_MAX ? held.length : PIECE_BYTES;
+        // Whatever has its name: nothing of that is to stay behind it.
+        objects.delete(piecesOf(object));
+        for (let at = 0; at < held.length; at += length) objects.put(held.slice(at, at + length), [object, at]);
+      }
       heads.put(bytes, RECORD);
+      // All is asked: what is to come are the answers.
+      transaction.commit();
     };
     try {
       await completion;

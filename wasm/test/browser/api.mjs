@@ -53,6 +53,12 @@ test("what did not fit is not written once more by an engine that recovers, nor 
   await page.close();
 });
 
+test("objects of IndexedDB in one piece, in several, and as one entry", async () => {
+  const page = await newPage();
+  await inPage(page, "api", "pieces", { name: freshName() });
+  await page.close();
+});
+
 test("the database is deleted under us", async () => {
   const page = await newPage();
   await inPage(page, "api", "deleted", { name: freshName() });

@@ -184,14 +184,67 @@ export async function trapped(api, { name }) {
   await state.close();
 }
 
+const done = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
+
+/** What is done with the entries of the objects in the database of a state. */
+async function withEntries(name, use) {
+  const found = (await indexedDB.databases()).find((database) => database.name.includes(encodeURIComponent(name)));
+  const database = await done(indexedDB.open(found.name));
+  const objects = database.transaction("objects", "readwrite").objectStore("objects");
+  try {
+    return await use(objects, await done(objects.getAllKeys()));
+  } finally {
+    database.close();
+  }
+}
+
 /** Names in the database of a state. */
 async function storedObjects(name) {
-  const found = (await indexedDB.databases()).find((database) => database.name.includes(encodeURIComponent(name)));
-  const done = (request) => new Promise((resolve) => (request.onsuccess = () => resolve(request.result)));
-  const database = await done(indexedDB.open(found.name));
-  const keys = await done(database.transaction("objects").objectStore("objects").getAllKeys());
-  database.close();
-  return keys;
+  const names = await withEntries(name, (_, keys) => keys.map((key) => (Array.isArray(key) ? key[0] : key)));
+  return [...new Set(names)];
+}
+
+const randomBytes = (length) => Uint8Array.from({ length }, () => Math.random() * 256);
+
+/** Objects of several sizes, in pieces and as they were stored before: all are read, and gone once nobody needs them. */
+export async function pieces(api, { name }) {
+  const options = { name, retain: { max: 1 } };
+  for (const [length, expected] of [[10, 1], [59_000, 1], [61_000, 2], [230_000, 4], [400_000, 1]]) {
+    let state = await api.open(options);
+    const value = randomBytes(length);
+    state.set("a", value);
+    const { bytes } = await state.checkpoint();
+    await state.close();
+
+    await withEntries(name, async (objects, keys) => {
+      const object = keys.at(-1)[0];
+      const parts = keys.filter(([of]) => of === object);
+      same(parts.length, expected, `pieces of an object with ${length} bytes`);
+      const lengths = (await Promise.all(parts.map((key) => done(objects.get(key))))).map((part) => part.length);
+      same(lengths.reduce((sum, length) => sum + length), bytes, "its bytes");
+    });
+    state = await api.open(options);
+    same(state.get("a"), value, `a value of ${length} bytes`);
+    await state.close();
+
+    await withEntries(name, async (objects, keys) => {
+      for (const object of new Set(keys.map(([object]) => object))) {
+        const range = IDBKeyRange.bound([object], [object, []]);
+        const parts = await done(objects.getAll(range));
+        await done(objects.delete(range));
+        await done(objects.put(Uint8Array.from(parts.flatMap((part) => [...part])), object));
+      }
+    });
+    state = await api.open(options);
+    same([state.get("a"), (await state.verify()).findings], [value, []], "as they were stored before");
+    const old = await storedObjects(name);
+    for (let count = 0; count < 8; count += 1) {
+      state.set("a", count);
+      await state.checkpoint();
+    }
+    await state.close();
+    same((await storedObjects(name)).filter((object) => old.includes(object)), [], "those that nobody needs");
+  }
 }
 
 /** A checkpoint that is too large, then an engine that breaks down: what was too large is not written once more. */
