@@ -18,6 +18,8 @@ pub mod definition;
 mod engine;
 #[cfg(feature = "alloc")]
 mod error;
+#[cfg(feature = "alloc")]
+mod executor;
 mod fixed;
 mod format;
 mod function;
@@ -59,11 +61,12 @@ mod growable {
 
     pub use crate::backend::{Backend, MemoryBackend, drive};
     pub use crate::checkpoint::{
-        ByteRange, Capture, EncodedCheckpoint, Encoding, Executor, Export, Finding, KeyDifference, Names, ObjectInfo,
-        OpenWriter, Procedure, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Request, Response,
-        Restore, RestoredCheckpoint, Retention, Selector, StateContents, Step, Task, Verify, VerifyReport, Writer,
-        contents, difference, open_archive, retain, write_archive,
+        ByteRange, Capture, EncodedCheckpoint, Encoding, Export, Finding, KeyDifference, Names, ObjectInfo, OpenWriter,
+        Procedure, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Request, Response, Restore,
+        RestoredCheckpoint, Retention, Selector, StateContents, Step, Verify, VerifyReport, Writer, contents,
+        difference, open_archive, retain, write_archive,
     };
+    pub use crate::executor::{Executor, Task};
     pub use crate::format::head::{CatalogEntry, Head};
     pub use crate::format::manifest::{EngineProgress, Manifest, Progress, StateDescriptor};
     pub use crate::format::section::Compression;

@@ -77,6 +77,8 @@ pub const PARALLEL_RESTORE_BYTES: u64 = 512 * 1024;
 pub const PARALLEL_ENCODE_BYTES: u64 = 64 * 1024;
 /// Most parts a restore is divided into.
 pub const SHARDS_MAX: usize = 64;
+/// Events of a window from how many on they are divided among threads, too.
+pub const PARALLEL_EVENTS_MIN: u64 = 32 * 1024;
 /// Sections that a divided restore reads ahead, in bytes of rows.
 pub const RESTORE_WAITING_BYTES: u64 = 256 * 1024 * 1024;
 

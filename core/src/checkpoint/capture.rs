@@ -7,8 +7,8 @@ use core::ops::Range;
 
 use super::compaction::Lineage;
 use super::encoding::{Encoding, assemble_on};
-use super::sections::Executor;
 use crate::error::{Error, Result};
+use crate::executor::Executor;
 use crate::format::head::CatalogEntry;
 use crate::format::manifest::{CheckpointSizes, Manifest, ObjectId, StateDescriptor};
 use crate::format::object;

@@ -31,5 +31,4 @@ pub use procedure::{ByteRange, ObjectInfo, Procedure, Request, Response, Step};
 pub use publish::{Publish, Published, Republish};
 pub use restore::{Restore, RestoredCheckpoint, Selector};
 pub use retention::{Prune, Retention, retain};
-pub use sections::{Executor, Task};
 pub use verify::{Finding, Verify, VerifyReport};

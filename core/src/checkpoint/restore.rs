@@ -10,8 +10,9 @@ use serde_json::Value as Json;
 
 use super::open::{ReadHead, ReadManifest};
 use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
-use super::sections::{Executor, Reading, Shard, TASKS_UNDONE, Task, Wanted};
+use super::sections::{Reading, Shard, TASKS_UNDONE, Wanted};
 use crate::error::{Error, Result};
+use crate::executor::{Executor, Task};
 use crate::format::Malformed;
 use crate::format::head::Head;
 use crate::format::manifest::{Base, Manifest, ObjectId, StateDescriptor};
@@ -246,8 +247,9 @@ impl Sections {
         let waiting = core::mem::take(&mut self.waiting);
         self.waiting_bytes = 0;
         let reading = &self.reading;
-        let apply =
-            |shard: &mut Shard| waiting.iter().try_for_each(|(number, stored)| shard.apply(reading, *number, stored));
+        let apply = |shard: &mut Shard| {
+            waiting.iter().try_for_each(|(number, stored)| shard.apply(reading, *number, stored, executor))
+        };
         match executor {
             Some(executor) if self.shards.len() > 1 => {
                 let mut results: Vec<Result<()>> = self.shards.iter().map(|_| Err(TASKS_UNDONE)).collect();

@@ -1,12 +1,12 @@
 //! Filling states from sections: all of them by one, or key groups divided among several.
 
-use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::error::{Error, Result};
+use crate::executor::Executor;
 use crate::format::columns::{self, ColumnGroup, ColumnRow, Plan};
 use crate::format::manifest::{Base, Delta, Manifest, StateDescriptor, StateKind};
 use crate::format::rows::{Form, Row, read_rows};
@@ -14,37 +14,6 @@ use crate::format::section::{SectionRef, read_section};
 use crate::format::{Cursor, Malformed, key_group, key_hash};
 use crate::state::{AggregationState, PatternState, StateMap, WindowState};
 use crate::tracked::sealed::Sealed;
-
-/// A piece of work that needs nothing of the others.
-pub type Task<'a> = Box<dyn FnOnce() + Send + 'a>;
-
-/// Runs independent tasks, for callers that have threads: the core has none.
-///
-/// ```
-/// use eventflux_core::{Executor, Task};
-///
-/// struct Threads(usize);
-///
-/// impl Executor for Threads {
-///     fn parallelism(&self) -> usize {
-///         self.0
-///     }
-///     fn run(&self, tasks: Vec<Task<'_>>) {
-///         std::thread::scope(|scope| {
-///             for task in tasks {
-///                 scope.spawn(task);
-///             }
-///         });
-///     }
-/// }
-/// ```
-pub trait Executor {
-    /// How many tasks can go on at once.
-    fn parallelism(&self) -> usize;
-
-    /// Runs all tasks, in any order or at once; returns when all are done.
-    fn run(&self, tasks: Vec<Task<'_>>);
-}
 
 /// What a checkpoint or a restore ends with whose executor did not run all tasks.
 pub(super) const TASKS_UNDONE: Error =
@@ -145,7 +114,13 @@ impl Shard {
     }
 
     /// Takes the rows of a section that are of its key groups.
-    pub(super) fn apply(&mut self, reading: &Reading, number: usize, stored: &[u8]) -> Result<()> {
+    pub(super) fn apply(
+        &mut self,
+        reading: &Reading,
+        number: usize,
+        stored: &[u8],
+        executor: Option<&dyn Executor>,
+    ) -> Result<()> {
         let manifest = &reading.manifest;
         let Some(Wanted { state, groups, delta, section, plan }) = Wanted::of(manifest, number) else {
             return Ok(());
@@ -165,7 +140,7 @@ impl Shard {
         let plan = plan.and_then(|plan| reading.plans[plan as usize].as_ref());
         let filter = RowFilter { groups: groups.clone(), own, delta, bases: bases_of(&manifest.bases, state) };
         let map = self.maps[place].any_mut();
-        read_any(section, plan, &unpacked, |rows| match rows {
+        read_any(section, plan, &unpacked, executor, |rows| match rows {
             AnyRows::Row(row) => match filter.is_wanted(row.group, [row.form])? {
                 true => map.restore_row(row),
                 false => Ok(()),
@@ -342,11 +317,12 @@ pub(super) fn read_plan(section: &SectionRef, unpacked: &[u8]) -> core::result::
     Ok(plan)
 }
 
-/// Reads the rows of an unpacked section, of either form.
+/// Reads the rows of an unpacked section, of either form; `executor` divides what is long in one row.
 pub(super) fn read_any(
     section: &SectionRef,
     plan: Option<&Plan>,
     unpacked: &[u8],
+    executor: Option<&dyn Executor>,
     mut each: impl FnMut(AnyRows<'_, '_>) -> core::result::Result<(), Malformed>,
 ) -> core::result::Result<(), Malformed> {
     if !section.codec.is_columns() {
@@ -361,7 +337,7 @@ pub(super) fn read_any(
             &own
         }
     };
-    columns::read_section(plan, cursor.rest(), section.raw, |rows| each(AnyRows::Columns(rows)))
+    columns::read_section(plan, (cursor.rest(), section.raw), executor, |rows| each(AnyRows::Columns(rows)))
 }
 
 fn bases_of(bases: &[Base], state: u16) -> &[Base] {

@@ -226,7 +226,7 @@ impl Verify {
             // What is wrong with the plan was found; this says nothing without it.
             return Ok(());
         }
-        read_any(section, plan, unpacked, |rows| {
+        read_any(section, plan, unpacked, None, |rows| {
             rows.for_each(|row| row.check(queued.kind, queued.part, &queued.groups, queued.key_groups))
         })
     }

@@ -4,13 +4,15 @@ use alloc::vec::Vec;
 
 use super::columns::zigzag;
 use super::event::EventTable;
-use super::payload::{Cell, Sink, Source, beyond_reckoning, text_from};
+use super::payload::{At, Cell, EventRows, Sink, Source, beyond_reckoning, text_from};
 use super::row_values::StagedRow;
 use super::{Cursor, Malformed, tables};
 use crate::value::{BufferedEvent, Value, varint_len};
 
 /// Rows have their parts in order, wherever columns would have them.
 const ROW: EventTable = EventTable(tables::EVENTS);
+/// Bytes of events that are collected before they are handed over.
+pub(super) const STAGED_BYTES: usize = 32 * 1024;
 
 /// Appends a buffered event of these values as rows have it; returns what [`Footprint::encoded`] says of it.
 pub(crate) fn append_row<'v>(
@@ -80,6 +82,30 @@ pub(super) fn append_by_parts<S: Source + ?Sized>(
         events += 1;
     }
     Ok((events, reckoned))
+}
+
+/// As [`Source::read_events`] says, by way of one buffer.
+pub(super) fn read_staged<S: Source + ?Sized>(
+    source: &mut S,
+    table: u16,
+    from: i64,
+    count: u64,
+    each: &mut (dyn FnMut(EventRows<'_>) + Send),
+) -> Result<(), Malformed> {
+    let mut staged = source.take_scratch();
+    let mut left = count;
+    let mut read = Ok(());
+    while left > 0 && read.is_ok() {
+        staged.clear();
+        read = source.append_events(table, from, (left, STAGED_BYTES), &mut staged).map(|(events, reckoned)| {
+            left -= events;
+            let count = events as usize;
+            let room = source.room_for(At { table, column: 0 }, left);
+            each(EventRows { rows: &staged, count, reckoned, more: room.saturating_mul(staged.len() / count) });
+        });
+    }
+    source.keep_scratch(staged);
+    read
 }
 
 /// As [`read_row`], into an event that is there: its list of values is used again.

@@ -63,6 +63,17 @@ pub(crate) trait Sink {
     }
 }
 
+/// Buffered events as rows have them, one after the other.
+#[cfg(feature = "alloc")]
+pub(crate) struct EventRows<'a> {
+    pub(crate) rows: &'a [u8],
+    pub(crate) count: usize,
+    /// What [`Footprint::encoded`] says of them together.
+    pub(crate) reckoned: u64,
+    /// About how many bytes come behind them.
+    pub(crate) more: usize,
+}
+
 /// Gives the parts of a payload, in order.
 pub(crate) trait Source {
     fn uint(&mut self, at: At) -> Result<u64, Malformed>;
@@ -95,6 +106,17 @@ pub(crate) trait Source {
         out: &mut Vec<u8>,
     ) -> Result<(u64, u64), Malformed> {
         super::event_row::append_by_parts(self, table, from, limits, out)
+    }
+    #[cfg(feature = "alloc")]
+    /// Hands over the next `count` events of a table as rows have them, in order and in a few parts.
+    fn read_events(
+        &mut self,
+        table: u16,
+        from: i64,
+        count: u64,
+        each: &mut (dyn FnMut(EventRows<'_>) + Send),
+    ) -> Result<(), Malformed> {
+        super::event_row::read_staged(self, table, from, count, each)
     }
     #[cfg(feature = "alloc")]
     /// A buffer to use again, empty; whoever takes it gives it back.

@@ -233,10 +233,16 @@ impl RowBatch {
 
     /// Appends the rows to a list.
     pub(super) fn append_to(&self, out: &mut Vec<u8>) {
-        out.reserve(self.len());
+        let mut at = out.len();
+        out.resize(at + self.len() + PIECE_BYTES, 0);
         for (row, len) in self.bytes.chunks_exact(self.stride).zip(&self.lens) {
-            out.extend_from_slice(&row[..*len]);
+            let pieces = row.as_chunks::<PIECE_BYTES>().0.iter().take(len.div_ceil(PIECE_BYTES));
+            for (place, piece) in out[at..].as_chunks_mut().0.iter_mut().zip(pieces) {
+                *place = *piece;
+            }
+            at += len;
         }
+        out.truncate(at);
     }
 }
 

@@ -21,10 +21,6 @@ const EVENTS: EventTable = EventTable(tables::EVENTS);
 /// How many accumulators a window has is one more of its columns.
 pub(crate) const ACCUMULATORS: AccumulatorTables = AccumulatorTables(At { table: tables::WINDOWS, column: 4 });
 
-/// Bytes of events that are collected before a window gets them.
-#[cfg(feature = "alloc")]
-const STAGED_BYTES: usize = 32 * 1024;
-
 /// About what the windows of a key take encoded beside the windows, and a window beside events and accumulators.
 pub(crate) const WINDOWS_ENCODED: u64 = 1;
 pub(crate) const WINDOW_ENCODED: u64 = 12;
@@ -117,31 +113,6 @@ pub(crate) fn read_event<S: Source, E: EventRow>(source: &mut S, start: i64) -> 
     let sequence = EVENTS.read_sequence(source)?;
     let (event, of_values) = EVENTS.read::<S, E>(source, start)?;
     Ok((sequence, event, of_values))
-}
-
-/// Reads events as rows have them, by way of `staged`, and hands them over in a few parts: their number, their bytes,
-/// what they are reckoned at, and about how many bytes come behind them.
-#[cfg(feature = "alloc")]
-pub(crate) fn read_rows<S: Source>(
-    source: &mut S,
-    start: i64,
-    events: u64,
-    mut each: impl FnMut(usize, &[u8], u64, usize),
-) -> Result<(), Malformed> {
-    let mut staged = source.take_scratch();
-    let mut left = events;
-    let mut read = Ok(());
-    while left > 0 && read.is_ok() {
-        staged.clear();
-        read =
-            source.append_events(tables::EVENTS, start, (left, STAGED_BYTES), &mut staged).map(|(events, reckoned)| {
-                left -= events;
-                let room = source.room_for(At { table: tables::EVENTS, column: 0 }, left);
-                each(events as usize, &staged, reckoned, room.saturating_mul(staged.len() / events as usize));
-            });
-    }
-    source.keep_scratch(staged);
-    read
 }
 
 fn write_window(sink: &mut impl ByteSink, window: &impl WindowRow, whole: bool) {

@@ -9,6 +9,7 @@ use crate::format::accumulator;
 use crate::format::columns::ColumnRow;
 use crate::format::payload::Source;
 use crate::format::rows::Form;
+use crate::format::tables;
 use crate::format::window::{self, WindowRow, WindowRows};
 use crate::format::{ByteSink, Malformed};
 use crate::tracked::TrackedEvents;
@@ -351,9 +352,7 @@ impl WindowRow for Window {
     }
 
     fn read_events<S: Source>(&mut self, source: &mut S, events: u64) -> Result<(), Malformed> {
-        window::read_rows(source, self.start, events, |events, rows, reckoned, more| {
-            self.buffer.append_rows(rows, events, reckoned, more);
-        })
+        source.read_events(tables::EVENTS, self.start, events, &mut |rows| self.buffer.append_rows(&rows))
     }
 
     fn write_accumulators(&self, sink: &mut impl ByteSink, whole: bool) {

@@ -6,6 +6,7 @@ use core::fmt;
 use crate::bytes::heap_chunk_bytes;
 use crate::format::Cursor;
 use crate::format::event_row;
+use crate::format::payload::EventRows;
 use crate::value::{BufferedEvent, Event, Footprint, Value};
 
 /// Events as rows have them, one after the other: a quarter of the memory that values take, and a
@@ -68,13 +69,12 @@ impl TrackedEvents {
         self.len += 1;
     }
 
-    /// Appends `count` events that were encoded as [`event_row::append_row`] does and are reckoned at
-    /// so many bytes; room for `more` bytes is made with them.
-    pub(crate) fn append_rows(&mut self, rows: &[u8], count: usize, reckoned: u64, more: usize) {
+    /// Appends events that were encoded as [`event_row::append_row`] does; room for what comes is made with them.
+    pub(crate) fn append_rows(&mut self, EventRows { rows, count, reckoned, more }: &EventRows<'_>) {
         if self.bytes.capacity() - self.bytes.len() < rows.len() {
             // Not twice the room if it is known that less is enough; what comes may still be less than announced.
             let most = 3 * (self.bytes.len() + rows.len());
-            self.bytes.reserve_exact(rows.len() + more.min(most));
+            self.bytes.reserve_exact(rows.len() + most.min(*more));
         }
         self.bytes.extend_from_slice(rows);
         self.len += count;
@@ -279,7 +279,8 @@ mod tests {
                     }
                     Operation::Append(events) => {
                         let other = queue_of(&events);
-                        queue.append_rows(other.rows(), other.len(), other.footprint().encoded, 0);
+                        let (rows, count, reckoned) = (other.rows(), other.len(), other.footprint().encoded);
+                        queue.append_rows(&EventRows { rows, count, reckoned, more: 0 });
                         model.extend(events);
                     }
                     Operation::Pop => prop_assert_eq!(queue.pop_front(), model.pop_front()),

@@ -21,6 +21,7 @@ mod batching;
 mod call_order;
 mod columns;
 mod divided;
+mod divided_events;
 mod golden;
 mod measures;
 mod metrics;

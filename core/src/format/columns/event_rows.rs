@@ -6,11 +6,11 @@ use core::iter::repeat_n;
 use super::super::Malformed;
 use super::super::event_row::reckoned_head;
 use super::super::row_values::{Piece, RowBatch, RowWriter};
-use super::source::{SourceColumn, at_end};
+use super::source_column::{SourceColumn, at_end};
 use super::{Budget, zigzag};
 
 /// Rows of events that are put together at once, at most and at least, and the most values that they have.
-const BATCH_ROWS: usize = 32;
+pub(super) const BATCH_ROWS: usize = 32;
 const BATCH_ROWS_MIN: usize = 3;
 const BATCH_VALUES_MAX: usize = 64;
 
@@ -37,7 +37,7 @@ pub(super) fn append(
 }
 
 /// How many values the next rows of events have, if all have as many, and none that does not fit into a batch.
-fn values_of_batch(columns: &[SourceColumn<'_>], rows: usize) -> Option<usize> {
+pub(super) fn values_of_batch(columns: &[SourceColumn<'_>], rows: usize) -> Option<usize> {
     let [sequences, times, counts, columns @ ..] = columns else { return None };
     let values = usize::try_from(counts.same_int(rows)?).ok().filter(|values| *values <= BATCH_VALUES_MAX)?;
     let is_there = rows >= BATCH_ROWS_MIN && sequences.left() >= rows && times.left() >= rows;
@@ -54,20 +54,33 @@ fn append_batch(
 ) -> Result<u64, Malformed> {
     let [sequences, times, counts, columns @ ..] = columns else { return Err(at_end()) };
     let mut heads = [(0, 0); BATCH_ROWS];
-    let mut reckoned = 0;
     for head in &mut heads[..rows] {
-        *head = (sequences.int()? as u64, zigzag(times.int()?.wrapping_add(from)));
-        reckoned += reckoned_head(head.0);
+        *head = (sequences.int()?, times.int()?);
     }
     counts.pass(rows);
-    batch.begin(rows, values + 3);
-    batch.push_each(heads.iter().map(|(sequence, _)| Piece::of_uint(*sequence)));
-    batch.push_each(heads.iter().map(|(_, time)| Piece::of_uint(*time)));
-    batch.push_each(repeat_n(Piece::of_uint(values as u64), rows));
-    let of_heads = batch.len();
+    let (reckoned, bytes) = append_heads(heads[..rows].iter().copied(), from, values, batch);
     columns.iter_mut().take(values).for_each(|column| column.append_to_batch(rows, batch));
     batch.append_to(out);
-    Ok(reckoned + (batch.len() - of_heads) as u64)
+    Ok(reckoned + (batch.len() - bytes) as u64)
+}
+
+/// Begins a batch with sequences, times and numbers of values. Returns what these are reckoned at, and their bytes.
+#[inline]
+pub(super) fn append_heads(
+    heads: impl ExactSizeIterator<Item = (i64, i64)> + Clone,
+    from: i64,
+    values: usize,
+    batch: &mut RowBatch,
+) -> (u64, usize) {
+    batch.begin(heads.len(), values + 3);
+    let mut reckoned = 0;
+    batch.push_each(heads.clone().map(|(sequence, _)| {
+        reckoned += reckoned_head(sequence as u64);
+        Piece::of_uint(sequence as u64)
+    }));
+    batch.push_each(heads.clone().map(|(_, time)| Piece::of_uint(zigzag(time.wrapping_add(from)))));
+    batch.push_each(repeat_n(Piece::of_uint(values as u64), heads.len()));
+    (reckoned, batch.len())
 }
 
 /// Appends rows one by one, until there are so many or `out` has so many bytes. Returns how many, and what they are

@@ -10,7 +10,9 @@ use super::super::{Malformed, key};
 use super::Budget;
 use super::cell::Cell;
 use super::section::{FORM, GROUP, GROUP_ROWS, KEY, Plan, Shape, VALUE, read_parts};
-use super::source::{ColumnSource, at_end};
+use super::source::ColumnSource;
+use super::source_column::at_end;
+use crate::executor::Executor;
 
 /// The rows of a key group as columns give them.
 pub struct ColumnGroup<'r, 's> {
@@ -164,15 +166,15 @@ impl ColumnRow<'_, '_> {
     }
 }
 
-/// Reads the rows of a section, of `raw` bytes as rows, group by group; groups rise.
-/// `each` has to take the payloads as [`ColumnGroup::for_each`] says.
+/// Reads the rows of a section, of `raw` bytes as rows, group by group; groups rise. `executor` divides what is long in
+/// one of them. `each` has to take the payloads as [`ColumnGroup::for_each`] says.
 pub(crate) fn read_section(
     plan: &Plan,
-    bytes: &[u8],
-    raw: u64,
+    (bytes, raw): (&[u8], u64),
+    executor: Option<&dyn Executor>,
     mut each: impl FnMut(ColumnGroup<'_, '_>) -> Result<(), Malformed>,
 ) -> Result<(), Malformed> {
-    let mut source = plan.source(bytes, raw)?;
+    let mut source = plan.source(bytes, raw, executor)?;
     let (mut heads, mut plain) = (RowHeads::default(), PlainValues::default());
     let mut budget = Budget::new(raw);
     let mut group_before = None;

@@ -15,14 +15,17 @@ mod cell;
 mod column;
 mod dependent;
 mod dictionary;
+mod divided_events;
 mod event_rows;
 mod floats;
 mod groups;
 mod ints;
 mod quotients;
+mod run;
 mod section;
 mod shred;
 mod source;
+mod source_column;
 mod table;
 mod widths;
 

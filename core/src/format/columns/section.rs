@@ -12,9 +12,11 @@ use super::super::rows::Form;
 use super::super::{Cursor, Malformed, accumulator, append_varint, key, pattern, window};
 use super::cell::Cell;
 use super::shred::Shredder;
-use super::source::{ColumnSource, SourceColumn};
+use super::source::ColumnSource;
+use super::source_column::SourceColumn;
 use super::table::{PlannedTable, TablePlan};
 use super::{Budget, tables};
+use crate::executor::Executor;
 use crate::limits::COLUMNS_RATIO_MAX;
 use crate::pace::Pace;
 
@@ -268,7 +270,12 @@ impl Plan {
     }
 
     /// The columns of one section; `raw` is its length in rows.
-    pub(super) fn source<'a>(&'a self, bytes: &'a [u8], raw: u64) -> Result<ColumnSource<'a>, Malformed> {
+    pub(super) fn source<'a>(
+        &'a self,
+        bytes: &'a [u8],
+        raw: u64,
+        executor: Option<&'a dyn Executor>,
+    ) -> Result<ColumnSource<'a>, Malformed> {
         let mut cursor = Cursor::new(bytes);
         let mut budget = Budget::new(raw);
         let mut tables: Vec<(u16, Vec<SourceColumn<'_>>)> = Vec::with_capacity(self.tables.len());
@@ -283,7 +290,7 @@ impl Plan {
             tables.push((*number, columns.collect()));
         }
         cursor.finish()?;
-        Ok(ColumnSource::new(tables, Budget::new(raw)))
+        Ok(ColumnSource::new(tables, Budget::new(raw), executor))
     }
 }
 

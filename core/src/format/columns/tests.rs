@@ -59,7 +59,7 @@ fn round_trip(kind: StateKind, sections: &[Rows]) {
                 seen.push((row.group, row.key.to_vec(), row.form, payload));
                 Ok(())
             };
-            read_section(&plan, bytes, raw, |rows| rows.for_each(|_, row| each(row)))
+            read_section(&plan, (bytes, raw), None, |rows| rows.for_each(|_, row| each(row)))
         };
         read(&bytes, raw, &mut seen).unwrap();
         let wanted: Vec<_> = blocks
@@ -263,7 +263,7 @@ fn read_with(column: &[u8], cells: &[u8]) -> Result<(), Malformed> {
     let integers = [0, 1 << 3 | 1 << 7, 0, 0, 0, 1];
     let plan = [&[0, 0, 1, 8, 1, 3, 2][..], &integers, column].concat();
     let plan = Plan::read(&mut Cursor::new(&plan), 100)?;
-    plan.source(&[&[1, 10, 0][..], cells].concat(), 100).map(|_| ())
+    plan.source(&[&[1, 10, 0][..], cells].concat(), 100, None).map(|_| ())
 }
 
 #[test]
@@ -346,7 +346,7 @@ proptest! {
         at_once(encoded.append_section(0, &mut bytes, &Pace::default()));
         let mut restored = None;
         let mut read = |mut row: ColumnRow<'_, '_>| WindowState::read_columns(&mut row).map(|state| restored = Some(state));
-        read_section(&plan, &bytes, raw, |rows| rows.for_each(|_, row| read(row))).unwrap();
+        read_section(&plan, (&bytes, raw), None, |rows| rows.for_each(|_, row| read(row))).unwrap();
         let restored = restored.unwrap();
         prop_assert_eq!(restored.footprint().encoded, state.footprint().encoded);
         prop_assert_eq!(restored, state);
@@ -376,7 +376,7 @@ proptest! {
     #[test]
     fn any_bytes_are_an_error_at_most(plan in prop::collection::vec(any::<u8>(), 0..80), cells in prop::collection::vec(0_u8..4, 0..40)) {
         if let Ok(plan) = Plan::read(&mut Cursor::new(&plan), plan.len() as u64) {
-            let _ = read_section(&plan, &cells, 100, |_| Ok(()));
+            let _ = read_section(&plan, (&cells, 100), None, |_| Ok(()));
         }
     }
 }

@@ -64,12 +64,17 @@ impl OwnWidths {
         let packed = cursor.take(packed_bytes(len, width))?;
         let mut rest = BitReader::new(cursor.rest());
         let mut widest = 0;
+        let from = numbers.len();
+        numbers.resize(from + len, 0);
+        let mut places = numbers[from..].iter_mut();
         unpack(packed, len, width, |more| {
             let width = least + more as u32;
             widest = widest.max(width);
             let low = width.saturating_sub(1).min(63);
             let number = rest.take(low) | if width > 0 { 1 << low } else { 0 };
-            numbers.push(if has_signs { unzigzag(number) } else { number as i64 });
+            if let Some(place) = places.next() {
+                *place = if has_signs { unzigzag(number) } else { number as i64 };
+            }
         });
         if widest > 64 {
             return Err(Malformed::new("numbers of a column are wider than 64 bits"));
