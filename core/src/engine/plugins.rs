@@ -226,6 +226,7 @@ impl Engine {
     /// Takes events, at most [`PLUGIN_BATCH_EVENTS`](crate::limits::PLUGIN_BATCH_EVENTS).
     fn take_chunk(&mut self, mut events: &[&Event]) -> Result<()> {
         loop {
+            self.plugins.slots.iter_mut().for_each(|slot| slot.answers.clear());
             let (mut count, mut refused) = self.count_of_good(events);
             while let Err((event, error)) = self.ask_plugins(&events[..count])? {
                 (count, refused) = (event, error);
@@ -278,6 +279,10 @@ impl Engine {
             let halted = match self.ask(at) {
                 Ok(()) => None,
                 Err(Trouble::Stopped(error)) => self.stop_in_batch(at, error)?,
+                Err(Trouble::StoppedBefore(error)) => {
+                    self.stop_or_detach(at, 0, error)?;
+                    None
+                }
                 Err(Trouble::BadEvent { item, reason }) => Some((item, Some(reason))),
             };
             if let Some((item, reason)) = halted {
@@ -328,9 +333,13 @@ impl Engine {
 
     fn ask(&mut self, at: usize) -> Result<(), Trouble> {
         let slot = &mut self.plugins.slots[at];
+        if slot.supervisor.is_detached() {
+            // Its last answers may be to the first of these events.
+            return Ok(());
+        }
         slot.answers.clear();
         let Some(state) = self.holder.values_at(slot.operator + 1) else { return Ok(()) };
-        if slot.batch.items() > 0 && !slot.supervisor.is_detached() {
+        if slot.batch.items() > 0 {
             let given = Given::Batch { bytes: slot.batch.bytes(), watermarks: &slot.watermarks };
             slot.answers = slot.supervisor.give(state, given)?.into();
         }
@@ -345,12 +354,15 @@ impl Engine {
     /// A plugin that was just asked is as before; or it is stopped or detached, if no instance gets there.
     fn take_back(&mut self, at: usize) -> Result<()> {
         let slot = &mut self.plugins.slots[at];
-        slot.answers.clear();
-        let Some(state) = self.holder.values_at(slot.operator + 1) else { return Ok(()) };
-        if slot.batch.items() == 0 || slot.supervisor.is_detached() {
+        if slot.supervisor.is_detached() {
             return Ok(());
         }
-        slot.supervisor.take_back(state).or_else(|error| self.stop_or_detach(at, error))
+        slot.answers.clear();
+        let Some(state) = self.holder.values_at(slot.operator + 1) else { return Ok(()) };
+        if slot.batch.items() == 0 {
+            return Ok(());
+        }
+        slot.supervisor.take_back(state).or_else(|error| self.stop_or_detach(at, 0, error))
     }
 
     /// All plugins have seen these events only of the last that they were asked about. Their results were given out.
@@ -379,7 +391,7 @@ impl Engine {
         slot.watermarks.truncate(count);
         match self.ask(at) {
             Ok(()) => {}
-            Err(Trouble::Stopped(error)) => self.stop_or_detach(at, error)?,
+            Err(Trouble::Stopped(error) | Trouble::StoppedBefore(error)) => self.stop_or_detach(at, 0, error)?,
             Err(Trouble::BadEvent { reason, .. }) => {
                 let operator = String::from(&*self.operators[self.plugins.slots[at].operator].name);
                 self.plugins.failed = true;
@@ -432,8 +444,8 @@ impl Engine {
             }
             let answers = match slot.supervisor.give(state, Given::End) {
                 Ok(answers) => answers,
-                Err(Trouble::Stopped(error)) => {
-                    self.stop_or_detach(at, error)?;
+                Err(Trouble::Stopped(error) | Trouble::StoppedBefore(error)) => {
+                    self.stop_or_detach(at, 0, error)?;
                     continue;
                 }
                 Err(Trouble::BadEvent { .. }) => continue,
@@ -463,7 +475,7 @@ impl Engine {
             let slot = &mut self.plugins.slots[at];
             let Some(state) = self.holder.values_at(slot.operator + 1) else { continue };
             if let Err(error) = slot.supervisor.take_frames(state) {
-                self.stop_or_detach(at, error)?;
+                self.stop_or_detach(at, 0, error)?;
             }
         }
         Ok(())

@@ -59,6 +59,8 @@ pub(crate) enum Trouble {
     BadEvent { item: u32, reason: String },
     /// It is stopped.
     Stopped(Error),
+    /// It is stopped over the frames that it was to hand out first: whatever it would be given, it would be.
+    StoppedBefore(Error),
 }
 
 impl From<Error> for Trouble {
@@ -321,7 +323,7 @@ impl Supervisor {
     pub(crate) fn give(&mut self, state: &mut PluginState, given: Given<'_>) -> Result<Vec<Answer>, Trouble> {
         // Before, not after: what was given last can be taken back.
         if self.journal_bytes > PLUGIN_JOURNAL_BYTES {
-            self.take_frames(state)?;
+            self.take_frames(state).map_err(Trouble::StoppedBefore)?;
         }
         self.used = true;
         let (key_fields, outputs, bytes_max) = (self.key_fields, self.setup.outputs.len(), self.results_bytes_max());
@@ -398,7 +400,7 @@ impl Supervisor {
         });
         let (frames, description) = match asked {
             Ok(asked) => asked,
-            Err(Trouble::Stopped(error)) => return Err(error),
+            Err(Trouble::Stopped(error) | Trouble::StoppedBefore(error)) => return Err(error),
             Err(Trouble::BadEvent { reason, .. }) => return Err(self.error(reason)),
         };
         if self.anew {

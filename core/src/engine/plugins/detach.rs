@@ -26,7 +26,9 @@ impl Engine {
         if slot.items.get(item as usize).is_some_and(|event| *event > 0) {
             return Ok(Some((item, None)));
         }
-        self.stop_or_detach(at, error)?;
+        // A watermark is behind its event, which it took.
+        let taken = matches!(slot.watermarks.get(item as usize), Some(Some(_)));
+        self.stop_or_detach(at, u64::from(taken), error)?;
         self.plugins.slots[at].answers = answers.into();
         Ok(None)
     }
@@ -49,8 +51,9 @@ impl Engine {
         Ok((taken, answers))
     }
 
-    /// A plugin has failed for good: it is detached if the definition wants that, else this is the end.
-    pub(super) fn stop_or_detach(&mut self, at: usize, error: Error) -> Result<()> {
+    /// A plugin has failed for good: it is detached if the definition wants that, else this is the end. `taken`: events of
+    /// those at hand that it has taken.
+    pub(super) fn stop_or_detach(&mut self, at: usize, taken: u64, error: Error) -> Result<()> {
         let newest = self.holder.last_checkpoint();
         let slot = &mut self.plugins.slots[at];
         slot.answers.clear();
@@ -58,7 +61,7 @@ impl Engine {
         if let (Error::Plugin { upgraded: false, .. }, OnFailure::Detach) = (&error, slot.on_failure)
             && let Some(state) = self.holder.values_at(slot.operator + 1)
         {
-            return slot.supervisor.detach(state, self.progress.events, &error);
+            return slot.supervisor.detach(state, self.progress.events + taken, &error);
         }
         self.plugins.failed = true;
         Err(error)

@@ -5,6 +5,8 @@ use eventflux_core::definition::{
     ApplicationDefinition, Condition, Emit, OnFailure, OperatorDefinition, PluginDefinition, SourceDefinition,
     WindowKind,
 };
+use std::sync::atomic::Ordering;
+
 use eventflux_core::plugin::{Happening, PluginNotice};
 use eventflux_core::{
     Compression, Engine, Error, Event, MemoryBackend, OpenWriter, Publish, Restore, RestoreOptions, Retention,
@@ -306,6 +308,63 @@ fn a_plugin_is_detached_at_the_event_that_it_fails_over() {
     for sizes in [&[300][..], &[70], &[71], &[72], &[5, 256, 11]] {
         assert_eq!(run(sizes), (wanted.clone(), at.clone()), "{sizes:?}");
     }
+}
+
+/// The first fails over the watermark behind an event that it has a result for; the second refuses events behind that.
+#[test]
+fn the_last_results_of_a_detached_plugin_are_given_whatever_another_one_refuses() {
+    let definition = definition(OnFailure::Detach);
+    let number = |n: i64| if n % 50 == 45 { -1 } else { n };
+    let events: Vec<Event> = (0..300).map(|n| Event::new(3 * n + 400, vec!["a".into(), number(n).into()])).collect();
+    let run = |sizes: &[usize]| {
+        let mut engine = Engine::new(&definition, &FIELDS).unwrap();
+        // That of event 72, which is the 71st that is taken, from 0.
+        let fails = NativeHome { fails_over_watermark: Some(613), ..NativeHome::default() };
+        engine.attach_plugin("tally", component("tally"), Box::new(fails)).unwrap();
+        engine.attach_plugin("all", component("tally"), Box::new(NativeHome::default())).unwrap();
+        let (mut out, mut rest) = (Vec::new(), &events[..]);
+        for size in sizes.iter().cycle() {
+            let (now, later) = rest.split_at(rest.len().min(*size));
+            feed(&mut engine, now, &mut out);
+            rest = later;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let is_first_untaken =
+            |notice: &PluginNotice| matches!(notice.happening, Happening::Detached { event: 72, .. });
+        assert_eq!(engine.take_plugin_notices().iter().filter(|notice| is_first_untaken(notice)).count(), 1);
+        out
+    };
+    let wanted = run(&[1]);
+    let last = wanted.iter().rfind(|line| line.contains(r#""operator":"tally""#)).unwrap();
+    assert!(last.contains(r#""events":72"#), "{last}");
+    for sizes in [&[300][..], &[72], &[73], &[5, 256, 11]] {
+        assert_eq!(run(sizes), wanted, "{sizes:?}");
+    }
+}
+
+/// No event is the reason, and none is looked for.
+#[test]
+fn a_plugin_that_fails_over_its_frames_is_detached_at_once() {
+    let mut definition = definition(OnFailure::Detach);
+    // Its numbers are texts here.
+    definition.operators.retain(|operator| operator.name != "sums");
+    let mut engine = Engine::new(&definition, &FIELDS).unwrap();
+    let fails = NativeHome { fails_frames: true, ..NativeHome::default() };
+    engine.attach_plugin("tally", component("tally"), Box::new(fails.clone())).unwrap();
+    engine.attach_plugin("all", component("tally"), Box::new(NativeHome::default())).unwrap();
+    let long = "x".repeat(1000);
+    let event = |n: i64| Event::new(n, vec!["a".into(), Value::from(format!("{n}{long}").as_str())]);
+    let events: Vec<Event> = (0..10_000).map(event).collect();
+    let mut out = Vec::new();
+    events.chunks(1000).for_each(|events| feed(&mut engine, events, &mut out));
+    assert_eq!(engine.detached_plugins().collect::<Vec<_>>(), ["tally"]);
+    let starts = fails.starts.load(Ordering::Relaxed);
+    assert!(starts <= u64::from(limits::PLUGIN_FAILURES_MAX) + 1, "{starts} instances");
+    let of = |name: &str| out.iter().filter(|line| line.contains(&format!(r#""operator":"{name}""#))).count();
+    // After 8 MiB.
+    assert!((4000..4300).contains(&of("tally")) && of("all") == 5000, "{} and {}", of("tally"), of("all"));
 }
 
 /// The first plugin has taken a batch of which the second refuses an event, and no instance of the first gets back to

@@ -26,6 +26,10 @@ pub struct NativeHome {
     pub fails: bool,
     /// Fails over each batch with an event of this time.
     pub fails_over: Option<i64>,
+    /// Fails over each batch with this watermark.
+    pub fails_over_watermark: Option<i64>,
+    /// Fails over each checkpoint.
+    pub fails_frames: bool,
     pub starts: Arc<AtomicU64>,
     /// Bytes of the longest batch so far.
     pub longest: Arc<AtomicU64>,
@@ -82,8 +86,12 @@ impl Guest for NativeGuest {
         self.call()?;
         let mut items = BatchReader::new(batch, self.inputs);
         while let Ok(Some(item)) = items.next_item() {
-            if matches!(item, Item::Event { timestamp, .. } if Some(timestamp) == self.home.fails_over) {
-                return Err(GuestError::Lost("it fails over an event".into()));
+            let fails = match item {
+                Item::Event { timestamp, .. } => Some(timestamp) == self.home.fails_over,
+                Item::Watermark { ms } => Some(ms) == self.home.fails_over_watermark,
+            };
+            if fails {
+                return Err(GuestError::Lost("it fails over an item".into()));
             }
         }
         self.home.longest.fetch_max(batch.len() as u64, Ordering::Relaxed);
@@ -110,6 +118,9 @@ impl Guest for NativeGuest {
 
     fn checkpoint_begin(&mut self, epoch: u64, full: bool) -> Result<(), GuestError> {
         self.call()?;
+        if self.home.fails_frames {
+            return Err(GuestError::Lost("it fails over its frames".into()));
+        }
         self.instance.checkpoint_begin(epoch, full).map_err(refused)
     }
 
