@@ -146,7 +146,19 @@ pub(crate) async fn open(inner: Rc<Inner>, mailbox: Mailbox, from: String, held:
     let (mut head, mut restored) = restore_fresh(&inner, &mailbox, selector.as_ref()).await?;
     let takes_over = held.is_none() && mailbox.take_over().await?;
     let after = held.unwrap_or(head.generation);
-    let mut writer = mailbox.drive(if takes_over { OpenWriter::new() } else { OpenWriter::after(after) }).await?;
+    let open = if takes_over { OpenWriter::new() } else { OpenWriter::after(after) };
+    let mut writer = match mailbox.drive(open).await {
+        Ok(writer) => writer,
+        Err(fenced @ Failure::Core(Error::Fenced { .. })) => return Err(fenced.into()),
+        Err(failure) => {
+            // If just the answer was lost, the next generation is there: ours, as the lock is.
+            let found = if held.is_some() { read_head(&mailbox).await.ok() } else { None };
+            if found.is_none_or(|head| head.generation != after + 1) {
+                return Err(failure.into());
+            }
+            mailbox.drive(OpenWriter::after(after + 1)).await?
+        }
+    };
     *inner.head.borrow_mut() = writer.head().clone();
     // What the one before has put and not published, if it was killed just then: no head names it, and none will.
     let ObjectId { id, generation } = writer.next_object();
