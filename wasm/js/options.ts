@@ -90,7 +90,10 @@ export interface Checkpoint {
   bytes: number;
   /** Bytes that were, before compression. */
   rawBytes: number;
-  /** Entries that had changed since the one before. */
+  /**
+   * Entries written because they had changed; of those that went into a base that was renewed anyway, a checkpoint that
+   * was just taken tells too.
+   */
   dirty: number;
 }
 

@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use eventflux_core::{
     CheckpointRequest, EncodedCheckpoint, Error, Export, Head, KeyDifference, Names, ObjectId, OpenWriter, Progress,
-    Publish, Published, ReadHead, ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Selector, StateHolder,
-    StepProgress, Verify, Writer, difference, drive, open_archive,
+    Publish, ReadHead, ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Selector, StateHolder, StepProgress,
+    Verify, Writer, difference, drive, open_archive,
 };
 use js_sys::Uint8Array;
 use serde_json::{Value as Json, json};
@@ -249,16 +249,16 @@ async fn read_head(mailbox: &Mailbox) -> Result<Head> {
 pub(crate) async fn checkpoint(inner: Rc<Inner>, mailbox: Mailbox, request: String, now_ms: f64) -> Result<JsValue> {
     let _busy = inner.start()?;
     let request = convert::request(&request, now_ms)?;
-    let published = publish(&inner, &mailbox, &inner.state, request).await?;
-    Ok(entry_to_json(&published.entry).to_string().into())
+    Ok(publish(&inner, &mailbox, &inner.state, request).await?.to_string().into())
 }
 
+/// Takes a checkpoint of a state; its entry.
 async fn publish(
     inner: &Rc<Inner>,
     mailbox: &Mailbox,
     state: &RefCell<State>,
     request: CheckpointRequest,
-) -> Result<Published> {
+) -> Result<Json> {
     let mut lent = inner.lend()?;
     let Some(writer) = &mut lent.writer else { return Err(coded("LOCKED", "there is no writer")) };
     state.borrow_mut().begin(request)?;
@@ -281,7 +281,9 @@ async fn publish(
     let publish = Publish::new(writer, &mut encoded, inner.options.retention).map_err(from_core)?;
     let published = mailbox.drive(publish).await?;
     begun.commit(&encoded)?;
-    Ok(published)
+    let mut entry = entry_to_json(&published.entry);
+    entry["dirty"] = encoded.dirty_entries().into();
+    Ok(entry)
 }
 
 /// Goes back to a checkpoint; what it recorded, as JSON.
@@ -374,9 +376,8 @@ pub(crate) async fn import(inner: Rc<Inner>, mailbox: Mailbox, bytes: Vec<u8>, n
     let progress = Progress { positions, outputs, ..Progress::default() };
     let label = checkpoint.manifest.label.clone();
     let fresh = RefCell::new(fresh);
-    let published =
-        publish(&inner, &mailbox, &fresh, CheckpointRequest { created_ms: now_ms as i64, label, progress }).await?;
+    let request = CheckpointRequest { created_ms: now_ms as i64, label, progress };
+    let entry = publish(&inner, &mailbox, &fresh, request).await?;
     *inner.state.borrow_mut() = fresh.into_inner();
-    let (entry, progress) = (entry_to_json(&published.entry), &checkpoint.manifest.progress);
-    Ok(checkpoint_to_json(entry, progress).to_string().into())
+    Ok(checkpoint_to_json(entry, &checkpoint.manifest.progress).to_string().into())
 }

@@ -18,10 +18,10 @@ use crate::limits::OPEN_ATTEMPTS_MAX;
 pub struct Writer {
     pub(crate) head: Head,
     pub(crate) head_bytes: Vec<u8>,
-    /// Checkpoint that stays beside those that retention keeps.
-    pub(crate) held: Option<u64>,
+    /// Checkpoints that stay beside those that retention keeps.
+    pub(crate) held: Vec<u64>,
     /// The heads in place of this one that swaps wrote of which it is not known whether they took effect: one of them at
-    /// most may still do.
+    /// most may still do. Each is here before its swap is asked for: nobody has to answer.
     pub(crate) unsure: Vec<Vec<u8>>,
 }
 
@@ -39,9 +39,23 @@ impl Writer {
     }
 
     /// Keeps a checkpoint beside those that retention keeps, until the next one is published: the
-    /// one that a state was restored from, and that its next delta builds on.
+    /// one that a state was restored from, and that its next delta builds on. Of several states, each has its own.
     pub fn hold(&mut self, checkpoint: u64) {
-        self.held = Some(checkpoint);
+        if !self.held.contains(&checkpoint) {
+            self.held.push(checkpoint);
+        }
+    }
+
+    /// This head is about to be swapped in.
+    pub(crate) fn expect_swap(&mut self, next: &[u8]) {
+        if !self.unsure.iter().any(|unsure| unsure == next) {
+            self.unsure.push(next.into());
+        }
+    }
+
+    /// It was not.
+    pub(crate) fn forget_swap(&mut self, next: &[u8]) {
+        self.unsure.retain(|unsure| unsure != next);
     }
 
     /// Goes on from the head in the storage if it is one that an unsure swap wrote; whether it is.
@@ -53,7 +67,9 @@ impl Writer {
         if !self.unsure.iter().any(|unsure| unsure == found) {
             return Ok(false);
         }
-        self.held = self.held.or(self.head.latest);
+        if self.held.is_empty() {
+            self.held.extend(self.head.latest);
+        }
         let mut written = Head::from_bytes(found)?;
         let before = self.head.entries.iter().filter(|entry| written.entry(entry.object.id).is_none());
         let before: Vec<_> = before.cloned().collect();
@@ -164,7 +180,7 @@ impl Procedure for OpenWriter {
             }
             (OpenState::Swap { head, head_bytes, .. }, Response::Swapped(true)) => {
                 let (head, head_bytes) = (core::mem::take(head), core::mem::take(head_bytes));
-                self.state = OpenState::Done(Writer { head, head_bytes, held: None, unsure: Vec::new() });
+                self.state = OpenState::Done(Writer { head, head_bytes, held: Vec::new(), unsure: Vec::new() });
             }
             (OpenState::Swap { head, .. }, Response::Swapped(false)) => {
                 self.refused += 1;

@@ -45,7 +45,7 @@ pub struct Publish<'w> {
     next: Head,
     next_bytes: Vec<u8>,
     /// What the writer holds once this is published.
-    held: Option<u64>,
+    held: Vec<u64>,
     state: PublishState,
     deleted: Vec<String>,
     not_deleted: Option<Error>,
@@ -89,7 +89,7 @@ impl<'w> Publish<'w> {
             entry: CatalogEntry::new(&checkpoint.manifest, bytes.len() as u64),
             next: Head::default(),
             next_bytes: Vec::new(),
-            held: None,
+            held: Vec::new(),
             state: if writer.unsure.is_empty() { PublishState::Put } else { PublishState::Settle },
             deleted: Vec::new(),
             not_deleted: None,
@@ -135,8 +135,10 @@ impl<'w> Publish<'w> {
             next.latest = Some(object.id);
         }
         next.next_id = object.id + 1;
-        self.held = self.writer.held.filter(|_| checkpoint.relabels.is_some());
-        retain_also(&mut next, self.retention, self.held);
+        if checkpoint.relabels.is_some() {
+            self.held.clone_from(&self.writer.held);
+        }
+        retain_also(&mut next, self.retention, &self.held);
         self.next_bytes = next.to_readable_bytes()?;
         self.next = next;
         Ok(())
@@ -147,7 +149,7 @@ impl<'w> Publish<'w> {
         let before = core::mem::replace(&mut self.writer.head, self.next.clone());
         self.writer.head_bytes = core::mem::take(&mut self.next_bytes);
         self.writer.unsure.clear();
-        self.writer.held = self.held;
+        self.writer.held = core::mem::take(&mut self.held);
         let mut unneeded: Vec<String> = Vec::new();
         let gone = || before.entries.iter().filter(|entry| self.next.entry(entry.object.id).is_none());
         let objects: u64 = gone().flat_map(|entry| &entry.needs).map(|(_, count, _)| count).sum();
@@ -179,10 +181,13 @@ impl Procedure for Publish<'_> {
             PublishState::Put => {
                 Step::Request(Request::Put { object: self.object.clone(), bytes: core::mem::take(&mut self.bytes) })
             }
-            PublishState::Swap => Step::Request(Request::SwapHead {
-                expected: Some(self.writer.head_bytes.clone()),
-                new: self.next_bytes.clone(),
-            }),
+            PublishState::Swap => {
+                self.writer.expect_swap(&self.next_bytes);
+                Step::Request(Request::SwapHead {
+                    expected: Some(self.writer.head_bytes.clone()),
+                    new: self.next_bytes.clone(),
+                })
+            }
             PublishState::Again => Step::Request(Request::SwapHead {
                 expected: Some(self.next_bytes.clone()),
                 new: self.next_bytes.clone(),
@@ -204,11 +209,11 @@ impl Procedure for Publish<'_> {
         match (&mut self.state, response) {
             (PublishState::Put, Response::Done) => self.state = PublishState::Swap,
             (PublishState::Swap | PublishState::Again, Response::Swapped(true)) => self.published(),
-            (PublishState::Swap | PublishState::Again, Response::Swapped(false)) => self.state = PublishState::Refused,
-            (PublishState::Swap, Response::Failed(error)) => {
-                self.writer.unsure.push(self.next_bytes.clone());
-                self.state = PublishState::Look(error);
+            (PublishState::Swap | PublishState::Again, Response::Swapped(false)) => {
+                self.writer.forget_swap(&self.next_bytes);
+                self.state = PublishState::Refused;
             }
+            (PublishState::Swap, Response::Failed(error)) => self.state = PublishState::Look(error),
             (PublishState::Look(error), Response::Head(Some(bytes))) => {
                 let error = error.clone();
                 if bytes == self.next_bytes {

@@ -25,20 +25,20 @@ impl Default for Retention {
 /// Drops from a head the entries that retention does not keep; the newest, and the latest
 /// published, always stay, as does everything labelled.
 pub fn retain(head: &mut Head, retention: Retention) {
-    retain_also(head, retention, None);
+    retain_also(head, retention, &[]);
 }
 
-/// As [`retain`], and keeps the checkpoint that a writer holds.
-pub(crate) fn retain_also(head: &mut Head, retention: Retention, held: Option<u64>) {
+/// As [`retain`], and keeps the checkpoints that a writer holds.
+pub(crate) fn retain_also(head: &mut Head, retention: Retention, held: &[u64]) {
     let unlabelled = head.entries.iter().filter(|entry| entry.label.is_none()).count();
     let mut excess = unlabelled.saturating_sub(retention.max_retained.max(1) as usize);
     let latest = head.latest;
     head.entries.retain(|entry| {
-        let id = Some(entry.object.id);
+        let id = entry.object.id;
         // What stays for another reason takes the place of none of the newest.
         let old = excess > 0 && entry.label.is_none();
         excess -= usize::from(old);
-        !old || id == latest || id == held
+        !old || Some(id) == latest || held.contains(&id)
     });
 }
 
@@ -92,10 +92,12 @@ impl<'w> Prune<'w> {
     #[must_use]
     pub fn new(writer: &'w mut Writer, retention: Retention) -> Self {
         let mut next = writer.head.clone();
-        retain_also(&mut next, retention, writer.held);
+        retain_also(&mut next, retention, &writer.held);
         let (state, next_bytes) = if !writer.unsure.is_empty() {
             // In any case another head than the one there is: a swap that comes late must not name what is deleted now.
             next.next_id += 1;
+            // Nor is any number of a head given twice: of two slots of a storage the newer one is known by it.
+            writer.head.next_id = next.next_id;
             (PruneState::Settle, next.to_bytes())
         } else if next == writer.head {
             (PruneState::Check, writer.head_bytes.clone())
@@ -122,10 +124,13 @@ impl Procedure for Prune<'_> {
             PruneState::Check | PruneState::Settle | PruneState::Look(_) | PruneState::Refused => {
                 Step::Request(Request::ReadHead)
             }
-            PruneState::Mark => Step::Request(Request::SwapHead {
-                expected: Some(self.writer.head_bytes.clone()),
-                new: self.next_bytes.clone(),
-            }),
+            PruneState::Mark => {
+                self.writer.expect_swap(&self.next_bytes);
+                Step::Request(Request::SwapHead {
+                    expected: Some(self.writer.head_bytes.clone()),
+                    new: self.next_bytes.clone(),
+                })
+            }
             PruneState::Again => Step::Request(Request::SwapHead {
                 expected: Some(self.next_bytes.clone()),
                 new: self.next_bytes.clone(),
@@ -141,11 +146,11 @@ impl Procedure for Prune<'_> {
     fn handle_response(&mut self, response: Response) -> Result<()> {
         match (&mut self.state, response) {
             (PruneState::Mark | PruneState::Again, Response::Swapped(true)) => self.marked(),
-            (PruneState::Mark | PruneState::Again, Response::Swapped(false)) => self.state = PruneState::Refused,
-            (PruneState::Mark, Response::Failed(error)) => {
-                self.writer.unsure.push(self.next_bytes.clone());
-                self.state = PruneState::Look(error);
+            (PruneState::Mark | PruneState::Again, Response::Swapped(false)) => {
+                self.writer.forget_swap(&self.next_bytes);
+                self.state = PruneState::Refused;
             }
+            (PruneState::Mark, Response::Failed(error)) => self.state = PruneState::Look(error),
             (PruneState::Check, Response::Head(Some(bytes))) if bytes == self.next_bytes => self.marked(),
             (PruneState::Look(_), Response::Head(Some(bytes))) if bytes == self.next_bytes => {
                 self.state = PruneState::Again;

@@ -16,7 +16,7 @@ use super::sections::{Part, part_name, read_any, read_plan};
 use crate::error::{Error, Result};
 use crate::format::Malformed;
 use crate::format::columns::Plan;
-use crate::format::head::Head;
+use crate::format::head::{CatalogEntry, Head};
 use crate::format::manifest::{Manifest, ObjectId, StateKind};
 use crate::format::section::{SectionRef, read_section};
 
@@ -203,8 +203,24 @@ impl Verify {
         self.manifests.iter().enumerate().filter(needs).map(|(_, manifest)| manifest.object.id).collect()
     }
 
-    /// What is wrong with checkpoints that retention gave up while they were read is not wrong.
+    /// Number of the first checkpoint with the state of one: clocks jump, and a label may have been given later.
+    fn place_of<'e>(&'e self, mut entry: &'e CatalogEntry) -> u64 {
+        while entry.sizes.stored == 0
+            && let Some(parent) = entry.parent
+        {
+            match self.head.entry(parent) {
+                Some(found) if parent < entry.object.id => entry = found,
+                _ => return parent,
+            }
+        }
+        entry.object.id
+    }
+
+    /// What is wrong with checkpoints that retention gave up while they were read is not wrong, and what a writer put
+    /// meanwhile and published is needed.
     fn forget_gone(&mut self, now: &Head) {
+        let unneeded = core::mem::take(&mut self.report.unneeded);
+        self.report.unneeded = super::retention::garbage(now, unneeded.iter().map(String::as_str));
         self.head.entries.retain(|entry| now.entries.iter().any(|kept| kept.object == entry.object));
         let entries = &self.head.entries;
         for finding in &mut self.report.findings {
@@ -241,7 +257,7 @@ impl Verify {
             .entries
             .iter()
             .filter(|entry| !is_damaged(entry.object.id))
-            .max_by_key(|entry| (Some(entry.object.id) == self.head.latest, entry.created_ms, entry.object.id))
+            .max_by_key(|entry| (Some(entry.object.id) == self.head.latest, self.place_of(entry), entry.object.id))
             .map(|entry| entry.object.id);
         // If it could not be read it may be whole: an older one in its place would be given up for nothing.
         report.newest_whole = newest.filter(|id| !findings.iter().any(|finding| is_needed(finding, *id)));
@@ -276,7 +292,7 @@ impl Procedure for Verify {
                 },
                 VerifyState::Sections(at) => {
                     let Some(Queued { object, section, .. }) = self.queue.get(*at) else {
-                        if self.report.findings.is_empty() {
+                        if self.report.findings.is_empty() && self.report.unneeded.is_empty() {
                             return Ok(Step::Done(self.finish()));
                         }
                         self.state = VerifyState::Again(ReadHead::new());

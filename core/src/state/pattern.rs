@@ -173,7 +173,8 @@ impl PatternState {
         Some(event)
     }
 
-    /// Begins a partial match with the event of its first step.
+    /// Begins a partial match with the event of its first step, whose number identifies it from then on: each number begins
+    /// one match at most.
     pub fn start(&mut self, first: BufferedEvent) {
         let partial = PartialMatch { id: first.sequence, events: alloc::vec![first.event], captured: 0 };
         self.footprint += partial.footprint();

@@ -12,7 +12,7 @@ use super::storage::{Storage, is_unneeded};
 use super::table::{Table, count, size, wrap};
 use super::text::shell_quoted;
 use crate::error::Error;
-use crate::manager::{CheckpointManager, verify};
+use crate::manager::{CheckpointManager, read_head, verify};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -61,10 +61,13 @@ pub(super) fn prune(arguments: &Arguments, json: bool) -> Result<Outcome, Failur
 type Pruned = (Vec<u64>, Vec<u64>, Vec<(String, u64)>);
 
 fn plan(storage: &Storage, retention: Retention) -> Result<Pruned, Failure> {
-    let (mut backend, mut head) = storage.open_with_head()?;
+    let mut backend = storage.open()?;
+    // Before the head: what a run beside this publishes meanwhile is needed.
+    let objects = backend.list()?;
+    let mut head = read_head(&mut backend)?;
     let before = ids(&head);
     retain(&mut head, retention);
-    let unneeded = backend.list()?.into_iter().filter(|object| is_unneeded(&head, &object.name));
+    let unneeded = objects.into_iter().filter(|object| is_unneeded(&head, &object.name));
     let mut deleted: Vec<_> = unneeded.map(|object| (object.name, object.len)).collect();
     deleted.sort_unstable();
     Ok((before, ids(&head), deleted))

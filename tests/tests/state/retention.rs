@@ -55,18 +55,19 @@ struct Model {
     latest: Option<u64>,
     /// The point that the state builds on.
     base: Option<u64>,
+    /// Those that were restored since the last checkpoint: a state may build on each of them.
+    held: BTreeSet<u64>,
 }
 
 impl Model {
     fn keep(&mut self, max_retained: usize) {
         let unlabelled = self.points.iter().filter(|point| point.label.is_none()).count();
         let mut excess = unlabelled.saturating_sub(max_retained);
-        let (latest, base) = (self.latest, self.base);
+        let (latest, held) = (self.latest, &self.held);
         self.points.retain(|point| {
-            let id = Some(point.id);
             let old = excess > 0 && point.label.is_none();
             excess -= usize::from(old);
-            !old || id == latest || id == base
+            !old || Some(point.id) == latest || held.contains(&point.id)
         });
     }
 
@@ -122,6 +123,7 @@ impl Run {
                 let id = entry.object.id;
                 self.model.points.push(Point { id, label, map: self.model.now.clone() });
                 (self.model.latest, self.model.base) = (Some(id), Some(id));
+                self.model.held.clear();
                 self.model.keep(max_retained);
             }
             Action::Savepoint(number) => {
@@ -140,6 +142,7 @@ impl Run {
                 let point = self.model.points[place].clone();
                 self.manager.restore(&mut self.holder, point.id).unwrap();
                 (self.model.now, self.model.base) = (point.map, Some(point.id));
+                self.model.held.insert(point.id);
             }
             Action::Prune(keep) => {
                 self.manager.prune(Retention { max_retained: keep.into() }).unwrap();
@@ -154,6 +157,7 @@ impl Run {
         self.manager = CheckpointManager::open(self.storage.clone(), self.config).unwrap();
         self.holder = holder();
         self.model.base = self.model.latest;
+        self.model.held = self.model.latest.into_iter().collect();
         self.model.now = Map::new();
         if let Some(latest) = self.model.latest {
             self.manager.restore_latest(&mut self.holder).unwrap();

@@ -16,4 +16,5 @@ mod fencing;
 mod leftovers;
 mod lost_answers;
 mod review_storage;
+mod unanswered;
 mod wrappers;

@@ -172,7 +172,9 @@ impl Source for ColumnSource<'_> {
         count: u64,
         each: &mut (dyn FnMut(EventRows<'_>) + Send),
     ) -> Result<(), Malformed> {
-        if let Some(executor) = self.executor
+        // Without threads there is nothing to divide, and less to load.
+        if cfg!(not(target_family = "wasm"))
+            && let Some(executor) = self.executor
             && count >= PARALLEL_EVENTS_MIN
             && let Some(columns) = self.places.get(usize::from(table)).and_then(|place| self.tables.get_mut(*place))
             && divided_events::read(columns, from, count, executor, each)

@@ -151,7 +151,7 @@ impl Link {
                 }
             }
         }
-        if self.hosts.len() > 1 && !address.cluster && server::is_replica(&mut connection)? {
+        if self.hosts.len() > 1 && !address.cluster && server::is_replica(&mut connection)? == Some(true) {
             let host = self.hosts[self.at].to_string();
             return Err((ErrorKind::Io, "a replica, and another one of the hosts is to be the master", host).into());
         }
@@ -166,7 +166,7 @@ impl Link {
         }
         for host in self.hosts.iter().filter(|host| **host != self.hosts[self.at]) {
             let Ok(mut connection) = connect_to(host, &self.address) else { continue };
-            if server::is_replica(&mut connection).is_ok_and(|replica| !replica) {
+            if server::is_replica(&mut connection).is_ok_and(|replica| replica == Some(false)) {
                 let (address, used) = (&self.address, &self.hosts[self.at]);
                 let reason = format!(
                     "{address}: {used} and {host} both say that they are the master; let the one with the older state \

@@ -70,7 +70,8 @@ const WRITER_GONE_WAIT: Duration = Duration::from_secs(1);
 /// `redis://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE&…`; all but the host may be left out. `rediss://` is TLS. Of
 /// several hosts, separated by commas, the one that is a master is used, and another one when it fails; if two of them
 /// say that they are, opening for writing is refused. Characters that mean something in an address are written as
-/// %-escapes. A server that hangs is given up after `timeout` times `retries`.
+/// %-escapes. A server that hangs is given up after `retries` more attempts, each of
+/// which takes `timeout`; before it was first reached, after three at most.
 ///
 /// | option | meaning | else |
 /// |---|---|---|
@@ -110,8 +111,8 @@ const WRITER_GONE_WAIT: Duration = Duration::from_secs(1);
 ///     +info +client|setname +client|list +client|id +cluster|slots +config|get
 /// ```
 ///
-/// A user that only reads needs `+exists +getrange +hget +hmget +hgetall` of these. Those of the last line may be
-/// missing; then warnings about the server, the check for another writer, or failing over within a cluster are.
+/// A user that only reads needs `+select +exists +getrange +hget +hmget +hgetall` of these. Those of the last line may be
+/// missing; then warnings about the server, the checks for another writer and another master, or failing over within a cluster are.
 ///
 /// # Writers
 ///

@@ -45,10 +45,10 @@ pub(super) fn settings(connection: &mut Connection) -> RedisResult<Settings> {
     Ok(Settings { info, appendfsync: config.and_then(|pair| pair.into_iter().nth(1)) })
 }
 
-/// Whether the server follows another; `false` if it does not tell.
-pub(super) fn is_replica(connection: &mut Connection) -> RedisResult<bool> {
+/// Whether the server follows another; nothing if it does not tell.
+pub(super) fn is_replica(connection: &mut Connection) -> RedisResult<Option<bool>> {
     let info: Option<String> = if_permitted(cmd("INFO").arg("replication").query(connection))?;
-    Ok(info.is_some_and(|info| info.lines().any(|line| line == "role:slave")))
+    Ok(info.map(|info| info.lines().any(|line| line == "role:slave")))
 }
 
 impl Settings {
