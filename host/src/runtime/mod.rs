@@ -400,7 +400,7 @@ impl Runtime {
             return Ok(());
         }
         let found = resolved(&sink);
-        let is = |path: &Path| path.canonicalize().is_ok_and(|path| path == found);
+        let is = |path: &Path| path.canonicalize().is_ok_and(|path| path == found) || is_linked(path, &sink);
         let refused = |what: &str| {
             Err(Error::Output { path: sink.clone(), reason: format!("is {what}; name another `file` under [sink]") })
         };
@@ -429,6 +429,17 @@ impl Runtime {
         let file = &self.definition.sink.file;
         if file == "-" { PathBuf::from("-") } else { self.base.join(file) }
     }
+}
+
+/// Whether two names are of one file, though neither is a link to the other.
+fn is_linked(path: &Path, other: &Path) -> bool {
+    #[cfg(unix)]
+    if let (Ok(path), Ok(other)) = (path.metadata(), other.metadata()) {
+        use std::os::unix::fs::MetadataExt;
+        return path.is_file() && (path.dev(), path.ino()) == (other.dev(), other.ino());
+    }
+    let _ = (path, other);
+    false
 }
 
 impl StopHandle {

@@ -14,6 +14,9 @@ const OUTPUT_TAIL: &str = "output.tail";
 /// Name of a hash of what must not change about the source.
 pub(super) const SOURCE_FINGERPRINT: &str = "source.fingerprint";
 
+/// Name of a hash of how the source begins.
+pub(super) const SOURCE_BEGINNING: &str = "source.beginning";
+
 fn find(pairs: &[(String, u64)], name: &str) -> Option<u64> {
     pairs.iter().find(|(other, _)| other == name).map(|(_, number)| *number)
 }
@@ -25,6 +28,11 @@ fn recorded(pairs: &[(String, u64)], name: &str) -> u64 {
 pub(super) fn source_position(manifest: &Manifest) -> SourcePosition {
     let positions = &manifest.progress.positions;
     SourcePosition { offset: recorded(positions, POSITION_OFFSET), line: recorded(positions, POSITION_LINE) }
+}
+
+/// The hash of how the source began, as far as it was read.
+pub(super) fn source_beginning(manifest: &Manifest) -> Option<u64> {
+    find(&manifest.progress.positions, SOURCE_BEGINNING)
 }
 
 /// Whether a checkpoint tells where it was in some source, but not in that of a run of this definition: another program

@@ -8,7 +8,7 @@ use eventflux_core::{Engine, Error as CoreError, Retention, StepProgress};
 
 use super::plugins;
 use super::reader::Reader;
-use super::recorded::{Accounted, POSITION_LINE, POSITION_OFFSET, SOURCE_FINGERPRINT};
+use super::recorded::{Accounted, POSITION_LINE, POSITION_OFFSET, SOURCE_BEGINNING, SOURCE_FINGERPRINT};
 use super::sink::Sink;
 use super::start::{Start, check_source, seek};
 use super::worker::{Outcome, Worker};
@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::manager::{CheckpointManager, ManagerConfig};
 use crate::observe::CheckpointWatch;
 use crate::observe::recorder::RunMetrics;
-use crate::source::{Batch, Source, SourcePosition};
+use crate::source::{Batch, Beginning, Source, SourcePosition};
 use crate::storage::Access;
 
 /// Bytes of state captured after each event while a checkpoint is under way.
@@ -103,6 +103,7 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
     let events_before = engine.progress().events;
     let accounted = restored_from.as_ref().and_then(Accounted::of);
     let fingerprint = runtime.definition.source.fingerprint(source.fields());
+    let beginning = source.beginning().clone();
     let goes_on = sink.go_on_from(accounted, runtime.from == StartFrom::Start)? && is_newest;
     let mut run = Run {
         metrics: RunMetrics::new(&runtime.definition.name, &engine),
@@ -111,6 +112,7 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         worker: Worker::start(manager)?,
         position,
         fingerprint,
+        beginning,
         state: CheckpointState::Idle,
         interval: checkpoint.interval_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
         every_events: checkpoint.every_events,
@@ -166,6 +168,7 @@ struct Run<'o> {
     /// After the last event taken.
     position: SourcePosition,
     fingerprint: u64,
+    beginning: Beginning,
     state: CheckpointState,
     interval: Option<Duration>,
     every_events: Option<u64>,
@@ -294,15 +297,16 @@ impl Run<'_> {
     }
 
     fn cut(&mut self, label: Option<String>) -> Result<()> {
-        let positions = vec![
+        let beginning = self.beginning.hash_before(self.position.offset);
+        let positions = beginning.map(|hash| (SOURCE_BEGINNING.into(), hash)).into_iter().chain([
             (SOURCE_FINGERPRINT.into(), self.fingerprint),
             (POSITION_LINE.into(), self.position.line),
             (POSITION_OFFSET.into(), self.position.offset),
-        ];
+        ]);
         // What the cut accounts for must be with the operating system before the worker syncs it.
         let outputs = self.sink.account()?.to_outputs();
         let mut watch = CheckpointWatch::begin(&self.summary.name);
-        let cut = watch.cut(|| self.engine.begin_checkpoint(now_ms(), label, positions, outputs));
+        let cut = watch.cut(|| self.engine.begin_checkpoint(now_ms(), label, positions.collect(), outputs));
         plugins::tell(&mut self.engine);
         cut?;
         self.last_cut = Instant::now();

@@ -7,7 +7,7 @@ use eventflux_core::{
 };
 
 use super::plugins;
-use super::recorded::{Accounted, SOURCE_FINGERPRINT, is_of_other_source, source_position};
+use super::recorded::{Accounted, SOURCE_FINGERPRINT, is_of_other_source, source_beginning, source_position};
 use super::sink::Sink;
 use super::{RunSummary, Runtime, StartFrom};
 use crate::beside::read_beside_writer;
@@ -59,6 +59,7 @@ impl Start {
         // The input may be gone by now; if it is there, a definition that has changed is told.
         if let Ok(source) = runtime.open_source() {
             check_definition(runtime, &source, &runtime.engine(&source)?, manifest)?;
+            check_beginning(&source, manifest)?;
         }
         finished_before(runtime, manifest).map(Some)
     }
@@ -121,13 +122,14 @@ fn check_definition(runtime: &Runtime, source: &Source, engine: &Engine, manifes
     check_source(runtime, source, manifest)
 }
 
-/// Goes to where a checkpoint was in the source; where it is there already, nothing is decompressed once more.
+/// Goes to where a checkpoint was in the source, which must be the same; where it is there already, nothing is
+/// decompressed once more.
 pub(super) fn seek(source: &mut Source, manifest: &Manifest) -> Result<()> {
     let to = source_position(manifest);
     if source.position() != to {
         source.seek(to)?;
     }
-    Ok(())
+    check_beginning(source, manifest)
 }
 
 /// Refuses to go on in the midst of a source that is read in another way now, or of another program's.
@@ -154,6 +156,23 @@ pub(super) fn check_source(runtime: &Runtime, source: &Source, manifest: &Manife
         checkpoint: manifest.object.id,
         reason: String::from("its fields, or `timestamp` or `null` under [source], are not what they were"),
         advice: String::from("Put it back as it was, or start anew with --from none or another [checkpoint] storage."),
+    })
+}
+
+/// Refuses to go on in another file than the one that was read.
+fn check_beginning(source: &Source, manifest: &Manifest) -> Result<()> {
+    let now = source.beginning().hash_before(source_position(manifest).offset);
+    // Of one that is too short by now the position tells.
+    if source_beginning(manifest).zip(now).is_none_or(|(before, now)| before == now) {
+        return Ok(());
+    }
+    Err(Error::DefinitionChanged {
+        what: String::from("the source is another file"),
+        checkpoint: manifest.object.id,
+        reason: String::from("it does not begin with what was read"),
+        advice: String::from(
+            "Put the file of before in its place, or start anew with --from none or another [checkpoint] storage.",
+        ),
     })
 }
 

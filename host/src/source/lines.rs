@@ -95,6 +95,19 @@ impl Lines {
         self.row_line
     }
 
+    /// The first bytes of a file, at most so many; for [`Lines`] of which nothing was consumed yet. What cannot be repeated
+    /// has none.
+    pub(super) fn beginning(&mut self, bytes_max: usize) -> Vec<u8> {
+        let is_file = self.input.bytes_total().is_some();
+        while is_file && self.end < bytes_max && !self.ended {
+            // What goes wrong here goes wrong once more where its rows are read.
+            if self.fill().is_err() {
+                break;
+            }
+        }
+        if is_file { self.bytes(self.end.min(bytes_max)).to_vec() } else { Vec::new() }
+    }
+
     /// Skips the mark with which some programs start UTF-8.
     pub(super) fn skip_byte_order_mark(&mut self) -> Result<(), SourceError> {
         let length = self.extend(0)?;

@@ -43,6 +43,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use eventflux_core::{Event, Value};
+use xxhash_rust::xxh3::xxh3_64;
 
 use self::csv::CsvRows;
 use self::field::Schema;
@@ -60,6 +61,9 @@ const READ_BYTES: usize = 256 * 1024;
 const BATCH_RESERVE_MAX: usize = 4096;
 /// Bytes of the input after which a batch ends: a reader ahead of the engine holds a few batches.
 const BATCH_BYTES_MAX: u64 = 4 << 20;
+
+/// Bytes at the beginning of a file that tell it from others.
+const BEGINNING_BYTES: usize = 4096;
 
 const _: () = assert!(READ_BYTES <= ROW_BYTES_MAX);
 
@@ -87,6 +91,19 @@ pub struct SourcePosition {
     pub line: u64,
 }
 
+/// How a file begins, uncompressed: so that no other file is gone on in.
+#[derive(Clone, Debug)]
+pub(crate) struct Beginning(Vec<u8>);
+
+impl Beginning {
+    /// A hash of it, as far as it lies before an offset. Nothing of what cannot be repeated, and where there are too few
+    /// bytes.
+    pub(crate) fn hash_before(&self, offset: u64) -> Option<u64> {
+        let bytes = usize::try_from(offset).unwrap_or(usize::MAX).min(BEGINNING_BYTES);
+        self.0.get(..bytes).filter(|bytes| !bytes.is_empty()).map(xxh3_64)
+    }
+}
+
 /// Some consecutive events of the input; never empty.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
@@ -106,6 +123,7 @@ pub struct Source {
     lines: Lines,
     rows: Rows,
     schema: Schema,
+    beginning: Beginning,
     /// Before the first row.
     start: SourcePosition,
     /// After the last event read; `lines` may have gone past blank lines.
@@ -131,6 +149,7 @@ impl Source {
     pub fn open(options: &SourceOptions) -> Result<Source, SourceError> {
         let (input, format) = Input::open(&options.file)?;
         let mut lines = Lines::new(input);
+        let beginning = Beginning(lines.beginning(BEGINNING_BYTES));
         lines.skip_byte_order_mark()?;
         let format = match format {
             Some(format) => format,
@@ -148,13 +167,18 @@ impl Source {
         };
         let schema = Schema::new(fields, &options.timestamp, &options.null, lines.file())?;
         let start = lines.position();
-        Ok(Source { lines, rows, schema, start, position: start, pending: None, spare: Vec::new() })
+        Ok(Source { lines, rows, schema, beginning, start, position: start, pending: None, spare: Vec::new() })
     }
 
     /// Names of the fields, in the order of each event's values.
     #[must_use]
     pub fn fields(&self) -> &[String] {
         self.schema.fields()
+    }
+
+    /// How the file begins.
+    pub(crate) fn beginning(&self) -> &Beginning {
+        &self.beginning
     }
 
     /// The position after the last event read; right after `open` that after the header.

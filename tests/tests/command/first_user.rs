@@ -57,6 +57,44 @@ fn an_output_that_is_something_else_too() {
     }
 }
 
+/// Another name of the same file, that is no link which shows where it leads.
+#[cfg(unix)]
+#[test]
+fn an_output_that_is_something_else_by_another_name() {
+    for (file, is) in [("in.csv", "the source too"), ("app.toml", "the definition")] {
+        let app = App::interrupted();
+        app.redefine("out.ndjson", "linked.ndjson");
+        fs::hard_link(app.path(file), app.path("linked.ndjson")).unwrap();
+        let before = fs::read(app.path(file)).unwrap();
+        for from in ["none", "latest"] {
+            app.run(&["--from", from]).exits(1).says(&[is, "name another `file` under [sink]"]);
+        }
+        assert_eq!(fs::read(app.path(file)).unwrap(), before, "{file}");
+    }
+}
+
+/// A file in the place of the one that was read, with rows as long; or another name in the definition.
+#[test]
+fn a_source_that_is_another_file_now() {
+    let rows_read = rows();
+    let (header, others) = rows_read.split_once('\n').unwrap();
+    let others = format!("{header}\n{}", others.replace('b', "c"));
+    assert_eq!(others.len(), rows().len());
+    let says = ["the source is another file since checkpoint", "does not begin with what was read", "--from none"];
+    let app = App::interrupted();
+    app.write("other.csv", &others);
+    app.redefine("in.csv", "other.csv");
+    app.run(&[]).exits(1).says(&says);
+    app.write("app.toml", DEFINITION);
+    app.write("in.csv", &others);
+    app.run(&["--from", "2"]).exits(1).says(&says);
+    // What only goes on is the same file.
+    app.write("in.csv", rows());
+    app.assert_goes_on();
+    app.write("in.csv", others);
+    app.run(&[]).exits(1).says(&says);
+}
+
 /// It is refused when there is neither the output nor the storage, not only once it has been written.
 #[test]
 fn an_output_that_would_be_inside_the_storage() {
