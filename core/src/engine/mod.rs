@@ -187,7 +187,7 @@ impl Engine {
             self.check_shape(event)?;
             self.release(watermark)?;
         }
-        self.check(event)?;
+        self.check(event, watermark)?;
         let sequence = self.progress.events;
         let keys = core::mem::take(&mut self.keys);
         let mut taken = Ok(());
@@ -387,7 +387,7 @@ impl Engine {
     }
 
     /// Everything that could be wrong with an event, before anything changes.
-    fn check(&mut self, event: &Event) -> Result<()> {
+    fn check(&mut self, event: &Event, watermark: i64) -> Result<()> {
         self.check_shape(event)?;
         // All keys first: what was just written byte by byte is slow to read as words, for the hash.
         self.keys.iter_mut().for_each(Key::clear);
@@ -402,7 +402,7 @@ impl Engine {
         for (number, operator) in self.operators.iter_mut().enumerate() {
             if self.admitted[number] && operator.plugin().is_none() {
                 let key = &self.keys[self.key_of[number]].bytes;
-                operator.check(&mut self.holder, number + 1, key, event)?;
+                operator.check(&mut self.holder, number + 1, key, (event, watermark))?;
                 let asked = self.holder.growth_for(number + 1, key, event);
                 if asked > 0 {
                     growth += asked + operator.growth(&mut self.holder, number + 1, key, event);

@@ -161,10 +161,16 @@ impl Operator {
     }
 
     /// Whether the operator could take the event. Nothing changes.
-    pub(crate) fn check(&mut self, holder: &mut StateHolder, state: usize, key: &[u8], event: &Event) -> Result<()> {
+    pub(crate) fn check(
+        &mut self,
+        holder: &mut StateHolder,
+        state: usize,
+        key: &[u8],
+        (event, watermark): (&Event, i64),
+    ) -> Result<()> {
         self.check_key(key, event)?;
         let result = match &mut self.kind {
-            Kind::Window(plan) => plan.check(holder, state, key, event),
+            Kind::Window(plan) => plan.check(holder, state, key, (event, watermark)),
             Kind::Pattern(_) | Kind::Plugin(_) => Ok(()),
             Kind::Aggregation(plan) => plan.check(holder, state, key, event),
         };

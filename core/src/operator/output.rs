@@ -1,5 +1,6 @@
 //! Results, and their JSON.
 
+use alloc::borrow::Cow;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -15,7 +16,7 @@ use crate::value::{Value, canonical};
 /// As JSON (`Serialize`): `operator`, `key`, for windows by time `window_start` and `window_end`
 /// (milliseconds), the functions by name; for patterns `matched`, a list of objects with `step`,
 /// `timestamp` and all fields of the event. A field that itself is called `step` or `timestamp` is
-/// written with `_` behind its name there.
+/// written with `_` behind its name there, as many as it takes to be no other field's.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Output {
     names: Arc<OutputNames>,
@@ -175,21 +176,27 @@ impl MatchedStep {
         json::append_int(line, self.timestamp);
         for (name, value) in self.members() {
             line.push(b',');
-            json::append_str(line, name);
+            json::append_str(line, &name);
             line.push(b':');
             json::append_value(line, value);
         }
         line.push(b'}');
     }
 
-    /// Names and values of the fields, none of them called `step` or `timestamp`.
-    fn members(&self) -> impl Iterator<Item = (&str, &Value)> {
-        let renamed = |name| match name {
-            "step" => "step_",
-            "timestamp" => "timestamp_",
-            name => name,
-        };
-        self.fields.iter().map(move |name| renamed(&**name)).zip(&self.values)
+    fn member_name<'f>(&self, field: &'f str) -> Cow<'f, str> {
+        if !matches!(field, "step" | "timestamp") {
+            return Cow::Borrowed(field);
+        }
+        let mut name = String::from(field);
+        while self.fields.iter().any(|field| **field == *name) {
+            name.push('_');
+        }
+        Cow::Owned(name)
+    }
+
+    /// Names and values of the fields, none of them called `step` or `timestamp`, nor two of them the same.
+    fn members(&self) -> impl Iterator<Item = (Cow<'_, str>, &Value)> {
+        self.fields.iter().map(|field| self.member_name(field)).zip(&self.values)
     }
 }
 
@@ -238,7 +245,7 @@ impl Serialize for MatchedStep {
         map.serialize_entry("step", &*self.step)?;
         map.serialize_entry("timestamp", &self.timestamp)?;
         for (name, value) in self.members() {
-            map.serialize_entry(name, &Json(value))?;
+            map.serialize_entry(&name, &Json(value))?;
         }
         map.end()
     }

@@ -36,10 +36,14 @@ impl WindowPlan {
         holder: &mut StateHolder,
         state: usize,
         key: &[u8],
-        event: &Event,
+        (event, watermark): (&Event, i64),
     ) -> Result<(), Refusal> {
-        if self.functions.check(event)? {
-            return Ok(());
+        match self.functions.check(event) {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            // What is dropped may hold whatever it wants.
+            Err(_) if self.is_late(holder, state, key, (event, watermark)) => return Ok(()),
+            Err(refusal) => return Err(refusal),
         }
         let Some(held) = holder.windows_at(state).and_then(|windows| windows.get(key)) else { return Ok(()) };
         match self.window {
@@ -58,6 +62,21 @@ impl WindowPlan {
                 Some(window) => self.functions.check_against(window.accumulators(), event),
                 None => Ok(()),
             }),
+        }
+    }
+
+    /// Whether none of the windows of an event is still open.
+    fn is_late(&self, holder: &mut StateHolder, state: usize, key: &[u8], (event, watermark): (&Event, i64)) -> bool {
+        let time = event.timestamp;
+        match self.window {
+            WindowKind::Tumbling { size_ms } | WindowKind::Hopping { size_ms, .. } => {
+                self.starts(time).all(|start| start + size_ms <= watermark)
+            }
+            WindowKind::Session { gap_ms } => {
+                let held = holder.windows_at(state).and_then(|windows| windows.get(key));
+                time + gap_ms <= watermark && held.is_none_or(|held| touched(held, time, gap_ms).is_empty())
+            }
+            WindowKind::Length { .. } => false,
         }
     }
 

@@ -447,4 +447,13 @@ fn fields_that_have_the_names_of_members() {
         stream::observe(&definition, &fields, &[event]).lines[0],
         [r#"{"operator":"p","key":{"step":"x"},"matched":[{"step":"one","timestamp":7,"step_":"x","timestamp_":8}]}"#]
     );
+    // Nor does one become another one's.
+    let fields = ["step_", "step", "timestamp"];
+    let event = eventflux_core::Event::new(7, vec!["y".into(), "x".into(), 8.into()]);
+    assert_eq!(
+        stream::observe(&definition, &fields, &[event]).lines[0],
+        [
+            r#"{"operator":"p","key":{"step":"x"},"matched":[{"step":"one","timestamp":7,"step_":"y","step__":"x","timestamp_":8}]}"#
+        ]
+    );
 }

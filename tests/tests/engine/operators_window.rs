@@ -31,8 +31,9 @@ fn tumbling() {
                 json!([10, "b", 1]),
                 &[r#"{"operator":"w","key":{"k":"a"},"window_start":0,"window_end":10,"c":2,"sum":11}"#],
             ),
-            // Late: [0, 10) has ended.
+            // Late: [0, 10) has ended. What is dropped need not be a number.
             (json!([9, "a", 7]), &[]),
+            (json!([9, "a", "seven"]), &[]),
             // [10, 20) of b; a had no event in it, so it gives nothing; nor does [20, 30) of b.
             (
                 json!([35, "a", 2]),
@@ -40,7 +41,7 @@ fn tumbling() {
             ),
         ],
         &[r#"{"operator":"w","key":{"k":"a"},"window_start":30,"window_end":40,"c":1,"sum":2}"#],
-        &[1],
+        &[2],
     );
 }
 
@@ -220,15 +221,16 @@ fn an_old_event_is_not_late_in_a_session_still_open() {
             (json!([18, "a", 4]), &[]),
             // Alone it would have ended at 13; merged it ends at 28.
             (json!([3, "a", 8]), &[]),
-            // For b there is nothing to merge with: late.
+            // For b there is nothing to merge with: late, whatever it holds.
             (json!([3, "b", 16]), &[]),
+            (json!([3, "b", "sixteen"]), &[]),
             // Nine before the session: it now starts there.
             (json!([-9, "a", 32]), &[]),
             // Exactly the gap before: alone, and late.
             (json!([-19, "a", 64]), &[]),
         ],
         &[r#"{"operator":"w","key":{"k":"a"},"window_start":-9,"window_end":28,"c":5,"sum":47}"#],
-        &[2],
+        &[3],
     );
 }
 
