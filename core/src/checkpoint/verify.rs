@@ -40,7 +40,8 @@ pub struct VerifyReport {
     pub bytes: u64,
     /// What is wrong or could not be read; empty if all is well.
     pub findings: Vec<Finding>,
-    /// Objects that no checkpoint needs: left by a crash, harmless, deleted by pruning.
+    /// Objects that no checkpoint needs: left by a crash, or put by a writer that lives and not published yet. Harmless;
+    /// pruning deletes what is left.
     pub unneeded: Vec<String>,
     /// Newest checkpoint that is whole: the latest, if it is. None, too, where that is not known: a newer one than those
     /// that are whole could not be read.
@@ -316,7 +317,11 @@ impl Procedure for Verify {
         match &mut self.state {
             VerifyState::Head(read) | VerifyState::Again(read) => read.handle_response(response),
             VerifyState::List => {
-                let Response::Objects(objects) = response else { return Err(unexpected("list", "")) };
+                let objects = match response {
+                    Response::Objects(objects) => objects,
+                    Response::Failed(error) => return Err(error),
+                    _ => return Err(unexpected("list", "")),
+                };
                 if self.headless {
                     ensure_new(&objects)?;
                 }

@@ -85,14 +85,23 @@ pub enum AccumulateError {
     Overflow,
 }
 
+/// A kind as a sentence has it.
+struct Article(&'static str);
+
+impl core::fmt::Display for Article {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} {}", if self.0.starts_with('i') { "an" } else { "a" }, self.0)
+    }
+}
+
 impl core::fmt::Display for AccumulateError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             AccumulateError::NotANumber(kind) => {
-                write!(f, "needs numbers, found a {kind}; filter such events with `where`")
+                write!(f, "needs numbers, found {}; filter such events with `where`", Article(kind))
             }
             AccumulateError::MixedKinds(a, b) => {
-                write!(f, "cannot order a {a} against a {b}; filter one kind with `where`")
+                write!(f, "cannot order {} against {}; filter one kind with `where`", Article(a), Article(b))
             }
             AccumulateError::Overflow => write!(f, "the sum of whole numbers leaves the range of 64 bits"),
         }

@@ -1,5 +1,7 @@
 //! Why a command failed, as it is told.
 
+use eventflux_core::Error as CoreError;
+
 use crate::error::Error;
 
 /// What is printed, and the exit code.
@@ -32,9 +34,20 @@ impl Failure {
     }
 }
 
+/// What is left to do.
+const WITHOUT_HEAD: &str = "Only the head says which objects are checkpoints: without it nothing goes on here, nor with --from none. \
+                            Bring it back from a copy of the storage, or name another [checkpoint] storage.";
+
+/// Whether it is the head that is damaged, or missing.
+pub(super) fn is_of_head(error: &Error) -> bool {
+    let (Error::Core(error) | Error::CheckpointDamaged { error, .. }) = error else { return false };
+    matches!(error, CoreError::Damaged { object, .. } | CoreError::ObjectMissing { object } if object == "head")
+}
+
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        Failure { message: error.to_string(), exit_code: error.exit_code() }
+        let failure = Failure { message: error.to_string(), exit_code: error.exit_code() };
+        if is_of_head(&error) { failure.with_advice(WITHOUT_HEAD) } else { failure }
     }
 }
 

@@ -10,7 +10,7 @@ use eventflux_core::Selector;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::failure::Failure;
+use super::failure::{Failure, is_of_head};
 use super::metrics::{parse_address, serve};
 use super::selector::{no_time, parse_start};
 use super::signals::{keep_ignored, set_handler};
@@ -101,11 +101,11 @@ pub(super) fn run(arguments: &Arguments, json: bool) -> Result<Outcome, Failure>
     Ok(Outcome { exit_code, ..Outcome::default() })
 }
 
-/// The first Ctrl-C, or request to terminate, ends the run with a last checkpoint; the second at once. One that was
-/// ignored when the run began does nothing.
+/// The first Ctrl-C, or request to terminate, ends the run with a last checkpoint; the second at once, as does one that
+/// comes while the first line of standard input is waited for. One that was ignored when the run began does nothing.
 fn stop_on_signal(stop: StopHandle) {
     let handler = move || {
-        if stop.is_stopped() {
+        if stop.is_stopped() || !stop.has_begun() {
             std::process::exit(INTERRUPTED.into());
         }
         stop.stop();
@@ -145,9 +145,11 @@ fn explain(error: Error, from: &StartFrom, storage: Option<&StorageAddress>) -> 
         }
         _ => String::new(),
     };
+    let is_of_head = is_of_head(&error);
     let failure = Failure::from(error);
     match storage {
-        Some(storage) if failure.is_damage() => {
+        // Of a head there is no more to see.
+        Some(storage) if failure.is_damage() && !is_of_head => {
             failure.with_advice(&format!("{back_to}To see all that is damaged: eventflux verify {}", quoted(storage)))
         }
         _ => failure,

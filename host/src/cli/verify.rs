@@ -44,7 +44,7 @@ pub(super) fn verify(arguments: &Arguments, json: bool) -> Result<Outcome, Failu
         if !report.unneeded.is_empty() {
             let objects = count(report.unneeded.len() as u64, "object");
             text.push_str(&wrap(
-                &format!("{objects} that no checkpoint needs, left by a crash: harmless, `eventflux prune` deletes what is left."),
+                &format!("{objects} that no checkpoint needs, left by a crash or on the way of a run that lives: harmless, `eventflux prune` deletes what is left once no run has the storage."),
                 "",
             ));
         }

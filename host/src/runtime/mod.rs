@@ -128,7 +128,14 @@ impl std::fmt::Debug for Runtime {
 
 /// Stops a run from another thread: it takes a last checkpoint and ends.
 #[derive(Debug, Clone, Default)]
-pub struct StopHandle(Arc<AtomicBool>);
+pub struct StopHandle(Arc<Flags>);
+
+#[derive(Debug, Default)]
+struct Flags {
+    stopped: AtomicBool,
+    /// Whether the source is open, which standard input may be waited for with.
+    begun: AtomicBool,
+}
 
 /// How far a run is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -445,13 +452,22 @@ fn is_linked(path: &Path, other: &Path) -> bool {
 impl StopHandle {
     /// Asks the run to stop.
     pub fn stop(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.0.stopped.store(true, Ordering::Relaxed);
     }
 
     /// Whether it was asked.
     #[must_use]
     pub fn is_stopped(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.stopped.load(Ordering::Relaxed)
+    }
+
+    /// Whether there is something to end: before its source is open a run has changed nothing, and may wait for ever.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.0.begun.load(Ordering::Relaxed)
+    }
+
+    fn begin(&self) {
+        self.0.begun.store(true, Ordering::Relaxed);
     }
 }
 

@@ -173,12 +173,25 @@ impl SyncHandle {
     }
 }
 
-/// Whether an output has what a checkpoint accounts for, without opening it to write. Changes nothing.
+/// Whether an output is just what the checkpoint of a finished run accounts for, without opening it to write. Changes
+/// nothing.
 pub(super) fn check_at(path: &Path, name: &str, accounted: Accounted) -> Result<()> {
     let Ok(metadata) = path.metadata() else { return check_length(path, 0, accounted.length) };
     if metadata.is_file() {
         let file = File::open(path).map_err(failed("open", path))?;
         check(&file, path, name, Some(accounted), false)?;
+        let found = file.metadata().map_err(failed("read", path))?.len();
+        let behind = found.saturating_sub(accounted.length);
+        if behind > 0 {
+            return Err(refused(
+                path,
+                format!(
+                    "has {behind} bytes behind the {} of the finished run, which something else wrote; move them away, or \
+                     start anew with --from none",
+                    accounted.length
+                ),
+            ));
+        }
     }
     Ok(())
 }

@@ -69,6 +69,7 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         return Ok(summary);
     }
     let mut source = runtime.open_source()?;
+    runtime.stop.begin();
     let mut engine = runtime.engine(&source)?;
     plugins::attach(runtime, &mut engine)?;
     if keep_plugins {

@@ -236,7 +236,13 @@ fn verify_names_what_is_damaged() {
     assert_eq!(app.output(), undisturbed());
 
     fs::write(app.path("state/head"), "EFXHnonsense").unwrap();
-    app.command(&["verify", "state"]).exits(3).says(&["error: head: damaged record"]);
+    let says = [
+        "error: head: damaged record",
+        "Only the head says which objects are checkpoints",
+        "another [checkpoint] storage",
+    ];
+    app.command(&["verify", "state"]).exits(3).says(&says);
+    app.run(&["--from", "none"]).exits(3).says(&says);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use crate::common::cli::ask_to_stop;
 use crate::common::cli::{App, DEFINITION, Ran, eventflux, rows};
 #[cfg(target_os = "linux")]
-use crate::common::cli::{is_ignored, signal};
+use crate::common::cli::{catches, is_ignored, signal};
 
 #[test]
 fn a_source_that_is_another_now() {
@@ -122,6 +122,15 @@ fn an_output_lost_after_the_end() {
 }
 
 #[test]
+fn an_output_that_grew_after_the_run_has_ended() {
+    let app = App::finished();
+    let more = app.output() + "what somebody else wrote\n";
+    app.write("out.ndjson", &more);
+    app.run(&[]).exits(1).says(&["out.ndjson: has 25 bytes behind the", "of the finished run", "move them away"]);
+    assert_eq!(app.output(), more);
+}
+
+#[test]
 fn new_input_for_a_run_that_has_ended() {
     let app = App::new();
     app.redefine("in.csv", "-");
@@ -193,6 +202,32 @@ fn a_run_that_is_asked_to_stop() {
     drop(input);
     assert!(!app.checkpoints().is_empty());
     app.command(&["verify", "state"]).exits(0);
+}
+
+/// Whoever sends nothing, not even a header, keeps nobody from ending the run: it has begun nothing.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_that_is_asked_to_stop_before_its_first_line() {
+    for beginning in ["", "at,city", "\n\n"] {
+        let app = App::new();
+        app.redefine("in.csv", "-");
+        let mut command = eventflux();
+        command.args(["run", "app.toml"]).current_dir(app.path("")).stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(beginning.as_bytes()).unwrap();
+        while !catches(&child, 15) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        ask_to_stop(&child);
+        let ended = (0..200).find_map(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(50));
+            child.try_wait().unwrap()
+        });
+        assert_eq!(ended.and_then(|status| status.code()), Some(130), "{beginning:?}");
+        assert!(!app.path("out.ndjson").exists());
+        drop(input);
+    }
 }
 
 /// `nohup eventflux run … &` goes on when the session ends; without `nohup` it ends as with Ctrl-C.

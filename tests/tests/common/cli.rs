@@ -263,6 +263,15 @@ pub fn ask_to_stop(child: &Child) {
     signal(child, if is_ignored(2) { "-TERM" } else { "-INT" });
 }
 
+/// Whether a process has a handler for a signal.
+#[cfg(target_os = "linux")]
+pub fn catches(child: &Child, number: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask >> (number - 1) & 1 == 1
+}
+
 /// Whether this process ignores a signal, and so do those that it starts.
 #[cfg(unix)]
 pub fn is_ignored(number: u32) -> bool {

@@ -106,7 +106,9 @@ impl<F: FileSystem> FileBackend<F> {
         let (mut lock, mut opened) = (None, None);
         if access == Access::Read {
             if !files.is_directory(&objects) {
-                let reason = io::Error::new(ErrorKind::NotFound, "there is no checkpoint storage here");
+                let hidden = objects.metadata().err().filter(|error| error.kind() == ErrorKind::PermissionDenied);
+                let none = || io::Error::new(ErrorKind::NotFound, "there is no checkpoint storage here");
+                let reason = hidden.unwrap_or_else(none);
                 return Err(Error::File { action: "open", path: directory, reason });
             }
         } else {
@@ -329,6 +331,9 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 fn storage_error(operation: &'static str, path: &Path, error: &io::Error) -> CoreError {
     let advice = match error.kind() {
         ErrorKind::StorageFull => "; free space and run again, the last checkpoint is whole",
+        ErrorKind::PermissionDenied if matches!(operation, "read" | "list") => {
+            "; give this user the right to read there"
+        }
         ErrorKind::PermissionDenied => "; give this user the right to write there",
         _ => "",
     };
