@@ -90,6 +90,17 @@ export abstract class Checkpointed {
     return new Past(this.session.own(past, this));
   }
 
+  /**
+   * Deletes a checkpoint, a savepoint too: those stay until then.
+   *
+   * @throws {@link StateError} `NOT_FOUND`; `INVALID`: the newest one cannot be deleted; `BUSY`: the state was restored from
+   * it, and has no newer one yet
+   */
+  async deleteCheckpoint(id: number): Promise<void> {
+    checkId(id);
+    await this.session.write((handle) => handle.deleteCheckpoint(id), false);
+  }
+
   /** Reads all that is stored and says what is damaged. Damage that it finds is no error. */
   async verify(): Promise<VerifyReport> {
     return JSON.parse(await this.session.read<string>((handle) => handle.verify())) as VerifyReport;

@@ -55,6 +55,7 @@ export interface Handle extends Owned {
   restore(id: number): Task;
   at(id: number): Task;
   verify(): Task;
+  deleteCheckpoint(id: number): Task;
   diff(before: number, after: number): Task;
   exportCheckpoint(id: number | undefined): Task;
   importCheckpoint(bytes: Uint8Array, nowMs: number): Task;

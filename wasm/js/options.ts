@@ -51,8 +51,9 @@ export interface OpenOptions {
   persist?: boolean;
   /**
    * Takes a checkpoint when the page is hidden or left, if anything has changed: best effort, never a guarantee. A
-   * function gives its request, or nothing if this is no moment for one. Default in pages: `true`, but only for as
-   * long as no checkpoint has had positions or outputs, since only the program knows which ones belong to the state.
+   * function gives its request, or nothing if this is no moment for one. `true` does so only for as long as no checkpoint
+   * has had positions or outputs, since only the program knows which ones belong to the state: from then on give a function.
+   * Default: `true` for states in pages, `false` for engines.
    */
   checkpointOnHide?: boolean | (() => CheckpointRequest | undefined);
   /**
@@ -66,7 +67,7 @@ export interface OpenOptions {
 
 /** What is recorded with a checkpoint. */
 export interface CheckpointRequest {
-  /** Makes it a savepoint: it stays until it is deleted by hand. */
+  /** Makes it a savepoint: it stays until `deleteCheckpoint`. */
   label?: string;
   /** How far each source was read: whole numbers from 0 to 2^64 - 1. A restore gives them back. */
   positions?: Positions;

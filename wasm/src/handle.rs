@@ -165,6 +165,13 @@ impl Handle {
         Task::new(operations::verify)
     }
 
+    /// Deletes a checkpoint, a savepoint too.
+    #[wasm_bindgen(js_name = deleteCheckpoint)]
+    pub fn delete_checkpoint(&self, id: f64) -> Task {
+        let inner = Rc::clone(&self.inner);
+        Task::new(move |mailbox| operations::delete(inner, mailbox, id))
+    }
+
     /// Keys on which two checkpoints differ.
     pub fn diff(&self, before: f64, after: f64) -> Task {
         Task::new(move |mailbox| operations::diff(mailbox, before, after))

@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use eventflux_core::{
     CheckpointRequest, EncodedCheckpoint, Error, Export, Head, KeyDifference, Names, ObjectId, OpenWriter, Progress,
-    Publish, ReadHead, ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Selector, StateHolder, StepProgress,
-    Verify, Writer, difference, drive, open_archive,
+    Prune, Publish, ReadHead, ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Retention, Selector,
+    StateHolder, StepProgress, Verify, Writer, difference, drive, open_archive,
 };
 use js_sys::Uint8Array;
 use serde_json::{Value as Json, json};
@@ -328,6 +328,20 @@ async fn read_past(mailbox: &Mailbox, head: &Head, id: f64) -> Result<(StateHold
 /// Reads and checks everything; the report as JSON.
 pub(crate) async fn verify(mailbox: Mailbox) -> Result<JsValue> {
     Ok(report_to_json(&mailbox.drive(Verify::new()).await?).to_string().into())
+}
+
+/// Deletes a checkpoint, and what no other one needs.
+pub(crate) async fn delete(inner: Rc<Inner>, mailbox: Mailbox, id: f64) -> Result<JsValue> {
+    let _busy = inner.start()?;
+    let mut lent = inner.lend()?;
+    let Some(writer) = &mut lent.writer else { return Err(coded("LOCKED", "there is no writer")) };
+    if writer.head().latest == Some(id as u64) {
+        return Err(convert::invalid("the newest checkpoint is the one to go on from, and cannot be deleted"));
+    }
+    let all = Retention { max_retained: u32::MAX };
+    let prune = Prune::without(writer, all, &[Selector::Id(id as u64)]).map_err(from_core)?;
+    mailbox.drive(prune).await?;
+    Ok(JsValue::UNDEFINED)
 }
 
 /// Keys on which two checkpoints differ, as JSON.

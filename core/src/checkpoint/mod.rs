@@ -30,5 +30,5 @@ pub use open::{OpenWriter, ReadHead, ReadManifest, Writer};
 pub use procedure::{ByteRange, ObjectInfo, Procedure, Request, Response, Step};
 pub use publish::{Publish, Published, Republish};
 pub use restore::{Restore, RestoredCheckpoint, Selector};
-pub use retention::{Prune, Retention, retain};
+pub use retention::{Prune, Retention, drop_checkpoints, retain};
 pub use verify::{Finding, Verify, VerifyReport};

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::open::Writer;
 use super::procedure::{Procedure, Request, Response, Step, unexpected};
+use super::restore::Selector;
 use crate::error::{Error, Result};
 use crate::format::head::{HEAD_NAME, Head};
 use crate::format::manifest::ObjectId;
@@ -40,6 +41,21 @@ pub(crate) fn retain_also(head: &mut Head, retention: Retention, held: &[u64]) {
         excess -= usize::from(old);
         !old || Some(id) == latest || held.contains(&id)
     });
+}
+
+/// Drops checkpoints from a head whatever retention says, labelled ones too.
+///
+/// # Errors
+/// [`Error::NoSuchCheckpoint`]; [`Error::CallOrder`] for the latest, which is gone on from. Then some may be dropped.
+pub fn drop_checkpoints(head: &mut Head, checkpoints: &[Selector]) -> Result<()> {
+    for selector in checkpoints {
+        let id = selector.find(head)?.id;
+        if head.latest == Some(id) {
+            return Err(Error::CallOrder("the newest checkpoint is the one to go on from, and cannot be deleted"));
+        }
+        head.entries.retain(|entry| entry.object.id != id);
+    }
+    Ok(())
 }
 
 /// Objects among `names` that no checkpoint of the head needs and that no newer writer can have
@@ -93,6 +109,25 @@ impl<'w> Prune<'w> {
     pub fn new(writer: &'w mut Writer, retention: Retention) -> Self {
         let mut next = writer.head.clone();
         retain_also(&mut next, retention, &writer.held);
+        Self::to(writer, next)
+    }
+
+    /// As [`Prune::new`], and deletes these checkpoints too: of savepoints the only way.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchCheckpoint`]; [`Error::CallOrder`] for the latest, and for one that a restored state builds on.
+    pub fn without(writer: &'w mut Writer, retention: Retention, checkpoints: &[Selector]) -> Result<Self> {
+        let mut next = writer.head.clone();
+        drop_checkpoints(&mut next, checkpoints)?;
+        if writer.held.iter().any(|held| next.entry(*held).is_none() && writer.head.entry(*held).is_some()) {
+            return Err(Error::CallOrder("a state was restored from that checkpoint; take its next one first"));
+        }
+        retain_also(&mut next, retention, &writer.held);
+        Ok(Self::to(writer, next))
+    }
+
+    /// Makes a head out of the writer's.
+    fn to(writer: &'w mut Writer, mut next: Head) -> Self {
         let (state, next_bytes) = if !writer.unsure.is_empty() {
             // In any case another head than the one there is: a swap that comes late must not name what is deleted now.
             next.next_id += 1;

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use eventflux_core::{Backend, Finding, Head, Retention, retain};
+use eventflux_core::{Backend, Finding, Head, Retention, Selector, drop_checkpoints, retain};
 use serde_json::json;
 
 use super::Outcome;
 use super::failure::Failure;
+use super::selector::parse;
 use super::storage::{Storage, is_unneeded};
 use super::table::{Table, count, size, wrap};
 use super::text::shell_quoted;
@@ -22,6 +23,10 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "N", default_value_t = Retention::default().max_retained,
         value_parser = clap::value_parser!(u32).range(1..))]
     keep: u32,
+    /// Deletes this checkpoint too, by its number or label; may be given several times. A savepoint stays until it is
+    /// named here. The newest checkpoint cannot be deleted.
+    #[arg(long, value_name = "CHECKPOINT", value_parser = parse)]
+    delete: Vec<Selector>,
     /// Only say what would go.
     #[arg(long)]
     dry_run: bool,
@@ -30,7 +35,7 @@ pub(super) struct Arguments {
 pub(super) fn prune(arguments: &Arguments, json: bool) -> Result<Outcome, Failure> {
     let retention = Retention { max_retained: arguments.keep };
     let (before, after, deleted) =
-        if arguments.dry_run { plan(&arguments.storage, retention)? } else { delete(&arguments.storage, retention)? };
+        if arguments.dry_run { plan(arguments, retention)? } else { delete(arguments, retention)? };
     let gone: Vec<u64> = before.iter().copied().filter(|id| !after.contains(id)).collect();
     let freed: u64 = deleted.iter().map(|(_, bytes)| bytes).sum();
     if json {
@@ -60,12 +65,13 @@ pub(super) fn prune(arguments: &Arguments, json: bool) -> Result<Outcome, Failur
 /// Numbers of the checkpoints before and after, and the objects that go, with their sizes.
 type Pruned = (Vec<u64>, Vec<u64>, Vec<(String, u64)>);
 
-fn plan(storage: &Storage, retention: Retention) -> Result<Pruned, Failure> {
-    let mut backend = storage.open()?;
+fn plan(arguments: &Arguments, retention: Retention) -> Result<Pruned, Failure> {
+    let mut backend = arguments.storage.open()?;
     // Before the head: what a run beside this publishes meanwhile is needed.
     let objects = backend.list()?;
     let mut head = read_head(&mut backend)?;
     let before = ids(&head);
+    drop_checkpoints(&mut head, &arguments.delete).map_err(Error::from)?;
     retain(&mut head, retention);
     let unneeded = objects.into_iter().filter(|object| is_unneeded(&head, &object.name));
     let mut deleted: Vec<_> = unneeded.map(|object| (object.name, object.len)).collect();
@@ -73,14 +79,15 @@ fn plan(storage: &Storage, retention: Retention) -> Result<Pruned, Failure> {
     Ok((before, ids(&head), deleted))
 }
 
-fn delete(storage: &Storage, retention: Retention) -> Result<Pruned, Failure> {
+fn delete(arguments: &Arguments, retention: Retention) -> Result<Pruned, Failure> {
+    let storage = &arguments.storage;
     refuse_damaged(storage)?;
     let mut manager = storage.open_to_write("pruning")?;
     let listed = |manager: &CheckpointManager<_>| manager.list().iter().map(|entry| entry.object.id).collect();
     let before = listed(&manager);
     let objects = manager.backend_mut().list()?;
     let sizes: BTreeMap<String, u64> = objects.into_iter().map(|object| (object.name, object.len)).collect();
-    let mut names = manager.prune(retention)?;
+    let mut names = manager.prune_without(retention, &arguments.delete)?;
     names.sort_unstable();
     let deleted = names.into_iter().map(|name| {
         let bytes = sizes.get(&name).copied().unwrap_or(0);

@@ -303,6 +303,22 @@ fn savepoint_labels() {
     app.command(&["prune", "state", "--keep", "1"]).exits(0);
     app.run(&["--from", "v1", "-q"]).exits(0);
     assert_eq!(app.output(), undisturbed());
+
+    // They stay until they are named.
+    let delete = ["prune", "state", "--keep", "100", "--delete", "v0", "--delete", "the start"];
+    app.command(&["prune", "state", "--delete", "nobody"]).exits(1).says(&["labelled `nobody`"]);
+    app.command(&["prune", "state", "--delete", "latest"])
+        .exits(1)
+        .says(&["the newest checkpoint", "cannot be deleted"]);
+    let before = app.checkpoints();
+    let planned = app.command(&[&delete[..], &["--dry-run", "--json"]].concat()).exits(0).json();
+    assert_eq!(app.checkpoints(), before);
+    let mut done = app.command(&[&delete[..], &["--json"]].concat()).exits(0).json();
+    done["dry_run"] = json!(true);
+    assert_eq!(done, planned);
+    assert_eq!(done["deleted_checkpoints"].as_array().unwrap().len(), 2);
+    app.command(&["inspect", "state", "v0"]).exits(1).says(&["labelled `v0`"]);
+    app.command(&["verify", "state"]).exits(0);
 }
 
 #[test]

@@ -11,6 +11,38 @@ fn checkpoint(manager: &mut CheckpointManager<MemoryBackend>, holder: &mut State
 }
 
 #[test]
+fn a_savepoint_is_deleted_when_it_is_named() {
+    let all = Retention { max_retained: 100 };
+    let config = ManagerConfig { retention: all, ..ManagerConfig::default() };
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), config).unwrap();
+    let mut holder = StateHolder::builder("clock").build().unwrap();
+    for created_ms in [100, 200, 300] {
+        checkpoint(&mut manager, &mut holder, created_ms);
+    }
+    manager.savepoint(&Selector::Id(0), "old").unwrap();
+    manager.savepoint(&Selector::Id(1), "other").unwrap();
+    let ids = |manager: &CheckpointManager<MemoryBackend>| -> Vec<u64> {
+        manager.list().iter().map(|entry| entry.object.id).collect()
+    };
+    // Nothing goes if one of them may not.
+    for wrong in [Selector::Latest, Selector::Id(2), Selector::Label("nobody".into()), Selector::Id(99)] {
+        manager.prune_without(Retention { max_retained: 1 }, &[Selector::Label("old".into()), wrong]).unwrap_err();
+        assert_eq!(ids(&manager), [0, 1, 2, 3, 4]);
+    }
+    manager.prune_without(all, &[Selector::Label("old".into()), Selector::Id(1)]).unwrap();
+    assert_eq!(ids(&manager), [0, 2, 4]);
+    let report = verify(manager.backend_mut()).unwrap();
+    assert_eq!((report.findings, report.unneeded), (vec![], vec![]));
+    // What a state builds on stays until its next checkpoint.
+    manager.restore(&mut holder, 0).unwrap();
+    manager.prune_without(all, &[Selector::Id(0)]).unwrap_err();
+    assert_eq!(checkpoint(&mut manager, &mut holder, 400), 5);
+    manager.prune_without(Retention { max_retained: 1 }, &[Selector::Id(0), Selector::Label("other".into())]).unwrap();
+    assert_eq!(ids(&manager), [5]);
+    assert_eq!(verify(manager.backend_mut()).unwrap().findings, []);
+}
+
+#[test]
 fn labelling_an_older_checkpoint_leaves_the_latest() {
     let config = ManagerConfig { retention: Retention { max_retained: 2 }, ..ManagerConfig::default() };
     let mut manager = CheckpointManager::open(MemoryBackend::new(), config).unwrap();

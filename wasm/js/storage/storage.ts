@@ -29,7 +29,7 @@ export interface ObjectInfo {
  * A place where checkpoints are kept: objects that are written once, and one head record that is replaced as a whole.
  * Give {@link OpenOptions.backend} an object of your own to keep them elsewhere; each method may answer at once or by a
  * promise. One is called after the other, never two at a time. What a method throws comes out of the call that needed
- * it, with the code `STORAGE`, or with that of a {@link StateError}. Bytes that are given are copies, and the
+ * it, with the code `STORAGE`, with that of a {@link StateError}, or with `QUOTA` if it says that there is no room. Bytes that are given are copies, and the
  * storage's to keep; bytes that are answered are copied at once.
  *
  * @example

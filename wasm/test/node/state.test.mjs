@@ -119,8 +119,14 @@ for (const [place, make] of Object.entries(places)) {
     assert.equal(restored.checkpoint.id, first.id);
     assert.deepEqual(restored.positions, { p0: 123n, p1: 2n ** 64n - 1n, p2: 7n });
     assert.deepEqual(state.get("key/7"), { n: 7 });
+    await assert.rejects(state.deleteCheckpoint(first.id), withCode("BUSY"), "the state builds on it");
     const branch = await state.checkpoint();
     assert.equal(branch.parent, first.id);
+    await assert.rejects(state.deleteCheckpoint(branch.id), withCode("INVALID"), "the newest");
+    await assert.rejects(state.deleteCheckpoint(99), withCode("NOT_FOUND"));
+    await state.deleteCheckpoint(first.id);
+    await assert.rejects(state.at(first.id), withCode("NOT_FOUND"));
+    assert.deepEqual((await state.verify()).findings, []);
     await state.close();
 
     const older = await open({ ...options, from: second.id });
@@ -269,4 +275,17 @@ test("closing waits for what is under way, and all calls after it are refused", 
   assert.equal(again.get("a"), 1);
   await again[Symbol.asyncDispose]();
   assert.throws(() => again.size, withCode("CLOSED"));
+});
+
+test("what changed is counted, too, where it went into a base", async () => {
+  const state = await open({ name: "orders", backend: ownStorage() });
+  const kinds = new Set();
+  for (let round = 0; round < 5; round += 1) {
+    state.set("a", round);
+    const { dirty, kind } = await state.checkpoint();
+    assert.equal(dirty, 1, `round ${round}, ${kind}`);
+    if (round > 0) kinds.add(kind);
+  }
+  assert.ok(kinds.has("full"), "a base was renewed");
+  await state.close();
 });

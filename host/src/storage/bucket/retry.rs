@@ -44,10 +44,11 @@ impl Retry {
     /// After a failed attempt: waits, and answers whether there is another one.
     pub(super) async fn again(&mut self) -> bool {
         self.failed += 1;
-        if self.failed > self.limits.attempts || self.began.elapsed() >= self.limits.within {
+        let pause = pause(self.failed);
+        if self.failed > self.limits.attempts || self.began.elapsed() + pause >= self.limits.within {
             return false;
         }
-        tokio::time::sleep(pause(self.failed)).await;
+        tokio::time::sleep(pause).await;
         true
     }
 }

@@ -75,6 +75,8 @@ export async function everything(api, { name, durability }) {
   const again = await api.open({ name });
   same(again.keys(), ["bytes", "total/eu", "total/us"], "after opening again");
   same((await ids(again)).length, 4, "checkpoints after opening again");
+  await again.deleteCheckpoint(0);
+  same(await ids(again), [1, 2, 3], "without the savepoint");
   await again.close();
   const older = await api.open({ name, from: 1 });
   same(older.get("total/eu"), 5, "opened at an older one");
