@@ -117,8 +117,8 @@ pub struct SourceDefinition {
 pub struct CheckpointDefinition {
     /// Address of the storage; `file:state` unless given.
     pub storage: String,
-    /// Time from one checkpoint to the next, in milliseconds; 10 s if `every_events` is not given either. With
-    /// neither (possible only from Rust) a checkpoint is taken when the caller asks for one.
+    /// Time from one checkpoint to the next, in milliseconds, while events come; 10 s if `every_events` is not given
+    /// either. With neither (possible only from Rust) a checkpoint is taken when the caller asks for one.
     pub interval_ms: Option<i64>,
     /// Events from one checkpoint to the next. With an interval too, whichever comes first.
     pub every_events: Option<u64>,

@@ -368,9 +368,20 @@ impl Runtime {
         StorageAddress::parse(&self.definition.checkpoint.storage, &self.base)
     }
 
+    fn source_path(&self) -> PathBuf {
+        let file = &self.definition.source.file;
+        if file == "-" { PathBuf::from("-") } else { self.base.join(file) }
+    }
+
+    /// The source as all messages name it.
+    fn source_name(&self) -> String {
+        let path = self.source_path();
+        if path.as_os_str() == "-" { String::from("standard input") } else { path.display().to_string() }
+    }
+
     fn open_source(&self) -> Result<Source> {
         let source = &self.definition.source;
-        let file = if source.file == "-" { PathBuf::from("-") } else { self.base.join(&source.file) };
+        let file = self.source_path();
         // What cannot be read again is lost when a run goes on from a checkpoint.
         if source.file != "-" && file.metadata().is_ok_and(|metadata| !metadata.is_file()) {
             let reason = format!(

@@ -114,6 +114,7 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         position,
         fingerprint,
         beginning,
+        is_to_be_renewed: address.is_to_be_renewed(),
         state: CheckpointState::Idle,
         interval: checkpoint.interval_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
         every_events: checkpoint.every_events,
@@ -170,6 +171,7 @@ struct Run<'o> {
     position: SourcePosition,
     fingerprint: u64,
     beginning: Beginning,
+    is_to_be_renewed: bool,
     state: CheckpointState,
     interval: Option<Duration>,
     every_events: Option<u64>,
@@ -252,7 +254,7 @@ impl Run<'_> {
         self.write_outputs()?;
         outcome.map_err(|error| match (error, batch.lines.get(range.start + taken as usize)) {
             (error @ CoreError::Event { .. }, Some(line)) => {
-                Error::Event { file: runtime.definition.source.file.clone(), line: *line, error }
+                Error::Event { file: runtime.source_name(), line: *line, error }
             }
             (error, _) => error.into(),
         })
@@ -268,7 +270,10 @@ impl Run<'_> {
         {
             self.published(outcome)?;
         }
+        // Where nothing came, another checkpoint would only take the place of an older one.
+        let is_wanted = self.events_since_cut > 0 || self.is_to_be_renewed;
         if matches!(self.state, CheckpointState::Idle)
+            && is_wanted
             && self.interval.is_some_and(|interval| self.last_cut.elapsed() >= interval)
         {
             self.cut(None)?;

@@ -47,6 +47,15 @@ pub enum StorageAddress {
 }
 
 impl StorageAddress {
+    /// Whether what is there ends some time after the last checkpoint, so that one must come though nothing has changed.
+    pub(crate) fn is_to_be_renewed(&self) -> bool {
+        match self {
+            #[cfg(feature = "redis")]
+            StorageAddress::Redis(address) => address.expires(),
+            _ => false,
+        }
+    }
+
     /// Reads `file:PATH`, a bare path, `memory:`, with the feature `redis` also `redis://…` and `rediss://…`, with
     /// `object-store` also `s3://BUCKET/PREFIX`; relative paths are below `base`.
     ///

@@ -6,7 +6,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 
 #[cfg(unix)]
 use crate::common::cli::ask_to_stop;
-use crate::common::cli::{App, DEFINITION, Ran, eventflux, rows};
+use crate::common::cli::{App, DEFINITION, ROWS, Ran, eventflux, rows};
 #[cfg(target_os = "linux")]
 use crate::common::cli::{catches, is_ignored, signal};
 
@@ -202,6 +202,41 @@ fn a_run_that_is_asked_to_stop() {
     drop(input);
     assert!(!app.checkpoints().is_empty());
     app.command(&["verify", "state"]).exits(0);
+}
+
+/// Checkpoints of nothing would take the places of those that retention keeps.
+#[cfg(unix)]
+#[test]
+fn a_run_that_waits_takes_no_checkpoints() {
+    let app = App::new();
+    let definition = DEFINITION.replace("in.csv", "-").replace("out.ndjson", "-");
+    app.write("app.toml", definition.replace("every_events = 10", "interval = \"20ms\"\nmax_retained = 1000"));
+    let mut command = eventflux();
+    command.args(["run", "-q", "app.toml"]).current_dir(app.path("")).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(rows().as_bytes()).unwrap();
+    let wait = |ms| std::thread::sleep(std::time::Duration::from_millis(ms));
+    let until_it_has = |events: usize| {
+        for _ in 0..500 {
+            let ran = app.command(&["inspect", "state", "--json"]);
+            if ran.code == 0 && ran.json()["engine"]["events"] == events {
+                return;
+            }
+            wait(20);
+        }
+        panic!("no checkpoint of {events} events");
+    };
+    until_it_has(ROWS);
+    let before = app.checkpoints();
+    wait(400);
+    assert_eq!(app.checkpoints(), before);
+    // It goes on with what comes then.
+    input.write_all(b"999000,b,1\n").unwrap();
+    until_it_has(ROWS + 1);
+    ask_to_stop(&child);
+    Ran::from(child.wait_with_output().unwrap()).exits(130);
+    drop(input);
 }
 
 /// Whoever sends nothing, not even a header, keeps nobody from ending the run: it has begun nothing.

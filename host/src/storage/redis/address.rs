@@ -68,6 +68,11 @@ pub(super) struct Tls {
 }
 
 impl RedisAddress {
+    /// Whether the job ends some time after its last checkpoint.
+    pub(crate) fn expires(&self) -> bool {
+        self.expire.is_some()
+    }
+
     /// Reads an address; the file of `tls_ca` is relative to `base`.
     ///
     /// # Errors
