@@ -15,32 +15,30 @@ const HASH_DIGITS: usize = 16;
 
 /// Module and bindings without the hashes.
 pub(crate) fn without_hashes(wasm: &[u8], bindings: &str) -> Result<(Vec<u8>, String), Failure> {
-    let mut taken = BTreeSet::new();
-    let mut shorter = BTreeMap::new();
-    let mut add = |name: &str| {
-        if let Some(short) = without_hash(name)
-            && !shorter.contains_key(name)
-        {
-            // Of several that differ in their hashes alone, all but the first have a number.
-            let numbered = (1..).map(|number| if number == 1 { short.to_owned() } else { format!("{short}{number}") });
-            if let Some(free) = numbered.into_iter().find(|short| taken.insert(short.clone())) {
-                shorter.insert(name.to_owned(), free);
-            }
-        }
-    };
+    let mut names = BTreeSet::new();
     for payload in Parser::new(0).parse_all(wasm) {
         match payload? {
             Payload::ImportSection(section) => {
                 for import in section.into_imports() {
-                    add(import?.name);
+                    names.insert(import?.name);
                 }
             }
             Payload::ExportSection(section) => {
                 for export in section {
-                    add(export?.name);
+                    names.insert(export?.name);
                 }
             }
             _ => {}
+        }
+    }
+    let mut shorter = BTreeMap::new();
+    let mut taken: BTreeSet<String> = names.iter().map(|name| String::from(*name)).collect();
+    for name in names {
+        let Some(short) = without_hash(name) else { continue };
+        // Of several that differ in their hashes alone, all but the first have a number.
+        let mut numbered = (1..).map(|number| if number == 1 { short.to_owned() } else { format!("{short}{number}") });
+        if let Some(free) = numbered.find(|short| taken.insert(short.clone())) {
+            shorter.insert(name.to_owned(), free);
         }
     }
     let mut bindings = bindings.to_owned();
