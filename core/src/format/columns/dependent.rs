@@ -91,7 +91,7 @@ impl Lists {
         child: Coded<'_>,
         cost: u64,
     ) -> Option<(Lists, Vec<u32>, u64)> {
-        let mut pairs = Pairs::new(parent.entries, child.entries);
+        let mut pairs = Pairs::new(parent.entries, child.entries, child.codes.len());
         let mut lens = alloc::vec![0_u32; parent.entries];
         // Each pair once: parent, child. Its number in the parent's list follows from the order.
         let mut seen: Vec<(u32, u32)> = Vec::new();
@@ -231,10 +231,10 @@ enum Pairs {
 }
 
 impl Pairs {
-    fn new(parents: usize, children: usize) -> Self {
+    fn new(parents: usize, children: usize, rows: usize) -> Self {
         match parents.checked_mul(children).filter(|pairs| *pairs <= ALL_PAIRS_MAX) {
             Some(pairs) => Pairs::All { numbers: alloc::vec![0; pairs], children },
-            None => Pairs::Seen(PairTable::new()),
+            None => Pairs::Seen(PairTable::new(rows)),
         }
     }
 
@@ -260,8 +260,9 @@ struct PairTable {
 }
 
 impl PairTable {
-    fn new() -> Self {
-        PairTable { slots: alloc::vec![0; 8192], len: 0 }
+    /// Of so many rows: mostly there is a pair for every few of them, else columns are not this long together.
+    fn new(rows: usize) -> Self {
+        PairTable { slots: alloc::vec![0; (rows / 4).next_power_of_two().clamp(8192, 1 << 17)], len: 0 }
     }
 
     #[inline]
