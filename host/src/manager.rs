@@ -430,7 +430,7 @@ pub(crate) fn with_newest_whole(error: impl Into<Error>, backend: &mut (impl Bac
     }
 }
 
-/// At most so many threads.
+/// A thread for each task; so many tasks are asked for at a time.
 struct Threads(usize);
 
 impl Threads {
@@ -453,8 +453,8 @@ impl Executor for Threads {
 /// Reads and checks everything the published checkpoints need.
 ///
 /// # Errors
-/// Those of the storage before the head was read; damage of the head. Other damage, and what else could not be read, is in
-/// the report.
+/// Those of the storage where it reads the head or lists its objects; damage of the head. Other damage, and what else could
+/// not be read, is in the report.
 pub fn verify(backend: &mut (impl Backend + ?Sized)) -> Result<VerifyReport> {
     Ok(drive(Verify::new(), backend)?)
 }

@@ -91,10 +91,11 @@ export abstract class Checkpointed {
   }
 
   /**
-   * Deletes a checkpoint, a savepoint too: those stay until then.
+   * Deletes a checkpoint, a savepoint too: those stay until then. After a checkpoint that failed with `STORAGE`, take the
+   * next one first.
    *
    * @throws {@link StateError} `NOT_FOUND`; `INVALID`: the newest one cannot be deleted; `BUSY`: the state was restored from
-   * it, and has no newer one yet
+   * it, and has no newer one yet; those of {@link Checkpointed.checkpoint}
    */
   async deleteCheckpoint(id: number): Promise<void> {
     checkId(id);

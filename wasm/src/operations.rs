@@ -146,19 +146,7 @@ pub(crate) async fn open(inner: Rc<Inner>, mailbox: Mailbox, from: String, held:
     let (mut head, mut restored) = restore_fresh(&inner, &mailbox, selector.as_ref()).await?;
     let takes_over = held.is_none() && mailbox.take_over().await?;
     let after = held.unwrap_or(head.generation);
-    let open = if takes_over { OpenWriter::new() } else { OpenWriter::after(after) };
-    let mut writer = match mailbox.drive(open).await {
-        Ok(writer) => writer,
-        Err(fenced @ Failure::Core(Error::Fenced { .. })) => return Err(fenced.into()),
-        Err(failure) => {
-            // If just the answer was lost, the next generation is there: ours, as the lock is.
-            let found = if held.is_some() { read_head(&mailbox).await.ok() } else { None };
-            if found.is_none_or(|head| head.generation != after + 1) {
-                return Err(failure.into());
-            }
-            mailbox.drive(OpenWriter::after(after + 1)).await?
-        }
-    };
+    let mut writer = mailbox.drive(if takes_over { OpenWriter::new() } else { OpenWriter::after(after) }).await?;
     *inner.head.borrow_mut() = writer.head().clone();
     // What the one before has put and not published, if it was killed just then: no head names it, and none will.
     let ObjectId { id, generation } = writer.next_object();
@@ -340,7 +328,11 @@ pub(crate) async fn delete(inner: Rc<Inner>, mailbox: Mailbox, id: f64) -> Resul
     }
     let all = Retention { max_retained: u32::MAX };
     let prune = Prune::without(writer, all, &[Selector::Id(id as u64)]).map_err(from_core)?;
-    mailbox.drive(prune).await?;
+    let pruned = mailbox.drive(prune).await;
+    // Once the head does not name it, it is deleted: what is left of its bytes goes with the next one.
+    if writer.head().entry(id as u64).is_some() {
+        pruned?;
+    }
     Ok(JsValue::UNDEFINED)
 }
 

@@ -67,9 +67,7 @@ impl Writer {
         if !self.unsure.iter().any(|unsure| unsure == found) {
             return Ok(false);
         }
-        if self.held.is_empty() {
-            self.held.extend(self.head.latest);
-        }
+        self.head.latest.into_iter().for_each(|latest| self.hold(latest));
         let mut written = Head::from_bytes(found)?;
         let before = self.head.entries.iter().filter(|entry| written.entry(entry.object.id).is_none());
         let before: Vec<_> = before.cloned().collect();

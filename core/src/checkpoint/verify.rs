@@ -5,7 +5,7 @@
 //! is what the hashes are for: only a restore puts the two together.
 
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -204,17 +204,20 @@ impl Verify {
         self.manifests.iter().enumerate().filter(needs).map(|(_, manifest)| manifest.object.id).collect()
     }
 
-    /// Number of the first checkpoint with the state of one: clocks jump, and a label may have been given later.
-    fn place_of<'e>(&'e self, mut entry: &'e CatalogEntry) -> u64 {
-        while entry.sizes.stored == 0
-            && let Some(parent) = entry.parent
-        {
-            match self.head.entry(parent) {
-                Some(found) if parent < entry.object.id => entry = found,
-                _ => return parent,
-            }
+    /// Number of the checkpoint that one was taken as, for each of the head: clocks jump, and a label may have been given
+    /// later, under a number of its own.
+    fn places(&self) -> BTreeMap<u64, u64> {
+        let mut places = BTreeMap::new();
+        for entry in &self.head.entries {
+            let is_of = |older: &CatalogEntry| older.created_ms == entry.created_ms;
+            let labelled = entry.parent.filter(|parent| {
+                let is_label = entry.label.is_some() && entry.sizes.stored == 0 && *parent < entry.object.id;
+                is_label && self.head.entry(*parent).is_none_or(is_of)
+            });
+            let place = labelled.map_or(entry.object.id, |older| places.get(&older).copied().unwrap_or(older));
+            places.insert(entry.object.id, place);
         }
-        entry.object.id
+        places
     }
 
     /// What is wrong with checkpoints that retention gave up while they were read is not wrong, and what a writer put
@@ -250,6 +253,7 @@ impl Verify {
 
     fn finish(&mut self) -> VerifyReport {
         let mut report = core::mem::take(&mut self.report);
+        let places = self.places();
         let findings = &report.findings;
         let is_needed = |finding: &Finding, id: u64| finding.checkpoints.contains(&id);
         let is_damaged = |id| findings.iter().any(|finding| finding.error.is_damage() && is_needed(finding, id));
@@ -258,7 +262,10 @@ impl Verify {
             .entries
             .iter()
             .filter(|entry| !is_damaged(entry.object.id))
-            .max_by_key(|entry| (Some(entry.object.id) == self.head.latest, self.place_of(entry), entry.object.id))
+            .max_by_key(|entry| {
+                let id = entry.object.id;
+                (Some(id) == self.head.latest, places.get(&id).copied(), id)
+            })
             .map(|entry| entry.object.id);
         // If it could not be read it may be whole: an older one in its place would be given up for nothing.
         report.newest_whole = newest.filter(|id| !findings.iter().any(|finding| is_needed(finding, *id)));

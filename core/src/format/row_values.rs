@@ -12,7 +12,7 @@ use super::tables;
 use crate::value::{Value, canonical, varint_len};
 
 /// Bytes that are copied at once.
-const PIECE_BYTES: usize = 16;
+pub(super) const PIECE_BYTES: usize = 16;
 const LEN_SHIFT: u32 = 8 * (PIECE_BYTES as u32 - 1);
 /// Numbers of the kinds in front of an integer, a double, a text.
 const INT_KIND: u8 = 2;

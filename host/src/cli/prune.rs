@@ -25,11 +25,19 @@ pub(super) struct Arguments {
     keep: u32,
     /// Deletes this checkpoint too, by its number or label; may be given several times. A savepoint stays until it is
     /// named here. The newest checkpoint cannot be deleted.
-    #[arg(long, value_name = "CHECKPOINT", value_parser = parse)]
+    #[arg(long, value_name = "CHECKPOINT", value_parser = parse_to_delete)]
     delete: Vec<Selector>,
     /// Only say what would go.
     #[arg(long)]
     dry_run: bool,
+}
+
+/// Whatever is nearest to a time is not what somebody wants to be rid of.
+fn parse_to_delete(text: &str) -> Result<Selector, String> {
+    match parse(text)? {
+        Selector::Time(_) => Err("give the checkpoint's number or its label".into()),
+        selector => Ok(selector),
+    }
 }
 
 pub(super) fn prune(arguments: &Arguments, json: bool) -> Result<Outcome, Failure> {

@@ -251,9 +251,11 @@ fn a_run_that_is_asked_to_stop_before_its_first_line() {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut input = child.stdin.take().unwrap();
         input.write_all(beginning.as_bytes()).unwrap();
-        while !catches(&child, 15) {
+        let listens = (0..2000).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+            catches(&child, 15)
+        });
+        assert!(listens, "{beginning:?}");
         ask_to_stop(&child);
         let ended = (0..200).find_map(|_| {
             std::thread::sleep(std::time::Duration::from_millis(50));

@@ -135,9 +135,12 @@ class IndexedDb implements Storage {
       const objects = transaction.objectStore(OBJECTS);
       for (const [object, held] of this.#held) {
         const length = held.length > PIECES_BYTES_MAX ? held.length : PIECE_BYTES;
-        // Whatever has its name: nothing of that is to stay behind it.
+        // Of whatever has its name nothing is to stay.
+        objects.delete(object);
         objects.delete(piecesOf(object));
-        for (let at = 0; at < held.length; at += length) objects.put(held.slice(at, at + length), [object, at]);
+        for (let at = 0; at < held.length; at += length) {
+          objects.put(length < held.length ? held.slice(at, at + length) : held, [object, at]);
+        }
       }
       heads.put(bytes, RECORD);
       // All is asked: what is to come are the answers.

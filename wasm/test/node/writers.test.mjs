@@ -44,21 +44,14 @@ test("one that recovers goes on, however often, and after a storage that failed"
     if (fails === method) throw new Error("as told");
     return storage[method](...given);
   };
-  // It has happened, and the answer is lost.
-  const swapHead = async (...given) => {
-    const swapped = await storage.swapHead(...given);
-    if (fails !== "swapHead") return swapped;
-    fails = undefined;
-    throw new Error("as told");
-  };
-  const backend = { ...storage, readHead: failing("readHead"), read: failing("read"), swapHead };
+  const backend = { ...storage, readHead: failing("readHead"), read: failing("read") };
   const state = await open({ name: "orders", backend, wasm: withLittleMemory(100) });
   for (let round = 1; round < 4; round += 1) {
     state.set("round", round);
     await state.checkpoint();
     trap(state);
     for (fails of ["readHead", "read"]) await assert.rejects(state.recovered(), withCode("STORAGE"));
-    fails = round % 2 ? "swapHead" : undefined;
+    fails = undefined;
     await state.recovered();
     assert.equal(state.get("round"), round);
   }

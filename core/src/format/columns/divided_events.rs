@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use super::super::event_row::STAGED_BYTES;
 use super::super::payload::EventRows;
 use super::super::row_values::RowBatch;
-use super::event_rows::{BATCH_ROWS, append_heads, values_of_batch};
+use super::event_rows::{BATCH_BYTES_MAX, BATCH_ROWS, append_heads, values_of_batch};
 use super::run::Run;
 use super::source_column::SourceColumn;
 use crate::executor::{Executor, Task};
@@ -53,7 +53,7 @@ pub(super) fn read(
     executor.run(tasks);
     // What an executor has left undone is done here.
     first.hand_over(from, behind, each);
-    for early in &mut others {
+    for mut early in others {
         early.put_together(from);
         each(EventRows { rows: &early.rows, count: early.count, reckoned: early.reckoned, more: 0 });
     }
@@ -73,7 +73,9 @@ fn divide<'c>(
 ) -> Option<(Part<'c>, Vec<Early<'c>>)> {
     let count = sequences.len();
     let mut parts = (0..parts).map(|part| {
-        let rows = count * (part + 1) / parts - count * part / parts;
+        // Of 32 bits their product may be too long.
+        let until = |part: usize| (count as u64 * part as u64 / parts as u64) as usize;
+        let rows = until(part + 1) - until(part);
         Part {
             sequences: sequences.split_off(..rows).unwrap_or_default(),
             times: times.split_off(..rows).unwrap_or_default(),
@@ -119,11 +121,15 @@ impl Part<'_> {
 
 impl Early<'_> {
     fn put_together(&mut self, from: i64) {
-        self.reckoned += self.part.append_to(from, STAGED_BYTES, &mut self.rows);
-        let left = self.part.sequences.len();
-        // As long as those that are there, and a little more: not twice the room, nor all of them moved for the last few.
-        let each = self.rows.len() / (self.count - left).max(1) + 1;
-        self.rows.reserve_exact(left.saturating_mul(each));
-        self.reckoned += self.part.append_to(from, usize::MAX, &mut self.rows);
+        let mut until = STAGED_BYTES;
+        while !self.part.sequences.is_empty() {
+            self.reckoned += self.part.append_to(from, until, &mut self.rows);
+            let left = self.part.sequences.len();
+            // As long as those that are there: not twice the room. What comes may still be shorter.
+            let each = self.rows.len() / (self.count - left).max(1) + 1;
+            let wanted = left.saturating_mul(each).min(3 * self.rows.len());
+            self.rows.reserve_exact(wanted + BATCH_BYTES_MAX);
+            until = self.rows.len() + wanted;
+        }
     }
 }

@@ -5,7 +5,7 @@ use core::iter::repeat_n;
 
 use super::super::Malformed;
 use super::super::event_row::reckoned_head;
-use super::super::row_values::{Piece, RowBatch, RowWriter};
+use super::super::row_values::{PIECE_BYTES, Piece, RowBatch, RowWriter};
 use super::source_column::{SourceColumn, at_end};
 use super::{Budget, zigzag};
 
@@ -13,6 +13,8 @@ use super::{Budget, zigzag};
 pub(super) const BATCH_ROWS: usize = 32;
 const BATCH_ROWS_MIN: usize = 3;
 const BATCH_VALUES_MAX: usize = 64;
+/// Most bytes of a batch.
+pub(super) const BATCH_BYTES_MAX: usize = BATCH_ROWS * (BATCH_VALUES_MAX + 3) * PIECE_BYTES;
 
 /// Appends the next events of a table until there are `count` or `out` has so many bytes; the times are from `from` on.
 /// Returns how many, and what they are reckoned at.
@@ -39,9 +41,12 @@ pub(super) fn append(
 /// How many values the next rows of events have, if all have as many, and none that does not fit into a batch.
 pub(super) fn values_of_batch(columns: &[SourceColumn<'_>], rows: usize) -> Option<usize> {
     let [sequences, times, counts, columns @ ..] = columns else { return None };
+    // First of all: how many there are to be is what stored bytes say.
+    if rows < BATCH_ROWS_MIN || [sequences, times, counts].iter().any(|column| column.left() < rows) {
+        return None;
+    }
     let values = usize::try_from(counts.same_int(rows)?).ok().filter(|values| *values <= BATCH_VALUES_MAX)?;
-    let is_there = rows >= BATCH_ROWS_MIN && sequences.left() >= rows && times.left() >= rows;
-    (is_there && columns.get(..values)?.iter().all(|column| column.fits_batch(rows))).then_some(values)
+    (columns.get(..values)?.iter().all(|column| column.fits_batch(rows))).then_some(values)
 }
 
 /// Appends so many rows of so many values at once, as [`values_of_batch`] says of them. Returns what they are reckoned at.

@@ -83,10 +83,11 @@ impl RetryPolicy for RetryLimits {
                 _ => false,
             };
             let failed = u32::try_from(context.attempt).unwrap_or(u32::MAX);
-            if !is_transient || failed > self.attempts || context.elapsed >= self.within {
+            let pause = pause(failed);
+            if !is_transient || failed > self.attempts || context.elapsed + pause >= self.within {
                 return false;
             }
-            tokio::time::sleep(pause(failed)).await;
+            tokio::time::sleep(pause).await;
             true
         })
     }
