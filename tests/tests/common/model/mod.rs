@@ -145,11 +145,11 @@ fn is_error(operator: &OperatorDefinition, fields: Fields, seen: &[Seen]) -> boo
     if admitted.last().is_none_or(|last| last.place != newest.place) {
         return false;
     }
-    functions::is_wrong_kind(compute, fields, newest.event)
-        || gather(operator, fields, &admitted, seen)
-            .0
-            .iter()
-            .any(|gathered| functions::is_error(compute, fields, &gathered.events))
+    let (gathered, _) = gather(operator, fields, &admitted, seen);
+    // What comes too late is dropped, whatever it holds.
+    let is_taken = gathered.iter().any(|gathered| gathered.events.iter().any(|event| event.place == newest.place));
+    is_taken && functions::is_wrong_kind(compute, fields, newest.event)
+        || gathered.iter().any(|gathered| functions::is_error(compute, fields, &gathered.events))
 }
 
 /// The windows or the groups of an operator, and the number of its late events.
