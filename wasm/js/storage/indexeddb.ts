@@ -135,9 +135,7 @@ class IndexedDb implements Storage {
       const objects = transaction.objectStore(OBJECTS);
       for (const [object, held] of this.#held) {
         const length = held.length > PIECES_BYTES_MAX ? held.length : PIECE_BYTES;
-        // Of whatever has its name nothing is to stay.
-        objects.delete(object);
-        objects.delete(piecesOf(object));
+        // Names are written once: there is nothing of another one.
         for (let at = 0; at < held.length; at += length) {
           objects.put(length < held.length ? held.slice(at, at + length) : held, [object, at]);
         }
