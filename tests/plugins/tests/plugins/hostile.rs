@@ -141,8 +141,10 @@ fn words_of_a_plugin_are_one_line_and_not_too_long() {
         assert!(!said.contains('\x1b') && said.len() < 1500, "{call}: {} bytes", said.len());
     });
     let bad_event = plugin("process", &format!("{long} {}", answer(&[1, 1, 0, TEXT, 100_000])));
-    let said = app(&bad_event, "").run().unwrap_err().to_string();
-    assert!(said.starts_with("in.csv, line 2: operator `p`: \\u{1b}[31mxxx"), "{said}");
+    let app_of_bad_event = app(&bad_event, "");
+    let said = app_of_bad_event.run().unwrap_err().to_string();
+    let place = format!("{}, line 2: operator `p`: \\u{{1b}}[31mxxx", app_of_bad_event.path("in.csv").display());
+    assert!(said.starts_with(&place), "{said}");
     assert!(!said.contains('\x1b') && said.len() < 1500, "{} bytes", said.len());
 
     // In the log, and in the state of one that is detached.

@@ -159,5 +159,6 @@ fn an_event_that_a_plugin_refuses_is_named_by_its_line() {
     let app = App::new(EVENTS, &format!("{}{}", good(), evil("bad-event", 150, "stop")));
     let error = app.run().unwrap_err();
     assert!(matches!(error, Error::Event { line: 102, .. }), "{error}");
-    assert_eq!(error.to_string(), "in.csv, line 102: operator `evil`: so it says");
+    let source = app.path("in.csv");
+    assert_eq!(error.to_string(), format!("{}, line 102: operator `evil`: so it says", source.display()));
 }
