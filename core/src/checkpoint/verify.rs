@@ -207,17 +207,20 @@ impl Verify {
     /// Number of the checkpoint that one was taken as, for each of the head: clocks jump, and a label may have been given
     /// later, under a number of its own.
     fn places(&self) -> BTreeMap<u64, u64> {
-        let mut places = BTreeMap::new();
-        for entry in &self.head.entries {
-            let is_of = |older: &CatalogEntry| older.created_ms == entry.created_ms;
-            let labelled = entry.parent.filter(|parent| {
-                let is_label = entry.label.is_some() && entry.sizes.stored == 0 && *parent < entry.object.id;
-                is_label && self.head.entry(*parent).is_none_or(is_of)
-            });
-            let place = labelled.map_or(entry.object.id, |older| places.get(&older).copied().unwrap_or(older));
-            places.insert(entry.object.id, place);
+        // With their times, by which a label is known from a checkpoint in which nothing had changed.
+        let mut places: BTreeMap<u64, (u64, i64)> = BTreeMap::new();
+        for CatalogEntry { object, parent, label, sizes, created_ms, .. } in &self.head.entries {
+            let is_label = label.is_some() && sizes.stored == 0;
+            let of =
+                parent.filter(|parent| is_label && *parent < object.id).map(|parent| (parent, places.get(&parent)));
+            let place = match of {
+                Some((_, Some((place, time)))) if time == created_ms => *place,
+                Some((parent, None)) => parent,
+                _ => object.id,
+            };
+            places.insert(object.id, (place, *created_ms));
         }
-        places
+        places.into_iter().map(|(id, (place, _))| (id, place)).collect()
     }
 
     /// What is wrong with checkpoints that retention gave up while they were read is not wrong, and what a writer put

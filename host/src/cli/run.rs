@@ -102,7 +102,8 @@ pub(super) fn run(arguments: &Arguments, json: bool) -> Result<Outcome, Failure>
 }
 
 /// The first Ctrl-C, or request to terminate, ends the run with a last checkpoint; the second at once, as does one that
-/// comes before the source is open, such as while the first line of standard input is waited for. One that was ignored when the run began does nothing.
+/// comes before the source is open, such as while the first line of standard input is waited for. One that was ignored
+/// when the run began does nothing.
 fn stop_on_signal(stop: StopHandle) {
     let handler = move || {
         if stop.is_stopped() || !stop.has_begun() {

@@ -44,7 +44,10 @@ pub(super) fn verify(arguments: &Arguments, json: bool) -> Result<Outcome, Failu
         if !report.unneeded.is_empty() {
             let objects = count(report.unneeded.len() as u64, "object");
             text.push_str(&wrap(
-                &format!("{objects} that no checkpoint needs, left by a crash or on the way of a run that lives: harmless, `eventflux prune` deletes what is left once no run has the storage."),
+                &format!(
+                    "{objects} that no checkpoint needs, left by a crash or on the way of a run that lives: harmless, \
+                     `eventflux prune` deletes what is left once no run has the storage."
+                ),
                 "",
             ));
         }

@@ -28,6 +28,8 @@ impl Limiter {
 
 impl ResourceLimiter for Limiter {
     fn memory_growing(&mut self, current: usize, desired: usize, most: Option<usize>) -> wasmtime::Result<bool> {
+        // Only what is granted now can turn out to fail.
+        self.added = 0;
         if most.is_some_and(|most| desired > most) {
             // It is the memory's own bound that refuses it.
             return Ok(false);

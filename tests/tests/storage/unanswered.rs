@@ -3,8 +3,8 @@
 use crate::common::states::{contents, holder, write};
 use eventflux::{Backend, MemoryBackend, Retention, Selector, StateHolder, verify};
 use eventflux_core::{
-    CheckpointRequest, Compression, EncodedCheckpoint, Head, ObjectId, OpenWriter, Procedure, Prune, Publish, Request,
-    Response, Restore, RestoreOptions, Step, Writer, drive,
+    CheckpointRequest, Compression, EncodedCheckpoint, Head, ObjectId, OpenWriter, Procedure, Prune, Publish,
+    ReadManifest, Republish, Request, Response, Restore, RestoreOptions, Step, Writer, drive,
 };
 
 const RETENTION: Retention = Retention { max_retained: 1 };
@@ -197,6 +197,10 @@ fn the_newest_whole_checkpoint_is_the_last_that_was_taken() {
         drive(Publish::new(&mut writer, &mut encoded, keep).unwrap(), &mut storage).unwrap();
         state.commit(&encoded).unwrap();
     }
+    // A label that an older one gets is newer by its number alone.
+    let second = drive(ReadManifest::new(ObjectId { id: 1, generation: 1 }), &mut storage).unwrap();
+    let mut labelled = Republish::encode(&second, writer.next_object(), Some("second".into())).unwrap();
+    drive(Publish::new(&mut writer, &mut labelled, keep).unwrap(), &mut storage).unwrap();
     storage.delete("checkpoint-0000000004-g1.efx").unwrap();
     assert_eq!(verify(&mut storage).unwrap().newest_whole, Some(3));
 }

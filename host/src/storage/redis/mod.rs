@@ -112,7 +112,8 @@ const WRITER_GONE_WAIT: Duration = Duration::from_secs(1);
 /// ```
 ///
 /// A user that only reads needs `+select +exists +getrange +hget +hmget +hgetall` of these. Those of the last line may be
-/// missing; then warnings about the server, the checks for another writer and another master, or failing over within a cluster are.
+/// missing; then warnings about the server, the checks for another writer and another master, or failing over within a
+/// cluster are.
 ///
 /// # Writers
 ///
