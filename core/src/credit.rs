@@ -1,7 +1,7 @@
 //! What compaction earns and spends, in bytes: the numbers of `checkpoint/compaction.rs`, which says why.
 
 use crate::limits::{
-    COMPACTION_SHARE_PERCENT, DELTAS_COUNTED_MAX, DELTAS_COUNTED_SHARE, RESTORE_READ_PERCENT_HIGH,
+    COMPACTION_SHARE_PERCENT, DELTAS_COUNTED_MAX, DELTAS_COUNTED_SHARE, OUTGROWN_BASE_BYTES, RESTORE_READ_PERCENT_HIGH,
     SECTION_NAMING_BYTES, STORAGE_BYTES_MAX,
 };
 
@@ -35,6 +35,11 @@ impl Credit {
         let reads_too_much = restore_raw * 100 > live * RESTORE_READ_PERCENT_HIGH;
         let reserve = if reads_too_much { self.reserve.max(0) as u64 } else { 0 };
         self.credit.max(0) as u64 + reserve
+    }
+
+    /// Bytes that the next checkpoint may spend on bases that stand for too much: all there is, and a little beyond.
+    pub(crate) fn to_cut(self) -> u64 {
+        (self.credit + self.reserve + OUTGROWN_BASE_BYTES as i64).max(0) as u64
     }
 
     /// After a checkpoint: what was dirty earns, what bases cost beyond it is paid.

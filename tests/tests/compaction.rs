@@ -164,6 +164,37 @@ fn growing_and_shrinking() {
     assert!(ratios.sections <= WRITTEN_MAX, "written {}", ratios.sections);
 }
 
+/// A job begins with a checkpoint of nothing, and grows: at no time is all of it written at once.
+#[test]
+fn growing_from_nothing() {
+    /// What a checkpoint may write at once beyond twice the dirty bytes, however large the state is.
+    const AT_ONCE_BYTES_MAX: u64 = 5 * (8 * 128 * 1024) / 4;
+    for (added, checkpoints) in [(500, 1200), (5000, 300), (50_000, 40)] {
+        let mut storage = MemoryBackend::new();
+        let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
+        let mut holder = StateHolder::builder("growing").build().unwrap();
+        let mut numbers = Random::new(11);
+        checkpoint(&mut holder, &mut writer, &mut storage);
+        let (mut keys, mut dirty, mut written) = (0_u64, 0, 0);
+        for number in 0..checkpoints {
+            // Half of the time it grows; then as many of those that are there change.
+            for _ in 0..added {
+                let key = if number < checkpoints / 2 { keys } else { numbers.below(keys) };
+                keys = keys.max(key + 1);
+                holder.set(key.to_be_bytes(), &value(numbers.next())).unwrap();
+            }
+            let sizes = checkpoint(&mut holder, &mut writer, &mut storage).sizes;
+            let now = sizes.delta_raw + sizes.base_raw;
+            assert!(now <= 2 * sizes.dirty + AT_ONCE_BYTES_MAX, "{added} a time, checkpoint {number}: {now} bytes");
+            dirty += sizes.dirty;
+            written += now;
+            assert!(written <= 2 * dirty + AT_ONCE_BYTES_MAX, "{added} a time, checkpoint {number}: {written} bytes");
+        }
+        let (read, live) = (writer.head().entries.last().unwrap().sizes.restore_raw, live_raw(&holder));
+        assert!(read as f64 <= READ_MAX * live as f64, "{added} a time: {read} bytes for {live}");
+    }
+}
+
 /// The manifest named everything: whatever retention deleted, nothing that is needed is gone.
 #[test]
 fn every_needed_object_is_there() {

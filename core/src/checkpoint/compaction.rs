@@ -10,13 +10,18 @@
 //!
 //! When state shrinks, old bases and deltas outweigh what lives. Then the reserve is spent: the rest up
 //! to 2 × the dirty bytes, which every byte now live has paid for when it was written.
+//!
+//! When state grows, a base of many key groups comes to stand for more than a checkpoint should write at once: that of a
+//! job's first checkpoint, which holds nothing, stands for all of them. So a base is cut while that is cheap: the reserve
+//! is spent on one whose live rows have come to several sections.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::Range;
 
 use crate::credit::{Account, Credit};
-use crate::format::manifest::Manifest;
+use crate::format::manifest::{Base, Manifest};
+use crate::limits::OUTGROWN_BASE_BYTES;
 
 /// The checkpoint that the state builds on, with what planning wants to know of it; cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -29,6 +34,8 @@ struct Newest {
     by_age: Vec<u32>,
     /// Newest checkpoint with a delta, per state.
     newest_delta: Vec<u64>,
+    /// Raw bytes that a restore reads, per state.
+    read: Vec<u64>,
 }
 
 impl Lineage {
@@ -36,11 +43,16 @@ impl Lineage {
         let mut by_age: Vec<u32> = (0..manifest.bases.len() as u32).collect();
         by_age.sort_by_key(|index| manifest.bases[*index as usize].checkpoint);
         let mut newest_delta = alloc::vec![0; manifest.states.len()];
-        for delta in &manifest.deltas {
-            let newest = &mut newest_delta[usize::from(delta.state)];
-            *newest = delta.checkpoint.max(*newest);
+        let mut read = alloc::vec![0; manifest.states.len()];
+        for base in &manifest.bases {
+            read[usize::from(base.state)] += base.section.as_ref().map_or(0, |section| section.raw);
         }
-        Lineage(Some(Arc::new(Newest { manifest, by_age, newest_delta })))
+        for delta in &manifest.deltas {
+            let state = usize::from(delta.state);
+            newest_delta[state] = delta.checkpoint.max(newest_delta[state]);
+            read[state] += delta.section.raw;
+        }
+        Lineage(Some(Arc::new(Newest { manifest, by_age, newest_delta, read })))
     }
 
     pub(crate) fn manifest(&self) -> Option<&Arc<Manifest>> {
@@ -70,18 +82,32 @@ pub(crate) fn plan_rebase<'a>(
         }
     }
     let live_total: u64 = live.iter().copied().flatten().sum();
-    let mut credit = credit_of(manifest).to_spend(manifest.sizes.restore_raw, live_total);
-    for index in &newest.by_age {
-        let base = &manifest.bases[*index as usize];
-        if newest.newest_delta[usize::from(base.state)] <= base.checkpoint {
-            continue;
+    let credit = credit_of(manifest);
+    let mut budget = credit.to_spend(manifest.sizes.restore_raw, live_total);
+    let live_of = |base: &Base| -> u64 {
+        live[usize::from(base.state)][usize::from(base.low)..usize::from(base.high)].iter().sum()
+    };
+    let by_age = || newest.by_age.iter().map(|index| &manifest.bases[*index as usize]);
+    let foldable = || by_age().filter(|base| newest.newest_delta[usize::from(base.state)] > base.checkpoint);
+    // One at a time: many may come to it with the same checkpoint.
+    let outgrown = foldable().find(|base| base.high - base.low > 1 && live_of(base) > OUTGROWN_BASE_BYTES);
+    if let Some(base) = outgrown {
+        // Rows that came since the checkpoint before are written in any case.
+        let cost = live_of(base).min(newest.read[usize::from(base.state)]);
+        let is_affordable = cost <= credit.to_cut();
+        if is_affordable {
+            ranges.push((base.state, base.low..base.high));
         }
-        let groups = &live[usize::from(base.state)][usize::from(base.low)..usize::from(base.high)];
-        let cost = groups.iter().sum::<u64>();
-        if cost > credit {
+        // If it does not suffice, it is saved up.
+        budget = if is_affordable { budget.saturating_sub(cost) } else { 0 };
+    }
+    let is_cut = |base: &Base| outgrown.is_some_and(|cut| (cut.state, cut.low) == (base.state, base.low));
+    for base in foldable().filter(|base| !is_cut(base)) {
+        let cost = live_of(base);
+        if cost > budget {
             break;
         }
-        credit -= cost;
+        budget -= cost;
         ranges.push((base.state, base.low..base.high));
     }
     ranges.sort_unstable_by_key(|(state, range)| (*state, range.start));

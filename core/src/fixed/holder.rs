@@ -202,7 +202,7 @@ impl<'a, const STATES: usize, const DELTAS: usize> FixedHolder<'a, STATES, DELTA
         if states.len() == STATES && begins_right { Ok(()) } else { Err(FixedError::OtherStates) }
     }
 
-    /// Which states are written whole: as `plan_rebase` in `checkpoint/compaction.rs`, of one base a state.
+    /// Which states are written whole: as `plan_rebase` in `checkpoint/compaction.rs`, of one base a state, which is never cut.
     fn plan(&self, states: &[&mut dyn FixedState]) -> [bool; STATES] {
         let Some(lineage) = self.lineage.as_ref().filter(|lineage| lineage.bases.len() == STATES) else {
             return [true; STATES];
