@@ -67,6 +67,15 @@ pub enum SourceError {
         /// What the decompressor says.
         reason: io::Error,
     },
+    /// Compressed bytes where none are expected.
+    #[error(
+        "{file}: is compressed with gzip; {}",
+        if file == "standard input" { "put `gzip -dc |` before the command" } else { "let its name end in .gz, or decompress it" }
+    )]
+    Compressed {
+        /// The file.
+        file: String,
+    },
     /// No header, or no object to take the fields from.
     #[error(
         "{file}: it is empty; CSV starts with a header of field names, and NDJSON without any object needs `fields` in [source]"

@@ -11,6 +11,8 @@ use super::input::Input;
 use super::{READ_BYTES, ROW_BYTES_MAX, SourcePosition};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+/// What gzip data starts with, and UTF-8 never has.
+const GZIP_MARK: &[u8] = b"\x1f\x8b";
 
 /// A buffer over an [`Input`].
 pub(super) struct Lines {
@@ -111,6 +113,9 @@ impl Lines {
     /// Skips the mark with which some programs start UTF-8.
     pub(super) fn skip_byte_order_mark(&mut self) -> Result<(), SourceError> {
         let length = self.extend(0)?;
+        if self.bytes(length).starts_with(GZIP_MARK) {
+            return Err(SourceError::Compressed { file: self.file().into() });
+        }
         if self.bytes(length).starts_with(BYTE_ORDER_MARK) {
             self.consume(BYTE_ORDER_MARK.len(), 0);
         }

@@ -72,6 +72,10 @@ fn gzip_that_is_cut_or_damaged() {
         "{corrupt}"
     );
     assert!(message("in.csv.gz", b"t,a\n1,2\n1,2\n1,2\n").contains("or drop .gz from the name"));
+    for name in ["in.csv", "in.ndjson"] {
+        let expected = format!("{name}: is compressed with gzip; let its name end in .gz, or decompress it");
+        assert_eq!(message(name, &whole), expected);
+    }
     assert!(message("in.csv.gz", &[&whole[..], b"and more after it"].concat()).contains("not valid gzip data"));
 
     // What comes before the damage is read, and the failure does not turn into the end of the file.
