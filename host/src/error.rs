@@ -126,6 +126,7 @@ impl Error {
         match self {
             Error::Definition { .. } | Error::Address { .. } | Error::Plugin { .. } => 2,
             Error::Core(eventflux_core::Error::Definition { .. }) => 2,
+            Error::Source(error) if error.is_of_definition() => 2,
             Error::Core(error) if error.is_damage() => 3,
             Error::CheckpointDamaged { .. } => 3,
             _ => 1,

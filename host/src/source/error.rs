@@ -298,6 +298,16 @@ pub enum SourceError {
     },
 }
 
+impl SourceError {
+    /// Whether what the definition says of the source is wrong, and not the source.
+    pub(crate) fn is_of_definition(&self) -> bool {
+        matches!(
+            self,
+            SourceError::Extension { .. } | SourceError::DuplicateListed { .. } | SourceError::TimestampField { .. }
+        )
+    }
+}
+
 /// The start of a text of the input, safe to print.
 pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(QUOTED_CHARS_MAX) {

@@ -170,10 +170,10 @@ fn definitions_that_are_wrong() {
     wrong_definition(
         "timestamp = \"at\"",
         "timestamp = \"time\"",
-        1,
+        2,
         &["in.csv: it has no field `time`", "at, city, value"],
     );
-    wrong_definition("in.csv", "in.xlsx", 1, &["in.xlsx: unknown format; the name must end in .csv, .ndjson"]);
+    wrong_definition("in.csv", "in.xlsx", 2, &["in.xlsx: unknown format; the name must end in .csv, .ndjson"]);
     wrong_definition(
         "file:state",
         "floppy:state",
