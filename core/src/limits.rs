@@ -58,8 +58,8 @@ pub const OPEN_ATTEMPTS_MAX: u32 = 10;
 /// at 1.8 × the dirty bytes and a full round of bases takes 1.25 × the live bytes of deltas,
 /// so that a restore reads 1 + 1.25 = 2.25 × the live bytes.
 pub const COMPACTION_SHARE_PERCENT: u64 = 80;
-/// A base of several key groups whose live rows take more than this has outgrown its section: compaction cuts it with all
-/// that the bound on writing leaves, and with as much beyond that.
+/// A base has outgrown its section if its live rows take more than this beside those of its largest key group: compaction
+/// cuts it with all that the bound on writing leaves, and with as much beyond that.
 pub const OUTGROWN_BASE_BYTES: u64 = 8 * BASE_SECTION_BYTES;
 /// Above this many hundredths of the live bytes a restore reads too much (state has shrunk), and
 /// compaction spends all that the bound on writing leaves.

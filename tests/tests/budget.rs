@@ -249,6 +249,34 @@ fn a_budget_of_any_size_is_never_passed() {
     }
 }
 
+/// One event goes into each of the partial matches that it fits.
+#[test]
+fn an_event_that_many_partial_matches_keep() {
+    let _alone = alone();
+    let definition = r#"{"name":"small","source":{"file":"-","timestamp":"at"},"checkpoint":{"storage":"memory:"},
+        "sink":{"file":"-"},"operator":[{"name":"three","pattern":[
+            {"step":"a","where":[{"field":"kind","eq":"a"}]},{"step":"b","where":[{"field":"kind","eq":"b"}]},
+            {"step":"c","where":[{"field":"kind","eq":"c"}]}]}]}"#;
+    let definition = eventflux::definition::ApplicationDefinition::from_json(definition).unwrap();
+    let budget = 1_000_000;
+    let mut engine = Engine::with_budget(&definition, &["at", "kind", "text"], Some(budget)).unwrap();
+    let event =
+        |at: i64, kind: &str, length| Event::new(at, vec![at.into(), kind.into(), "x".repeat(length).as_str().into()]);
+    for at in 0..2000 {
+        engine.handle_event(event(at, "a", 1)).unwrap();
+    }
+    for (at, length) in [(2000, 10_000), (2001, 1000), (2002, 200)] {
+        let refused = engine.handle_event(event(at, "b", length)).unwrap_err();
+        assert!(matches!(refused, Error::OverBudget { .. }), "{length}: {refused}");
+    }
+    engine.handle_event(event(2003, "b", 5)).unwrap();
+    assert!(engine.holder().size_bytes() <= budget, "{}", engine.holder().size_bytes());
+    // The last step is not kept: it always has room.
+    engine.handle_event(event(3000, "c", 10_000)).unwrap();
+    engine.finish().unwrap();
+    assert!(engine.poll_output().is_some_and(|result| result.steps().count() == 3));
+}
+
 #[test]
 fn an_engine_over_budget_takes_no_event_by_half() {
     let _alone = alone();

@@ -195,6 +195,28 @@ fn growing_from_nothing() {
     }
 }
 
+/// A key group is never divided, so that a heavy one shares its base with those before it, however often that is renewed:
+/// the others get their turns all the same.
+#[test]
+fn one_heavy_key() {
+    let mut numbers = Random::new(5);
+    let mut random_bytes = move |len: u64| (0..len).map(|_| numbers.next() as u8).collect::<Vec<u8>>();
+    let mut storage = MemoryBackend::new();
+    let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
+    let mut holder = StateHolder::builder("heavy").build().unwrap();
+    holder.set_encoded(b"heavy", &random_bytes(2 << 20)).unwrap();
+    (0..2000_u64).for_each(|key| holder.set_encoded(&key.to_be_bytes(), &random_bytes(100)).unwrap());
+    checkpoint(&mut holder, &mut writer, &mut storage);
+    let live = live_raw(&holder);
+    for number in 0..1000 {
+        for key in (0..200).map(|at| (number * 200 + at) % 2000) {
+            holder.set_encoded(&u64::to_be_bytes(key), &random_bytes(100)).unwrap();
+        }
+        let read = checkpoint(&mut holder, &mut writer, &mut storage).sizes.restore_raw;
+        assert!(read as f64 <= READ_MAX * live as f64, "checkpoint {number}: {read} bytes for {live}");
+    }
+}
+
 /// The manifest named everything: whatever retention deleted, nothing that is needed is gone.
 #[test]
 fn every_needed_object_is_there() {

@@ -11,6 +11,7 @@ import type {
 } from "./options.js";
 import { Past } from "./past.js";
 import { type Session, checkId } from "./session.js";
+import { live } from "./value.js";
 
 /** Closes what its user has let go of without closing it. */
 const forgotten =
@@ -138,8 +139,10 @@ export abstract class Checkpointed {
    */
   async import(bytes: Uint8Array): Promise<ImportedCheckpoint> {
     if (!(bytes instanceof Uint8Array)) throw new StateError("INVALID", "an exported file is a Uint8Array");
+    // It may have to wait, and they may be given away meanwhile.
+    const copy = new Uint8Array(live(bytes));
     return this.session.imported(
-      await this.session.write<string>((handle) => handle.importCheckpoint(bytes, Date.now()), true),
+      await this.session.write<string>((handle) => handle.importCheckpoint(copy, Date.now()), true),
     );
   }
 

@@ -4,7 +4,7 @@ import { type OpenOptions, checkOptions } from "./options.js";
 import type { Platform } from "./place.js";
 import { Session } from "./session.js";
 import { engineOptions } from "./state.js";
-import { eventsToJson, toUtf8 } from "./value.js";
+import { eventsToJson, live, toUtf8 } from "./value.js";
 
 /** A condition on a field; all that it says must hold. */
 export interface Condition {
@@ -104,7 +104,7 @@ export class Engine extends Checkpointed {
    */
   push(events: readonly object[] | string | Uint8Array): void {
     const json =
-      events instanceof Uint8Array ? events : toUtf8(typeof events === "string" ? events : eventsToJson(events));
+      events instanceof Uint8Array ? live(events) : toUtf8(typeof events === "string" ? events : eventsToJson(events));
     this.session.change((handle) => handle.push(json));
   }
 

@@ -13,6 +13,6 @@ export async function compileNodeOption(wasm: NonNullable<OpenOptions["wasm"]>):
     const bytes = await readFile(new URL(wasm)).catch((error: unknown) => {
       throw unreachable(wasm, messageOf(error), error);
     });
-    return WebAssembly.compile(bytes);
+    return new WebAssembly.Module(bytes);
   }, String(wasm));
 }

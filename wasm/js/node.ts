@@ -3,7 +3,6 @@
  *
  * @module
  */
-import { readFileSync } from "node:fs";
 import { compileOnce } from "./compile.js";
 import { type Engine, type EngineOptions, openEngine } from "./engine.js";
 import { compileNodeOption } from "./node-compile.js";
@@ -14,8 +13,8 @@ import { openNodePlace } from "./files-place.js";
 
 export * from "./api.js";
 
-const compileOwn = /* @__PURE__ */ compileOnce(
-  async () => new WebAssembly.Module(readFileSync(new URL("./eventflux.wasm", import.meta.url))),
+const compileOwn = /* @__PURE__ */ compileOnce(() =>
+  compileNodeOption(new URL("./eventflux.wasm", import.meta.url)),
 );
 
 const platform: Platform = {

@@ -23,7 +23,7 @@ import type {
 } from "./options.js";
 import type { Place, Platform } from "./place.js";
 import type { Storage } from "./storage/storage.js";
-import { positionsFromText, positionsToText } from "./value.js";
+import { live, positionsFromText, positionsToText } from "./value.js";
 
 /** A checkpoint as the engine tells of it, with what it recorded. */
 interface Recorded<C, Position = string> {
@@ -153,7 +153,8 @@ export class Session {
     try {
       await session.#openHandle();
     } catch (error) {
-      await session.close();
+      // Why it cannot be closed is not why it cannot be opened.
+      await session.close().catch(() => {});
       throw error;
     }
     if (!session.isReader && (options.checkpointOnHide ?? onHide)) {
@@ -228,7 +229,7 @@ export class Session {
     if (isBound && changes !== this.#changes) {
       throw new StateError(
         "BUSY",
-        "something else was under way, and the state has changed since: positions and outputs are no longer its own; take it again",
+        "the state has changed while something else was under way; take it again, with its own positions and outputs",
       );
     }
     const task = this.#run<T>(begin);
@@ -248,11 +249,11 @@ export class Session {
   }
 
   async checkpoint(request: CheckpointRequest): Promise<TakenCheckpoint> {
-    const positions = positionsToText(request.positions ?? {});
-    const outputs = positionsToText(request.outputs ?? {});
+    const positions = positionsToText(request?.positions ?? {});
+    const outputs = positionsToText(request?.outputs ?? {});
     const isBound = hasProgress({ positions, outputs });
     let changes = 0;
-    const text = JSON.stringify({ label: request.label, positions, outputs });
+    const text = JSON.stringify({ label: request?.label, positions, outputs });
     const begin = (handle: Handle) => {
       changes = this.#changes;
       return handle.checkpoint(text, Date.now());
@@ -288,7 +289,7 @@ export class Session {
   /** Reads the newest checkpoint of the writer. */
   async refresh(): Promise<Restored> {
     if (!this.isReader) {
-      throw new StateError("UNSUPPORTED", 'only what was opened with `tabs: "read"` follows a writer; this one is it');
+      throw new StateError("UNSUPPORTED", 'this one writes; only what was opened with `tabs: "read"` follows');
     }
     this.#ensureUsable();
     const answer = await this.#alone<string>((handle) => handle.refresh("latest"), true);
@@ -352,7 +353,12 @@ export class Session {
     await this.#instantiate();
     // Whoever closes meanwhile waits for this, frees the new instance, and gives the lock back: nothing is opened then.
     this.#ensureOpen();
-    await this.#openHandle();
+    await this.#openHandle().catch((error: StateError) => {
+      if (error.code !== "NOT_FOUND") throw error;
+      // A checkpoint whose answer was lost is there after all, and retention has let go of the one before.
+      this.#from = "latest";
+      return this.#openHandle();
+    });
     // Not before: without its checkpoint the new instance is empty, and nobody may take that for the state.
     this.#trapped = undefined;
     return this.restored;
@@ -368,7 +374,9 @@ export class Session {
       this.#guard(instance, () => instance.handle?.free());
     } finally {
       instance.isDead = true;
-      await this.#place.close();
+      await this.#place.close().catch((error: unknown) => {
+        throw fromStorage("close", "", error);
+      });
     }
   }
 
@@ -410,14 +418,15 @@ export class Session {
   /** Asks the storage, after all that was asked before. */
   #ask(request: Request): Promise<unknown> {
     if (request.op === "pause") return pause();
-    const answer = this.#asked.then(() => {
+    const answer = this.#asked.then(async () => {
       if ("bytes" in request) {
         // The one that took over may not have its generation yet.
         if (this.#isFenced) throw new StateError("FENCED", "another one has taken over");
         // A head has no name.
         this.#put = (request as { object?: string }).object;
       }
-      return perform(request, this.#place.storage, this.#place.takeOver);
+      const given = await perform(request, this.#place.storage, this.#place.takeOver);
+      return given instanceof Uint8Array ? live(given) : given;
     });
     this.#asked = answer.catch(() => {});
     return answer;

@@ -2,7 +2,7 @@ import { Checkpointed } from "./checkpointed.js";
 import { type OpenOptions, checkOptions } from "./options.js";
 import type { Platform } from "./place.js";
 import { Session } from "./session.js";
-import { type Value, checkValue, fromEngineValue, keyOf, toJson, toUtf8 } from "./value.js";
+import { type Value, checkValue, fromEngineValue, keyOf, live, toJson, toUtf8 } from "./value.js";
 
 /** Values that cross to the engine in one step: enough to make crossing cheap, few enough to need little memory. */
 const BATCH = 1000;
@@ -23,7 +23,10 @@ export class State extends Checkpointed {
    */
   set(key: string, value: Value): void {
     const checked = keyOf(key);
-    if (value instanceof Uint8Array) return this.session.change((handle) => handle.setBytes(checked, value));
+    if (value instanceof Uint8Array) {
+      const bytes = live(value);
+      return this.session.change((handle) => handle.setBytes(checked, bytes));
+    }
     const json = toJson(value);
     this.session.change((handle) => handle.set(checked, json));
   }

@@ -87,6 +87,15 @@ export function toUtf8(text: string): Uint8Array {
   return room.subarray(0, utf8.encodeInto(text, room).written);
 }
 
+/** Bytes, unless they are gone: a buffer that was transferred has none, and the engine must not find that out. */
+export function live(bytes: Uint8Array): Uint8Array {
+  try {
+    return bytes.subarray();
+  } catch (error) {
+    throw new StateError("INVALID", "the bytes are gone, with their buffer", error);
+  }
+}
+
 /** Whether it is a text that stays the same as UTF-8. */
 export function isText(value: unknown): value is string {
   return typeof value === "string" && !/\p{Surrogate}/u.test(value);
@@ -107,6 +116,7 @@ export function fromEngineValue(value: string | Uint8Array | undefined): unknown
 
 /** Events as JSON: flat objects of what the operators know. */
 export function eventsToJson(events: readonly object[]): string {
+  if (!Array.isArray(events)) throw new StateError("INVALID", "events must be an array");
   events.forEach((event, index) => {
     const fields = event as Record<string, unknown>;
     for (const field in fields) {

@@ -229,8 +229,21 @@ async fn read_named<T>(mailbox: &Mailbox, mut read: impl AsyncFnMut(&Head) -> Re
     }
 }
 
+/// The head; an empty one if the storage was never written to. Objects without a head were checkpoints.
 async fn read_head(mailbox: &Mailbox) -> Result<Head> {
-    Ok(mailbox.drive(ReadHead::new()).await?.unwrap_or_default())
+    for is_known_to_be_lost in [false, true] {
+        if let Some(head) = mailbox.drive(ReadHead::new()).await? {
+            return Ok(head);
+        }
+        if is_known_to_be_lost {
+            return Err(from_core(Error::ObjectMissing { object: "head".into() }));
+        }
+        // A writer may have begun since: then there is a head by now.
+        if !mailbox.list().await?.iter().any(|object| ObjectId::from_name(&object.name).is_some()) {
+            break;
+        }
+    }
+    Ok(Head::default())
 }
 
 /// Takes a checkpoint; its entry as JSON, once it is durable.

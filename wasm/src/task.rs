@@ -94,6 +94,11 @@ impl Mailbox {
         self.ask(request_to_js(&Request::Delete { object: object.name() })).await.map(drop)
     }
 
+    /// The objects that there are.
+    pub(crate) async fn list(&self) -> Result<Vec<ObjectInfo>> {
+        objects_of(&self.ask(request_to_js(&Request::List)).await?)
+    }
+
     /// Drives a procedure to its end.
     pub(crate) async fn drive<P: Procedure>(&self, procedure: P) -> Result<P::Output, Failure> {
         let mut driven = Driven { procedure, output: None };
@@ -103,8 +108,8 @@ impl Mailbox {
     }
 
     async fn drive_any(&self, procedure: &mut dyn Asking) -> Result<(), Failure> {
-        // What the storage threw last: if that ends the procedure, it says more than our own error.
-        let mut thrown = None;
+        // What the storage threw: if one of that ends the procedure, it says more than our own error.
+        let mut thrown = Vec::new();
         let error = loop {
             let request = match procedure.poll_request() {
                 Ok(Some(request)) => request,
@@ -116,7 +121,7 @@ impl Mailbox {
                     Ok(response) => response,
                     Err(error) => {
                         let failed = storage_error(&request, &error);
-                        thrown = Some((failed.clone(), error));
+                        thrown.push((failed.clone(), error));
                         Response::Failed(failed)
                     }
                 };
@@ -124,9 +129,10 @@ impl Mailbox {
                 break error;
             }
         };
-        Err(match thrown {
-            Some((failed, thrown)) if failed == error && has_code(&thrown) => Failure::Thrown(thrown),
-            _ => Failure::Core(error),
+        let said = thrown.iter().find(|(failed, thrown)| *failed == error && has_code(thrown));
+        Err(match said {
+            Some((_, thrown)) => Failure::Thrown(thrown.clone()),
+            None => Failure::Core(error),
         })
     }
 }

@@ -13,7 +13,7 @@
 //!
 //! When state grows, a base of many key groups comes to stand for more than a checkpoint should write at once: that of a
 //! job's first checkpoint, which holds nothing, stands for all of them. So a base is cut while that is cheap: the reserve
-//! is spent on one whose live rows have come to several sections.
+//! is spent on one whose live rows, beside those of its largest key group, have come to several sections.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -84,13 +84,14 @@ pub(crate) fn plan_rebase<'a>(
     let live_total: u64 = live.iter().copied().flatten().sum();
     let credit = credit_of(manifest);
     let mut budget = credit.to_spend(manifest.sizes.restore_raw, live_total);
-    let live_of = |base: &Base| -> u64 {
-        live[usize::from(base.state)][usize::from(base.low)..usize::from(base.high)].iter().sum()
-    };
+    let groups_of = |base: &Base| &live[usize::from(base.state)][usize::from(base.low)..usize::from(base.high)];
+    let live_of = |base: &Base| groups_of(base).iter().sum::<u64>();
     let by_age = || newest.by_age.iter().map(|index| &manifest.bases[*index as usize]);
     let foldable = || by_age().filter(|base| newest.newest_delta[usize::from(base.state)] > base.checkpoint);
+    // A key group is never divided: only what is beside the largest can come into other sections.
+    let divisible = |base: &Base| live_of(base) - groups_of(base).iter().max().copied().unwrap_or(0);
     // One at a time: many may come to it with the same checkpoint.
-    let outgrown = foldable().find(|base| base.high - base.low > 1 && live_of(base) > OUTGROWN_BASE_BYTES);
+    let outgrown = foldable().find(|base| divisible(base) > OUTGROWN_BASE_BYTES);
     if let Some(base) = outgrown {
         // Rows that came since the checkpoint before are written in any case.
         let cost = live_of(base).min(newest.read[usize::from(base.state)]);

@@ -39,7 +39,7 @@ impl Writer {
     }
 
     /// Keeps a checkpoint beside those that retention keeps, until the next one is published: the
-    /// one that a state was restored from, and that its next delta builds on. Of several states, each has its own.
+    /// one that a state was restored from, and that its next delta builds on.
     pub fn hold(&mut self, checkpoint: u64) {
         if !self.held.contains(&checkpoint) {
             self.held.push(checkpoint);

@@ -142,6 +142,22 @@ impl<'w> Prune<'w> {
         Prune { writer, next, next_bytes, state, deleted: Vec::new() }
     }
 
+    /// A swap before has taken effect, if it was ours: goes on from the head that it wrote, without what was to be deleted.
+    fn settled(&mut self, found: &[u8]) -> Result<()> {
+        let ids = self.writer.head.entries.iter().map(|entry| entry.object.id);
+        let gone: Vec<u64> = ids.filter(|id| self.next.entry(*id).is_none()).collect();
+        if !self.writer.settle(found)? {
+            return Err(self.writer.head_changed(found));
+        }
+        self.next.clone_from(&self.writer.head);
+        self.next.entries.retain(|entry| !gone.contains(&entry.object.id));
+        self.next.next_id += 1;
+        self.writer.head.next_id = self.next.next_id;
+        self.next_bytes = self.next.to_bytes();
+        self.state = PruneState::Mark;
+        Ok(())
+    }
+
     /// The head in the storage is `next`: now nothing else can be needed.
     fn marked(&mut self) {
         self.writer.head_bytes = core::mem::take(&mut self.next_bytes);
@@ -193,7 +209,8 @@ impl Procedure for Prune<'_> {
             (PruneState::Settle, Response::Head(Some(bytes))) if bytes == self.writer.head_bytes => {
                 self.state = PruneState::Mark;
             }
-            (PruneState::Check | PruneState::Settle | PruneState::Refused, Response::Head(Some(bytes))) => {
+            (PruneState::Settle, Response::Head(Some(bytes))) => self.settled(&bytes)?,
+            (PruneState::Check | PruneState::Refused, Response::Head(Some(bytes))) => {
                 return Err(self.writer.head_changed(&bytes));
             }
             (PruneState::Look(error), Response::Head(Some(bytes))) => {

@@ -90,6 +90,8 @@ pub struct Engine {
     timers: Timers,
     outputs: VecDeque<Output>,
     progress: EngineProgress,
+    /// Whether the end of the source was begun and has not ended: an error came in between.
+    half_finished: bool,
     /// The event's keys, used again for every event: one for all operators with the same key fields.
     keys: Vec<Key>,
     /// Place of each operator's key among them.
@@ -108,7 +110,8 @@ impl Engine {
     }
 
     /// As [`Engine::new`], with a bound on the memory of the states: an event that may take them
-    /// past it is answered with [`Error::OverBudget`].
+    /// past it is answered with [`Error::OverBudget`]. What it would add is reckoned when it comes: of events that wait for
+    /// the watermark, several may go into the same partial match of a pattern in the end.
     ///
     /// # Errors
     /// As [`Engine::new`].
@@ -158,6 +161,7 @@ impl Engine {
                 late: alloc::vec![0; count],
                 ..EngineProgress::default()
             },
+            half_finished: false,
             keys: (0..count).map(|_| Key::default()).collect(),
             key_of,
             admitted: alloc::vec![false; count],
@@ -249,18 +253,30 @@ impl Engine {
     /// [`Error::OutOfMemory`]; [`Error::CallOrder`].
     pub fn finish(&mut self) -> Result<()> {
         self.check_resumed()?;
+        self.check_finished()?;
         if self.progress.finished {
             return Ok(());
         }
         self.check_plugins()?;
         self.plugins_at(Moment::End)?;
         self.progress.finished = true;
+        self.half_finished = true;
         self.release(i64::MAX)?;
         for number in 0..self.operators.len() {
             self.plugins_at(Moment::Rest { operator: number })?;
             Operator::finish(&mut self.context(number, i64::MAX, self.progress.events))?;
         }
+        self.half_finished = false;
         Ok(())
+    }
+
+    /// What an end that failed has not given out is not known any more.
+    fn check_finished(&self) -> Result<()> {
+        if !self.half_finished {
+            return Ok(());
+        }
+        self.check_plugins()?;
+        Err(Error::CallOrder("the end of the source has failed; restore a checkpoint to go on"))
     }
 
     /// The next result.
@@ -324,6 +340,7 @@ impl Engine {
         if self.holder.is_checkpoint_under_way() {
             return Err(Error::CheckpointUnderWay);
         }
+        self.check_finished()?;
         self.check_plugins()?;
         self.plugins_at(Moment::Checkpoint)?;
         let watermarks = self.watermark_ms().map(|watermark| (SOURCE.into(), watermark)).into_iter().collect();
@@ -365,6 +382,7 @@ impl Engine {
             late: names().map(|name| count(&progress.late, name)).collect(),
             ..progress.clone()
         };
+        self.half_finished = false;
         self.holder.set_resumed();
         let watermarks = &manifest.progress.watermarks;
         self.watermark_floor_ms =

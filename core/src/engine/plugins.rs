@@ -435,6 +435,7 @@ impl Engine {
 
     /// Tells plugins that the source has ended. What has no time waits for [`Engine::give_out_rest`].
     fn end_plugins(&mut self) -> Result<()> {
+        let mut rests = Vec::new();
         for at in 0..self.plugins.slots.len() {
             let slot = &mut self.plugins.slots[at];
             slot.answers.clear();
@@ -457,6 +458,10 @@ impl Engine {
             self.plugins.at = 0;
             self.schedule_answers();
             rest.sort_by(|a, b| a.key.cmp(&b.key));
+            rests.push((at, rest));
+        }
+        // Only now: what waits for its operator's turn must not be scheduled with what the next one answers.
+        for (at, rest) in rests {
             self.plugins.slots[at].answers = rest.into();
         }
         Ok(())

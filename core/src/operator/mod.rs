@@ -206,10 +206,7 @@ impl Operator {
     pub(crate) fn growth(&self, holder: &mut StateHolder, state: usize, key: &[u8], event: &Event) -> usize {
         match &self.kind {
             Kind::Window(plan) => plan.growth(holder, state, key, event),
-            Kind::Pattern(_) => {
-                let held = holder.patterns_at(state).and_then(|patterns| patterns.get(key));
-                held.map_or(0, |held| held.growth_of_wait())
-            }
+            Kind::Pattern(plan) => plan.growth(holder, state, key, event),
             Kind::Aggregation(plan) => plan.growth(holder, state, key, event),
             Kind::Plugin(_) => 0,
         }

@@ -74,6 +74,25 @@ impl PatternPlan {
         Ok(())
     }
 
+    /// As [`Operator::growth`](super::Operator::growth). Which partial matches the event will advance is known once its
+    /// time has come: here it is those that it fits now, and one for each event that waits.
+    pub(super) fn growth(&self, holder: &mut StateHolder, state: usize, key: &[u8], event: &Event) -> usize {
+        let Some(held) = holder.patterns_at(state).and_then(|patterns| patterns.get(key)) else { return 0 };
+        // The event of the last step is not kept.
+        let kept = self.steps.get(1..self.steps.len() - 1).unwrap_or_default();
+        let may_be_kept = kept.iter().any(|step| step.checks.iter().all(|check| check.may_hold(event)));
+        if !may_be_kept {
+            return held.growth_of_wait();
+        }
+        let next = |partial: &PartialMatch| kept.get(partial.events().len() - 1);
+        let fitting = held
+            .partials()
+            .iter()
+            .filter(|partial| next(partial).is_some_and(|step| step.fits(event, partial.events())));
+        let copies = fitting.count() + held.pending().len();
+        held.growth_of_wait() + copies * PartialMatch::growth_of(event)
+    }
+
     pub(super) fn fire(&self, context: &mut Context<'_>, fired: &Timer) -> Result<()> {
         let (number, state) = (context.number, context.state());
         let key = &MapKey::new(fired.key.as_slice());

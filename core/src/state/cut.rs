@@ -143,11 +143,18 @@ impl StateHolder {
     /// Ends the checkpoint: it is durable and published.
     ///
     /// # Errors
-    /// [`Error::NoCheckpointUnderWay`]; [`Error::CallOrder`] before [`StateHolder::take_capture`].
+    /// [`Error::NoCheckpointUnderWay`]; [`Error::CallOrder`] before [`StateHolder::take_capture`], or for a checkpoint of
+    /// another state.
     pub fn commit(&mut self, checkpoint: &EncodedCheckpoint) -> Result<()> {
         let under_way = self.under_way.as_ref().ok_or(Error::NoCheckpointUnderWay)?;
         if !under_way.taken {
             return Err(Error::CallOrder("the checkpoint under way was not captured; it cannot be durable yet"));
+        }
+        let of = &checkpoint.manifest;
+        if (&of.holder, of.key_groups, &of.states) != (&self.id, self.key_groups, &self.descriptors) {
+            return Err(Error::CallOrder(
+                "the checkpoint is of another state; commit the one that was captured of this",
+            ));
         }
         self.under_way = None;
         self.shrunk = 0;

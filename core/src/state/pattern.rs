@@ -105,6 +105,12 @@ impl PartialMatch {
         self.events.first().map_or(i64::MIN, |event| event.timestamp)
     }
 
+    /// Bytes by which one grows at most with one more event, mostly: its list may double.
+    pub(crate) fn growth_of(event: &Event) -> usize {
+        const LIST_EVENTS: usize = 4;
+        (event.footprint().memory + heap_bytes_of::<Event>(LIST_EVENTS)) as usize
+    }
+
     fn footprint(&self) -> Footprint {
         let mut total =
             Footprint { memory: heap_bytes_of::<Event>(self.events.capacity()), encoded: pattern::PARTIAL_ENCODED };

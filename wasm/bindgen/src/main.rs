@@ -57,10 +57,18 @@ fn before<'a>(text: &'a str, mark: &str) -> Result<&'a str, Failure> {
     text.find(mark).map(|at| &text[..at]).ok_or_else(|| format!("wasm-bindgen's output lacks `{mark}`").into())
 }
 
+/// The bindings without what stands in for `encodeInto`: whatever runs this wasm has it.
+fn without_encode_into(body: &str) -> Result<String, Failure> {
+    let start = before(body, "if (!('encodeInto' in cachedTextEncoder)) {")?;
+    let rest = &body[start.len()..];
+    Ok(format!("{start}{}", &rest[before(rest, "\n}\n")?.len() + "\n}\n".len()..]))
+}
+
 /// The bindings as a function that makes them, without what loads a module: the package does that.
 fn wrapped(bindings: &str) -> Result<String, Failure> {
     let body = before(bindings, "async function __wbg_load(")?.replace("\nexport class ", "\nclass ");
     let body = body.replace("\nexport function ", "\nfunction ").replace("/* @ts-self-types=\"./core.d.ts\" */", "");
+    let body = without_encode_into(&body)?;
     if body.contains("export ") || body.contains("import.meta") {
         return Err("wasm-bindgen's output exports something else than classes and functions".into());
     }

@@ -67,6 +67,60 @@ test("values that would come back as something else are refused", async () => {
   await state.close();
 });
 
+test("bytes that were given away are refused, and nothing is lost", async () => {
+  const storage = memoryStorage();
+  let isGone = false;
+  const gone = (bytes) => (structuredClone(bytes, { transfer: [bytes.buffer] }), bytes);
+  const read = (...given) => (isGone ? gone(storage.read(...given).slice()) : storage.read(...given));
+  const state = await open({ name: "orders", backend: { ...storage, read } });
+  state.set("a", 1);
+  await state.checkpoint();
+  const file = (await state.export()).slice();
+  state.set("a", 2);
+  const refused = withCode("INVALID", "the bytes are gone");
+  assert.throws(() => state.set("b", gone(new Uint8Array(4))), refused);
+  assert.throws(() => state.setMany([["b", gone(new Uint8Array(4))]]), refused);
+  await assert.rejects(state.import(gone(file.slice())), refused);
+  isGone = true;
+  await assert.rejects(state.export(), refused);
+  isGone = false;
+  assert.deepEqual([state.get("a"), state.get("b"), state.size], [2, undefined, 1]);
+  // What waits for a checkpoint has been taken at the call.
+  const [taken, imported] = [state.checkpoint(), state.import(file)];
+  gone(file);
+  await taken;
+  await imported;
+  assert.equal(state.get("a"), 1);
+  await state.close();
+
+  const definition = {
+    name: "sums",
+    source: { fields: ["t", "v"], timestamp: "t", file: "-" },
+    operator: [{ name: "sums", aggregate: { sum: "sum v" } }],
+  };
+  const sums = await engine({ definition, backend: "memory" });
+  const events = () => new TextEncoder().encode('[{"t":1,"v":2}]');
+  sums.push(events());
+  assert.throws(() => sums.push(gone(events())), refused);
+  for (const wrong of [{ t: 1, v: 2 }, null, 5]) {
+    assert.throws(() => sums.push(wrong), withCode("INVALID", "events must be an array"));
+  }
+  assert.equal(sums.progress().events, 1);
+  await sums.close();
+});
+
+test("a storage that cannot be closed is told, and does not hide why nothing was opened", async () => {
+  const close = () => {
+    throw new Error("no close");
+  };
+  const state = await open({ name: "orders", backend: { ...memoryStorage(), close } });
+  await assert.rejects(state.close(), withCode("STORAGE", "storage: close: no close"));
+  const readHead = () => {
+    throw Object.assign(new Error("full"), { name: "QuotaExceededError" });
+  };
+  await assert.rejects(open({ name: "orders", backend: { ...memoryStorage(), readHead, close } }), withCode("QUOTA"));
+});
+
 test("wrong options are refused before anything is opened", async () => {
   const wrong = [
     undefined,

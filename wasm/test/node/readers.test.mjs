@@ -87,6 +87,26 @@ test("what was asked for by its number and is deleted while it is read is not th
   await reader.close();
 });
 
+test("a head that is lost is damage, also to those that only read", async (t) => {
+  const directory = temporaryDirectory(t);
+  const writer = await open({ name: "orders", directory });
+  const reader = await open({ name: "orders", directory, tabs: "read" });
+  writer.set("a", 1);
+  await writer.checkpoint();
+  await reader.refresh();
+  fs.unlinkSync(`${directory}/head`);
+  const lost = withCode("CORRUPT", "head");
+  await assert.rejects(reader.refresh(), lost);
+  assert.equal(reader.get("a"), 1);
+  for (const call of ["at", "restore", "export"]) await assert.rejects(writer[call](0), lost);
+  await assert.rejects(writer.diff(0, 0), lost);
+  for (const options of [{ tabs: "read" }, { tabs: "read", from: 0 }]) {
+    await assert.rejects(open({ name: "orders", directory, ...options }), lost);
+  }
+  await Promise.all([reader.close(), writer.close()]);
+  await assert.rejects(open({ name: "orders", directory }), lost);
+});
+
 test("an object that is missing under the same head is damage, one that always is under another is not", async () => {
   const { storage, writer, reader, backend, goOn } = await pair();
   backend.before = (method) => method === "read" && goOn();

@@ -15,6 +15,19 @@ async function ids(state) {
   return all;
 }
 
+/** A storage that does what is asked for, and whose answers of the head are lost while `isCut`. */
+function losingAnswers(storage) {
+  const backend = { ...storage, isCut: false };
+  for (const method of ["swapHead", "readHead"]) {
+    backend[method] = (...given) => {
+      const answer = storage[method](...given);
+      if (backend.isCut) throw new Error("no answer");
+      return answer;
+    };
+  }
+  return backend;
+}
+
 for (const place of ["own storage", "files"]) {
   test(`one that was taken over after it broke down does not recover: ${place}`, async (t) => {
     const where = place === "files" ? { directory: temporaryDirectory(t) } : { backend: memoryStorage() };
@@ -113,22 +126,16 @@ test("one that opens while another publishes goes on from what that wrote", asyn
 test("a checkpoint whose answer was lost is found by the next one", async () => {
   for (const max of [1, 10]) {
     const storage = memoryStorage();
-    let isCut = false;
-    const cut = (method) => (...given) => {
-      const answer = storage[method](...given);
-      if (isCut) throw new Error("no answer");
-      return answer;
-    };
-    const backend = { ...storage, swapHead: cut("swapHead"), readHead: cut("readHead") };
+    const backend = losingAnswers(storage);
     const state = await open({ name: "orders", backend, retain: { max } });
     state.set("a", 1);
     await state.checkpoint();
     state.set("a", 2);
     state.set("b", 2);
-    isCut = true;
+    backend.isCut = true;
     await assert.rejects(state.checkpoint(), withCode("STORAGE"));
     await assert.rejects(state.checkpoint(), withCode("STORAGE"));
-    isCut = false;
+    backend.isCut = false;
     state.set("a", 3);
     const taken = await state.checkpoint();
     assert.deepEqual([taken.id, taken.parent, taken.dirty], [3, 0, 2]);
@@ -144,6 +151,67 @@ test("a checkpoint whose answer was lost is found by the next one", async () => 
     assert.deepEqual([again.get("a"), again.get("b")], [3, 2]);
     await again.close();
   }
+});
+
+test("a checkpoint is deleted though the answer was lost", async () => {
+  const storage = memoryStorage();
+  const backend = losingAnswers(storage);
+  const state = await open({ name: "orders", backend });
+  for (let n = 0; n < 4; n += 1) {
+    state.set("a", n);
+    await state.checkpoint();
+  }
+  backend.isCut = true;
+  await assert.rejects(state.deleteCheckpoint(1), withCode("STORAGE"));
+  await assert.rejects(state.deleteCheckpoint(2), withCode("STORAGE"));
+  backend.isCut = false;
+  await state.deleteCheckpoint(2);
+  // Of the first it was told that it failed; the storage has deleted it, or it is there to be deleted.
+  if ((await ids(state)).includes(1)) await state.deleteCheckpoint(1);
+  assert.deepEqual(await ids(state), [0, 3]);
+  assert.deepEqual((await state.verify()).findings, []);
+  state.set("a", 4);
+  assert.equal((await state.checkpoint()).parent, 3);
+  await state.close();
+});
+
+test("one that recovers goes on from a checkpoint whose answer was lost, if the one before it is gone", async () => {
+  const storage = memoryStorage();
+  const backend = losingAnswers(storage);
+  const state = await open({ name: "orders", backend, retain: { max: 2 }, wasm: withLittleMemory(100) });
+  for (let n = 0; n < 2; n += 1) {
+    state.set("a", n);
+    await state.checkpoint();
+  }
+  await state.restore(0);
+  state.set("a", 2);
+  backend.isCut = true;
+  await assert.rejects(state.checkpoint(), withCode("STORAGE"));
+  backend.isCut = false;
+  trap(state);
+  assert.equal((await state.recovered()).checkpoint.id, 2);
+  assert.equal(state.get("a"), 2);
+  assert.equal((await state.checkpoint()).parent, 2);
+  await state.close();
+});
+
+test("why a head could not be written is told though it cannot be read either", async () => {
+  const storage = memoryStorage();
+  let isFull = false;
+  const swapHead = (...given) => {
+    if (isFull) throw Object.assign(new Error("no space left"), { code: "ENOSPC" });
+    return storage.swapHead(...given);
+  };
+  const readHead = () => {
+    if (isFull) throw new Error("no answer");
+    return storage.readHead();
+  };
+  const state = await open({ name: "orders", backend: { ...storage, swapHead, readHead } });
+  isFull = true;
+  await assert.rejects(state.checkpoint(), withCode("QUOTA", "no space left"));
+  isFull = false;
+  await state.checkpoint();
+  await state.close();
 });
 
 test("what was put by an engine that broke down goes, and is not published", async (t) => {
