@@ -62,6 +62,26 @@ fn an_engine_does_not_go_on_from_a_checkpoint_that_none_wrote() {
 }
 
 #[test]
+fn a_checkpoint_of_another_state_is_not_committed() {
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
+    let mut captured = |id: &str, key_groups| {
+        let mut holder = StateHolder::builder(id).key_groups(key_groups).build().unwrap();
+        holder.set("eu", &1_u8).unwrap();
+        holder.begin(CheckpointRequest::default()).unwrap();
+        let capture = holder.take_capture().unwrap();
+        let (checkpoint, _) = manager.publish(capture).unwrap();
+        (holder, checkpoint)
+    };
+    let ((mut orders, of_orders), (_, of_others), (_, of_more)) =
+        (captured("orders", 16), captured("others", 16), captured("orders", 32));
+    for other in [&of_others, &of_more] {
+        refused(orders.commit(other).map_err(Error::from), "of another state");
+    }
+    orders.commit(&of_orders).unwrap();
+    assert_eq!(orders.last_checkpoint(), Some(0));
+}
+
+#[test]
 fn a_cut_that_was_not_captured_is_not_committed() {
     let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
     let mut holder = StateHolder::builder("orders").build().unwrap();

@@ -413,6 +413,31 @@ fn a_plugin_that_cannot_be_set_back_is_stopped_or_detached() {
     assert_eq!(out, wanted);
 }
 
+/// At the end of the source operators give their results in the order of the definition, however many of them are plugins.
+#[test]
+fn what_is_left_at_the_end_comes_in_the_order_of_the_operators() {
+    let source = SourceDefinition::file("-").timestamp("at");
+    let plugin = |name: &str| OperatorDefinition::plugin(name, PluginDefinition::file("whole.wasm"));
+    let counts = |name: &str| OperatorDefinition::aggregation(name).compute("events", "count").unwrap();
+    let rest =
+        OperatorDefinition::window("rest", WindowKind::Length { events: 100 }).compute("events", "count").unwrap();
+    let definition = ApplicationDefinition::new("ends", source)
+        .operator(counts("a"))
+        .operator(plugin("p1"))
+        .operator(rest)
+        .operator(plugin("p2"))
+        .operator(counts("z"))
+        .operator(plugin("p3"));
+    let mut engine = engine(&definition, &NativeHome::default(), "whole");
+    engine.handle_events(&some_events(5)).unwrap();
+    engine.finish().unwrap();
+    let results: Vec<serde_json::Value> =
+        lines(&mut engine).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let operators: Vec<&str> = results.iter().filter_map(|result| result["operator"].as_str()).collect();
+    assert_eq!(operators, ["a", "p1", "rest", "p2", "z", "p3"]);
+    assert!(results.iter().all(|result| result["events"] == 5), "{results:?}");
+}
+
 /// Together they may be more than an instance has room for.
 #[test]
 fn events_of_long_texts_come_in_short_batches() {

@@ -41,6 +41,7 @@ impl GuestHome for NativeHome {
         let operator: Box<dyn Operator> = match &*component.bytes {
             b"tally" => Box::new(Tally::default()),
             b"tally 2" => Box::new(Tally { version: 2, ..Tally::default() }),
+            b"whole" => Box::new(Whole),
             other => return Err(format!("there is no {}", String::from_utf8_lossy(other))),
         };
         Ok(Box::new(NativeGuest { instance: Instance::new(operator), inputs: 0, home: self.clone() }))
@@ -219,5 +220,36 @@ impl Operator for Tally {
     fn migrate(&self, _from: &Schema, _key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, String> {
         let (events, sum, last): Kept = postcard::from_bytes(value).map_err(|error| error.to_string())?;
         Ok(Some(postcard::to_allocvec(&(events, sum * 10, last)).map_err(|error| error.to_string())?))
+    }
+}
+
+/// Counts all events; gives a result at the end of the source.
+#[derive(Debug)]
+struct Whole;
+
+impl Operator for Whole {
+    fn name(&self) -> &'static str {
+        "whole"
+    }
+
+    fn schema(&self) -> Schema {
+        Schema { name: "whole".into(), version: 1 }
+    }
+
+    fn configure(&mut self, _config: &mut Config) -> Result<Setup, String> {
+        Ok(Setup::new([], ["events"]).with_watermarks())
+    }
+
+    fn on_event(&mut self, state: &mut State, _event: &Event<'_>, _out: &mut Results<'_>) -> Result<(), Failure> {
+        let events: i64 = state.get(&[])?.unwrap_or(0);
+        state.set(&[], &(events + 1))?;
+        Ok(())
+    }
+
+    fn on_watermark(&mut self, state: &mut State, ms: i64, out: &mut Results<'_>) -> Result<(), Failure> {
+        if ms == i64::MAX {
+            out.give(ms, &[], &[state.get::<i64>(&[])?.unwrap_or(0).into()]);
+        }
+        Ok(())
     }
 }
