@@ -6,15 +6,18 @@ mod random;
 
 use std::io::{Write, stdout};
 
+use eventflux_core::definition::ApplicationDefinition;
 use eventflux_core::{
-    Backend, CheckpointRequest, Compression, MemoryBackend, OpenWriter, Publish, ReadManifest, Restore, RestoreOptions,
-    Retention, Selector, StateHolder, StepProgress, Writer, drive,
+    Backend, CheckpointRequest, Compression, Engine, Event, MemoryBackend, OpenWriter, Publish, ReadManifest, Restore,
+    RestoreOptions, Retention, Selector, StateHolder, StepProgress, Writer, drive,
 };
 use random::Random;
 
 const CHECKPOINTS: u64 = 10_000;
 const WRITTEN_MAX: f64 = 2.0;
 const READ_MAX: f64 = 2.5;
+/// What a checkpoint may write at once beyond twice the dirty bytes, however large the state is.
+const AT_ONCE_BYTES_MAX: u64 = 5 * (8 * 128 * 1024) / 4;
 
 /// Small numbers far more often than large ones: about a tenth of the keys get most writes.
 fn skewed_below(numbers: &mut Random, bound: u64) -> u64 {
@@ -167,8 +170,6 @@ fn growing_and_shrinking() {
 /// A job begins with a checkpoint of nothing, and grows: at no time is all of it written at once.
 #[test]
 fn growing_from_nothing() {
-    /// What a checkpoint may write at once beyond twice the dirty bytes, however large the state is.
-    const AT_ONCE_BYTES_MAX: u64 = 5 * (8 * 128 * 1024) / 4;
     for (added, checkpoints) in [(500, 1200), (5000, 300), (50_000, 40)] {
         let mut storage = MemoryBackend::new();
         let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
@@ -215,6 +216,43 @@ fn one_heavy_key() {
         let read = checkpoint(&mut holder, &mut writer, &mut storage).sizes.restore_raw;
         assert!(read as f64 <= READ_MAX * live as f64, "checkpoint {number}: {read} bytes for {live}");
     }
+}
+
+/// What changes in part is dirty in part: a base of all of it has to be paid for.
+#[test]
+fn large_values_that_change_a_little() {
+    let definition = r#"{"name":"medians","source":{"file":"-","timestamp":"at"},"sink":{"file":"-"},"operator":[
+        {"name":"medians","key":["id"],"aggregate":{"median":"median value"},"emit":"end"},
+        {"name":"days","key":["id"],"window":{"session":"1d"},"compute":{"median":"median value"}}]}"#;
+    let definition = ApplicationDefinition::from_json(definition).unwrap();
+    let mut engine = Engine::new(&definition, &["at", "id", "value"]).unwrap();
+    let mut storage = MemoryBackend::new();
+    let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
+    let mut numbers = Random::new(13);
+    let (mut dirty, mut written, mut restore_raw) = (0, 0, 0);
+    for number in 0..600 {
+        for at in number * 250..(number + 1) * 250 {
+            let values = vec![at.into(), (numbers.below(200) as i64).into(), (numbers.next() as i64 >> 20).into()];
+            engine.handle_event(Event::new(at, values)).unwrap();
+        }
+        engine.begin_checkpoint(0, None, Vec::new(), Vec::new()).unwrap();
+        let capture = engine.holder_mut().take_capture().unwrap();
+        let mut encoded = capture.into_object(writer.next_object(), Compression::None).unwrap();
+        let publish = Publish::new(&mut writer, &mut encoded, Retention { max_retained: 2 }).unwrap();
+        let sizes = drive(publish, &mut storage).unwrap().entry.sizes;
+        engine.holder_mut().commit(&encoded).unwrap();
+        // Twice an event with its value, and the key of each group.
+        assert!(number == 0 || sizes.dirty < 20_000, "checkpoint {number}: {} bytes", sizes.dirty);
+        dirty += sizes.dirty;
+        written += sizes.delta_raw + sizes.base_raw;
+        restore_raw = sizes.restore_raw;
+    }
+    assert!(written as f64 <= WRITTEN_MAX * dirty as f64 + AT_ONCE_BYTES_MAX as f64, "{written} for {dirty}");
+    engine.holder_mut().forget_checkpoints().unwrap();
+    engine.begin_checkpoint(0, None, Vec::new(), Vec::new()).unwrap();
+    let whole = engine.holder_mut().take_capture().unwrap();
+    let live = whole.into_object(writer.next_object(), Compression::None).unwrap().manifest().sizes.base_raw;
+    assert!(restore_raw as f64 <= READ_MAX * live as f64, "{restore_raw} for {live}");
 }
 
 /// The manifest named everything: whatever retention deleted, nothing that is needed is gone.

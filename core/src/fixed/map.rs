@@ -362,7 +362,18 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
             append_row_head(out, entry.key(), form, counted.len());
             payload(out);
             written.rows += 1;
-            written.dirty += if entry.has(DIRTY) { (entry.key().len() + counted.len()) as u64 } else { 0 };
+            if entry.has(DIRTY) {
+                // What a delta says, or would have said: the rest of the row is not dirty.
+                let changed = match &entry.value {
+                    Some(value) if all && entry.form(false) == Some(Form::Change) => {
+                        let mut changed = FixedBytes::new(&mut []);
+                        value.write(&mut changed, false);
+                        changed.len()
+                    }
+                    _ => counted.len(),
+                };
+                written.dirty += (entry.key().len() + changed) as u64;
+            }
         }
         written
     }

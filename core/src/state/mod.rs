@@ -28,6 +28,7 @@ mod pattern;
 mod plain;
 #[cfg(feature = "alloc")]
 mod window;
+mod window_list;
 
 pub(crate) use accumulator::median_of;
 pub use accumulator::{AccumulateError, Accumulator};

@@ -83,6 +83,8 @@ impl Drop for InPlace<'_> {
 }
 
 impl Sealed for PlainValue {
+    const CHANGES_IN_PART: bool = false;
+
     fn write_whole(&self, out: &mut Vec<u8>) {
         self.0.append_to(out);
     }

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::accumulator::Accumulator;
 use super::captured::Captured;
+use super::window_list::WindowList;
 use crate::bytes::heap_bytes_of;
 use crate::format::accumulator;
 use crate::format::columns::ColumnRow;
@@ -46,7 +47,7 @@ pub struct Window {
 /// ```
 #[derive(Debug)]
 pub struct WindowState {
-    windows: Vec<Window>,
+    windows: WindowList,
     /// Starts of windows that the last capture had and that are gone.
     closed: Vec<i64>,
     captured: Captured,
@@ -186,7 +187,7 @@ impl WindowState {
     #[must_use]
     pub fn new() -> Self {
         let footprint = Footprint { memory: 0, encoded: window::WINDOWS_ENCODED };
-        WindowState { windows: Vec::new(), closed: Vec::new(), captured: Captured::NEVER, footprint }
+        WindowState { windows: WindowList::new(), closed: Vec::new(), captured: Captured::NEVER, footprint }
     }
 
     /// The open windows, in the order of their starts.
@@ -211,10 +212,6 @@ impl WindowState {
     }
 
     fn open(&mut self, at: usize, start: i64) -> usize {
-        // Many keys have one window open, and never more.
-        if self.windows.capacity() == 0 {
-            self.windows.reserve_exact(1);
-        }
         self.windows.insert(at, Window::new(start));
         at
     }
@@ -261,12 +258,7 @@ impl WindowState {
 
     /// Bytes by which `more` windows make the list of windows grow.
     pub(crate) fn growth_of_windows(&self, more: usize) -> usize {
-        let (wanted, capacity) = (self.windows.len() + more, self.windows.capacity());
-        if wanted <= capacity {
-            0
-        } else {
-            (wanted.max(2 * capacity).next_power_of_two() - capacity) * size_of::<Window>()
-        }
+        self.windows.growth(more) * size_of::<Window>()
     }
 
     /// Whether no window is open.

@@ -186,8 +186,14 @@ impl<V: Sealed> TrackedMap<V> {
         if slot.value.is_none() {
             marks.absent |= bit;
         }
+        let mut changed = None;
         let written = match &mut slot.value {
             Some(value) => {
+                if V::CHANGES_IN_PART && rebasing && was_dirty && !whole {
+                    self.scratch.clear();
+                    value.write_change(&mut self.scratch);
+                    changed = Some(slot.key.as_slice().len() + self.scratch.len());
+                }
                 let written = held.captured.push(&slot.key, |out| {
                     if whole || rebasing {
                         out.reserve(value.footprint().encoded as usize);
@@ -210,7 +216,8 @@ impl<V: Sealed> TrackedMap<V> {
         };
         self.dirty_entries += u64::from(was_dirty);
         if rebasing && was_dirty {
-            self.dirty_in_bases += written.unwrap_or(0) as u64;
+            // What a delta would have said: the rest of the row is not dirty, and a base pays for it.
+            self.dirty_in_bases += changed.or(written).unwrap_or(0) as u64;
         }
         self.overflow |= written.is_none();
         written.unwrap_or(0)

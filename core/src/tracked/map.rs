@@ -54,6 +54,8 @@ pub struct TrackedMap<V> {
     pub(super) shrunk: u64,
     /// Encoded bytes of dirty rows captured as part of a base.
     pub(super) dirty_in_bases: u64,
+    /// Where changes are written to be measured.
+    pub(super) scratch: Vec<u8>,
     /// Entries captured that had changed.
     pub(super) dirty_entries: u64,
     /// Where the next step goes on: group, and place in its list of pages.
@@ -74,6 +76,7 @@ impl<V: Sealed> TrackedMap<V> {
             heap: 0,
             shrunk: 0,
             dirty_in_bases: 0,
+            scratch: Vec::new(),
             dirty_entries: 0,
             cursor: (0, 0),
             overflow: false,

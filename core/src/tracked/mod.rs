@@ -37,6 +37,9 @@ pub(crate) mod sealed {
     use super::{Captured, ColumnRow, Footprint, Form, Malformed, Vec};
 
     pub trait Sealed: Sized {
+        /// Whether a change may say less than the whole value.
+        const CHANGES_IN_PART: bool = true;
+
         /// Appends the whole value.
         fn write_whole(&self, out: &mut Vec<u8>);
 

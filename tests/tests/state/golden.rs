@@ -8,7 +8,8 @@
 //! EVENTFLUX_GOLDEN=v4 cargo test -p eventflux-tests --test state golden
 //! ```
 //!
-//! which refuses to write over what is there, and listed in `VERSIONS`.
+//! which refuses to write over what is there, and listed in `VERSIONS`. `v3b` has the format of `v3`: since then a writer
+//! makes other choices within it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -26,7 +27,7 @@ use eventflux::{
 use eventflux_core::{Backend, FORMAT_VERSION};
 
 /// Versions with golden files, oldest first; the last is the one this release writes.
-const VERSIONS: [&str; 3] = ["v1", "v2", "v3"];
+const VERSIONS: [&str; 4] = ["v1", "v2", "v3", "v3b"];
 type Make = fn(&mut dyn Backend) -> Points;
 /// The storages of the newest version, and what makes them. Versions before 2 have no `bulk`.
 const STORAGES: [(&str, Make); 3] = [("holder", of_holder), ("engine", of_engine), ("bulk", of_bulk)];
@@ -131,7 +132,8 @@ fn in_memory(path: &Path) -> MemoryBackend {
 #[test]
 fn the_same_inputs_give_the_same_bytes() {
     let newest = VERSIONS.last().unwrap();
-    assert_eq!(*newest, format!("v{FORMAT_VERSION}"), "a new version of the format needs golden files");
+    let format = newest.trim_end_matches(char::is_alphabetic);
+    assert_eq!(format, format!("v{FORMAT_VERSION}"), "a new version of the format needs golden files");
     let directory = golden(newest);
     for (name, make) in STORAGES {
         let path = directory.join(name);
