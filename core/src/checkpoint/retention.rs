@@ -46,15 +46,14 @@ pub(crate) fn retain_also(head: &mut Head, retention: Retention, held: &[u64]) {
 /// Drops checkpoints from a head whatever retention says, labelled ones too.
 ///
 /// # Errors
-/// [`Error::NoSuchCheckpoint`]; [`Error::CallOrder`] for the latest, which is gone on from. Then some may be dropped.
+/// [`Error::NoSuchCheckpoint`]; [`Error::CallOrder`] for the latest, which is gone on from. Then none is dropped.
 pub fn drop_checkpoints(head: &mut Head, checkpoints: &[Selector]) -> Result<()> {
-    for selector in checkpoints {
-        let id = selector.find(head)?.id;
-        if head.latest == Some(id) {
-            return Err(Error::CallOrder("the newest checkpoint is the one to go on from, and cannot be deleted"));
-        }
-        head.entries.retain(|entry| entry.object.id != id);
+    // Each is looked for among all: the same one may be named twice.
+    let dropped = checkpoints.iter().map(|selector| selector.find(head)).collect::<Result<Vec<ObjectId>>>()?;
+    if dropped.iter().any(|object| head.latest == Some(object.id)) {
+        return Err(Error::CallOrder("the newest checkpoint is the one to go on from, and cannot be deleted"));
     }
+    head.entries.retain(|entry| !dropped.contains(&entry.object));
     Ok(())
 }
 

@@ -36,7 +36,8 @@ impl Failure {
 
 /// What is left to do.
 const WITHOUT_HEAD: &str = "Only the head says which objects are checkpoints: without it nothing goes on here, nor with --from none. \
-                            Bring it back from a copy of the storage, or name another [checkpoint] storage.";
+                            Bring it back from a copy of the storage, or name another [checkpoint] storage. If this is \
+                            what a copy left that was broken off, remove it and copy again.";
 
 /// Whether it is the head that is damaged, or missing.
 pub(super) fn is_of_head(error: &Error) -> bool {

@@ -74,6 +74,7 @@ pub(super) fn prune(arguments: &Arguments, json: bool) -> Result<Outcome, Failur
 type Pruned = (Vec<u64>, Vec<u64>, Vec<(String, u64)>);
 
 fn plan(arguments: &Arguments, retention: Retention) -> Result<Pruned, Failure> {
+    refuse_damaged(&arguments.storage)?;
     let mut backend = arguments.storage.open()?;
     // Before the head: what a run beside this publishes meanwhile is needed.
     let objects = backend.list()?;

@@ -176,7 +176,8 @@ impl SyncHandle {
 /// Whether an output is just what the checkpoint of a finished run accounts for, without opening it to write. Changes
 /// nothing.
 pub(super) fn check_at(path: &Path, name: &str, accounted: Accounted) -> Result<()> {
-    let Ok(metadata) = path.metadata() else { return check_length(path, 0, accounted.length) };
+    check_there(path, accounted)?;
+    let Ok(metadata) = path.metadata() else { return Ok(()) };
     if metadata.is_file() {
         let file = File::open(path).map_err(failed("open", path))?;
         check(&file, path, name, Some(accounted), false)?;
@@ -194,6 +195,21 @@ pub(super) fn check_at(path: &Path, name: &str, accounted: Accounted) -> Result<
         }
     }
     Ok(())
+}
+
+/// Whether an output that a checkpoint accounts for is there at all. Changes nothing.
+pub(super) fn check_there(path: &Path, accounted: Accounted) -> Result<()> {
+    let is_missing = path.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    if !is_missing || accounted.length == 0 {
+        return Ok(());
+    }
+    Err(refused(
+        path,
+        format!(
+            "is not there, but the checkpoint accounts for {} bytes of it: put the file back, or start anew with --from none",
+            accounted.length
+        ),
+    ))
 }
 
 /// Whether a file has what a checkpoint accounts for; how that ends.

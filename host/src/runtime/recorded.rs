@@ -30,6 +30,11 @@ pub(super) fn source_position(manifest: &Manifest) -> SourcePosition {
     SourcePosition { offset: recorded(positions, POSITION_OFFSET), line: recorded(positions, POSITION_LINE) }
 }
 
+/// How far the source was read, if it was one of a run.
+pub(super) fn source_offset(manifest: &Manifest) -> Option<u64> {
+    find(&manifest.progress.positions, POSITION_OFFSET)
+}
+
 /// The hash of how the source began, as far as it was read.
 pub(super) fn source_beginning(manifest: &Manifest) -> Option<u64> {
     find(&manifest.progress.positions, SOURCE_BEGINNING)

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use super::output::{OutputFile, SyncHandle, check_at, explain_full, failed};
+use super::output::{OutputFile, SyncHandle, check_at, check_there, explain_full, failed};
 use super::recorded::Accounted;
 use crate::error::Result;
 use crate::storage::Access;
@@ -41,6 +41,14 @@ impl Sink {
     pub(super) fn check(path: &Path, name: &str, accounted: Option<Accounted>) -> Result<()> {
         match accounted.filter(|accounted| !accounted.is_printed && !is_stdout(path)) {
             Some(accounted) => check_at(path, name, accounted),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether an output is there that a checkpoint accounts for: to open it would make an empty one.
+    pub(super) fn check_there(path: &Path, accounted: Option<Accounted>) -> Result<()> {
+        match accounted.filter(|accounted| !accounted.is_printed && !is_stdout(path)) {
+            Some(accounted) => check_there(path, accounted),
             None => Ok(()),
         }
     }

@@ -1,5 +1,7 @@
 //! Where a run begins, and whether it may.
 
+use std::cmp::Ordering;
+
 use eventflux_core::definition::OperatorKind;
 use eventflux_core::{
     Backend, Engine, Error as CoreError, Head, Manifest, MemoryBackend, ReadManifest, RestoreOptions, Selector,
@@ -7,7 +9,9 @@ use eventflux_core::{
 };
 
 use super::plugins;
-use super::recorded::{Accounted, SOURCE_FINGERPRINT, is_of_other_source, source_beginning, source_position};
+use super::recorded::{
+    Accounted, SOURCE_FINGERPRINT, is_of_other_source, source_beginning, source_offset, source_position,
+};
 use super::sink::Sink;
 use super::{RunSummary, Runtime, StartFrom};
 use crate::beside::read_beside_writer;
@@ -60,6 +64,7 @@ impl Start {
         if let Ok(source) = runtime.open_source() {
             check_definition(runtime, &source, &runtime.engine(&source)?, manifest)?;
             check_beginning(&source, manifest)?;
+            check_end(&source, manifest)?;
         }
         finished_before(runtime, manifest).map(Some)
     }
@@ -70,6 +75,9 @@ impl Start {
         if let Some(manifest) = &self.manifest {
             check_definition(runtime, source, engine, manifest)?;
             seek(source, manifest)?;
+        }
+        if let Some(manifest) = &self.manifest {
+            Sink::check_there(&runtime.sink_path(), Accounted::of(manifest))?;
         }
         let mut sink = Sink::open(&runtime.sink_path(), &runtime.definition.sink.file, runtime.access)?;
         if let Some(manifest) = &self.manifest {
@@ -172,6 +180,25 @@ fn check_beginning(source: &Source, manifest: &Manifest) -> Result<()> {
         reason: String::from("it does not begin with what was read"),
         advice: String::from(
             "Put the file of before in its place, or start anew with --from none or another [checkpoint] storage.",
+        ),
+    })
+}
+
+/// Of a source that has ended: whether it still ends there.
+fn check_end(source: &Source, manifest: &Manifest) -> Result<()> {
+    let (Some(length), Some(end)) = (source.length(), source_offset(manifest)) else { return Ok(()) };
+    let (what, more) = match length.cmp(&end) {
+        Ordering::Equal => return Ok(()),
+        Ordering::Greater => ("the source has grown", format!("it has {} bytes behind its end", length - end)),
+        Ordering::Less => ("the source was cut", format!("it had {} bytes more", end - length)),
+    };
+    Err(Error::DefinitionChanged {
+        what: what.into(),
+        checkpoint: manifest.object.id,
+        reason: format!("{more}; with the end of the source all windows were closed"),
+        advice: String::from(
+            "Put the file of before in its place, go back with --from to a checkpoint before the end, or start anew with \
+             --from none.",
         ),
     })
 }

@@ -41,6 +41,9 @@ impl CsvRows {
             return Err(SourceError::Empty { file: lines.file().into() });
         };
         let text = self.text(lines, &row, |_| None)?;
+        if self.spans.iter().any(|span| span.raw(text).contains('\r') && !text.contains('"')) {
+            return Err(SourceError::CarriageReturn { place: lines.place() });
+        }
         let fields: Vec<String> = self.spans.iter().map(|span| span.text(text).into()).collect();
         if let Some(field) = first_repeated(&fields) {
             return Err(SourceError::DuplicateField { place: lines.place(), field: field.into() });

@@ -118,6 +118,14 @@ pub enum SourceError {
         /// The bytes there were.
         before: u64,
     },
+    /// A header whose line ends in what is no line end here, or nowhere.
+    #[error(
+        "{place}: a carriage return within the header; lines end in LF or CRLF: convert the file, for example with `tr '\\r' '\\n'`"
+    )]
+    CarriageReturn {
+        /// The row.
+        place: Place,
+    },
     /// A field twice in the header or in one object.
     #[error("{place}, field `{}`: the name is there twice; rename or remove one of them", named(field))]
     DuplicateField {

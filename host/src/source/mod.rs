@@ -268,6 +268,11 @@ impl Source {
         self.lines.input().bytes_total()
     }
 
+    /// Length of the uncompressed input; `None` if only reading it would tell.
+    pub(crate) fn length(&self) -> Option<u64> {
+        if self.lines.input().compressed_read().is_some() { None } else { self.bytes_total() }
+    }
+
     /// How much of [`bytes_total`](Source::bytes_total) has been read, for a progress bar.
     #[must_use]
     pub fn bytes_read(&self) -> u64 {

@@ -23,7 +23,14 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<MemoryBackend> {
         return Err(Error::File { action: "write to", path: path.into(), reason });
     }
     let bytes = fs::read(path).map_err(|reason| Error::File { action: "read", path: path.into(), reason })?;
-    Ok(open_archive(&bytes).map_err(|error| in_file(error, path))?)
+    let is_named_so = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(EXTENSION));
+    open_archive(&bytes).map_err(|error| match error {
+        CoreError::Damaged { .. } if !is_named_so => {
+            let reason = "it is no storage: that is a directory, or an archive of checkpoints, whose name ends in .efx";
+            Error::File { action: "read", path: path.into(), reason: io::Error::new(ErrorKind::InvalidData, reason) }
+        }
+        error => in_file(error, path).into(),
+    })
 }
 
 /// Damage of an archive, with the file it is in.

@@ -52,9 +52,9 @@ fn a_file_that_is_no_archive_or_a_damaged_one_is_refused() {
         .says(&["can only be read", "eventflux copy all.efx DIRECTORY"]);
     flip(&app.path("all.efx"), 100);
     app.command(&["checkpoints", "all.efx"]).exits(3).says(&["all.efx: damaged file: it does not match its hash"]);
-    app.command(&["verify", "in.csv"])
-        .exits(3)
-        .says(&["in.csv: damaged file: it is no archive of checkpoints; those begin with EFXA"]);
+    for other in ["in.csv", "app.toml", "state/head"] {
+        app.command(&["verify", other]).exits(1).says(&[other, "it is no storage: that is a directory, or an archive"]);
+    }
     app.write("empty.efx", "");
     app.command(&["inspect", "empty.efx"]).exits(3).says(&["it is too short"]);
 }

@@ -342,7 +342,7 @@ fn outputs_that_do_not_fit_the_checkpoint() {
 
     let app = App::interrupted();
     app.redefine("out.ndjson", "nowhere/out.ndjson");
-    app.run(&[]).exits(1).says(&["cannot open nowhere/out.ndjson: No such file"]);
+    app.run(&[]).exits(1).says(&["nowhere/out.ndjson: is not there, but the checkpoint"]);
     app.assert_goes_on();
 }
 

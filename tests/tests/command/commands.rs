@@ -305,7 +305,7 @@ fn savepoint_labels() {
     assert_eq!(app.output(), undisturbed());
 
     // They stay until they are named.
-    let delete = ["prune", "state", "--keep", "100", "--delete", "v0", "--delete", "the start"];
+    let delete = ["prune", "state", "--keep", "100", "--delete", "v0", "--delete", "the start", "--delete", "v0"];
     app.command(&["prune", "state", "--delete", "nobody"]).exits(1).says(&["labelled `nobody`"]);
     app.command(&["prune", "state", "--delete", "latest"])
         .exits(1)

@@ -116,9 +116,30 @@ fn an_output_that_would_be_inside_the_storage() {
 fn an_output_lost_after_the_end() {
     let app = App::finished();
     fs::remove_file(app.path("out.ndjson")).unwrap();
-    app.run(&[])
-        .exits(1)
-        .says(&["out.ndjson: ends after 0 bytes, but the checkpoint accounts for", "results were lost"]);
+    app.run(&[]).exits(1).says(&["out.ndjson: is not there, but the checkpoint accounts for", "put the file back"]);
+    assert!(!app.path("out.ndjson").exists());
+    // Neither does a start that goes back make one.
+    app.run(&["--from", "5"]).exits(1).says(&["out.ndjson: is not there"]);
+    assert!(!app.path("out.ndjson").exists());
+}
+
+#[test]
+fn rows_that_come_after_the_end() {
+    let app = App::finished();
+    let (rows, output) = (rows(), app.output());
+    app.write("in.csv", format!("{rows}99000,a,1\n"));
+    for quiet in [&[][..], &["-q"]] {
+        app.run(quiet).exits(1).says(&[
+            "the source has grown since checkpoint",
+            "10 bytes behind its end",
+            "--from none",
+        ]);
+    }
+    app.write("in.csv", &rows[..rows.len() - 10]);
+    app.run(&[]).exits(1).says(&["the source was cut since checkpoint", "it had 10 bytes more"]);
+    assert_eq!(app.output(), output);
+    app.write("in.csv", rows);
+    app.run(&[]).exits(0).says(&["the source is finished"]);
 }
 
 #[test]
@@ -154,7 +175,10 @@ fn pruning_a_storage_whose_newest_checkpoint_is_damaged() {
     let bytes = fs::read(&newest).unwrap();
     fs::write(&newest, &bytes[..bytes.len() / 2]).unwrap();
     let before = objects().count();
-    app.command(&["prune", "state", "--keep", "1"]).exits(3).says(&["Nothing was deleted", "eventflux verify"]);
+    for dry in [&[][..], &["--dry-run"]] {
+        let prune = [&["prune", "state", "--keep", "1"], dry].concat();
+        app.command(&prune).exits(3).says(&["Nothing was deleted", "eventflux verify"]);
+    }
     assert_eq!(objects().count(), before);
 }
 

@@ -4,6 +4,7 @@
 //! fenced, whatever becomes of the answers.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 use std::time::Duration;
@@ -162,6 +163,7 @@ fn it_dies_between_any_two_requests() {
 #[test]
 fn many_requests_go_wrong() {
     let campaigns: Vec<u64> = (0..if is_long() { 100 } else { 6 }).collect();
+    let (all_requests, all_faults) = (AtomicUsize::new(0), AtomicUsize::new(0));
     in_parallel(&campaigns, |seed| {
         let (proxy, bucket) = (Proxy::start(server()), server().bucket());
         let mut random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
@@ -179,9 +181,13 @@ fn many_requests_go_wrong() {
         }
         drop(program);
         let (requests, faults) = proxy.calm();
-        assert!(faults * 8 > requests, "{faults} of {requests}");
+        all_requests.fetch_add(requests, Ordering::Relaxed);
+        all_faults.fetch_add(faults, Ordering::Relaxed);
         check(proxy.storage(&bucket, PREFIX, 0), &watcher);
     });
+    // A single campaign may be lucky.
+    let (requests, faults) = (all_requests.into_inner(), all_faults.into_inner());
+    assert!(faults * 8 > requests, "{faults} of {requests}");
 }
 
 /// Whether a request is a put of the head.

@@ -116,6 +116,14 @@ fn csv_rows_that_are_wrong() {
     assert!(
         message("in.csv", b"t,a\n1,2,3\n").starts_with("in.csv, line 2: expected 2 fields as in the header, found 3;")
     );
+    // Lines of old that end in CR alone are none, and a field may have one in quotes.
+    assert_eq!(
+        message("in.csv", b"t,a\r1,2\r"),
+        "in.csv, line 1: a carriage return within the header; lines end in LF or CRLF: convert the file, for example with `tr '\\r' '\\n'`"
+    );
+    let directory = tempfile::tempdir().unwrap();
+    let source = Source::open(&options(&directory, "in.csv", b"t,\"a\rb\"\r\n1,2\r\n")).unwrap();
+    assert_eq!(source.fields(), ["t", "a\rb"]);
     // A row of several lines, behind blank ones, by its first.
     assert!(
         message("in.csv", b"t,a\n1,2\n\n\n3,\"x\ny\nz\",4\n")
