@@ -2,7 +2,7 @@
 
 import { Chart } from "./chart.js";
 import { byId, element, setText } from "./dom.js";
-import { bytes, count, plural, ratio, time } from "./format.js";
+import { bytes, count, moment, plural, ratio } from "./format.js";
 
 const OPEN_DELAY_MS = 120;
 
@@ -109,6 +109,7 @@ export class CheckpointsView {
     clearTimeout(this.#timer);
     this.#selected = undefined;
     this.#asked += 1;
+    byId("past").setAttribute("aria-busy", "false");
     byId("past").replaceChildren(element("p", { className: "hint" }, "Move the slider to look into an older checkpoint."));
   }
 
@@ -130,7 +131,7 @@ export class CheckpointsView {
   #describe({ checkpoint, newest, events, offset, output, operators }) {
     const isNow = checkpoint.id === newest;
     const summary =
-      `Checkpoint ${checkpoint.id} (${checkpoint.kind}), taken ${time(checkpoint.time)}: event ${count(events)}, byte ${count(offset)} of the ` +
+      `Checkpoint ${checkpoint.id} (${checkpoint.kind}), taken ${moment(checkpoint.time)}: event ${count(events)}, byte ${count(offset)} of the ` +
       `source, ${bytes(output)} of output. ${isNow ? "It is the newest: this is now." : `Now is checkpoint ${newest}.`}`;
     return [element("p", {}, summary), ...operators.map(operatorDetails)];
   }

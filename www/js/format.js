@@ -4,8 +4,13 @@ const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { maximumFractionDigits: 2 });
 const day = new Intl.DateTimeFormat("en", { timeZone: "UTC", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 
+const here = new Intl.DateTimeFormat("en", { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+
 export const count = (number) => whole.format(number);
+/** A time of the flights. */
 export const time = (milliseconds) => day.format(milliseconds);
+/** When something happened here. */
+export const moment = (milliseconds) => here.format(milliseconds);
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
 export function bytes(number) {

@@ -72,12 +72,16 @@ export class Job {
     this.rows.check(Number(positions["source.offset"] ?? 0));
   }
 
-  /** Sets source and output to what a checkpoint recorded of them. */
-  async #goOnFrom(positions, outputs, isNewest) {
+  /**
+   * Sets source and output to what a checkpoint recorded of them. `hole`: of one that was made elsewhere, up to which byte
+   * the output here is empty, since it was written elsewhere.
+   */
+  async #goOnFrom(positions, outputs, isNewest, hole = 0) {
     this.#check(positions);
     this.rows.seek(Number(positions["source.offset"] ?? 0), Number(positions["source.line"] ?? 0));
     const start = Number(outputs["output.start"] ?? 0);
-    this.output = new Output({ length: Number(outputs["output.length"] ?? 0), start });
+    const length = Number(outputs["output.length"] ?? 0);
+    this.output = new Output({ length, start: Math.max(start, Math.min(hole, length)) });
     this.latest = {};
     this.comparison = undefined;
     let cut = 0;
@@ -156,8 +160,9 @@ export class Job {
     } finally {
       await beside.close();
     }
+    const hole = this.output?.start;
     const { id, positions, outputs } = await this.engine.import(bytes);
-    const cut = await this.#goOnFrom(positions, outputs, true);
+    const cut = await this.#goOnFrom(positions, outputs, true, hole);
     return { id, events: this.events, cut };
   }
 

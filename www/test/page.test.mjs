@@ -282,6 +282,12 @@ test("a checkpoint goes to another browser and to the native command", async (t)
   await text(to, "#log", /broken\.efx was refused\. CORRUPT/);
   await to.locator("#file").setInputFiles(file);
   await text(to, "#log", /Opened page\.efx .* event 12,000/);
+  // Once more, when there is some output already, behind what is not here.
+  await play(to, SLOW);
+  await runTo(to, 15_100);
+  await pause(to);
+  await to.locator("#file").setInputFiles(file);
+  await text(to, "#log", /Opened page\.efx[^]*Opened page\.efx/);
   await play(to);
   assert.match(await finished(to), /were written elsewhere/);
   assertEndsAsExpected(await outputOf(to, directory));

@@ -22,6 +22,9 @@ pub(super) fn parse(text: &str) -> Result<Selector, String> {
         return Ok(Selector::Time(time));
     }
     // `parse_time` also takes plain digits, which may carry a sign.
+    if parse_time(&format!("{text}Z")).is_some() && parse_time(text).is_none() {
+        return Err(format!("a time ends in Z or in an offset, such as `{text}Z`"));
+    }
     let time = if text.parse::<i64>().is_ok() { None } else { parse_time(text) };
     Ok(time.map_or_else(|| Selector::Label(text.into()), Selector::Time))
 }
@@ -70,9 +73,14 @@ mod tests {
         assert_eq!(parse("2013-01-01T00:00:00.5+01:00"), Ok(Selector::Time(1_356_994_800_500)));
         assert_eq!(parse("-5"), Ok(Selector::Label("-5".into())));
         assert_eq!(parse("before the sale"), Ok(Selector::Label("before the sale".into())));
+        assert!(parse("2013-01-01T00:00:00").unwrap_err().ends_with("such as `2013-01-01T00:00:00Z`"));
         assert!(parse("").is_err() && parse("@soon").is_err() && parse("99999999999999999999").is_err());
         assert_eq!(parse_start("none"), Ok(StartFrom::Start));
-        assert!(["", "latest", "none", "12", "@x", "2013-01-01T00:00:00Z"].into_iter().all(is_ambiguous));
-        assert!(!is_ambiguous("v1"));
+        assert!(
+            ["", "latest", "none", "12", "@x", "2013-01-01T00:00:00Z", "2013-01-01T00:00:00"]
+                .into_iter()
+                .all(is_ambiguous)
+        );
+        assert!(!["v1", "2013-01-01"].into_iter().any(is_ambiguous));
     }
 }

@@ -142,6 +142,17 @@ pub enum SourceError {
         /// The name.
         field: String,
     },
+    /// A header with other fields than the list of the options.
+    #[error(
+        "{file}: its header has other fields than `fields` under [source] lists, or in another order; CSV needs no list, since it has a header: {}",
+        listed(found)
+    )]
+    OtherHeader {
+        /// The file.
+        file: String,
+        /// The fields of the header.
+        found: Vec<String>,
+    },
     /// The timestamp field is not among the fields.
     #[error("{file}: it has no field `{}`{}; `timestamp` under [source] must name one of its fields: {}", named(field), did_you_mean(hint.as_deref()), listed(known))]
     TimestampField {
@@ -311,7 +322,10 @@ impl SourceError {
     pub(crate) fn is_of_definition(&self) -> bool {
         matches!(
             self,
-            SourceError::Extension { .. } | SourceError::DuplicateListed { .. } | SourceError::TimestampField { .. }
+            SourceError::Extension { .. }
+                | SourceError::DuplicateListed { .. }
+                | SourceError::OtherHeader { .. }
+                | SourceError::TimestampField { .. }
         )
     }
 }

@@ -78,7 +78,7 @@ pub struct SourceOptions {
     /// Texts that stand for null.
     pub null: Vec<String>,
     /// For NDJSON, the stream's fields in order; by default those of the first object. CSV takes
-    /// its fields from the header and ignores this.
+    /// its fields from the header, which must be these if they are given.
     pub fields: Option<Vec<String>>,
 }
 
@@ -157,9 +157,12 @@ impl Source {
             None => Format::Csv,
         };
         let (rows, fields) = match (format, &options.fields) {
-            (Format::Csv, _) => {
+            (Format::Csv, wanted) => {
                 let mut rows = CsvRows::default();
                 let fields = rows.read_header(&mut lines)?;
+                if wanted.as_ref().is_some_and(|wanted| *wanted != fields) {
+                    return Err(SourceError::OtherHeader { file: lines.file().into(), found: fields });
+                }
                 (Rows::Csv(rows), fields)
             }
             (Format::Ndjson, Some(fields)) => (Rows::Ndjson(NdjsonRows::default()), fields.clone()),

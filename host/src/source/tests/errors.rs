@@ -122,6 +122,19 @@ fn csv_rows_that_are_wrong() {
         "in.csv, line 1: a carriage return within the header; lines end in LF or CRLF: convert the file, for example with `tr '\\r' '\\n'`"
     );
     let directory = tempfile::tempdir().unwrap();
+    let listing = |fields: &[&str]| {
+        let fields = Some(fields.iter().map(|field| String::from(*field)).collect());
+        Source::open(&SourceOptions { fields, ..options(&directory, "in.csv", b"t,a\n1,2\n") })
+    };
+    assert_eq!(listing(&["t", "a"]).unwrap().fields(), ["t", "a"]);
+    for other in [&["a", "t"][..], &["t"], &["t", "b"]] {
+        let error = listing(other).unwrap_err().to_string();
+        assert!(
+            error.starts_with("in.csv: its header has other fields") || error.contains("in.csv: its header has"),
+            "{error}"
+        );
+        assert!(error.ends_with(": t, a"), "{error}");
+    }
     let source = Source::open(&options(&directory, "in.csv", b"t,\"a\rb\"\r\n1,2\r\n")).unwrap();
     assert_eq!(source.fields(), ["t", "a\rb"]);
     // A row of several lines, behind blank ones, by its first.
