@@ -45,7 +45,10 @@ export interface OpenOptions {
   signal?: AbortSignal;
   /** Which checkpoints stay: the `max` newest, 1 or more (default 10), and all that have a label. */
   retain?: { max?: number };
-  /** Bytes that the state may take in memory; a write past it is refused with `BUDGET`. */
+  /**
+   * Bytes that the state may take in memory; a write past it is refused with `BUDGET`. What opening, a restore or an
+   * import brings back is not: it was taken once, and would be lost otherwise.
+   */
   budgetBytes?: number;
   /** Asks the browser to keep the storage when the disk is nearly full; `state.persisted` says what it answered. */
   persist?: boolean;

@@ -46,7 +46,8 @@ impl StateHolderBuilder {
         self
     }
 
-    /// Most bytes of memory the states may take.
+    /// Most bytes of memory the states may take: what is written past it is refused. A restore is not, since what it
+    /// brings back was taken once.
     #[must_use]
     pub fn budget_bytes(mut self, budget: usize) -> Self {
         self.budget = Some(budget);
