@@ -218,6 +218,75 @@ fn one_heavy_key() {
     }
 }
 
+/// Whatever comes in whatever order: writing keeps to its bound all the time, reading does once what is there has changed
+/// for a while.
+#[test]
+fn any_turns() {
+    let mut turns = 0;
+    for seed in 0..6 {
+        let mut numbers = Random::new(seed);
+        let mut storage = MemoryBackend::new();
+        let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
+        let mut holder = StateHolder::builder("turns").build().unwrap();
+        let (mut first, mut next, mut dirty, mut written) = (0_u64, 1_u64, 0, 0);
+        let mut step = |holder: &mut StateHolder, writer: &mut Writer| {
+            let sizes = checkpoint(holder, writer, &mut storage).sizes;
+            dirty += sizes.dirty;
+            written += sizes.delta_raw + sizes.base_raw;
+            assert!(written <= 2 * dirty + AT_ONCE_BYTES_MAX, "seed {seed}: {written} bytes for {dirty}");
+            sizes.restore_raw
+        };
+        step(&mut holder, &mut writer);
+        for _ in 0..6 {
+            let (kind, count) = (numbers.below(5), 20 + numbers.below(3000));
+            for _ in 0..numbers.below(120) {
+                turns += 1;
+                for _ in 0..count {
+                    match kind {
+                        // Grow; change; change few; shrink.
+                        0 => {
+                            holder.set(next.to_be_bytes(), &value(numbers.next())).unwrap();
+                            next += 1;
+                        }
+                        1 => {
+                            let key = first + numbers.below(next - first);
+                            holder.set(key.to_be_bytes(), &value(numbers.next())).unwrap();
+                        }
+                        2 => {
+                            let key = first + skewed_below(&mut numbers, next - first);
+                            holder.set(key.to_be_bytes(), &value(numbers.next())).unwrap();
+                        }
+                        3 if first + 100 < next => {
+                            holder.remove(first.to_be_bytes()).unwrap();
+                            first += 1;
+                        }
+                        _ => break,
+                    }
+                }
+                // One key with a large value, in a group with others.
+                if kind == 4 {
+                    let bytes: Vec<u8> = (0..numbers.below(3 << 20)).map(|at| (at * 31) as u8).collect();
+                    holder.set_encoded(b"heavy", &bytes).unwrap();
+                }
+                step(&mut holder, &mut writer);
+            }
+        }
+        // As often as all is renewed once, and once more.
+        let live = live_raw(&holder);
+        let keys = next - first;
+        let mut read = 0;
+        for turn in 0..60 {
+            (0..keys / 20 + 1).for_each(|at| {
+                let key = first + (turn * (keys / 20 + 1) + at) % keys;
+                holder.set(key.to_be_bytes(), &value(numbers.next())).unwrap();
+            });
+            read = step(&mut holder, &mut writer);
+        }
+        assert!(read as f64 <= READ_MAX * live as f64, "seed {seed}: {read} bytes for {live}");
+    }
+    assert!(turns > 500, "{turns}");
+}
+
 /// What changes in part is dirty in part: a base of all of it has to be paid for.
 #[test]
 fn large_values_that_change_a_little() {
