@@ -429,7 +429,7 @@ fn what_is_left_at_the_end_comes_in_the_order_of_the_operators() {
         .operator(counts("z"))
         .operator(plugin("p3"));
     let mut engine = engine(&definition, &NativeHome::default(), "whole");
-    engine.handle_events(&some_events(5)).unwrap();
+    engine.handle_events(some_events(5)).unwrap();
     engine.finish().unwrap();
     let results: Vec<serde_json::Value> =
         lines(&mut engine).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
