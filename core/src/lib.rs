@@ -64,7 +64,7 @@ mod growable {
         ByteRange, Capture, EncodedCheckpoint, Encoding, Export, Finding, KeyDifference, Names, ObjectInfo, OpenWriter,
         Procedure, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Request, Response, Restore,
         RestoredCheckpoint, Retention, Selector, StateContents, Step, Verify, VerifyReport, Writer, contents,
-        difference, drop_checkpoints, open_archive, retain, write_archive,
+        difference, drop_checkpoints, is_archive, open_archive, retain, write_archive,
     };
     pub use crate::executor::{Executor, Task};
     pub use crate::format::head::{CatalogEntry, Head};

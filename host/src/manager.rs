@@ -367,12 +367,12 @@ pub fn read_head(backend: &mut (impl Backend + ?Sized)) -> Result<Head> {
     if let Some(head) = drive(ReadHead::new(), backend)? {
         return Ok(head);
     }
-    let is_lost = backend.list()?.iter().any(|object| ObjectId::from_name(&object.name).is_some());
-    if is_lost {
-        Err(eventflux_core::Error::ObjectMissing { object: "head".into() }.into())
-    } else {
-        Ok(Head::default())
+    if !backend.list()?.iter().any(|object| ObjectId::from_name(&object.name).is_some()) {
+        return Ok(Head::default());
     }
+    // A writer may have begun since: then there is a head by now.
+    drive(ReadHead::new(), backend)?
+        .ok_or_else(|| eventflux_core::Error::ObjectMissing { object: "head".into() }.into())
 }
 
 /// The manifest of a checkpoint.

@@ -16,7 +16,8 @@ use random::Random;
 const CHECKPOINTS: u64 = 10_000;
 const WRITTEN_MAX: f64 = 2.0;
 const READ_MAX: f64 = 2.5;
-/// What a checkpoint may write at once beyond twice the dirty bytes, however large the state is.
+/// What a checkpoint may write at once beyond twice the dirty bytes, however large the state is, if as much comes each
+/// time; and what may be written in all beyond that, whatever comes.
 const AT_ONCE_BYTES_MAX: u64 = 5 * (8 * 128 * 1024) / 4;
 
 /// Small numbers far more often than large ones: about a tenth of the keys get most writes.

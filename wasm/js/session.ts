@@ -354,7 +354,7 @@ export class Session {
     // Whoever closes meanwhile waits for this, frees the new instance, and gives the lock back: nothing is opened then.
     this.#ensureOpen();
     await this.#openHandle().catch((error: StateError) => {
-      if (error.code !== "NOT_FOUND") throw error;
+      if (this.isReader || error.code !== "NOT_FOUND") throw error;
       // A checkpoint whose answer was lost is there after all, and retention has let go of the one before.
       this.#from = "latest";
       return this.#openHandle();

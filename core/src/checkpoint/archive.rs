@@ -121,6 +121,12 @@ pub fn open_archive(bytes: &[u8]) -> Result<MemoryBackend> {
     archive::read(bytes)
 }
 
+/// Whether bytes begin as an archive does, damaged or not.
+#[must_use]
+pub fn is_archive(bytes: &[u8]) -> bool {
+    archive::is_one(bytes)
+}
+
 /// An archive of all that a storage in memory has.
 ///
 /// # Errors

@@ -19,7 +19,7 @@ mod retention;
 mod sections;
 mod verify;
 
-pub use archive::{Export, open_archive, write_archive};
+pub use archive::{Export, is_archive, open_archive, write_archive};
 pub(crate) use capture::CapturedState;
 pub use capture::{Capture, EncodedCheckpoint};
 pub(crate) use compaction::{Lineage, plan_rebase};

@@ -80,8 +80,8 @@ impl Writer {
         Ok(true)
     }
 
-    /// Why the head in the storage is not what this writer left: another one has taken over, or,
-    /// in its own generation, an answer was lost; then a checkpoint goes on from there, and all else opens anew.
+    /// Why the head in the storage is not what this writer left, nor what a swap of its own wrote whose answer was lost:
+    /// another one has taken over, or something else wrote it.
     pub(crate) fn head_changed(&self, found: &[u8]) -> Error {
         let held = self.head.generation;
         match Head::from_bytes(found) {
@@ -110,6 +110,8 @@ enum OpenState {
     ReadHead,
     /// There is no head: is the storage new, or was the head lost?
     List,
+    /// There are checkpoints: unless another writer has begun since, the head was lost.
+    ReadAgain,
     Swap {
         expected: Option<Vec<u8>>,
         head: Head,
@@ -139,7 +141,7 @@ impl Procedure for OpenWriter {
 
     fn poll_request(&mut self) -> Result<Step<Writer>> {
         Ok(match &self.state {
-            OpenState::ReadHead => Step::Request(Request::ReadHead),
+            OpenState::ReadHead | OpenState::ReadAgain => Step::Request(Request::ReadHead),
             OpenState::List => Step::Request(Request::List),
             OpenState::Swap { expected, head_bytes, .. } => {
                 Step::Request(Request::SwapHead { expected: expected.clone(), new: head_bytes.clone() })
@@ -158,7 +160,10 @@ impl Procedure for OpenWriter {
                 }
                 self.state = OpenState::List;
             }
-            (OpenState::ReadHead, Response::Head(Some(bytes))) => {
+            (OpenState::ReadAgain, Response::Head(None)) => {
+                return Err(Error::ObjectMissing { object: HEAD_NAME.into() });
+            }
+            (OpenState::ReadHead | OpenState::ReadAgain, Response::Head(Some(bytes))) => {
                 let mut head = Head::from_bytes(&bytes)?;
                 let after = *self.after.get_or_insert(head.generation);
                 if after != head.generation {
@@ -171,7 +176,10 @@ impl Procedure for OpenWriter {
                 self.state = OpenState::Swap { expected: Some(bytes), head, head_bytes };
             }
             (OpenState::List, Response::Objects(objects)) => {
-                ensure_new(&objects)?;
+                if ensure_new(&objects).is_err() {
+                    self.state = OpenState::ReadAgain;
+                    return Ok(());
+                }
                 let head = Head { generation: 1, ..Head::default() };
                 let head_bytes = head.to_bytes();
                 self.state = OpenState::Swap { expected: None, head, head_bytes };

@@ -74,8 +74,7 @@ pub(crate) fn garbage<'a>(head: &Head, names: impl Iterator<Item = &'a str>) -> 
 ///
 /// Done: names of the deleted objects. If it fails on the way, what is left is garbage that the
 /// next run deletes; no checkpoint of the head is touched. [`Error::Fenced`]: another writer has
-/// taken over; nothing was deleted. Nor is anything where an answer was lost, and the head is not what the writer knows:
-/// publish the next checkpoint first, or open anew.
+/// taken over; nothing was deleted. Where the answer to a swap before was lost, it looks first whether that took effect.
 #[derive(Debug)]
 pub struct Prune<'w> {
     writer: &'w mut Writer,
@@ -209,8 +208,13 @@ impl Procedure for Prune<'_> {
                 self.state = PruneState::Mark;
             }
             (PruneState::Settle, Response::Head(Some(bytes))) => self.settled(&bytes)?,
-            (PruneState::Check | PruneState::Refused, Response::Head(Some(bytes))) => {
-                return Err(self.writer.head_changed(&bytes));
+            (PruneState::Check, Response::Head(Some(bytes))) => return Err(self.writer.head_changed(&bytes)),
+            (PruneState::Refused, Response::Head(Some(bytes))) => {
+                if !self.writer.settle(&bytes)? {
+                    return Err(self.writer.head_changed(&bytes));
+                }
+                let reason = "an earlier write, which had failed, came late; try again".into();
+                return Err(Error::Storage { operation: "write", object: HEAD_NAME.into(), reason });
             }
             (PruneState::Look(error), Response::Head(Some(bytes))) => {
                 let error = error.clone();

@@ -37,6 +37,11 @@ pub(crate) fn write(head: &Head, objects: &[(String, Vec<u8>)]) -> Vec<u8> {
     out
 }
 
+/// Whether bytes begin as an archive does.
+pub(crate) fn is_one(bytes: &[u8]) -> bool {
+    bytes.starts_with(MAGIC)
+}
+
 /// Reads an archive into a storage in memory. What is in it is checked as in any storage, when it is read.
 pub(crate) fn read(bytes: &[u8]) -> Result<MemoryBackend> {
     let damaged = |reason: &str| Error::damaged(NAME, "file", reason);

@@ -82,8 +82,9 @@ impl WindowList {
         self.places.retain(keep);
     }
 
+    /// Whether the others move once all places are taken.
     fn is_worth_moving(&self) -> bool {
-        self.empty > self.places.len() / EMPTY_SHARE
+        self.empty > self.capacity() / EMPTY_SHARE
     }
 
     fn close_up(&mut self) {
@@ -120,8 +121,8 @@ mod tests {
 
     #[derive(Debug, Clone)]
     enum Action {
-        /// Behind this share of those that are there, in hundredths.
-        Insert(usize),
+        /// Behind this share of those that are there, in hundredths; so many.
+        Insert(usize, usize),
         Remove(usize),
         /// Those with an even start.
         Retain,
@@ -131,8 +132,8 @@ mod tests {
         let end_mostly = prop_oneof![4 => Just(100_usize), 1 => 0..=100_usize];
         let front_mostly = prop_oneof![4 => Just(0_usize), 1 => 0..=100_usize];
         prop_oneof![
-            500 => end_mostly.prop_map(Action::Insert),
-            400 => front_mostly.prop_map(Action::Remove),
+            500 => (end_mostly, prop_oneof![9 => Just(1_usize), 1 => 2..9_usize]).prop_map(|(at, count)| Action::Insert(at, count)),
+            700 => front_mostly.prop_map(Action::Remove),
             1 => Just(Action::Retain)
         ]
     }
@@ -143,11 +144,13 @@ mod tests {
             let (mut list, mut model) = (WindowList::new(), Vec::new());
             for (number, action) in (0_i64..).zip(actions) {
                 match action {
-                    Action::Insert(share) => {
-                        let at = model.len() * share / 100;
-                        let (growth, before) = (list.growth(1), list.capacity());
-                        list.insert(at, Window::new(number));
-                        model.insert(at, number);
+                    Action::Insert(share, count) => {
+                        let (growth, before) = (list.growth(count), list.capacity());
+                        for _ in 0..count {
+                            let at = model.len() * share / 100;
+                            list.insert(at, Window::new(number));
+                            model.insert(at, number);
+                        }
                         prop_assert!(list.capacity() <= before + growth, "{} and {growth}: {}", before, list.capacity());
                     }
                     Action::Remove(_) if model.is_empty() => {}

@@ -177,7 +177,11 @@ impl SyncHandle {
 /// nothing.
 pub(super) fn check_at(path: &Path, name: &str, accounted: Accounted) -> Result<()> {
     check_there(path, accounted)?;
-    let Ok(metadata) = path.metadata() else { return Ok(()) };
+    let metadata = match path.metadata() {
+        Ok(metadata) => metadata,
+        Err(_) if accounted.length == 0 => return Ok(()),
+        Err(error) => return Err(failed("read", path)(error)),
+    };
     if metadata.is_file() {
         let file = File::open(path).map_err(failed("open", path))?;
         check(&file, path, name, Some(accounted), false)?;

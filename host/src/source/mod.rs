@@ -271,6 +271,11 @@ impl Source {
         self.lines.input().bytes_total()
     }
 
+    /// Whether nothing but blank lines is left.
+    pub(crate) fn is_at_end(&mut self) -> Result<bool, SourceError> {
+        Ok(self.lines.peek_nonblank()?.is_none())
+    }
+
     /// Length of the uncompressed input; `None` if only reading it would tell.
     pub(crate) fn length(&self) -> Option<u64> {
         if self.lines.input().compressed_read().is_some() { None } else { self.bytes_total() }

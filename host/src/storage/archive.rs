@@ -4,7 +4,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 
-use eventflux_core::{Error as CoreError, MemoryBackend, open_archive, write_archive};
+use eventflux_core::{Error as CoreError, MemoryBackend, is_archive, open_archive, write_archive};
 
 use super::{Access, sync_directory};
 use crate::error::{Error, Result};
@@ -25,7 +25,7 @@ pub(crate) fn open(path: &Path, access: Access) -> Result<MemoryBackend> {
     let bytes = fs::read(path).map_err(|reason| Error::File { action: "read", path: path.into(), reason })?;
     let is_named_so = path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case(EXTENSION));
     open_archive(&bytes).map_err(|error| match error {
-        CoreError::Damaged { .. } if !is_named_so => {
+        CoreError::Damaged { .. } if !is_named_so && !is_archive(&bytes) => {
             let reason = "it is no storage: that is a directory, or an archive of checkpoints, whose name ends in .efx";
             Error::File { action: "read", path: path.into(), reason: io::Error::new(ErrorKind::InvalidData, reason) }
         }

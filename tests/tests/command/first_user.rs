@@ -126,8 +126,8 @@ fn an_output_lost_after_the_end() {
 #[test]
 fn rows_that_come_after_the_end() {
     let app = App::finished();
-    let (rows, output) = (rows(), app.output());
-    app.write("in.csv", format!("{rows}99000,a,1\n"));
+    let (whole, output) = (rows(), app.output());
+    app.write("in.csv", format!("{whole}99000,a,1\n"));
     for quiet in [&[][..], &["-q"]] {
         app.run(quiet).exits(1).says(&[
             "the source has grown since checkpoint",
@@ -135,11 +135,22 @@ fn rows_that_come_after_the_end() {
             "--from none",
         ]);
     }
-    app.write("in.csv", &rows[..rows.len() - 10]);
-    app.run(&[]).exits(1).says(&["the source was cut since checkpoint", "it had 10 bytes more"]);
+    app.write("in.csv", &whole[..whole.len() - 10]);
+    app.run(&[]).exits(1).says(&["in.csv: it has", "it was cut or replaced"]);
+    app.write("in.csv", "");
+    app.run(&[]).exits(1).says(&["in.csv: it is empty"]);
     assert_eq!(app.output(), output);
-    app.write("in.csv", rows);
-    app.run(&[]).exits(0).says(&["the source is finished"]);
+    // Blank lines are no rows.
+    for rows in [format!("{whole}\n \r\n\n"), whole] {
+        app.write("in.csv", rows);
+        app.run(&[]).exits(0).says(&["the source is finished"]);
+    }
+    let app = App::new();
+    app.write("in.csv", rows() + "\n\n");
+    for _ in 0..2 {
+        app.run(&["-q"]).exits(0);
+    }
+    assert_eq!(app.output(), output);
 }
 
 #[test]
