@@ -69,8 +69,13 @@ enum Command {
     /// Reads and checks everything the checkpoints of a storage need.
     Verify(verify::Arguments),
     /// Labels a checkpoint, so that it is kept.
+    ///
+    /// The storage must have no run. Of files and Redis that is seen; an object store has no lock, and a run that is
+    /// live there ends with its next checkpoint.
     Savepoint(savepoint::Arguments),
     /// Deletes old checkpoints, and whatever no checkpoint needs.
+    ///
+    /// The storage must have no run, as for `savepoint`.
     Prune(prune::Arguments),
     /// Copies checkpoints to another, empty storage, which then restores the same.
     Copy(copy::Arguments),

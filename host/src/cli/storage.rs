@@ -55,7 +55,7 @@ pub(super) fn address(text: &str) -> Result<StorageAddress, Failure> {
     }
 }
 
-/// Opens a storage for writing, which it says in plain words that a run does not allow.
+/// Opens a storage for writing, which it says in plain words that a run does not allow, where there is a lock.
 pub(super) fn open_alone(address: &StorageAddress, doing: &str) -> Result<AnyBackend, Failure> {
     address.open(Access::Write).map_err(|error| match error {
         Error::Locked { path, holder } => Failure::new(format!(

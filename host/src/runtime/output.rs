@@ -112,8 +112,9 @@ impl OutputFile {
             self.file.set_len(len)?;
             self.file.seek(SeekFrom::Start(len))?;
             self.file.sync_all()?;
-            let parent = self.path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            sync_directory(parent.unwrap_or(Path::new(".")))
+            // Where the file is, not a link to it.
+            let path = self.path.canonicalize()?;
+            sync_directory(path.parent().unwrap_or(Path::new("/")))
         };
         cut().map_err(failed("cut", &self.path))
     }

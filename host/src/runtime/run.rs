@@ -23,6 +23,8 @@ use crate::storage::Access;
 
 /// Bytes of state captured after each event while a checkpoint is under way.
 const STEP_BYTES: usize = 8 * 1024;
+/// … and while no events come, which nothing has to wait for.
+const IDLE_STEP_BYTES: usize = 64 * 1024;
 /// How long the loop waits for events before it looks at clock and worker.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 
@@ -190,10 +192,14 @@ impl Run<'_> {
             if runtime.stop.is_stopped() {
                 return self.checkpoint_now();
             }
-            match reader.next(IDLE_WAIT).transpose()? {
+            let is_capturing = matches!(self.state, CheckpointState::Capturing(_));
+            match reader.next(if is_capturing { Duration::ZERO } else { IDLE_WAIT }).transpose()? {
                 None => {
                     // Nothing comes in: who reads the output live need not wait for more of it.
                     self.sink.flush()?;
+                    if is_capturing {
+                        self.step(IDLE_STEP_BYTES)?;
+                    }
                     self.between_batches()?;
                 }
                 Some((Some(batch), bytes_read)) => {

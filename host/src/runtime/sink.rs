@@ -100,7 +100,14 @@ impl Sink {
             return Ok(());
         }
         match &mut self.target {
-            Target::File(file) => file.append(&self.buffer, self.len - self.buffer.len() as u64)?,
+            Target::File(file) => {
+                let appended = file.append(&self.buffer, self.len - self.buffer.len() as u64);
+                if appended.is_err() && !file.is_regular() {
+                    // As of standard output.
+                    self.buffer.clear();
+                }
+                appended?;
+            }
             Target::Stdout => {
                 let mut stdout = io::stdout().lock();
                 let written = stdout.write_all(&self.buffer).and_then(|()| stdout.flush());

@@ -49,12 +49,28 @@ fn in_file(error: CoreError, path: &Path) -> CoreError {
 /// [`Error::File`].
 pub(crate) fn write(path: &Path, storage: &mut MemoryBackend) -> Result<()> {
     let bytes = write_archive(storage)?;
+    // A part of an archive is of no use to anybody: it gets its name once it is whole.
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}.tmp", std::process::id()));
     let save = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create_new(true).open(path)?;
-        let written = file.write_all(&bytes).and_then(|()| file.sync_all());
-        // A part of an archive is of no use to anybody.
-        written.inspect_err(|_| drop(fs::remove_file(path)))?;
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
+        file.write_all(&bytes)?;
+        file.sync_all()?;
+        give_name(Path::new(&temporary), path)?;
         sync_directory(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
     };
-    save().map_err(|reason| Error::File { action: "write", path: path.into(), reason })
+    let saved = save();
+    drop(fs::remove_file(&temporary));
+    saved.map_err(|reason| Error::File { action: "write", path: path.into(), reason })
+}
+
+/// Gives a file its name, unless something has it.
+fn give_name(temporary: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(temporary, path) {
+        Err(error) if error.kind() != ErrorKind::AlreadyExists && path.symlink_metadata().is_err() => {
+            // A file system without such links.
+            fs::rename(temporary, path)
+        }
+        linked => linked,
+    }
 }

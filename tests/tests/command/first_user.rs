@@ -251,24 +251,47 @@ fn a_run_that_waits_takes_no_checkpoints() {
     let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     input.write_all(rows().as_bytes()).unwrap();
-    let wait = |ms| std::thread::sleep(std::time::Duration::from_millis(ms));
-    let until_it_has = |events: usize| {
-        for _ in 0..500 {
-            let ran = app.command(&["inspect", "state", "--json"]);
-            if ran.code == 0 && ran.json()["engine"]["events"] == events {
-                return;
-            }
-            wait(20);
-        }
-        panic!("no checkpoint of {events} events");
-    };
-    until_it_has(ROWS);
+    until_it_has(&app, ROWS);
     let before = app.checkpoints();
-    wait(400);
+    std::thread::sleep(std::time::Duration::from_millis(400));
     assert_eq!(app.checkpoints(), before);
     // It goes on with what comes then.
     input.write_all(b"999000,b,1\n").unwrap();
-    until_it_has(ROWS + 1);
+    until_it_has(&app, ROWS + 1);
+    ask_to_stop(&child);
+    Ran::from(child.wait_with_output().unwrap()).exits(130);
+    drop(input);
+}
+
+/// Waits for a checkpoint of so many events; far less than it would take to capture all of it bit by bit, as between events.
+#[cfg(unix)]
+fn until_it_has(app: &App, events: usize) {
+    let begun = std::time::Instant::now();
+    while begun.elapsed() < std::time::Duration::from_secs(40) {
+        let ran = app.command(&["inspect", "state", "--json", "--limit", "1"]);
+        if ran.code == 0 && ran.json()["engine"]["events"] == events {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("no checkpoint of {events} events");
+}
+
+/// What came in a burst does not wait for more events to become durable.
+#[cfg(unix)]
+#[test]
+fn a_burst_is_durable_soon_though_nothing_comes_behind_it() {
+    const BURST: usize = 300_000;
+    let app = App::new();
+    let definition = DEFINITION.replace("in.csv", "-").replace("out.ndjson", "-");
+    app.write("app.toml", definition.replace("every_events = 10", "interval = \"2s\""));
+    let mut command = eventflux();
+    command.args(["run", "-q", "app.toml"]).current_dir(app.path("")).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let burst: String = (0..BURST).map(|number| format!("{number},city-{number},1\n")).collect();
+    input.write_all(("at,city,value\n".to_owned() + &burst).as_bytes()).unwrap();
+    until_it_has(&app, BURST);
     ask_to_stop(&child);
     Ran::from(child.wait_with_output().unwrap()).exits(130);
     drop(input);

@@ -13,6 +13,7 @@ use eventflux::{
     Backend, CheckpointManager, Error, ManagerConfig, Retention, Selector, StateHolder, read_head, verify,
 };
 use eventflux_core::{ByteRange, Error as CoreError, Head};
+use redis::cmd;
 
 fn config() -> ManagerConfig {
     ManagerConfig { retention: Retention { max_retained: 3 }, ..ManagerConfig::default() }
@@ -111,6 +112,7 @@ fn killed_anywhere_nothing_acknowledged_is_lost() {
 
 #[test]
 fn a_lost_answer_after_a_swap_is_found_to_be_published() {
+    const STEPS: u64 = 72;
     let server = RedisServer::start(&[]);
     let lossy = Lossy::to(server.port());
     let url = format!("redis://127.0.0.1:{}/0?prefix=a&backoff=1ms", lossy.port());
@@ -123,7 +125,7 @@ fn a_lost_answer_after_a_swap_is_found_to_be_published() {
     assert_eq!((manager.generation(), swaps()), (1, 1));
     let mut state = holder();
     let mut deletes = 0;
-    for number in 0..24 {
+    for number in 0..STEPS {
         let parts: [&[u8]; 3] = [b"SET", b"'record', ARGV[5]", b"'HGET', index"];
         lossy.arm(parts[number as usize % 3], Loss::Answer);
         step(&mut state, number);
@@ -134,16 +136,16 @@ fn a_lost_answer_after_a_swap_is_found_to_be_published() {
         assert_eq!(swaps(), number + 2);
     }
     assert!(deletes > 0);
-    assert_eq!(check(manager.backend_mut()), 24);
+    assert_eq!(check(manager.backend_mut()), STEPS);
     // The same where the request is lost.
-    for number in 24..30 {
+    for number in STEPS..STEPS + 6 {
         lossy.arm([&b"SET"[..], b"'record', ARGV[5]"][number as usize % 2], Loss::Request(Box::new(|| {})));
         step(&mut state, number);
         manager.checkpoint(&mut state, None).unwrap();
         assert!(lossy.is_disarmed());
         assert_eq!(swaps(), number + 2);
     }
-    assert_eq!(check(manager.backend_mut()), 30);
+    assert_eq!(check(manager.backend_mut()), STEPS + 6);
     assert!(verify(manager.backend_mut()).unwrap().unneeded.is_empty());
 }
 
@@ -265,6 +267,41 @@ fn a_zombie_that_wakes_after_a_take_over_changes_nothing() {
         assert_eq!(server.keys(), keys, "its orphans go");
         assert_eq!(check(next.backend_mut()), generation + 2);
     }
+}
+
+/// The server loses the head that the first writer opened with, and gives the second one the same generation: the names
+/// of their objects are the same.
+#[test]
+fn a_generation_that_is_given_twice() {
+    let server = RedisServer::start(&[]);
+    let url = "prefix=a&chunk=1KiB";
+    let mut state = holder();
+    let mut before = CheckpointManager::open(server.open(url, Access::Write), config()).unwrap();
+    step(&mut state, 0);
+    before.checkpoint(&mut state, None).unwrap();
+    drop(before);
+    let head: Vec<u8> = server.command("DUMP {a}:head");
+    let mut first = CheckpointManager::open(server.open(url, Access::Write), config()).unwrap();
+    first.restore_latest(&mut state).unwrap();
+    cmd("RESTORE").arg("{a}:head").arg(0).arg(head).arg("REPLACE").exec(&mut server.connection()).unwrap();
+    let mut second = CheckpointManager::open(server.open(url, Access::TakeOver), config()).unwrap();
+    assert_eq!(first.generation(), second.generation());
+    let mut of_second = holder();
+    second.restore_latest(&mut of_second).unwrap();
+    (1..6).for_each(|number| step(&mut of_second, number));
+    second.checkpoint(&mut of_second, None).unwrap();
+    let objects = second.backend_mut().list().unwrap();
+
+    step(&mut state, 1);
+    for _ in 0..2 {
+        let error = first.checkpoint(&mut state, None).unwrap_err().to_string();
+        assert!(error.contains("another writer has the head, with the generation of this one"), "{error}");
+    }
+    assert_eq!(second.backend_mut().list().unwrap(), objects);
+    assert_eq!(check(second.backend_mut()), 6);
+    step(&mut of_second, 6);
+    second.checkpoint(&mut of_second, None).unwrap();
+    assert_eq!(check(second.backend_mut()), 7);
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod address;
 mod entry;
 mod failure;
 mod link;
+mod ours;
 mod scripts;
 mod server;
 mod transaction;
@@ -145,6 +146,8 @@ pub struct RedisBackend {
     last_read: Option<(String, Entry)>,
     /// Number of the last swap of this writer.
     swaps: u64,
+    /// Token of that, and of those since whose answers were lost: one of them is the head's as long as that is ours.
+    tokens: Vec<String>,
     /// When the job ends, as the last swap set it: milliseconds since 1970, 0 for never; empty if that is not known.
     ends_at: String,
     durability: RedisDurability,
@@ -165,6 +168,7 @@ impl RedisBackend {
             unfinished: None,
             last_read: None,
             swaps: 0,
+            tokens: Vec::new(),
             ends_at: String::new(),
             durability: RedisDurability::default(),
             warnings: Vec::new(),
@@ -322,26 +326,6 @@ impl RedisBackend {
         })
     }
 
-    /// Refuses a head that is older than one this writer has set.
-    fn check_not_back(&self, swaps: u64) -> Result<(), CoreError> {
-        if swaps >= self.swaps {
-            return Ok(());
-        }
-        let (address, reached) = (self.link.address(), self.swaps);
-        let what = if swaps == 0 {
-            format!("the head is gone, which this writer has written {reached} times")
-        } else {
-            format!("the head went back, from write {reached} to write {swaps}")
-        };
-        let expired = if address.expire.is_some() { ", or the job expired" } else { "" };
-        let reason = format!(
-            "{address}: {what}: the server lost writes that it had acknowledged (a replica was promoted, it came back \
-             without its append-only file, keys were evicted or deleted{expired}); start again, to go on from the \
-             newest checkpoint that is left"
-        );
-        Err(storage_error("head", HEAD, reason))
-    }
-
     /// The entry of an object in the index.
     fn entry(&mut self, object: &str) -> Result<Option<Entry>, CoreError> {
         let mut get = cmd("HGET");
@@ -354,6 +338,7 @@ impl RedisBackend {
 impl Backend for RedisBackend {
     fn put(&mut self, object: &str, bytes: &[u8]) -> Result<(), CoreError> {
         check_name(object)?;
+        self.check_head_is_ours(object)?;
         self.remove_unfinished()?;
         let chunk_bytes = self.link.address().chunk_bytes;
         let entry = Entry::of(object, bytes.len() as u64, chunk_bytes)?.to_string();
@@ -440,6 +425,9 @@ impl Backend for RedisBackend {
 
     fn swap_head(&mut self, expected: Option<&[u8]>, new: &[u8]) -> Result<bool, CoreError> {
         let token = token();
+        // Until it is answered nobody knows whose the head is, nor when the job ends.
+        self.tokens.push(token.clone());
+        let ends_before = core::mem::take(&mut self.ends_at);
         let swap = Swap { expected, new, token: &token, put: &self.put };
         let command = self.job.swap(self.lifetime_ms(), &swap);
         let wait = Wait::of(self.link.address());
@@ -448,9 +436,14 @@ impl Backend for RedisBackend {
             let replicas = if answer.0 == SWAPPED { wait.for_replicas(connection)? } else { 0 };
             Ok((answer, replicas))
         })?;
+        if outcome != SWAPPED {
+            self.tokens.retain(|other| *other != token);
+            self.ends_at = ends_before;
+        }
         match outcome {
             SWAPPED => {
                 (self.swaps, self.ends_at) = (swaps, ends_at);
+                self.tokens = vec![token];
                 self.put.clear();
                 self.acknowledged("head", HEAD, replicas)?;
                 Ok(true)
