@@ -28,6 +28,7 @@ mod pattern;
 mod plain;
 #[cfg(feature = "alloc")]
 mod window;
+#[cfg(feature = "alloc")]
 mod window_list;
 
 pub(crate) use accumulator::median_of;

@@ -239,16 +239,22 @@ fn a_run_that_is_asked_to_stop() {
     app.command(&["verify", "state"]).exits(0);
 }
 
+/// A run that takes what is written to it, with these settings of its checkpoints.
+#[cfg(unix)]
+fn fed_by_hand(app: &App, checkpoint: &str) -> std::process::Child {
+    let definition = DEFINITION.replace("in.csv", "-").replace("out.ndjson", "-");
+    app.write("app.toml", definition.replace("every_events = 10", checkpoint));
+    let mut command = eventflux();
+    command.args(["run", "-q", "app.toml"]).current_dir(app.path("")).stdin(Stdio::piped()).stdout(Stdio::null());
+    command.stderr(Stdio::piped()).spawn().unwrap()
+}
+
 /// Checkpoints of nothing would take the places of those that retention keeps.
 #[cfg(unix)]
 #[test]
 fn a_run_that_waits_takes_no_checkpoints() {
     let app = App::new();
-    let definition = DEFINITION.replace("in.csv", "-").replace("out.ndjson", "-");
-    app.write("app.toml", definition.replace("every_events = 10", "interval = \"20ms\"\nmax_retained = 1000"));
-    let mut command = eventflux();
-    command.args(["run", "-q", "app.toml"]).current_dir(app.path("")).stdin(Stdio::piped()).stdout(Stdio::null());
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = fed_by_hand(&app, "interval = \"20ms\"\nmax_retained = 1000");
     let mut input = child.stdin.take().unwrap();
     input.write_all(rows().as_bytes()).unwrap();
     until_it_has(&app, ROWS);
@@ -283,11 +289,7 @@ fn until_it_has(app: &App, events: usize) {
 fn a_burst_is_durable_soon_though_nothing_comes_behind_it() {
     const BURST: usize = 300_000;
     let app = App::new();
-    let definition = DEFINITION.replace("in.csv", "-").replace("out.ndjson", "-");
-    app.write("app.toml", definition.replace("every_events = 10", "interval = \"2s\""));
-    let mut command = eventflux();
-    command.args(["run", "-q", "app.toml"]).current_dir(app.path("")).stdin(Stdio::piped()).stdout(Stdio::null());
-    let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = fed_by_hand(&app, "interval = \"2s\"");
     let mut input = child.stdin.take().unwrap();
     let burst: String = (0..BURST).map(|number| format!("{number},city-{number},1\n")).collect();
     input.write_all(("at,city,value\n".to_owned() + &burst).as_bytes()).unwrap();
