@@ -61,9 +61,9 @@ mod growable {
 
     pub use crate::backend::{Backend, MemoryBackend, drive};
     pub use crate::checkpoint::{
-        ByteRange, Capture, EncodedCheckpoint, Encoding, Export, Finding, KeyDifference, Names, ObjectInfo, OpenWriter,
-        Procedure, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Request, Response, Restore,
-        RestoredCheckpoint, Retention, Selector, StateContents, Step, Verify, VerifyReport, Writer, contents,
+        ByteRange, Capture, EncodedCheckpoint, Encoding, Export, FindHead, Finding, KeyDifference, Names, ObjectInfo,
+        OpenWriter, Procedure, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Request, Response,
+        Restore, RestoredCheckpoint, Retention, Selector, StateContents, Step, Verify, VerifyReport, Writer, contents,
         difference, drop_checkpoints, is_archive, open_archive, retain, write_archive,
     };
     pub use crate::executor::{Executor, Task};

@@ -5,8 +5,8 @@ use std::num::NonZero;
 use std::thread;
 
 use eventflux_core::{
-    Backend, Capture, CatalogEntry, CheckpointRequest, Compression, EncodedCheckpoint, Engine, Executor, Head,
-    Manifest, ObjectId, OpenWriter, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Restore,
+    Backend, Capture, CatalogEntry, CheckpointRequest, Compression, EncodedCheckpoint, Engine, Executor, FindHead,
+    Head, Manifest, ObjectId, OpenWriter, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Restore,
     RestoreOptions, RestoredCheckpoint, Retention, Selector, StateHolder, Task, Verify, VerifyReport, Writer, drive,
 };
 use tracing::field::Empty;
@@ -364,15 +364,7 @@ impl<B: Backend> CheckpointManager<B> {
 /// Those of the storage; damage; [`ObjectMissing`](eventflux_core::Error::ObjectMissing) if there
 /// are checkpoints, so that the head was lost.
 pub fn read_head(backend: &mut (impl Backend + ?Sized)) -> Result<Head> {
-    if let Some(head) = drive(ReadHead::new(), backend)? {
-        return Ok(head);
-    }
-    if !backend.list()?.iter().any(|object| ObjectId::from_name(&object.name).is_some()) {
-        return Ok(Head::default());
-    }
-    // A writer may have begun since: then there is a head by now.
-    drive(ReadHead::new(), backend)?
-        .ok_or_else(|| eventflux_core::Error::ObjectMissing { object: "head".into() }.into())
+    Ok(drive(FindHead::new(), backend)?)
 }
 
 /// The manifest of a checkpoint.

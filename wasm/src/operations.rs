@@ -9,8 +9,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use eventflux_core::{
-    CheckpointRequest, EncodedCheckpoint, Error, Export, Head, KeyDifference, Names, ObjectId, OpenWriter, Progress,
-    Prune, Publish, ReadHead, ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Retention, Selector,
+    CheckpointRequest, EncodedCheckpoint, Error, Export, FindHead, Head, KeyDifference, Names, ObjectId, OpenWriter,
+    Progress, Prune, Publish, ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Retention, Selector,
     StateHolder, StepProgress, Verify, Writer, difference, drive, open_archive,
 };
 use js_sys::Uint8Array;
@@ -229,21 +229,8 @@ async fn read_named<T>(mailbox: &Mailbox, mut read: impl AsyncFnMut(&Head) -> Re
     }
 }
 
-/// The head; an empty one if the storage was never written to. Objects without a head were checkpoints.
 async fn read_head(mailbox: &Mailbox) -> Result<Head> {
-    for is_known_to_be_lost in [false, true] {
-        if let Some(head) = mailbox.drive(ReadHead::new()).await? {
-            return Ok(head);
-        }
-        if is_known_to_be_lost {
-            return Err(from_core(Error::ObjectMissing { object: "head".into() }));
-        }
-        // A writer may have begun since: then there is a head by now.
-        if !mailbox.list().await?.iter().any(|object| ObjectId::from_name(&object.name).is_some()) {
-            break;
-        }
-    }
-    Ok(Head::default())
+    Ok(mailbox.drive(FindHead::new()).await?)
 }
 
 /// Takes a checkpoint; its entry as JSON, once it is durable.

@@ -94,11 +94,6 @@ impl Mailbox {
         self.ask(request_to_js(&Request::Delete { object: object.name() })).await.map(drop)
     }
 
-    /// The objects that there are.
-    pub(crate) async fn list(&self) -> Result<Vec<ObjectInfo>> {
-        objects_of(&self.ask(request_to_js(&Request::List)).await?)
-    }
-
     /// Drives a procedure to its end.
     pub(crate) async fn drive<P: Procedure>(&self, procedure: P) -> Result<P::Output, Failure> {
         let mut driven = Driven { procedure, output: None };

@@ -12,8 +12,9 @@
 //! to 2 × the dirty bytes, which every byte now live has paid for when it was written.
 //!
 //! When state grows, a base of many key groups comes to stand for more than a checkpoint should write at once: that of a
-//! job's first checkpoint, which holds nothing, stands for all of them. So a base is cut while that is cheap, if it comes bit by bit: the reserve
-//! is spent on one whose live rows, beside those of its largest key group, have come to several sections.
+//! job's first checkpoint, which holds nothing, stands for all of them. So a base is cut while that is cheap, if it comes
+//! bit by bit: the reserve is spent on one whose live rows, beside those of its largest key group, have come to several
+//! sections.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;

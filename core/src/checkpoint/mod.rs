@@ -26,7 +26,7 @@ pub(crate) use compaction::{Lineage, plan_rebase};
 pub use encoding::Encoding;
 pub use inspect::{KeyDifference, StateContents, contents, difference};
 pub use names::Names;
-pub use open::{OpenWriter, ReadHead, ReadManifest, Writer};
+pub use open::{FindHead, OpenWriter, ReadHead, ReadManifest, Writer};
 pub use procedure::{ByteRange, ObjectInfo, Procedure, Request, Response, Step};
 pub use publish::{Publish, Published, Republish};
 pub use restore::{Restore, RestoredCheckpoint, Selector};

@@ -241,6 +241,63 @@ impl Procedure for ReadHead {
     }
 }
 
+/// Finds the head: which checkpoints there are. An empty one for a storage never written to;
+/// [`Error::ObjectMissing`] if there are checkpoints, so that the head was lost.
+#[derive(Debug, Default)]
+pub struct FindHead {
+    state: FindState,
+}
+
+#[derive(Debug, Default)]
+enum FindState {
+    #[default]
+    Read,
+    /// There is none: is the storage new?
+    List,
+    /// There are checkpoints: unless a writer has begun since, the head was lost.
+    ReadAgain,
+    Found(Head),
+}
+
+impl FindHead {
+    /// Begins to look.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Procedure for FindHead {
+    type Output = Head;
+
+    fn poll_request(&mut self) -> Result<Step<Head>> {
+        Ok(match &mut self.state {
+            FindState::Read | FindState::ReadAgain => Step::Request(Request::ReadHead),
+            FindState::List => Step::Request(Request::List),
+            FindState::Found(head) => Step::Done(core::mem::take(head)),
+        })
+    }
+
+    fn handle_response(&mut self, response: Response) -> Result<()> {
+        self.state = match (&self.state, response) {
+            (_, Response::Failed(error)) => return Err(error),
+            (FindState::Read | FindState::ReadAgain, Response::Head(Some(bytes))) => {
+                FindState::Found(Head::from_bytes(&bytes)?)
+            }
+            (FindState::Read, Response::Head(None)) => FindState::List,
+            (FindState::ReadAgain, Response::Head(None)) => {
+                return Err(Error::ObjectMissing { object: HEAD_NAME.into() });
+            }
+            (FindState::List, Response::Objects(objects)) => match ensure_new(&objects) {
+                Ok(()) => FindState::Found(Head::default()),
+                Err(_) => FindState::ReadAgain,
+            },
+            _ => return Err(unexpected("head", HEAD_NAME)),
+        };
+        Ok(())
+    }
+}
+
 /// Reads the manifest of a checkpoint object.
 #[derive(Debug)]
 pub struct ReadManifest {

@@ -3,7 +3,7 @@
 use crate::common::states::{contents, holder, write};
 use eventflux::{Backend, MemoryBackend, Retention, Selector, StateHolder, verify};
 use eventflux_core::{
-    CheckpointRequest, Compression, EncodedCheckpoint, Head, ObjectId, OpenWriter, Procedure, Prune, Publish,
+    CheckpointRequest, Compression, EncodedCheckpoint, FindHead, Head, ObjectId, OpenWriter, Procedure, Prune, Publish,
     ReadManifest, Republish, Request, Response, Restore, RestoreOptions, Step, Writer, drive,
 };
 
@@ -203,4 +203,21 @@ fn the_newest_whole_checkpoint_is_the_last_that_was_taken() {
     drive(Publish::new(&mut writer, &mut labelled, keep).unwrap(), &mut storage).unwrap();
     storage.delete("checkpoint-0000000004-g1.efx").unwrap();
     assert_eq!(verify(&mut storage).unwrap().newest_whole, Some(3));
+}
+
+/// Between the look for a head and the list of objects another writer opens a storage for the first time and publishes.
+#[test]
+fn a_head_that_is_made_meanwhile_is_not_lost() {
+    let mut storage = MemoryBackend::new();
+    let mut find = FindHead::new();
+    let mut state = holder();
+    write(&mut state, 1);
+    assert!(matches!(find.poll_request().unwrap(), Step::Request(Request::ReadHead)));
+    find.handle_response(Response::Head(storage.read_head().unwrap())).unwrap();
+    let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
+    publish(&mut state, &mut writer, &mut storage).unwrap();
+    assert!(matches!(find.poll_request().unwrap(), Step::Request(Request::List)));
+    find.handle_response(Response::Objects(storage.list().unwrap())).unwrap();
+    let head = drive(find, &mut storage).unwrap();
+    assert_eq!(head.latest, Some(0));
 }

@@ -129,10 +129,7 @@ fn csv_rows_that_are_wrong() {
     assert_eq!(listing(&["t", "a"]).unwrap().fields(), ["t", "a"]);
     for other in [&["a", "t"][..], &["t"], &["t", "b"]] {
         let error = listing(other).unwrap_err().to_string();
-        assert!(
-            error.starts_with("in.csv: its header has other fields") || error.contains("in.csv: its header has"),
-            "{error}"
-        );
+        assert!(error.contains("in.csv: its header has other fields"), "{error}");
         assert!(error.ends_with(": t, a"), "{error}");
     }
     let source = Source::open(&options(&directory, "in.csv", b"t,\"a\rb\"\r\n1,2\r\n")).unwrap();
