@@ -24,7 +24,7 @@ pub(super) struct Input {
     bytes: Bytes,
     bytes_total: Option<u64>,
     /// What the decompressor failed with; asked again, it might claim the end of the file.
-    gzip_failure: Option<ErrorKind>,
+    gzip_failure: Option<(ErrorKind, String)>,
 }
 
 enum Bytes {
@@ -77,8 +77,8 @@ impl Input {
 
     /// Fills some of `buffer`; 0 is the end.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
-        if let Some(kind) = self.gzip_failure {
-            return Err(self.failed(kind.into()));
+        if let Some((kind, reason)) = &self.gzip_failure {
+            return Err(self.failed(io::Error::new(*kind, reason.clone())));
         }
         loop {
             let result = match &mut self.bytes {
@@ -91,7 +91,7 @@ impl Input {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => {
                     if matches!(self.bytes, Bytes::Gzip(_)) {
-                        self.gzip_failure = Some(error.kind());
+                        self.gzip_failure = Some((error.kind(), error.to_string()));
                     }
                     return Err(self.failed(error));
                 }
