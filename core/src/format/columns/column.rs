@@ -59,8 +59,7 @@ impl PlannedColumn {
     pub(super) async fn new(mut column: Column, rows: &[usize], pace: &Pace) -> Self {
         let aligned = column.cuts == rows;
         let range_of_ints = (column.kinds == 1 << INT).then(|| range(&column.words));
-        column.unite_long(pace).await;
-        let dictionary = Dictionary::of(&column, range_of_ints);
+        let dictionary = Dictionary::of(&mut column, range_of_ints, pace).await;
         pace.spend(8 * column.len() as u64).await;
         let mut planned = PlannedColumn {
             column,

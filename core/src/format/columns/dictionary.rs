@@ -9,10 +9,11 @@ use hashbrown::HashTable;
 
 use super::super::payload::cell_of;
 use super::super::row_values::Piece;
-use super::super::{Cursor, Malformed, append_varint};
+use super::super::{Cursor, Malformed, append_varint, hash64};
 use super::cell::{BYTES, Cell, Column, FALSE, FLOAT, INT, KINDS, NULL, TRUE};
 use super::ints::IntPlan;
 use super::{Budget, cells_that_fit};
+use crate::pace::Pace;
 use crate::value::{Text, Value};
 
 /// Most entries of a dictionary.
@@ -34,16 +35,21 @@ pub(super) struct Dictionary {
 }
 
 impl Dictionary {
-    /// The dictionary of a column whose long byte strings are united, unless its cells are mostly different.
+    /// The dictionary of a column, whose long byte strings it unites, unless its cells are mostly different.
     ///
     /// `range_of_ints`: of a column of nothing else.
-    pub(super) fn of(column: &Column, range_of_ints: Option<(i64, i64)>) -> Option<Dictionary> {
+    pub(super) async fn of(column: &mut Column, range_of_ints: Option<(i64, i64)>, pace: &Pace) -> Option<Dictionary> {
         let numbers = 1 << NULL | 1 << FALSE | 1 << TRUE | 1 << INT;
         if column.kinds & !numbers == 0
             && let Some(dictionary) = Self::by_table(column, range_of_ints)
         {
             return dictionary;
         }
+        // Before strings are united: to compare them all takes longer than all else here.
+        if column.len() >= 4 * SAMPLE_CELLS && is_diverse(column) {
+            return None;
+        }
+        column.unite_long(pace).await;
         Self::by_hash(column)
     }
 
@@ -100,9 +106,6 @@ impl Dictionary {
     }
 
     fn by_hash(column: &Column) -> Option<Dictionary> {
-        if column.len() >= 4 * SAMPLE_CELLS && is_diverse(column) {
-            return None;
-        }
         let mut seen = HashTable::<(i64, u8, u32)>::with_capacity(256);
         let mut entries: Vec<(u8, i64)> = Vec::new();
         let mut codes = Vec::with_capacity(column.len());
@@ -178,13 +181,22 @@ fn is_too_many(entries: usize, cells: usize) -> bool {
 
 /// Whether hardly any cell of a sample is there twice: then there are more than [`ENTRIES_MAX`], or nearly all differ.
 fn is_diverse(column: &Column) -> bool {
-    let cell = |at: usize| {
-        let at = (at as u64 * column.len() as u64 / SAMPLE_CELLS as u64) as usize;
-        (column.tag(at), column.words[at])
+    let place = |at: usize| (at as u64 * column.len() as u64 / SAMPLE_CELLS as u64) as usize;
+    let is_equal = |a: usize, b: usize| {
+        let (kind, word, other) = (column.tag(a), column.words[a], column.words[b]);
+        let are_strings = kind == BYTES && column.tag(b) == BYTES;
+        match are_strings {
+            true => column.bytes(word, &mut [0; 8]) == column.bytes(other, &mut [0; 8]),
+            false => kind == column.tag(b) && word == other,
+        }
     };
-    let mut seen = HashTable::<(u8, i64)>::with_capacity(SAMPLE_CELLS);
-    for cell in (0..SAMPLE_CELLS).map(cell) {
-        seen.entry(hash(cell.0, cell.1), |other| *other == cell, |other| hash(other.0, other.1)).or_insert(cell);
+    let hash_of = |at: usize| match column.tag(at) {
+        BYTES => hash64(column.bytes(column.words[at], &mut [0; 8])),
+        kind => hash(kind, column.words[at]),
+    };
+    let mut seen = HashTable::<usize>::with_capacity(SAMPLE_CELLS);
+    for at in (0..SAMPLE_CELLS).map(place) {
+        seen.entry(hash_of(at), |other| is_equal(at, *other), |other| hash_of(*other)).or_insert(at);
     }
     SAMPLE_CELLS - seen.len() < 4
 }
@@ -353,7 +365,7 @@ mod tests {
     use super::super::blocks::range;
     use super::super::cell::Cell;
     use super::*;
-    use crate::pace::{Pace, at_once};
+    use crate::pace::at_once;
 
     fn column(cells: &[Cell<'_>]) -> Column {
         let mut column = Column::new(0, 0);
@@ -363,8 +375,7 @@ mod tests {
 
     fn of(column: &mut Column) -> Option<Dictionary> {
         let range_of_ints = (column.kinds == 1 << INT).then(|| range(&column.words));
-        at_once(column.unite_long(&Pace::default()));
-        Dictionary::of(column, range_of_ints)
+        at_once(Dictionary::of(column, range_of_ints, &Pace::default()))
     }
 
     fn round_trip(cells: &[Cell<'_>]) -> usize {
