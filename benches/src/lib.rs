@@ -1,6 +1,7 @@
 //! What the benchmarks share: payloads, plain maps to compare with, an allocator that counts.
 
 pub mod flights;
+pub mod memory;
 pub mod rows;
 
 use eventflux_core::StateHolder;

@@ -53,6 +53,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
+    eventflux_benches::memory::touch();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -53,6 +53,7 @@ fn main() -> ExitCode {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
+    eventflux_benches::memory::touch();
     let mut failed = false;
     for part in PARTS {
         if !arguments.parts.is_empty() && !arguments.parts.iter().any(|name| name == part) {
