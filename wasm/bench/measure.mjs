@@ -2,7 +2,7 @@
 // start, longest, flights, or contestants by their names; without any, all are measured.
 import { execFileSync } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { cpus, loadavg, tmpdir } from "node:os";
+import { cpus, freemem, loadavg, tmpdir } from "node:os";
 import { join } from "node:path";
 import { brotliCompressSync, constants, gunzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -37,6 +37,7 @@ const context = await launch();
 console.log(`Chromium ${context.browser()?.version() ?? ""}`);
 const inPage = async (name, ...given) => {
   const page = await openPage(context);
+  touchMemory();
   const answer = page.evaluate(
     async ([name, given]) => {
       await import("/bench/page.js");
@@ -88,6 +89,14 @@ for (const durability of ["relaxed", "strict"]) {
 if (isPicked("flights")) await flights();
 await context.close();
 console.log(`load at the end ${loadavg()[0].toFixed(1)}`);
+
+/**
+ * Touches a gigabyte, in a process that gives it back: the host of a virtual machine may take back what is free for some
+ * seconds, and takes long to hand it out again; benches/src/memory.rs has more of it.
+ */
+function touchMemory() {
+  execFileSync(process.execPath, ["-e", "Array.from({ length: 16 }, () => Buffer.alloc(1 << 26, 1))"]);
+}
 
 /** What has to be loaded. */
 function sizes() {

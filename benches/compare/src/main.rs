@@ -27,6 +27,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use eventflux_benches::memory;
 use mimalloc::MiMalloc;
 
 use crate::report::Report;
@@ -53,7 +54,6 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    eventflux_benches::memory::touch();
     match run(&arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -64,6 +64,7 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> std::io::Result<()> {
+    memory::touch();
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
     fs::create_dir_all(&target)?;
     let directory = tempfile::tempdir_in(&target)?;
@@ -74,6 +75,7 @@ fn run(arguments: &Arguments) -> std::io::Result<()> {
     for workload in &ALL {
         if arguments.names.is_empty() || arguments.names.iter().any(|name| name == workload.name) {
             context.report.workload(workload.name, workload.what);
+            memory::touch();
             (workload.run)(&mut context);
         }
     }

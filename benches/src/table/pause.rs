@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use eventflux::storage::{Access, FileBackend};
 use eventflux::{CheckpointManager, ManagerConfig, MemoryBackend};
-use eventflux_benches::{Numbers, Payload, filled_holder};
+use eventflux_benches::{Numbers, Payload, filled_holder, memory};
 use eventflux_core::{CheckpointRequest, StateHolder, StepProgress};
 
 /// Captured between two turns of the loop, as the runtime does.
@@ -32,6 +32,7 @@ pub struct Pause {
 /// Measures a state of so many keys.
 pub fn measure(keys: u64) -> Pause {
     let (begin_first, begin_later) = begin_times(keys);
+    memory::touch();
     let (most, longest) = stops(keys);
     Pause { keys, begin_first, begin_later, most, longest }
 }
