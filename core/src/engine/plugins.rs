@@ -418,18 +418,25 @@ impl Engine {
     /// Goes on with the plugins of a restored checkpoint.
     fn resume_plugins(&mut self, checkpoint: u64) -> Result<()> {
         let keep = core::mem::take(&mut self.plugins.keep);
-        let mut slots = core::mem::take(&mut self.plugins.slots);
-        let resumed = slots.iter_mut().try_for_each(|slot| {
-            slot.answers.clear();
-            slot.waiting.clear();
-            if let Some(state) = self.holder.values_at(slot.operator + 1) {
-                slot.supervisor.resume(state, checkpoint, keep)?;
-            }
-            self.set_up(slot)
-        });
-        self.plugins.slots = slots;
+        let resumed = (0..self.plugins.slots.len()).try_for_each(|at| self.resume_plugin(at, checkpoint, keep));
         self.plugins.failed = resumed.is_err();
         resumed
+    }
+
+    fn resume_plugin(&mut self, at: usize, checkpoint: u64, keep: bool) -> Result<()> {
+        let slot = &mut self.plugins.slots[at];
+        slot.answers.clear();
+        slot.waiting.clear();
+        if let Some(state) = self.holder.values_at(slot.operator + 1)
+            && let Err(error) = slot.supervisor.resume(state, checkpoint, keep)
+        {
+            // Its frames are in this checkpoint and in all after it: whoever wants to go on without it, must from here.
+            self.stop_or_detach(at, 0, error)?;
+        }
+        let mut slots = core::mem::take(&mut self.plugins.slots);
+        let set_up = self.set_up(&mut slots[at]);
+        self.plugins.slots = slots;
+        set_up
     }
 
     fn slot_of(&mut self, number: usize) -> Option<&mut Slot> {

@@ -30,7 +30,7 @@ pub enum FixedError {
         /// The most allowed.
         limit: u64,
     },
-    /// Bytes are not what was written.
+    /// Bytes are not what was written. [`FixedHolder::restore`](super::FixedHolder::restore) says when states are empty then.
     Damaged(Malformed),
     /// Written in another version of the format than the one that can be read here.
     OtherVersion {

@@ -212,8 +212,9 @@ impl<const STATES: usize, const DELTAS: usize> FixedHolder<'_, STATES, DELTAS> {
     /// The key groups of the holder become those of the checkpoint.
     ///
     /// # Errors
-    /// Any of [`FixedError`]. All is checked before the first state changes; only [`FixedError::Full`], for a
-    /// checkpoint that the states have no room for, leaves them empty.
+    /// Any of [`FixedError`]. Versions, hashes, lengths and the order of rows are checked before the first state changes.
+    /// Then only two leave the states empty: [`FixedError::Full`], for a checkpoint that they have no room for, and
+    /// [`FixedError::Damaged`], for rows with right hashes that are not of such states, as another program writes them.
     pub fn restore<'o>(
         &mut self,
         states: &mut [&mut dyn FixedState],

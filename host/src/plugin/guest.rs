@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use eventflux_core::definition::PluginLimits;
-use eventflux_core::limits::{PLUGIN_FRAME_BYTES, PLUGIN_FRAME_BYTES_COUNTED};
+use eventflux_core::limits::{
+    PLUGIN_FRAME_BYTES, PLUGIN_FRAME_BYTES_COUNTED, PLUGIN_RESULTS_BYTES_MIN, PLUGIN_RESULTS_PER_STATE,
+};
 use eventflux_core::plugin::{Guest, GuestDescription, GuestError, GuestSchema, GuestSetup};
 use wasmtime::{Engine, Store, Trap};
 
@@ -16,6 +18,9 @@ use super::world::{Plugin, PluginPre};
 const FRAMES_TIME: u32 = 10;
 /// At least so long, for a short limit is less than what a busy machine takes for many calls.
 const FRAMES_TIME_MIN: Duration = Duration::from_secs(10);
+
+/// What a call that hands out no results may have copied: names, schemas, reasons, one frame.
+const COPIED_BYTES_MAX: usize = 16 << 20;
 
 /// An instance of a plugin in its own store, which goes with it.
 pub(super) struct WasmGuest {
@@ -79,7 +84,15 @@ impl WasmGuest {
     /// Begins a call: the deadline counts from here.
     fn begin(&mut self) {
         self.store.set_epoch_deadline(self.ticks);
+        self.store.set_hostcall_fuel(COPIED_BYTES_MAX);
         self.store.data_mut().refused = false;
+    }
+
+    /// Begins a call that hands out results: as many bytes as the engine takes of one call.
+    fn begin_results(&mut self) {
+        self.begin();
+        let bytes = self.limits.memory_bytes.saturating_mul(PLUGIN_RESULTS_PER_STATE);
+        self.store.set_hostcall_fuel(usize::try_from(bytes.max(PLUGIN_RESULTS_BYTES_MIN)).unwrap_or(usize::MAX));
     }
 
     /// What a call gave.
@@ -138,13 +151,13 @@ impl Guest for WasmGuest {
     }
 
     fn process(&mut self, batch: &[u8]) -> Result<Vec<u8>, GuestError> {
-        self.begin();
+        self.begin_results();
         let answer = self.plugin.eventflux_plugin_operator().call_process(&mut self.store, batch);
         self.end("process", answer)
     }
 
     fn on_watermark(&mut self, ms: i64) -> Result<Vec<u8>, GuestError> {
-        self.begin();
+        self.begin_results();
         let answer = self.plugin.eventflux_plugin_operator().call_on_watermark(&mut self.store, ms);
         self.end("on-watermark", answer)
     }

@@ -89,9 +89,14 @@ impl Device {
 
     #[inline(never)]
     fn restore(&mut self, object: &[u8]) -> Result<(), FixedError> {
-        let restored = self.holder.restore(&mut [&mut self.values, self.groups], &[object])?;
-        self.taken = restored.position("readings").unwrap_or_default();
-        Ok(())
+        let restored = self.holder.restore(&mut [&mut self.values, self.groups], &[object]);
+        match restored {
+            Ok(restored) => self.taken = restored.position("readings").unwrap_or_default(),
+            // Rows that are not of these groups have emptied them: readings are counted anew.
+            Err(_) if self.groups.is_empty() => self.taken = 0,
+            Err(_) => {}
+        }
+        restored.map(drop)
     }
 }
 

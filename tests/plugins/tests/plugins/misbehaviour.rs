@@ -153,6 +153,20 @@ fn frames_that_cannot_be_restored_stop_the_run() {
     });
 }
 
+/// Every checkpoint from there on has the frames: nothing but going on without the plugin helps.
+#[test]
+fn frames_that_cannot_be_restored_detach_a_plugin_that_may_be() {
+    at_once(&["frame-garbage", "restore-trap"], |behaviour| {
+        let app = App::new(EVENTS, &format!("{NATIVE}{}", evil(behaviour, 0, "detach")));
+        let summary = app.run().unwrap();
+        assert_eq!(summary.detached, Vec::<String>::new(), "{behaviour}");
+        let from = Selector::Id(summary.latest_checkpoint.unwrap() - 1);
+        let again = app.runtime().start_from(StartFrom::Checkpoint(from)).start().unwrap();
+        assert_eq!((again.finished, again.detached), (true, vec![String::from("evil")]), "{behaviour}");
+        assert_eq!(app.run().unwrap().detached, ["evil"], "{behaviour}: it stays so");
+    });
+}
+
 /// A refused event is the input's fault, not the plugin's.
 #[test]
 fn an_event_that_a_plugin_refuses_is_named_by_its_line() {
