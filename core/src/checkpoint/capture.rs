@@ -20,6 +20,8 @@ use crate::tracked::CapturedRows;
 #[derive(Debug)]
 pub struct Capture {
     pub(crate) holder: String,
+    /// Number of the cut.
+    pub(crate) cut: u64,
     pub(crate) key_groups: u16,
     pub(crate) request: CheckpointRequest,
     pub(crate) rebase: Vec<(u16, Range<u16>)>,
@@ -41,6 +43,8 @@ pub struct EncodedCheckpoint {
     pub(crate) lineage: Lineage,
     pub(crate) bytes: Vec<u8>,
     pub(crate) dirty_entries: u64,
+    /// Number of the cut that was captured; none has 0.
+    pub(crate) cut: u64,
     /// Checkpoint whose state this one gives another label; `None`: a state of its own.
     pub(crate) relabels: Option<u64>,
     /// Checkpoint whose sections it names: numbers begin anew in each storage, so that a number is not enough.
@@ -90,6 +94,7 @@ impl EncodedCheckpoint {
             dirty_entries: manifest.sizes.delta_rows + manifest.sizes.base_rows,
             manifest,
             bytes,
+            cut: 0,
             relabels: None,
             builds_on: None,
         })

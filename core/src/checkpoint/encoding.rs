@@ -235,6 +235,7 @@ impl Rest {
             manifest,
             bytes: assembly.object,
             dirty_entries,
+            cut: capture.cut,
             relabels: None,
             builds_on,
         })

@@ -294,6 +294,7 @@ impl Republish {
             manifest,
             bytes,
             dirty_entries: 0,
+            cut: 0,
             relabels: Some(relabelled),
             builds_on: None,
         })

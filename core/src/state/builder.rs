@@ -164,6 +164,7 @@ impl StateHolderBuilder {
             lineage: Lineage::default(),
             under_way: None,
             shrunk: 0,
+            cuts: 0,
             driven: false,
             unresumed: false,
             scratch: Vec::new(),

@@ -34,6 +34,8 @@ pub enum StepProgress {
 
 #[derive(Debug)]
 pub(super) struct UnderWay {
+    /// Number of the cut.
+    cut: u64,
     request: CheckpointRequest,
     /// What the checkpoint builds on.
     lineage: Lineage,
@@ -97,7 +99,8 @@ impl StateHolder {
             self.shrunk += map.any_mut().take_shrunk();
             map.any_mut().begin(self.clock, &mut ranges);
         }
-        self.under_way = Some(UnderWay { request, lineage, rebase, state: 0, taken: false });
+        self.cuts += 1;
+        self.under_way = Some(UnderWay { cut: self.cuts, request, lineage, rebase, state: 0, taken: false });
         Ok(())
     }
 
@@ -131,6 +134,7 @@ impl StateHolder {
         under_way.taken = true;
         Ok(Capture {
             holder: self.id.clone(),
+            cut: under_way.cut,
             key_groups: self.key_groups,
             request: core::mem::take(&mut under_way.request),
             rebase: core::mem::take(&mut under_way.rebase),
@@ -143,8 +147,8 @@ impl StateHolder {
     /// Ends the checkpoint: it is durable and published.
     ///
     /// # Errors
-    /// [`Error::NoCheckpointUnderWay`]; [`Error::CallOrder`] before [`StateHolder::take_capture`], or for a checkpoint of
-    /// another state.
+    /// [`Error::NoCheckpointUnderWay`]; [`Error::CallOrder`] before [`StateHolder::take_capture`], for a checkpoint of
+    /// another state, or for one of another cut, such as that of before a restore, whose answer came late.
     pub fn commit(&mut self, checkpoint: &EncodedCheckpoint) -> Result<()> {
         let under_way = self.under_way.as_ref().ok_or(Error::NoCheckpointUnderWay)?;
         if !under_way.taken {
@@ -154,6 +158,12 @@ impl StateHolder {
         if (&of.holder, of.key_groups, &of.states) != (&self.id, self.key_groups, &self.descriptors) {
             return Err(Error::CallOrder(
                 "the checkpoint is of another state; commit the one that was captured of this",
+            ));
+        }
+        if checkpoint.cut != under_way.cut {
+            return Err(Error::CallOrder(
+                "the checkpoint is of another cut than the one under way; commit the one that was captured of it, and leave \
+                 the answers of earlier ones alone",
             ));
         }
         self.under_way = None;

@@ -57,6 +57,8 @@ pub struct StateHolder {
     pub(super) under_way: Option<UnderWay>,
     /// Bytes by which rows shrank before the newest cut, since the newest one that became durable.
     pub(super) shrunk: u64,
+    /// Cuts so far: numbers that no two of them share, whatever was restored in between.
+    pub(super) cuts: u64,
     /// Whether an engine drives it, and must record with each checkpoint how far it is.
     pub(super) driven: bool,
     /// Whether a checkpoint was restored of which the engine does not know yet.

@@ -23,12 +23,23 @@ pub use wrappers::{Fault, FaultBackend, Latency, LatencyBackend, Operation, Trac
 
 use std::path::{Path, PathBuf};
 
-use eventflux_core::{Backend, MemoryBackend};
+use eventflux_core::{Backend, Error as CoreError, MemoryBackend};
 
 use crate::error::{Error, Result};
 
 /// Any storage.
 pub type AnyBackend = Box<dyn Backend + Send>;
+
+/// That something is to be written to a storage opened for reading: it would cut off the writer that goes on beside it.
+fn opened_for_reading(object: &str) -> CoreError {
+    CoreError::Storage {
+        operation: "write",
+        object: object.into(),
+        reason: "the storage was opened for reading; open it with `Access::Write`, or read with `eventflux::restore`, \
+                 `inspect` and `verify`, which need no writer"
+            .into(),
+    }
+}
 
 /// Where a storage is.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -150,3 +150,20 @@ fn readers_see_whole_objects_or_none<B: Backend + Send>(open: &(impl Fn() -> B +
         (0..OBJECTS).for_each(|number| storage.put(&name(number), &bytes(number)).unwrap());
     });
 }
+
+/// Checks that what was opened for reading, beside a writer, changes nothing and cuts nobody off.
+pub fn only_reads<B: Backend>(mut reader: B) {
+    let (head, objects) = (reader.read_head().unwrap(), reader.list().unwrap());
+    let refused = |error: eventflux_core::Error| {
+        let text = error.to_string();
+        assert!(text.contains("opened for reading") && !error.is_damage(), "{text}");
+    };
+    refused(reader.put("checkpoint-0000000099-g9.efx", b"bytes").unwrap_err());
+    refused(reader.delete(&objects[0].name).unwrap_err());
+    refused(reader.swap_head(head.as_deref(), b"bytes").unwrap_err());
+    assert_eq!((reader.read_head().unwrap(), reader.list().unwrap()), (head, objects));
+    match eventflux::CheckpointManager::open(reader, eventflux::ManagerConfig::default()) {
+        Err(eventflux::Error::Core(error)) => refused(error),
+        other => panic!("not refused: {:?}", other.map(|_| ())),
+    }
+}

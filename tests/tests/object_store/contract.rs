@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use crate::common::conformance::conforms;
+use crate::common::conformance::{conforms, only_reads};
 use crate::common::s3_server::{Fault, Proxy, choose_cryptography, server};
 use crate::common::states::contents;
 use eventflux::storage::ObjectStoreBackend;
@@ -36,6 +36,17 @@ fn so_does_one_at_the_root_of_a_bucket_and_one_in_memory() {
     assert!(storage.swap_head(None, b"head").unwrap());
     assert_eq!(server().keys(&bucket, ""), ["head", "objects/a"]);
     assert_eq!(storage.list().unwrap().len(), 1);
+}
+
+#[test]
+fn a_reader_cannot_cut_the_writer_off() {
+    let memory = Arc::new(InMemory::new());
+    let open = || ObjectStoreBackend::with_store(Arc::<InMemory>::clone(&memory), "flights").unwrap();
+    let mut manager = CheckpointManager::open(open(), ManagerConfig::default()).unwrap();
+    let mut state = StateHolder::builder("orders").build().unwrap();
+    manager.checkpoint(&mut state, None).unwrap();
+    only_reads(open().for_reading());
+    manager.checkpoint(&mut state, None).unwrap();
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::common::conformance::conforms;
+use crate::common::conformance::{conforms, only_reads};
 use crate::common::redis_server::{DURABLE, RedisServer, cluster, open, wait_for};
 use crate::common::states::{contents, holder, write};
 use eventflux::storage::{Access, AnyBackend, RedisBackend, RedisPersistence, StorageAddress};
@@ -34,6 +34,17 @@ fn reason<T: std::fmt::Debug>(outcome: Result<T, CoreError>) -> String {
 #[track_caller]
 fn open_error(url: &str) -> String {
     open(url, Access::Write).unwrap_err().to_string()
+}
+
+#[test]
+fn a_reader_cannot_cut_the_writer_off() {
+    let server = RedisServer::start(&[]);
+    let mut manager =
+        CheckpointManager::open(server.open("prefix=a", Access::Write), ManagerConfig::default()).unwrap();
+    let mut state = holder();
+    manager.checkpoint(&mut state, None).unwrap();
+    only_reads(server.open("prefix=a", Access::Read));
+    manager.checkpoint(&mut state, None).unwrap();
 }
 
 #[test]

@@ -81,6 +81,34 @@ fn a_checkpoint_of_another_state_is_not_committed() {
     assert_eq!(orders.last_checkpoint(), Some(0));
 }
 
+/// As with a thread that publishes, whose answer comes after the program went back.
+#[test]
+fn the_late_answer_to_an_earlier_cut_is_not_committed() {
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
+    let mut holder = StateHolder::builder("orders").build().unwrap();
+    holder.set("eu", &1_u8).unwrap();
+    let base = manager.checkpoint(&mut holder, None).unwrap();
+    holder.set("eu", &2_u8).unwrap();
+    holder.begin(CheckpointRequest::default()).unwrap();
+    let (late, _) = manager.publish(holder.take_capture().unwrap()).unwrap();
+    manager.restore(&mut holder, base.object.id).unwrap();
+    holder.set("us", &3_u8).unwrap();
+    holder.begin(CheckpointRequest::default()).unwrap();
+    let capture = holder.take_capture().unwrap();
+    refused(holder.commit(&late).map_err(Error::from), "of another cut");
+    let (checkpoint, _) = manager.publish(capture).unwrap();
+    holder.commit(&checkpoint).unwrap();
+    holder.begin(CheckpointRequest::default()).unwrap();
+    holder.take_capture().unwrap();
+    refused(holder.commit(&checkpoint).map_err(Error::from), "of another cut");
+    holder.abort().unwrap();
+    manager.checkpoint(&mut holder, None).unwrap();
+    let mut restored = StateHolder::builder("orders").build().unwrap();
+    manager.restore_latest(&mut restored).unwrap();
+    let all = |holder: &StateHolder| ["eu", "us"].map(|key| holder.get::<u8>(key).unwrap());
+    assert_eq!((all(&restored), all(&holder)), ([Some(1), Some(3)], [Some(1), Some(3)]));
+}
+
 #[test]
 fn a_cut_that_was_not_captured_is_not_committed() {
     let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();

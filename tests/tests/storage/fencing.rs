@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+use crate::common::conformance::only_reads;
 use crate::common::states::{contents, holder, write};
 use crate::common::storage::Shared;
 use eventflux::storage::{Access, Fault, FaultBackend, FileBackend};
@@ -64,6 +65,14 @@ fn a_second_writer_is_refused_while_the_first_lives() {
     drop(first);
     let second = CheckpointManager::open(FileBackend::open(directory.path(), Access::Write).unwrap(), config());
     assert_eq!(second.unwrap().generation(), 2);
+}
+
+#[test]
+fn a_reader_cannot_cut_the_writer_off() {
+    let directory = tempfile::tempdir().unwrap();
+    let (mut first, mut state) = writer(FileBackend::open(directory.path(), Access::Write).unwrap());
+    only_reads(FileBackend::open(directory.path(), Access::Read).unwrap());
+    first.checkpoint(&mut state, None).unwrap();
 }
 
 #[test]

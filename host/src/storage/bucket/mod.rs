@@ -62,7 +62,7 @@ use self::head::Known;
 use self::retry::RetryLimits;
 use self::runner::Runner;
 use self::store::Store;
-use super::Access;
+use super::{Access, opened_for_reading};
 use crate::error::{Error, Result};
 
 const OBJECTS: &str = "objects";
@@ -97,6 +97,7 @@ pub struct ObjectStoreBackend {
     runner: Runner,
     store: Store,
     known: Known,
+    may_write: bool,
 }
 
 impl ObjectStoreBackend {
@@ -113,7 +114,7 @@ impl ObjectStoreBackend {
             let reason = io::Error::new(ErrorKind::NotFound, "there is no checkpoint storage here");
             return Err(Error::File { action: "open", path: PathBuf::from(address.to_string()), reason });
         }
-        Ok(backend)
+        Ok(if access == Access::Read { backend.for_reading() } else { backend })
     }
 
     /// A storage in any store that the crate `object_store` knows, or that implements its trait, below
@@ -156,6 +157,13 @@ impl ObjectStoreBackend {
         self
     }
 
+    /// Only reads from now on, as a storage opened with [`Access::Read`]: what would write is an error.
+    #[must_use]
+    pub fn for_reading(mut self) -> Self {
+        self.may_write = false;
+        self
+    }
+
     /// Uploads objects longer than so many bytes in parts.
     #[must_use]
     pub fn with_multipart_above(mut self, bytes: u64) -> Self {
@@ -175,7 +183,12 @@ impl ObjectStoreBackend {
             limits: RetryLimits::default(),
             has_worked: false,
         };
-        Ok(ObjectStoreBackend { runner, store, known: Known::default() })
+        Ok(ObjectStoreBackend { runner, store, known: Known::default(), may_write: true })
+    }
+
+    /// Refuses to write what was opened for reading.
+    fn check_writer(&self, object: &str) -> Result<(), CoreError> {
+        if self.may_write { Ok(()) } else { Err(opened_for_reading(object)) }
     }
 
     /// Once something has succeeded there are credentials: where they fail to come later, they are waited for.
@@ -187,6 +200,7 @@ impl ObjectStoreBackend {
 
 impl Backend for ObjectStoreBackend {
     fn put(&mut self, object: &str, bytes: &[u8]) -> Result<(), CoreError> {
+        self.check_writer(object)?;
         let path = self.store.object(object)?;
         let outcome = self.runner.run(self.store.put(&path, bytes));
         self.noted(outcome)
@@ -204,6 +218,7 @@ impl Backend for ObjectStoreBackend {
     }
 
     fn delete(&mut self, object: &str) -> Result<(), CoreError> {
+        self.check_writer(object)?;
         let path = self.store.object(object)?;
         let outcome = self.runner.run(self.store.delete(&path));
         self.noted(outcome)
@@ -215,6 +230,7 @@ impl Backend for ObjectStoreBackend {
     }
 
     fn swap_head(&mut self, expected: Option<&[u8]>, new: &[u8]) -> Result<bool, CoreError> {
+        self.check_writer(HEAD)?;
         let outcome = self.runner.run(head::swap(&self.store, &mut self.known, expected, new));
         self.noted(outcome)
     }

@@ -29,6 +29,7 @@ use std::time::Duration;
 
 use eventflux_core::{Backend, ByteRange, Error as CoreError, ObjectId, ObjectInfo};
 
+use super::opened_for_reading;
 use crate::error::{Error, Result};
 use durable::{HeldBack, TEMPORARY, named_while_written, parent, replace_head, write_object};
 use opened::{Opened, is_open_here};
@@ -78,7 +79,7 @@ pub struct FileBackend<F: FileSystem = HostFiles> {
     held: Option<HeldBack<F::File>>,
     held_back_bytes_max: usize,
     /// Held for as long as this lives; the lock goes with the process.
-    _lock: Option<F::File>,
+    lock: Option<F::File>,
     /// Dropped after the lock.
     _opened: Option<Opened>,
 }
@@ -119,7 +120,7 @@ impl<F: FileSystem> FileBackend<F> {
             remove_temporary(&files, &directory, |name| name == HEAD);
         }
         let held_back_bytes_max = HELD_BACK_BYTES_MAX;
-        Ok(FileBackend { files, directory, objects, held: None, held_back_bytes_max, _lock: lock, _opened: opened })
+        Ok(FileBackend { files, directory, objects, held: None, held_back_bytes_max, lock, _opened: opened })
     }
 
     /// Lets only objects up to this length wait for the head: for tests of both ways with small ones.
@@ -133,6 +134,11 @@ impl<F: FileSystem> FileBackend<F> {
     #[must_use]
     pub fn directory(&self) -> &Path {
         &self.directory
+    }
+
+    /// Refuses to write what was opened for reading.
+    fn check_writer(&self, object: &str) -> Result<(), CoreError> {
+        if self.lock.is_some() { Ok(()) } else { Err(opened_for_reading(object)) }
     }
 
     fn object_path(&self, object: &str) -> Result<PathBuf, CoreError> {
@@ -153,6 +159,7 @@ impl<F: FileSystem> FileBackend<F> {
 
 impl<F: FileSystem> Backend for FileBackend<F> {
     fn put(&mut self, object: &str, bytes: &[u8]) -> Result<(), CoreError> {
+        self.check_writer(object)?;
         let path = self.object_path(object)?;
         if let Some(held) = self.held.take() {
             let path = held.path().to_path_buf();
@@ -184,6 +191,7 @@ impl<F: FileSystem> Backend for FileBackend<F> {
     }
 
     fn delete(&mut self, object: &str) -> Result<(), CoreError> {
+        self.check_writer(object)?;
         let path = self.object_path(object)?;
         self.held.take_if(|held| held.path() == path);
         found(self.files.remove(&path)).map(|_| ()).map_err(|error| storage_error("delete", &path, &error))
@@ -195,6 +203,7 @@ impl<F: FileSystem> Backend for FileBackend<F> {
     }
 
     fn swap_head(&mut self, expected: Option<&[u8]>, new: &[u8]) -> Result<bool, CoreError> {
+        self.check_writer(HEAD)?;
         let path = self.directory.join(HEAD);
         let mut swap = || -> io::Result<bool> {
             let lock = self.files.open_lock(&self.directory.join(HEAD_LOCK))?;

@@ -51,7 +51,7 @@ use self::failure::storage_error;
 use self::link::Link;
 use self::scripts::{Job, Swap};
 use self::transaction::Transaction;
-use super::file::Access;
+use super::{Access, opened_for_reading};
 use crate::error::{Error, Result};
 
 /// The head, in errors.
@@ -152,6 +152,7 @@ pub struct RedisBackend {
     ends_at: String,
     durability: RedisDurability,
     warnings: Vec<String>,
+    may_write: bool,
 }
 
 impl RedisBackend {
@@ -172,6 +173,7 @@ impl RedisBackend {
             ends_at: String::new(),
             durability: RedisDurability::default(),
             warnings: Vec::new(),
+            may_write: access != Access::Read,
         };
         if access == Access::Read {
             storage.check_exists()?;
@@ -191,6 +193,11 @@ impl RedisBackend {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// Refuses to write what was opened for reading.
+    fn check_writer(&self, object: &str) -> Result<(), CoreError> {
+        if self.may_write { Ok(()) } else { Err(opened_for_reading(object)) }
     }
 
     fn check_exists(&mut self) -> Result<()> {
@@ -337,6 +344,7 @@ impl RedisBackend {
 
 impl Backend for RedisBackend {
     fn put(&mut self, object: &str, bytes: &[u8]) -> Result<(), CoreError> {
+        self.check_writer(object)?;
         check_name(object)?;
         self.check_head_is_ours(object)?;
         self.remove_unfinished()?;
@@ -406,6 +414,7 @@ impl Backend for RedisBackend {
     }
 
     fn delete(&mut self, object: &str) -> Result<(), CoreError> {
+        self.check_writer(object)?;
         check_name(object)?;
         self.last_read = None;
         let delete = self.job.delete(object);
@@ -424,6 +433,7 @@ impl Backend for RedisBackend {
     }
 
     fn swap_head(&mut self, expected: Option<&[u8]>, new: &[u8]) -> Result<bool, CoreError> {
+        self.check_writer(HEAD)?;
         let token = token();
         // Until it is answered nobody knows whose the head is, nor when the job ends.
         self.tokens.push(token.clone());
