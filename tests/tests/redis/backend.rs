@@ -336,6 +336,8 @@ fn users_without_rights_are_told_which() {
     assert_eq!(storage.read("digits", ByteRange::All).unwrap().unwrap(), b"0123456789");
     assert!(!storage.list().unwrap().is_empty() && storage.read_head().unwrap().is_some());
     let error = reason(storage.put("object", b"bytes"));
+    assert!(error.contains("opened for reading"), "{error}");
+    let error = open(&place("reader:r@"), Access::TakeOver).unwrap_err().to_string();
     assert!(says_rights(&error), "{error}");
 }
 
