@@ -121,6 +121,14 @@ pub const PLUGIN_FRAME_BYTES_COUNTED: u64 = 1024;
 pub const PLUGIN_RESULTS_PER_STATE: u64 = 8;
 /// … and this at least, which is what a plugin with the usual limits may.
 pub const PLUGIN_RESULTS_BYTES_MIN: u64 = 256 * 1024 * 1024;
+
+/// What the results of one call may take in the host's memory, of a plugin whose state may take so many bytes.
+#[must_use]
+pub const fn plugin_results_bytes_max(state_budget_bytes: u64) -> u64 {
+    let bytes = state_budget_bytes.saturating_mul(PLUGIN_RESULTS_PER_STATE);
+    if bytes > PLUGIN_RESULTS_BYTES_MIN { bytes } else { PLUGIN_RESULTS_BYTES_MIN }
+}
+
 /// What a result counts beside its key and its values, in bytes: a million of them are [`PLUGIN_RESULTS_BYTES_MIN`].
 pub const PLUGIN_RESULT_BYTES: u64 = 256;
 /// Longest name or version that a plugin gives, in bytes of UTF-8.

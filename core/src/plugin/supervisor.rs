@@ -22,8 +22,7 @@ use super::stored::Stored;
 use crate::error::{Error, Result};
 use crate::format::hash64;
 use crate::limits::{
-    PLUGIN_FAILURES_MAX, PLUGIN_FRAMES_PER_STATE, PLUGIN_FULL_BYTES_MIN, PLUGIN_JOURNAL_BYTES,
-    PLUGIN_RESULTS_BYTES_MIN, PLUGIN_RESULTS_PER_STATE,
+    PLUGIN_FAILURES_MAX, PLUGIN_FRAMES_PER_STATE, PLUGIN_FULL_BYTES_MIN, PLUGIN_JOURNAL_BYTES, plugin_results_bytes_max,
 };
 use crate::state::PlainValue;
 use crate::tracked::TrackedMap;
@@ -362,7 +361,7 @@ impl Supervisor {
     }
 
     fn results_bytes_max(&self) -> u64 {
-        self.state_budget.saturating_mul(PLUGIN_RESULTS_PER_STATE).max(PLUGIN_RESULTS_BYTES_MIN)
+        plugin_results_bytes_max(self.state_budget)
     }
 
     /// Its failures over what it is not asked about again do not count.

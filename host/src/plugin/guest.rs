@@ -3,9 +3,7 @@
 use std::time::{Duration, Instant};
 
 use eventflux_core::definition::PluginLimits;
-use eventflux_core::limits::{
-    PLUGIN_FRAME_BYTES, PLUGIN_FRAME_BYTES_COUNTED, PLUGIN_RESULTS_BYTES_MIN, PLUGIN_RESULTS_PER_STATE,
-};
+use eventflux_core::limits::{PLUGIN_FRAME_BYTES, PLUGIN_FRAME_BYTES_COUNTED, plugin_results_bytes_max};
 use eventflux_core::plugin::{Guest, GuestDescription, GuestError, GuestSchema, GuestSetup};
 use wasmtime::{Engine, Store, Trap};
 
@@ -91,8 +89,8 @@ impl WasmGuest {
     /// Begins a call that hands out results: as many bytes as the engine takes of one call.
     fn begin_results(&mut self) {
         self.begin();
-        let bytes = self.limits.memory_bytes.saturating_mul(PLUGIN_RESULTS_PER_STATE);
-        self.store.set_hostcall_fuel(usize::try_from(bytes.max(PLUGIN_RESULTS_BYTES_MIN)).unwrap_or(usize::MAX));
+        let bytes = plugin_results_bytes_max(self.limits.state_budget_bytes());
+        self.store.set_hostcall_fuel(usize::try_from(bytes).unwrap_or(usize::MAX));
     }
 
     /// What a call gave.

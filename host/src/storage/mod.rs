@@ -30,15 +30,18 @@ use crate::error::{Error, Result};
 /// Any storage.
 pub type AnyBackend = Box<dyn Backend + Send>;
 
-/// That something is to be written to a storage opened for reading: it would cut off the writer that goes on beside it.
-fn opened_for_reading(object: &str) -> CoreError {
-    CoreError::Storage {
+/// Refuses to write to a storage opened for reading: it would cut off the writer that goes on beside it.
+fn check_writer(may_write: bool, object: &str) -> std::result::Result<(), CoreError> {
+    if may_write {
+        return Ok(());
+    }
+    Err(CoreError::Storage {
         operation: "write",
         object: object.into(),
         reason: "the storage was opened for reading; open it with `Access::Write`, or read with `eventflux::restore`, \
                  `inspect` and `verify`, which need no writer"
             .into(),
-    }
+    })
 }
 
 /// Where a storage is.

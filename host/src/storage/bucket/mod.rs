@@ -62,7 +62,7 @@ use self::head::Known;
 use self::retry::RetryLimits;
 use self::runner::Runner;
 use self::store::Store;
-use super::{Access, opened_for_reading};
+use super::{Access, check_writer};
 use crate::error::{Error, Result};
 
 const OBJECTS: &str = "objects";
@@ -186,11 +186,6 @@ impl ObjectStoreBackend {
         Ok(ObjectStoreBackend { runner, store, known: Known::default(), may_write: true })
     }
 
-    /// Refuses to write what was opened for reading.
-    fn check_writer(&self, object: &str) -> Result<(), CoreError> {
-        if self.may_write { Ok(()) } else { Err(opened_for_reading(object)) }
-    }
-
     /// Once something has succeeded there are credentials: where they fail to come later, they are waited for.
     fn noted<T>(&mut self, outcome: Result<T, CoreError>) -> Result<T, CoreError> {
         self.store.has_worked |= outcome.is_ok();
@@ -200,7 +195,7 @@ impl ObjectStoreBackend {
 
 impl Backend for ObjectStoreBackend {
     fn put(&mut self, object: &str, bytes: &[u8]) -> Result<(), CoreError> {
-        self.check_writer(object)?;
+        check_writer(self.may_write, object)?;
         let path = self.store.object(object)?;
         let outcome = self.runner.run(self.store.put(&path, bytes));
         self.noted(outcome)
@@ -218,7 +213,7 @@ impl Backend for ObjectStoreBackend {
     }
 
     fn delete(&mut self, object: &str) -> Result<(), CoreError> {
-        self.check_writer(object)?;
+        check_writer(self.may_write, object)?;
         let path = self.store.object(object)?;
         let outcome = self.runner.run(self.store.delete(&path));
         self.noted(outcome)
@@ -230,7 +225,7 @@ impl Backend for ObjectStoreBackend {
     }
 
     fn swap_head(&mut self, expected: Option<&[u8]>, new: &[u8]) -> Result<bool, CoreError> {
-        self.check_writer(HEAD)?;
+        check_writer(self.may_write, HEAD)?;
         let outcome = self.runner.run(head::swap(&self.store, &mut self.known, expected, new));
         self.noted(outcome)
     }

@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use eventflux_core::{Backend, ByteRange, Error as CoreError, ObjectId, ObjectInfo};
 
-use super::opened_for_reading;
+use super::check_writer;
 use crate::error::{Error, Result};
 use durable::{HeldBack, TEMPORARY, named_while_written, parent, replace_head, write_object};
 use opened::{Opened, is_open_here};
@@ -49,7 +49,7 @@ const HELD_BACK_BYTES_MAX: usize = 1024 * 1024;
 /// What a storage is opened for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Reading; beside a writer if there is one.
+    /// Reading; beside a writer if there is one. What would write is refused.
     Read,
     /// Writing; refused while another process has it open for writing.
     Write,
@@ -136,11 +136,6 @@ impl<F: FileSystem> FileBackend<F> {
         &self.directory
     }
 
-    /// Refuses to write what was opened for reading.
-    fn check_writer(&self, object: &str) -> Result<(), CoreError> {
-        if self.lock.is_some() { Ok(()) } else { Err(opened_for_reading(object)) }
-    }
-
     fn object_path(&self, object: &str) -> Result<PathBuf, CoreError> {
         // Names come from manifests too: none of them leads out of the directory.
         let plain =
@@ -159,7 +154,7 @@ impl<F: FileSystem> FileBackend<F> {
 
 impl<F: FileSystem> Backend for FileBackend<F> {
     fn put(&mut self, object: &str, bytes: &[u8]) -> Result<(), CoreError> {
-        self.check_writer(object)?;
+        check_writer(self.lock.is_some(), object)?;
         let path = self.object_path(object)?;
         if let Some(held) = self.held.take() {
             let path = held.path().to_path_buf();
@@ -191,7 +186,7 @@ impl<F: FileSystem> Backend for FileBackend<F> {
     }
 
     fn delete(&mut self, object: &str) -> Result<(), CoreError> {
-        self.check_writer(object)?;
+        check_writer(self.lock.is_some(), object)?;
         let path = self.object_path(object)?;
         self.held.take_if(|held| held.path() == path);
         found(self.files.remove(&path)).map(|_| ()).map_err(|error| storage_error("delete", &path, &error))
@@ -203,7 +198,7 @@ impl<F: FileSystem> Backend for FileBackend<F> {
     }
 
     fn swap_head(&mut self, expected: Option<&[u8]>, new: &[u8]) -> Result<bool, CoreError> {
-        self.check_writer(HEAD)?;
+        check_writer(self.lock.is_some(), HEAD)?;
         let path = self.directory.join(HEAD);
         let mut swap = || -> io::Result<bool> {
             let lock = self.files.open_lock(&self.directory.join(HEAD_LOCK))?;

@@ -51,7 +51,7 @@ use self::failure::storage_error;
 use self::link::Link;
 use self::scripts::{Job, Swap};
 use self::transaction::Transaction;
-use super::{Access, opened_for_reading};
+use super::{Access, check_writer};
 use crate::error::{Error, Result};
 
 /// The head, in errors.
@@ -193,11 +193,6 @@ impl RedisBackend {
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
-    }
-
-    /// Refuses to write what was opened for reading.
-    fn check_writer(&self, object: &str) -> Result<(), CoreError> {
-        if self.may_write { Ok(()) } else { Err(opened_for_reading(object)) }
     }
 
     fn check_exists(&mut self) -> Result<()> {
@@ -344,7 +339,7 @@ impl RedisBackend {
 
 impl Backend for RedisBackend {
     fn put(&mut self, object: &str, bytes: &[u8]) -> Result<(), CoreError> {
-        self.check_writer(object)?;
+        check_writer(self.may_write, object)?;
         check_name(object)?;
         self.check_head_is_ours(object)?;
         self.remove_unfinished()?;
@@ -414,7 +409,7 @@ impl Backend for RedisBackend {
     }
 
     fn delete(&mut self, object: &str) -> Result<(), CoreError> {
-        self.check_writer(object)?;
+        check_writer(self.may_write, object)?;
         check_name(object)?;
         self.last_read = None;
         let delete = self.job.delete(object);
@@ -433,7 +428,7 @@ impl Backend for RedisBackend {
     }
 
     fn swap_head(&mut self, expected: Option<&[u8]>, new: &[u8]) -> Result<bool, CoreError> {
-        self.check_writer(HEAD)?;
+        check_writer(self.may_write, HEAD)?;
         let token = token();
         // Until it is answered nobody knows whose the head is, nor when the job ends.
         self.tokens.push(token.clone());

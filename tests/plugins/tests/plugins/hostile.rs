@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Instant;
 
 use eventflux_core::definition::PluginLimits;
-use eventflux_core::plugin::{Component, GuestHome};
+use eventflux_core::plugin::{Component, GuestError, GuestHome};
 
 use crate::app::{App, PLUGINS};
 use crate::command::eventflux;
@@ -208,4 +208,21 @@ fn list(length: u32) -> String {
     format!(
         "(i32.store (i32.const {at}) (i32.const {TEXT})) (i32.store (i32.const {text_length}) (i32.const {length}))"
     )
+}
+
+/// As much as is documented, a quarter of a gigabyte at least, and no more.
+#[test]
+fn results_are_taken_up_to_their_bound() {
+    let results = |mib: u32| {
+        let file = tempfile::tempdir().unwrap();
+        let path = file.path().join("p.wasm");
+        fs::write(&path, plugin_with_memory(4800, "process", &answer(&[0, 2 << 20, mib << 20]))).unwrap();
+        let limits = PluginLimits { memory_bytes: 320 << 20, time_ms: 10_000, ..PluginLimits::default() };
+        let limits = PluginLimits { state_bytes: Some(1 << 20), ..limits };
+        let mut guest = PLUGINS.home(limits).start(&eventflux::plugin::load(&path).unwrap(), 0).unwrap();
+        guest.init("{}", 1 << 20).unwrap();
+        guest.process(b"").map(|bytes| bytes.len() >> 20)
+    };
+    assert_eq!(results(250).unwrap(), 250);
+    assert!(matches!(results(257), Err(GuestError::Lost(_))));
 }
