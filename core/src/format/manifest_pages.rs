@@ -137,7 +137,8 @@ impl Paging {
             base.page = Some(number);
             self.manifest.bases.push(base);
         }
-        self.manifest.bases.sort_unstable_by_key(|base| (base.state, base.low));
+        // Both are sorted; this sort finds that out, and merges them.
+        self.manifest.bases.sort_by_key(|base| (base.state, base.low));
         Ok(())
     }
 

@@ -359,6 +359,37 @@ fn plans_that_claim_more_than_they_have() {
     }
 }
 
+/// What an entry of a dictionary takes of memory when it is read, and a little more.
+const ENTRY_BYTES_MAX: u64 = 28;
+
+#[test]
+fn entries_that_cost_nothing_are_no_larger_than_a_number() {
+    let mut sample = Sample::new(|backend| drop(of_bulk_divided(backend, 16)), 0);
+    // A column of doubles makes the object as large as entries without bits need it.
+    let doubles = 2000_u64;
+    let mut random = Random(11);
+    let padding: Vec<u8> = (0..8 * doubles).map(|_| random.below(256) as u8).collect();
+    let padding = [&uint(0)[..], &[1 << 4 | 1 << 7, 1], &uint(doubles), &padding, &[0, 0, 1]].concat();
+    let granted = 1024 * padding.len() as u64;
+    let columns = granted / (1 << 16) - 1;
+    let claims: Vec<u8> = (1..=columns).flat_map(|number| claiming(number, 1 << 16)).collect();
+    let bomb = plan(columns + 1, &[padding, claims].concat());
+
+    let end = sample.whole.len() - 24 - object::manifest_bytes(&sample.whole).len();
+    let (mut object, mut manifest) = (sample.whole[..end].to_vec(), sample.manifest.clone());
+    let section = append_section(&mut object, &bomb, &bomb, 2, bomb.len() as u64);
+    manifest.plans.push(section);
+    for base in manifest.bases.iter_mut().filter(|base| base.section.as_ref().is_some_and(|it| it.codec >= 2)) {
+        base.plan = Some(manifest.plans.len() as u32 - 1);
+    }
+    object.extend_from_slice(&sample.whole[end..]);
+    sample.put(with_manifest(&object, &postcard::to_allocvec(&manifest).unwrap()));
+    sample.peak_max += (columns << 16) as usize * ENTRY_BYTES_MAX as usize;
+    let whole = sample.storage.objects_mut()[&sample.id.name()].clone();
+    sample.whole = whole;
+    assert!(!sample.assert_harmless("entries without bits, beside doubles"));
+}
+
 /// Columns in LZ4.
 fn pack(columns: &[u8]) -> Vec<u8> {
     let mut stored = uint(columns.len() as u64);

@@ -7,13 +7,13 @@ use super::along::{self, Other, Slope};
 use super::blocks::range;
 use super::cell::{BITS_OF_BYTE, BYTES, Column, FLOAT, INT, KINDS};
 use super::dependent::{Coded, Lists, RowCounts};
-use super::dictionary::{Dictionary, Entries};
+use super::dictionary::Dictionary;
+use super::entries::Entries;
 use super::floats::FloatPlan;
 use super::ints::IntPlan;
 use super::quotients::Quotients;
 use super::{Budget, cells_that_fit};
 use crate::pace::Pace;
-use crate::value::Value;
 
 /// How a column is written; the order of the variants is the format.
 #[derive(Debug)]
@@ -175,11 +175,13 @@ impl PlannedColumn {
         self.aligned && self.column.kinds == 1 << FLOAT && !is_scaled && is_long
     }
 
+    /// Whether it holds integers, as many as rows.
+    pub(super) fn is_of_ints(&self) -> bool {
+        self.aligned && self.column.kinds == 1 << INT
+    }
+
     /// Writes doubles as integers over another column's, if that is shorter; whether it is.
     pub(super) fn divide_by(&mut self, divisor: usize, of_divisor: &PlannedColumn) -> bool {
-        if !of_divisor.aligned || of_divisor.column.kinds != 1 << INT {
-            return false;
-        }
         let Some(quotients) = Quotients::of(&self.column.words, &of_divisor.column.words) else { return false };
         let (numerators, cost) = IntPlan::choose(&quotients.numerators);
         let (errors, cost_of_errors) = IntPlan::choose(&quotients.errors);
@@ -195,7 +197,7 @@ impl PlannedColumn {
 
     /// A sample of its integers, if it has no other cells, and as many as rows.
     pub(super) fn sample_of_ints(&self) -> Option<along::Sample> {
-        (self.aligned && self.column.kinds == 1 << INT).then(|| along::Sample::of(&self.column.words))
+        self.is_of_ints().then(|| along::Sample::of(&self.column.words))
     }
 
     /// Writes integers beside a multiple of another column's, if that is shorter; whether it is.
@@ -361,10 +363,7 @@ impl Cells<'_> {
         if self.count() != count {
             return None;
         }
-        let int_of = |entry: usize| match entries.values.get(entry) {
-            Some(Value::Int(int)) => Some(*int),
-            _ => None,
-        };
+        let int_of = |entry: usize| entries.int(entry);
         match self {
             Cells::Codes(codes) => codes.iter().map(|code| int_of(*code as usize)).collect(),
             Cells::Same(_) => Some(alloc::vec![int_of(0)?; count]),

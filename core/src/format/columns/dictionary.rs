@@ -3,27 +3,29 @@
 //! The entries are shared by all sections of an object that have the plan: thousands of small
 //! windows pay for them once.
 
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use hashbrown::HashTable;
 
-use super::super::payload::cell_of;
-use super::super::row_values::Piece;
-use super::super::{Cursor, Malformed, append_varint, hash64};
-use super::cell::{BYTES, Cell, Column, FALSE, FLOAT, INT, KINDS, NULL, TRUE};
+use super::super::{append_varint, hash64};
+use super::cell::{BYTES, Column, FALSE, FLOAT, INT, KINDS, NULL, TRUE};
 use super::ints::IntPlan;
-use super::{Budget, cells_that_fit};
 use crate::pace::Pace;
-use crate::value::{Text, Value};
 
 /// Most entries of a dictionary.
-const ENTRIES_MAX: usize = 1 << 16;
+pub(super) const ENTRIES_MAX: usize = 1 << 16;
 /// Entries that are never too many: how many there will be shows late.
 const ENTRIES_SPARE: usize = 8192;
 /// Cells that are looked at before all are.
 const SAMPLE_CELLS: usize = 1024;
 /// Integers within this range are looked up in a table instead of by their hash.
 const TABLE_RANGE: u64 = 1 << 16;
+/// Entries that a cell may be compared with, on average, before they are looked up by their order: who chooses the cells
+/// knows their hashes.
+const COMPARED_A_CELL_MAX: usize = 4;
+/// So many of all are free.
+const COMPARED_SPARE: usize = 4096;
 /// How much longer the entries may be than their encoding.
 const SHARED_PREFIX_RATIO: u64 = 64;
 
@@ -50,7 +52,7 @@ impl Dictionary {
             return None;
         }
         column.unite_long(pace).await;
-        Self::by_hash(column)
+        Self::by_hash(column).unwrap_or_else(|| Self::by_order(column))
     }
 
     /// The inner `None`: too many entries. The outer: the integers are too far apart for a table.
@@ -105,8 +107,37 @@ impl Dictionary {
         Some(Some(Dictionary { entries, codes }))
     }
 
-    fn by_hash(column: &Column) -> Option<Dictionary> {
+    /// The outer `None`: so many hashes collide that somebody chose the cells.
+    fn by_hash(column: &Column) -> Option<Option<Dictionary>> {
         let mut seen = HashTable::<(i64, u8, u32)>::with_capacity(256);
+        let mut compared = 0;
+        let compared_max = COMPARED_A_CELL_MAX * column.len() + COMPARED_SPARE;
+        Self::by_first(column, |(tag, word), next| {
+            let entry = seen.entry(
+                hash(tag, word),
+                |(other, kind, _)| {
+                    compared += 1;
+                    (*kind, *other) == (tag, word)
+                },
+                |(other, kind, _)| hash(*kind, *other),
+            );
+            let code = match entry {
+                hashbrown::hash_table::Entry::Occupied(held) => held.get().2,
+                hashbrown::hash_table::Entry::Vacant(vacant) => vacant.insert((word, tag, next)).get().2,
+            };
+            (compared <= compared_max).then_some(code)
+        })
+    }
+
+    /// As [`Dictionary::by_hash`], whatever the cells are.
+    fn by_order(column: &Column) -> Option<Dictionary> {
+        let mut seen = BTreeMap::new();
+        Self::by_first(column, |cell, next| Some(*seen.entry(cell).or_insert(next))).flatten()
+    }
+
+    /// `code_of` gives a cell its code: the one in hand if it was not there before. Where it gives none, the outer
+    /// `None`; the inner one: too many entries.
+    fn by_first(column: &Column, mut code_of: impl FnMut((u8, i64), u32) -> Option<u32>) -> Option<Option<Dictionary>> {
         let mut entries: Vec<(u8, i64)> = Vec::new();
         let mut codes = Vec::with_capacity(column.len());
         let mut before = None;
@@ -119,35 +150,25 @@ impl Dictionary {
                 codes.push(code);
                 continue;
             }
-            let entry = seen.entry(
-                hash(tag, *word),
-                |(other, kind, _)| (*kind, *other) == (tag, *word),
-                |(other, kind, _)| hash(*kind, *other),
-            );
-            let code = match entry {
-                hashbrown::hash_table::Entry::Occupied(held) => held.get().2,
-                hashbrown::hash_table::Entry::Vacant(vacant) => {
-                    if entries.len() == ENTRIES_MAX || is_too_many(entries.len(), at) {
-                        return None;
-                    }
-                    let code = entries.len() as u32;
-                    vacant.insert((*word, tag, code));
-                    entries.push((tag, *word));
-                    code
+            let code = code_of((tag, *word), entries.len() as u32)?;
+            if code as usize == entries.len() {
+                if entries.len() == ENTRIES_MAX || is_too_many(entries.len(), at) {
+                    return Some(None);
                 }
-            };
+                entries.push((tag, *word));
+            }
             codes.push(code);
             before = Some(((tag, *word), code));
         }
         if is_too_many(entries.len(), column.len()) {
-            return None;
+            return Some(None);
         }
         let order = order_of(column, &entries);
         let mut place_of = alloc::vec![0_u32; entries.len()];
         order.iter().zip(0..).for_each(|(code, place)| place_of[*code as usize] = place);
         codes.iter_mut().for_each(|code| *code = place_of[*code as usize]);
         let entries = order.iter().map(|code| entries[*code as usize]).collect();
-        Some(Dictionary { entries, codes })
+        Some(Some(Dictionary { entries, codes }))
     }
 
     /// Appends the entries; returns what they take of a reader's budget.
@@ -267,103 +288,15 @@ fn append_strings(column: &Column, entries: &[(u8, i64)], out: &mut Vec<u8>) -> 
     shared.iter().map(|same| *same as u64).sum()
 }
 
-/// The span of an entry that is no byte string.
-pub(super) const NO_BYTES: (u32, u32) = (u32::MAX, 0);
-
-/// Entries as they were read.
-#[derive(Debug, Default)]
-pub(super) struct Entries {
-    /// As values of events; bytes that are no UTF-8 stand as null.
-    pub(super) values: Vec<Value>,
-    /// The same as rows have them, if they are short; those bytes are not.
-    pub(super) pieces: Vec<Piece>,
-    /// Whether one of them is not.
-    pub(super) has_long: bool,
-    /// Whether there are such bytes.
-    pub(super) has_bytes: bool,
-    /// The byte strings, if there are any: `spans` has a place for each entry.
-    pub(super) text: Vec<u8>,
-    pub(super) spans: Vec<(u32, u32)>,
-}
-
-impl Entries {
-    pub(super) fn len(&self) -> usize {
-        self.values.len()
-    }
-
-    pub(super) fn read(kinds: u8, cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<Self, Malformed> {
-        let mut entries = Entries::default();
-        for (kind, value) in [(NULL, Value::Null), (FALSE, Value::Bool(false)), (TRUE, Value::Bool(true))] {
-            if kinds & 1 << kind != 0 {
-                entries.push(value);
-            }
-        }
-        if kinds & 1 << INT != 0 {
-            let count = cells_that_fit(cursor.varint()?, budget)?;
-            let plan = IntPlan::read(cursor)?;
-            plan.read_numbers(cursor, count)?.into_iter().for_each(|number| entries.push(Value::Int(number)));
-        }
-        if kinds & 1 << FLOAT != 0 {
-            for _ in 0..cells_that_fit(cursor.varint()?, budget)? {
-                let bits = cursor.take(8)?.iter().rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte));
-                entries.push(Value::Float(f64::from_bits(bits)));
-            }
-        }
-        if kinds & 1 << BYTES != 0 {
-            entries.read_strings(cursor, budget)?;
-        }
-        Ok(entries)
-    }
-
-    fn push(&mut self, value: Value) {
-        self.push_piece(Piece::of(cell_of(&value)));
-        self.values.push(value);
-        self.spans.push(NO_BYTES);
-    }
-
-    fn push_piece(&mut self, piece: Piece) {
-        self.has_long |= piece == Piece::LONG;
-        self.pieces.push(piece);
-    }
-
-    fn read_strings(&mut self, cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<(), Malformed> {
-        let count = cells_that_fit(cursor.varint()?, budget)?;
-        let plan = IntPlan::read(cursor)?;
-        let shared = plan.read_numbers(cursor, count)?;
-        let plan = IntPlan::read(cursor)?;
-        let lengths = plan.read_numbers(cursor, count)?;
-        let mut before = 0..0;
-        for (shared, length) in shared.into_iter().zip(lengths) {
-            let (shared, length) = (shared as u64, length as u64);
-            if shared > before.len() as u64 {
-                return Err(Malformed::new("an entry of a dictionary shares more than there is"));
-            }
-            let rest = cursor.take(length)?;
-            budget.take(shared)?;
-            let start = self.text.len();
-            self.text.extend_from_within(before.start..before.start + shared as usize);
-            self.text.extend_from_slice(rest);
-            before = start..self.text.len();
-            let (Ok(from), Ok(to)) = (u32::try_from(before.start), u32::try_from(before.end)) else {
-                return Err(Malformed::new("a dictionary is larger than 4 GiB"));
-            };
-            let text = core::str::from_utf8(&self.text[before.clone()]).ok();
-            self.has_bytes |= text.is_none();
-            let piece = text.map_or(Piece::LONG, |text| Piece::of(Cell::Bytes(text.as_bytes())));
-            self.values.push(text.map_or(Value::Null, |text| Value::Str(Text::new(text))));
-            self.spans.push((from, to));
-            self.push_piece(piece);
-        }
-        Ok(())
-    }
-}
-
 const _: () = assert!(KINDS == BYTES + 1);
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::Cursor;
+    use super::super::Budget;
     use super::super::blocks::range;
     use super::super::cell::Cell;
+    use super::super::entries::Entries;
     use super::*;
     use crate::pace::at_once;
 
@@ -388,14 +321,7 @@ mod tests {
         assert!(cursor.is_empty());
         for (at, cell) in cells.iter().enumerate() {
             let code = dictionary.codes.get(at).map_or(0, |code| *code as usize);
-            let (from, to) = entries.spans[code];
-            match cell {
-                Cell::Bytes(bytes) => assert_eq!(&entries.text[from as usize..to as usize], *bytes),
-                Cell::Null => assert_eq!(entries.values[code], Value::Null),
-                Cell::Bool(bool) => assert_eq!(entries.values[code], Value::Bool(*bool)),
-                Cell::Int(int) => assert_eq!(entries.values[code], Value::Int(*int)),
-                Cell::Float(float) => assert_eq!(entries.values[code], Value::Float(*float)),
-            }
+            assert_eq!(entries.cell(code), Some(*cell));
         }
         assert!(cells.len() < 5 || entries.len() < cells.len());
         out.len()
@@ -437,5 +363,35 @@ mod tests {
         let mut column = Column::new(0, 0);
         (0..20_000_i64).for_each(|n| column.push_int(n.wrapping_mul(0x9e37_79b9_7f4a_7c15_u64 as i64)));
         assert!(of(&mut column).is_none());
+    }
+
+    #[test]
+    fn cells_whose_hashes_collide_are_looked_up_by_their_order() {
+        // What the hash makes of these differs in its middle only, of which the table looks at nothing.
+        let inverse = {
+            let golden = 0x9e37_79b9_7f4a_7c15_u64;
+            (0..6)
+                .fold(golden, |inverse: u64, _| inverse.wrapping_mul(2_u64.wrapping_sub(golden.wrapping_mul(inverse))))
+        };
+        let colliding = |n: u64| {
+            let mixed = n << 20;
+            let word = (mixed ^ mixed >> 32).wrapping_mul(inverse) ^ u64::from(INT) << 60;
+            assert_eq!(hash(INT, word as i64), mixed);
+            word as i64
+        };
+        let mut chosen = Column::new(0, 0);
+        (0..12_000).for_each(|n| chosen.push_int(colliding(n * n % 4001)));
+        assert!(Dictionary::by_hash(&chosen).is_none());
+        let dictionary = of(&mut chosen).unwrap();
+        assert_eq!(dictionary.entries.len(), 2001);
+        for (word, code) in chosen.words.iter().zip(&dictionary.codes) {
+            assert_eq!(dictionary.entries[*code as usize], (INT, *word));
+        }
+        // Both ways lead to the same.
+        let mut usual = Column::new(0, 0);
+        (0..9000_i64).for_each(|n| usual.push_int((n % 1000).wrapping_mul(0x51_7c_c1_b7_27_22_0a_95)));
+        let (by_hash, by_order) =
+            (Dictionary::by_hash(&usual).unwrap().unwrap(), Dictionary::by_order(&usual).unwrap());
+        assert_eq!((by_hash.entries, by_hash.codes), (by_order.entries, by_order.codes));
     }
 }

@@ -14,6 +14,9 @@ use super::source::ColumnSource;
 use super::source_column::at_end;
 use crate::executor::Executor;
 
+/// Rows of a key group for which there is room before they are read: there may be fewer than their number says.
+const ROWS_AT_ONCE: usize = 4096;
+
 /// The rows of a key group as columns give them.
 pub struct ColumnGroup<'r, 's> {
     pub(crate) group: u16,
@@ -110,7 +113,7 @@ impl RowHeads {
         self.keys.clear();
         self.rows.clear();
         let rows = usize::try_from(rows).map_err(|_| at_end())?;
-        self.rows.reserve(source.room_for(FORM, rows as u64));
+        self.rows.reserve(source.room_for(FORM, rows as u64).min(ROWS_AT_ONCE));
         if let Shape::Words(len) = shape {
             let len = len as usize;
             // As rows they have as many bytes.

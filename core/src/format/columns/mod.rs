@@ -16,6 +16,7 @@ mod column;
 mod dependent;
 mod dictionary;
 mod divided_events;
+mod entries;
 mod event_rows;
 mod floats;
 mod groups;

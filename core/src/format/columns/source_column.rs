@@ -4,11 +4,11 @@ use alloc::borrow::Cow;
 use alloc::vec::Vec;
 
 use super::super::Malformed;
-use super::super::payload::{cell_of, text_from, value_of};
+use super::super::payload::{text_from, value_of};
 use super::super::row_values::{Piece, RowBatch, RowWriter};
 use super::cell::{Cell, FALSE, FLOAT, INT, NULL, TRUE};
 use super::column::Cells;
-use super::dictionary::{Entries, NO_BYTES};
+use super::entries::Entries;
 use super::run::Run;
 use super::{Budget, zigzag};
 use crate::bytes::INLINE_BYTES;
@@ -77,10 +77,7 @@ impl<'a> SourceColumn<'a> {
             return Ok(int);
         }
         match self.entry()? {
-            Some(entry) => match self.entries.values.get(entry) {
-                Some(Value::Int(int)) => Ok(*int),
-                _ => Err(another_kind()),
-            },
+            Some(entry) => self.entries.int(entry).ok_or_else(another_kind),
             None => match self.cell()? {
                 Cell::Int(int) => Ok(int),
                 _ => Err(another_kind()),
@@ -151,27 +148,26 @@ impl<'a> SourceColumn<'a> {
             Cells::Same(_) => return Err(at_end()),
         };
         self.next += 1;
-        match self.entries.values.get(entry).ok_or_else(at_end)? {
-            Value::Int(int) => push_int(*int),
-            Value::Str(text) if text.as_bytes().len() <= INLINE_BYTES => {
+        if let Some(int) = self.entries.int(entry) {
+            push_int(int);
+            return Ok(());
+        }
+        let value = match self.entries.text(entry) {
+            Some(Some(text)) if text.as_bytes().len() <= INLINE_BYTES => {
                 footprint.encoded += 2 + text.as_bytes().len() as u64;
                 out.push(Value::Str(text.clone()));
+                return Ok(());
             }
-            value => {
-                match value {
-                    // A short code must not ask for long texts without end.
-                    Value::Str(text) => {
-                        budget.take(text.as_bytes().len() as u64)?;
-                    }
-                    Value::Null if self.entries.has_bytes && self.entries.spans[entry] != NO_BYTES => {
-                        return Err(Malformed::new("text is not UTF-8"));
-                    }
-                    _ => {}
-                }
-                *footprint += value.footprint();
-                out.push(value.clone());
+            Some(Some(text)) => {
+                // A short code must not ask for long texts without end.
+                budget.take(text.as_bytes().len() as u64)?;
+                Value::Str(text.clone())
             }
-        }
+            Some(None) => return Err(Malformed::new("text is not UTF-8")),
+            None => value_of(self.entries.cell(entry).ok_or_else(at_end)?)?,
+        };
+        *footprint += value.footprint();
+        out.push(value);
         Ok(())
     }
 
@@ -188,10 +184,7 @@ impl<'a> SourceColumn<'a> {
                 return ints.first().copied().filter(|first| ints.iter().all(|other| other == first));
             }
         };
-        match self.entries.values.get(entry) {
-            Some(Value::Int(int)) => Some(*int),
-            _ => None,
-        }
+        self.entries.int(entry)
     }
 
     /// Passes over so many cells that all are integers, and there.
@@ -248,13 +241,10 @@ impl<'a> SourceColumn<'a> {
     /// The next cells, if all of them are integers.
     pub(super) fn next_ints(&self, rows: usize) -> Option<Cow<'_, [i64]>> {
         let range = self.next..self.next + rows;
-        let entry = |entry: usize| match self.entries.values.get(entry) {
-            Some(Value::Int(int)) => Some(*int),
-            _ => None,
-        };
+        let int = |entry: usize| self.entries.int(entry);
         match &self.cells {
-            Cells::Codes(codes) => codes.get(range)?.iter().map(|code| entry(*code as usize)).collect(),
-            Cells::Same(count) if range.end <= *count => Some(alloc::vec![entry(0)?; rows].into()),
+            Cells::Codes(codes) => codes.get(range)?.iter().map(|code| int(*code as usize)).collect(),
+            Cells::Same(count) if range.end <= *count => Some(alloc::vec![int(0)?; rows].into()),
             Cells::Direct { tags, ints, .. } if tags.is_empty() => ints.get(range).map(Cow::Borrowed),
             _ => None,
         }
@@ -318,11 +308,7 @@ impl<'a> SourceColumn<'a> {
     #[inline]
     pub(super) fn cell(&mut self) -> Result<Cell<'_>, Malformed> {
         if let Some(entry) = self.entry()? {
-            let span = *self.entries.spans.get(entry).ok_or_else(at_end)?;
-            if span != NO_BYTES {
-                return Ok(Cell::Bytes(&self.entries.text[span.0 as usize..span.1 as usize]));
-            }
-            return Ok(cell_of(&self.entries.values[entry]));
+            return self.entries.cell(entry).ok_or_else(at_end);
         }
         let Cells::Direct { count, tags, kind, ints, floats, lengths, text } = &self.cells else {
             return Err(at_end());

@@ -12,6 +12,8 @@ use crate::pace::Pace;
 
 /// Columns of which pairs are tried.
 const RELATED_COLUMNS_MAX: usize = 48;
+/// Pairs of doubles and integers of a table that are tried as quotients.
+const DIVIDED_PAIRS_MAX: usize = 1 << 14;
 /// About so many bytes are gone through to write a cell.
 const BYTES_OF_CELL: u64 = 8;
 /// Integers of fewer bits a row than this are not looked at along others.
@@ -111,11 +113,17 @@ pub(super) struct PlannedTable {
 impl PlannedTable {
     /// Finds doubles that are integers divided by those of another column, as means are by counts.
     async fn divide(&mut self, pace: &Pace) {
+        let divisors: Vec<usize> = (0..self.columns.len()).filter(|at| self.columns[*at].is_of_ints()).collect();
+        let mut tried = 0;
         for at in 0..self.columns.len() {
             if !self.columns[at].is_undivided() {
                 continue;
             }
-            for divisor in 0..self.columns.len() {
+            for divisor in divisors.iter().copied() {
+                tried += 1;
+                if tried > DIVIDED_PAIRS_MAX {
+                    return;
+                }
                 let Ok([column, of_divisor]) = self.columns.get_disjoint_mut([at, divisor]) else { continue };
                 let is_divided = column.divide_by(divisor, of_divisor);
                 pace.spend(column.words_bytes()).await;
