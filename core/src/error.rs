@@ -3,6 +3,8 @@
 use alloc::format;
 use alloc::string::String;
 
+use crate::format::manifest::StateKind;
+
 /// What went wrong, where, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -72,12 +74,12 @@ pub enum Error {
     /// Calls in an order that would lose something. Nothing has changed.
     #[error("{0}")]
     CallOrder(&'static str),
-    /// The checkpoint is of another holder: most likely the storage is another program's.
+    /// The checkpoint is of another holder: most likely the storage is another program's. A storage is for one holder.
     #[error("the checkpoint is of `{found}`, not of `{declared}`; use another storage, or the name it was taken with")]
     OtherHolder {
-        /// Name in the checkpoint.
+        /// Name in the checkpoint, or in those of the storage.
         found: String,
-        /// Name of the holder it should go into.
+        /// Name of the holder it should go into, or that is to be published beside them.
         declared: String,
     },
     /// No checkpoint fits what was asked for.
@@ -105,9 +107,9 @@ pub enum Error {
         state: String,
     },
     /// The checkpoint's state was written under another schema.
-    #[error("state `{state}` has changed since the checkpoint: {reason}")]
+    #[error("state `{}` has changed since the checkpoint: {reason}", shown_state(state))]
     StateChanged {
-        /// Name of the state.
+        /// Name of the state; that of plain values has none.
         state: String,
         /// Kind, version or fingerprint: found and expected.
         reason: String,
@@ -192,6 +194,11 @@ impl Error {
     pub(crate) fn definition(path: impl Into<String>, reason: impl Into<String>) -> Self {
         Error::Definition { path: path.into(), reason: reason.into() }
     }
+}
+
+/// The name of a state as it is shown: the plain values have none.
+fn shown_state(name: &str) -> &str {
+    if name.is_empty() { StateKind::Values.as_str() } else { name }
 }
 
 /// Where in an event something is wrong, as a message begins; nothing for the event as such.

@@ -52,8 +52,9 @@ mod growable {
     pub use crate::value::{BufferedEvent, Event};
 
     pub use crate::state::{
-        AggregationState, CheckpointRequest, DistinctValues, JsonValue, MedianValues, Migrate, PartialMatch,
-        PatternState, PlainValue, RestoreOptions, StateHolder, StateHolderBuilder, StepProgress, Window, WindowState,
+        AggregationState, CheckpointRequest, DistinctValues, JsonValue, MedianValues, Migrate, MigrateValues,
+        PartialMatch, PatternState, PlainValue, RestoreOptions, StateHolder, StateHolderBuilder, StepProgress, Window,
+        WindowState,
     };
     pub use crate::tracked::{TrackedMap, TrackedValue};
 

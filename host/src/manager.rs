@@ -27,7 +27,7 @@ pub struct ManagerConfig {
     pub retention: Retention,
 }
 
-/// The one writer of a storage. Reading needs none: see [`read_head`] and [`restore`].
+/// The one writer of a storage, which is for one holder. Reading needs none: see [`read_head`] and [`restore`].
 ///
 /// Open it once, then take checkpoints, one at a time, and restore as need be. Here all of it is
 /// done on the calling thread; to let another thread encode and write, call the holder's

@@ -122,7 +122,7 @@ fn patterns_are_measured() {
             for number in 0..keys {
                 let change = |state: &mut PatternState| {
                     for partial in 0..partials {
-                        state.start(event(partial));
+                        state.start(event(partial)).unwrap();
                         (1..steps).for_each(|step| state.advance(partial as usize, event(step).event));
                     }
                     (0..waiting).for_each(|number| state.wait(event(number)));

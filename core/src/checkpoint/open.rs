@@ -14,12 +14,16 @@ use crate::format::section::read_section;
 use crate::limits::OPEN_ATTEMPTS_MAX;
 
 /// The right to publish: a generation of the storage, and the head as this writer left it.
+///
+/// A storage is for one holder. A program with several has a storage for each, such as a folder or a prefix.
 #[derive(Debug, Clone)]
 pub struct Writer {
     pub(crate) head: Head,
     pub(crate) head_bytes: Vec<u8>,
     /// Checkpoints that stay beside those that retention keeps.
     pub(crate) held: Vec<u64>,
+    /// The holder of the checkpoints that this writer has published.
+    pub(crate) holder: Option<String>,
     /// The heads in place of this one that swaps wrote of which it is not known whether they took effect: one of them at
     /// most may still do. Each is here before its swap is asked for: nobody has to answer.
     pub(crate) unsure: Vec<Vec<u8>>,
@@ -186,7 +190,8 @@ impl Procedure for OpenWriter {
             }
             (OpenState::Swap { head, head_bytes, .. }, Response::Swapped(true)) => {
                 let (head, head_bytes) = (core::mem::take(head), core::mem::take(head_bytes));
-                self.state = OpenState::Done(Writer { head, head_bytes, held: Vec::new(), unsure: Vec::new() });
+                self.state =
+                    OpenState::Done(Writer { head, head_bytes, held: Vec::new(), holder: None, unsure: Vec::new() });
             }
             (OpenState::Swap { head, .. }, Response::Swapped(false)) => {
                 self.refused += 1;

@@ -75,8 +75,10 @@ impl<'w> Publish<'w> {
     /// [`Error::Fenced`] if the checkpoint was not encoded for [`Writer::next_object`];
     /// [`Error::OverLimit`] if the storage holds more checkpoints than its head can name, or this one needs more objects
     /// than it can;
-    /// [`Error::ObjectMissing`] if it builds on a checkpoint that retention has given up since;
-    /// [`Error::NoSuchCheckpoint`] if it builds on one of another storage.
+    /// [`Error::NoSuchCheckpoint`] if it builds on a checkpoint that retention has given up since, or on one of another
+    /// storage;
+    /// [`Error::OtherHolder`] if this writer has published checkpoints of a holder of another name: retention would take
+    /// one state's checkpoints for older ones of the other.
     /// After a swap of which it is not known whether it took effect, these come once it is.
     pub fn new(writer: &'w mut Writer, checkpoint: &mut EncodedCheckpoint, retention: Retention) -> Result<Self> {
         let object = checkpoint.manifest.object;
@@ -122,12 +124,23 @@ impl<'w> Publish<'w> {
                 });
             }
         }
+        // Retention takes older checkpoints for those of the same state.
+        let published = self.writer.holder.as_ref().filter(|_| checkpoint.relabels.is_none());
+        if let Some(found) = published.filter(|found| **found != checkpoint.manifest.holder) {
+            return Err(Error::OtherHolder { found: found.clone(), declared: checkpoint.manifest.holder.clone() });
+        }
         let kept = |needed: &ObjectId| head.entries.iter().any(|entry| entry.needs(*needed));
         let needed = checkpoint.manifest.needed_objects();
         Error::ensure_within("objects of a checkpoint", needed.len() as u64, OBJECTS_PER_CHECKPOINT_MAX)?;
-        let missing = needed.into_iter().find(|needed| *needed != object && !kept(needed));
-        if let Some(missing) = missing {
-            return Err(Error::ObjectMissing { object: missing.name() });
+        if needed.into_iter().any(|needed| needed != object && !kept(&needed)) {
+            let given_up = checkpoint.builds_on.as_ref().map(|parent| parent.object.id).or(checkpoint.relabels);
+            return Err(Error::NoSuchCheckpoint {
+                selector: format!("{} any more, on which this one builds", given_up.unwrap_or_default()),
+                available:
+                    "retention has given it up: let it keep more, or call `forget_checkpoints`, after which the \
+                            next one builds on none"
+                        .into(),
+            });
         }
         let mut next = head.clone();
         next.entries.push(self.entry.clone());
@@ -150,6 +163,9 @@ impl<'w> Publish<'w> {
         self.writer.head_bytes = core::mem::take(&mut self.next_bytes);
         self.writer.unsure.clear();
         self.writer.held = core::mem::take(&mut self.held);
+        if self.checkpoint.relabels.is_none() {
+            self.writer.holder = Some(self.checkpoint.manifest.holder.clone());
+        }
         let mut unneeded: Vec<String> = Vec::new();
         let gone = || before.entries.iter().filter(|entry| self.next.entry(entry.object.id).is_none());
         let objects: u64 = gone().flat_map(|entry| &entry.needs).map(|(_, count, _)| count).sum();

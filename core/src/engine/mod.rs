@@ -5,7 +5,7 @@ mod json_events;
 mod plugins;
 mod rfc3339;
 
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeSet, VecDeque};
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -104,7 +104,7 @@ impl Engine {
     /// An engine for a definition, over events with these fields.
     ///
     /// # Errors
-    /// [`Error::Definition`] if the definition is wrong or names a field that is not there.
+    /// [`Error::Definition`] if the definition is wrong or names a field that is not there, or two fields have one name.
     pub fn new<S: AsRef<str>>(definition: &ApplicationDefinition, fields: &[S]) -> Result<Self> {
         Self::with_budget(definition, fields, None)
     }
@@ -129,6 +129,11 @@ impl Engine {
             });
         }
         let fields: Vec<Arc<str>> = fields.iter().map(|field| field.as_ref().into()).collect();
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = fields.iter().find(|field| !seen.insert(*field)) {
+            let reason = format!("two fields have the name `{twice}`; operators could not tell them apart");
+            return Err(Error::definition("fields", reason));
+        }
         let mut operators = Vec::with_capacity(definition.operators.len());
         let mut builder = StateHolder::builder(definition.name.clone());
         for (at, operator) in definition.operators.iter().enumerate() {

@@ -60,6 +60,11 @@ pub enum FixedError {
         /// Number of the checkpoint it builds on.
         last: u64,
     },
+    /// A partial match under way began with an event of the same number: a checkpoint could not tell them apart.
+    NumberInUse {
+        /// The number.
+        number: u64,
+    },
     /// A checkpoint is under way; commit or abort it first.
     CheckpointUnderWay,
     /// No checkpoint is under way.
@@ -93,6 +98,9 @@ impl core::fmt::Display for FixedError {
             FixedError::Undecodable => f.write_str("a plain value does not decode as the type asked for"),
             FixedError::NumberDoesNotRise { last } => {
                 write!(f, "the number of a checkpoint must be above that of the last one, {last}")
+            }
+            FixedError::NumberInUse { number } => {
+                write!(f, "a partial match under way began with an event of number {number} as well")
             }
             FixedError::CheckpointUnderWay => {
                 f.write_str("a checkpoint is already under way; commit or abort it first")

@@ -168,11 +168,15 @@ impl<const WAITING: usize, const PARTIALS: usize, const STEPS: usize, const FIEL
         Some(event)
     }
 
-    /// Begins a partial match with the event of its first step.
+    /// Begins a partial match with the event of its first step, whose number identifies it from then on.
     ///
     /// # Errors
-    /// [`FixedError::Full`]; nothing has changed then.
+    /// [`FixedError::Full`]; [`FixedError::NumberInUse`] if one that is under way began with an event of this number.
+    /// Nothing has changed then.
     pub fn start(&mut self, first: FixedBufferedEvent<FIELDS>) -> Result<(), FixedError> {
+        if self.partials.iter().any(|partial| partial.id == first.sequence) {
+            return Err(FixedError::NumberInUse { number: first.sequence });
+        }
         let mut partial = FixedPartialMatch { id: first.sequence, events: Vec::new(), captured: 0 };
         partial.push(first.event)?;
         self.add(partial)

@@ -175,7 +175,7 @@ impl PatternPlan {
                 matches.push(alloc::vec![event.event]);
             } else {
                 started(&event);
-                held.start(event);
+                held.start_new(event);
             }
         }
         matches

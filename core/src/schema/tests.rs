@@ -230,6 +230,23 @@ fn what_cannot_be_described_says_why() {
 
     #[derive(Debug, Deserialize)]
     #[allow(dead_code)]
+    struct Renamed {
+        #[serde(alias = "amount")]
+        total: u8,
+        currency: String,
+    }
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code)]
+    enum RenamedKind {
+        #[serde(alias = "Euro")]
+        Eur,
+        Usd,
+    }
+    assert!(Schema::describe::<Renamed>().unwrap_err().contains("more names than fields"));
+    assert!(Schema::describe::<RenamedKind>().unwrap_err().contains("more names than variants"));
+
+    #[derive(Debug, Deserialize)]
+    #[allow(dead_code)]
     struct Endless {
         next: Box<Endless>,
     }

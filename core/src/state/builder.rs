@@ -75,7 +75,8 @@ impl StateHolderBuilder {
     ///
     /// The schema is found out from `T`'s `Deserialize`, once, by giving it made-up values, so that it is what
     /// [`StateHolder::get`] reads, with all attributes of serde. Names of types are no part of it. `version` is for
-    /// changes that it does not show, such as another unit; see [`Migrate`](crate::Migrate).
+    /// changes that it does not show, such as another unit. Values of an older type become those of the present one with
+    /// [`MigrateValues`](crate::MigrateValues).
     ///
     /// ```
     /// use eventflux_core::StateHolder;
@@ -106,8 +107,11 @@ impl StateHolderBuilder {
     /// ```
     ///
     /// [`build`](Self::build) answers [`Error::Definition`] for a type that cannot be described: one that asks what
-    /// comes next (untagged and internally tagged enums, flattened fields), which cannot be read back either, or one
-    /// that refuses all the values it was given. For the latter there is [`values_schema`](Self::values_schema).
+    /// comes next (untagged and internally tagged enums, flattened fields), which cannot be read back either, one with
+    /// aliases of fields or variants, whose names serde does not tell apart, or one that refuses all the values it was
+    /// given. For the latter two there is [`values_schema`](Self::values_schema). An enum that has `serde(other)` beside
+    /// aliases is described with wrong names: do without one of them. Plain values have all their fields, whatever they
+    /// are: what `skip_serializing_if` leaves out cannot be read back.
     #[must_use]
     pub fn values_of<T: DeserializeOwned>(mut self, version: u32) -> Self {
         match Schema::describe::<T>() {
@@ -130,8 +134,8 @@ impl StateHolderBuilder {
     /// The holder, empty.
     ///
     /// # Errors
-    /// [`Error::Definition`] for a name used twice, a number of key groups that is 0, or a type of plain values that
-    /// cannot be described;
+    /// [`Error::Definition`] for a name used twice or empty, a state of plain values by [`state`](Self::state), a number
+    /// of key groups that is 0, or a type of plain values that cannot be described;
     /// [`Error::OverLimit`] for too many states or key groups.
     pub fn build(self) -> Result<StateHolder> {
         if let Some(error) = self.undescribed {
@@ -148,7 +152,18 @@ impl StateHolderBuilder {
         if self.descriptors.len() > STATES_MAX {
             return over("number of states", self.descriptors.len(), STATES_MAX);
         }
-        for (at, descriptor) in self.descriptors.iter().enumerate() {
+        for (at, descriptor) in self.descriptors.iter().enumerate().skip(1) {
+            if descriptor.name.is_empty() {
+                return Err(Error::definition(
+                    "state",
+                    "a state that is declared has a name; that of plain values has none",
+                ));
+            }
+            if descriptor.kind == StateKind::Values {
+                let reason = "it holds plain values, of which a holder has one state that needs no declaration; make \
+                              keys of several parts, or say what they are with `values_of`";
+                return Err(Error::definition("state", format!("`{}`: {reason}", descriptor.name)));
+            }
             if self.descriptors[..at].iter().any(|other| other.name == descriptor.name) {
                 return Err(Error::definition("state", format!("the name `{}` is used twice", descriptor.name)));
             }

@@ -12,7 +12,8 @@ use crate::format::manifest::{Manifest, Progress};
 use crate::limits::LABEL_BYTES_MAX;
 use crate::tracked::Clock;
 
-/// What is recorded with a checkpoint.
+/// What is recorded with a checkpoint. The engine has no clock: by default it is of 1970, so give the time if a checkpoint
+/// is to be found by it.
 #[derive(Debug, Clone, Default)]
 pub struct CheckpointRequest {
     /// Now, milliseconds since 1970.

@@ -1,9 +1,14 @@
 //! What a restore may forgive, and how old rows become new ones.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::marker::PhantomData;
 
-use crate::format::manifest::StateDescriptor;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::format::manifest::{StateDescriptor, StateKind};
 
 /// What a restore may forgive, and how old schemas are brought up to date.
 #[derive(Clone, Copy, Default)]
@@ -23,7 +28,76 @@ pub trait Migrate {
 
     /// The encoded value of a key under the present schema; `None` drops the key.
     ///
+    /// `value` is encoded as `core/FORMAT.md` says: plain values in postcard, as [`StateHolder::set`](crate::StateHolder::set)
+    /// writes them, for which [`MigrateValues`] does the encoding; the others are payloads of rows.
+    ///
     /// # Errors
     /// A reason, which becomes [`Error::StateChanged`](crate::Error::StateChanged).
     fn migrate(&self, found: &StateDescriptor, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, String>;
+}
+
+/// Makes plain values of one type those of another; see [`RestoreOptions::migrate`].
+///
+/// ```
+/// use eventflux_core::{
+///     CheckpointRequest, Compression, MemoryBackend, MigrateValues, OpenWriter, Publish, Restore, RestoreOptions, Retention,
+///     Selector, StateHolder, drive,
+/// };
+/// # fn main() -> eventflux_core::Result<()> {
+/// # let mut storage = MemoryBackend::new();
+/// # let mut writer = drive(OpenWriter::new(), &mut storage)?;
+/// # let mut old = StateHolder::builder("prices").values_of::<f64>(1).build()?;
+/// # old.set("EWR", &12.5)?;
+/// # old.begin(CheckpointRequest::default())?;
+/// # let mut encoded = old.take_capture()?.into_object(writer.next_object(), Compression::Lz4)?;
+/// # drive(Publish::new(&mut writer, &mut encoded, Retention::default())?, &mut storage)?;
+/// // Version 1 had the price alone, as an `f64`.
+/// let migrate = MigrateValues::new(1, |price: f64| Ok(Some((price, String::from("EUR")))));
+///
+/// let mut prices = StateHolder::builder("prices").values_of::<(f64, String)>(2).build()?;
+/// let options = RestoreOptions { migrate: Some(&migrate), ..RestoreOptions::default() };
+/// drive(Restore::new(&mut prices, Selector::Latest, options), &mut storage)?;
+/// assert_eq!(prices.get("EWR")?, Some((12.5, String::from("EUR"))));
+/// # Ok(())
+/// # }
+/// ```
+pub struct MigrateValues<Old, New, F> {
+    version: u32,
+    with: F,
+    types: PhantomData<fn(Old) -> New>,
+}
+
+impl<Old, New, F> MigrateValues<Old, New, F>
+where
+    Old: DeserializeOwned,
+    New: Serialize,
+    F: Fn(Old) -> Result<Option<New>, String>,
+{
+    /// For values that were written under this version, each of which `with` makes one of the present type; `None` drops
+    /// it, an error ends the restore.
+    pub fn new(version: u32, with: F) -> Self {
+        MigrateValues { version, with, types: PhantomData }
+    }
+}
+
+impl<Old, New, F> Migrate for MigrateValues<Old, New, F>
+where
+    Old: DeserializeOwned,
+    New: Serialize,
+    F: Fn(Old) -> Result<Option<New>, String>,
+{
+    fn accepts(&self, found: &StateDescriptor) -> bool {
+        found.kind == StateKind::Values && found.version == self.version
+    }
+
+    fn migrate(&self, _: &StateDescriptor, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, String> {
+        let at_key = |reason: String| format!("the value of key `{}`: {reason}", key.escape_ascii());
+        let old = match postcard::take_from_bytes::<Old>(value) {
+            Ok((old, [])) => old,
+            Ok(_) => return Err(at_key("bytes are left over".into())),
+            Err(error) => return Err(at_key(format!("{error}"))),
+        };
+        let Some(new) = (self.with)(old).map_err(at_key)? else { return Ok(None) };
+        postcard::to_allocvec(&new).map(Some).map_err(|error| at_key(format!("{error}")))
+    }
 }

@@ -49,7 +49,7 @@ pub use holder::StateHolder;
 #[cfg(feature = "alloc")]
 pub use json::JsonValue;
 #[cfg(feature = "alloc")]
-pub use migrate::{Migrate, RestoreOptions};
+pub use migrate::{Migrate, MigrateValues, RestoreOptions};
 #[cfg(feature = "alloc")]
 pub use pattern::{PartialMatch, PatternState};
 #[cfg(feature = "alloc")]

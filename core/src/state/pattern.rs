@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 
 use super::captured::Captured;
 use crate::bytes::heap_bytes_of;
+use crate::error::{Error, Result};
 use crate::format::Malformed;
 use crate::format::columns::ColumnRow;
 use crate::format::pattern::{self, PatternRows};
@@ -34,10 +35,11 @@ pub struct PartialMatch {
 /// // Once the watermark has reached an event, it takes part.
 /// assert_eq!(state.take_due(10), None);
 /// let first = state.take_due(20).expect("its time has come");
-/// state.start(first);
+/// state.start(first)?;
 /// state.advance(0, event(30));
 /// assert_eq!((state.partials()[0].first_ms(), state.partials()[0].events().len()), (20, 2));
 /// assert!(state.drop_at(0).is_some() && state.is_empty());
+/// # Ok::<(), eventflux_core::Error>(())
 /// ```
 #[derive(Debug)]
 pub struct PatternState {
@@ -179,9 +181,23 @@ impl PatternState {
         Some(event)
     }
 
-    /// Begins a partial match with the event of its first step, whose number identifies it from then on: each number begins
-    /// one match at most.
-    pub fn start(&mut self, first: BufferedEvent) {
+    /// Begins a partial match with the event of its first step, whose number identifies it from then on.
+    ///
+    /// # Errors
+    /// [`Error::CallOrder`] if one that is under way began with an event of this number: a checkpoint could not tell them
+    /// apart. Nothing has changed then.
+    pub fn start(&mut self, first: BufferedEvent) -> Result<()> {
+        if self.partials.iter().any(|partial| partial.id == first.sequence) {
+            return Err(Error::CallOrder(
+                "a partial match under way began with an event of the same number; give each event a number of its own",
+            ));
+        }
+        self.start_new(first);
+        Ok(())
+    }
+
+    /// As [`PatternState::start`], of an event whose number no other has.
+    pub(crate) fn start_new(&mut self, first: BufferedEvent) {
         let partial = PartialMatch { id: first.sequence, events: alloc::vec![first.event], captured: 0 };
         self.footprint += partial.footprint();
         self.partials.push(partial);
@@ -412,7 +428,7 @@ mod tests {
         assert_eq!(Sealed::footprint(&state).encoded, encoded);
 
         let mut state = PatternState::new();
-        (0..MANY).for_each(|number| state.start(event(number, 0)));
+        (0..MANY).for_each(|number| state.start(event(number, 0)).unwrap());
         let mut read = PatternState::read_whole(&whole(&state)).unwrap();
         state.settle();
         (0..MANY as usize).for_each(|at| state.advance(at, Event::new(1, Vec::new())));
@@ -421,6 +437,20 @@ mod tests {
         read.apply_change(&change).unwrap();
         assert_eq!(read, state);
         assert_eq!(read.footprint.encoded, state.footprint.encoded);
+    }
+
+    #[test]
+    fn a_number_begins_one_match() {
+        let mut state = PatternState::new();
+        [7, 3].into_iter().for_each(|number| state.start(event(number, 0)).unwrap());
+        let footprint = state.footprint;
+        for number in [7, 3] {
+            assert!(matches!(state.start(event(number, 1)), Err(Error::CallOrder(_))));
+        }
+        assert_eq!((state.partials().len(), state.footprint), (2, footprint));
+        state.drop_at(0);
+        state.start(event(7, 1)).unwrap();
+        assert_eq!(state.partials().iter().map(PartialMatch::id).collect::<Vec<_>>(), [3, 7]);
     }
 
     /// A change names those that went by their number: of several of one number the first must be the same here and there.
@@ -460,7 +490,7 @@ mod tests {
         assert!(state.pending().map(|event| event.event.timestamp).eq([1, 2, 3]));
         // Matches advance in the order in which they lie.
         let mut state = PatternState::new();
-        [7, 8].into_iter().for_each(|number| state.start(event(number, 0)));
+        [7, 8].into_iter().for_each(|number| state.start(event(number, 0)).unwrap());
         let advancing = |first: u8, second: u8| [0, 0, 0, 2, first, 1, 1, 0, 0, second, 1, 1, 0, 0];
         assert!(state.clone().apply_change(&advancing(8, 7)).is_err());
         state.apply_change(&advancing(7, 8)).unwrap();

@@ -256,7 +256,7 @@ fn write(holder: &mut StateHolder, kind: StateKind, key: u32, round: u32) {
         StateKind::Patterns => {
             let map = holder.patterns_mut("state").expect("declared");
             let change = |state: &mut PatternState| match round {
-                0 if key.is_multiple_of(2) => state.start(buffered),
+                0 if key.is_multiple_of(2) => state.start(buffered).unwrap(),
                 1 if !state.partials().is_empty() => state.advance(0, buffered.event),
                 2 if !state.partials().is_empty() => drop(state.drop_at(0)),
                 _ => state.wait(buffered),

@@ -157,7 +157,7 @@ impl<'a> Program<'a> {
             1 => state.retain(|partial| partial.id() % 2 == 0),
             2 if at < state.partials().len() => drop(state.drop_at(at)),
             3 | 4 if at < state.partials().len() => state.advance(at, event.event),
-            5 | 6 => state.start(event),
+            5 | 6 => drop(state.start(event)),
             _ => state.wait(event),
         };
         map.update(&key, PatternState::new, change).expect("a pattern fits");

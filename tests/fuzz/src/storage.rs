@@ -253,7 +253,7 @@ fn write(holder: &mut StateHolder, number: u64) {
     let patterns = holder.patterns_mut("patterns").expect("declared");
     let pattern = |state: &mut eventflux::PatternState| match number % 2 {
         0 => state.wait(buffered()),
-        _ => state.start(buffered()),
+        _ => drop(state.start(buffered())),
     };
     patterns.update(&key, Default::default, pattern).expect("it fits");
     let groups = holder.aggregations_mut("groups").expect("declared");

@@ -211,7 +211,7 @@ fn change_patterns(holder: &mut StateHolder, step: u64, number: u64) {
         }
         for _ in 0..if step == 0 { 9 } else { 1 } {
             if let Some(due) = held.take_due(i64::MAX) {
-                held.start(due);
+                held.start(due).unwrap();
             }
         }
         held.advance(0, event(step, number));

@@ -256,7 +256,7 @@ fn change_patterns(holder: &mut StateHolder, step: u64, key: &[u8]) {
         if step % 4 != 3
             && let Some(due) = held.take_due(1000 * step as i64)
         {
-            held.start(due);
+            held.start(due).unwrap();
         }
     };
     patterns.update(key, PatternState::new, change).unwrap();

@@ -154,7 +154,7 @@ fn write(holder: &mut StateHolder, model: &mut Model, action: &Action, sequence:
             model.patterns.entry(key_of(key)).and_modify(take);
         }
         Action::StartMatch(key) => {
-            let start = |state: &mut PatternState| state.start(event(sequence));
+            let start = |state: &mut PatternState| state.start(event(sequence)).unwrap();
             holder.patterns_mut("p").unwrap().update(&key_of(key), PatternState::new, start).unwrap();
             start(model.patterns.entry(key_of(key)).or_default());
         }

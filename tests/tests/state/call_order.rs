@@ -5,7 +5,7 @@ use eventflux::{
     CheckpointManager, CheckpointRequest, Engine, Error, Event, ManagerConfig, MemoryBackend, Selector, StateHolder,
     Value,
 };
-use eventflux_core::Error as CoreError;
+use eventflux_core::{Error as CoreError, StateDescriptor, StateKind};
 
 const TOTALS: &str = "[[operator]]\nname = \"totals\"\naggregate = { n = \"count\" }\nemit = \"change\"";
 
@@ -63,8 +63,8 @@ fn an_engine_does_not_go_on_from_a_checkpoint_that_none_wrote() {
 
 #[test]
 fn a_checkpoint_of_another_state_is_not_committed() {
-    let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
-    let mut captured = |id: &str, key_groups| {
+    let captured = |id: &str, key_groups| {
+        let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
         let mut holder = StateHolder::builder(id).key_groups(key_groups).build().unwrap();
         holder.set("eu", &1_u8).unwrap();
         holder.begin(CheckpointRequest::default()).unwrap();
@@ -139,4 +139,26 @@ fn the_checkpoint_of_another_holder_is_refused() {
     let error = manager.restore_latest(&mut other).unwrap_err();
     assert!(error.to_string().starts_with("the checkpoint is of `orders`, not of `other`"), "{error}");
     assert_eq!((other.get("kept").unwrap(), other.get::<u8>("eu").unwrap()), (Some(2_u8), None));
+}
+
+#[test]
+fn states_have_names_of_their_own_and_plain_values_are_one() {
+    let refused = |descriptor: StateDescriptor| {
+        let builder = StateHolder::builder("orders").state(StateDescriptor::new("a", StateKind::Windows, 1, ""));
+        builder.state(descriptor).build().unwrap_err().to_string()
+    };
+    for (name, kind, reason) in [
+        ("a", StateKind::Patterns, "the name `a` is used twice"),
+        ("", StateKind::Windows, "a state that is declared has a name"),
+        ("b", StateKind::Values, "`b`: it holds plain values, of which a holder has one"),
+    ] {
+        let error = refused(StateDescriptor::new(name, kind, 1, ""));
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn fields_of_an_engine_have_names_of_their_own() {
+    let error = Engine::new(&application(0, TOTALS), &["k", "n", "s", "n"]).unwrap_err().to_string();
+    assert!(error.starts_with("fields: two fields have the name `n`"), "{error}");
 }

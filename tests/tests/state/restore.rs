@@ -181,12 +181,43 @@ fn a_state_whose_base_is_gone_is_refused_rather_than_published() {
     manager.checkpoint(&mut other, None).unwrap();
     write(&mut stale, 1);
     let dirty = contents(&stale);
-    let Err(Error::Core(CoreError::ObjectMissing { object })) = manager.checkpoint(&mut stale, None) else {
-        panic!("it would not restore")
-    };
-    assert_eq!(object, "checkpoint-0000000000-g1.efx");
+    let error = manager.checkpoint(&mut stale, None).unwrap_err();
+    assert!(matches!(error, Error::Core(CoreError::NoSuchCheckpoint { .. })), "it would not restore: {error}");
+    assert!(error.to_string().starts_with("no checkpoint 0 any more, on which this one builds; "), "{error}");
     assert_eq!(contents(&stale), dirty);
     assert_eq!(manager.latest().unwrap().object.id, 1);
+
+    // As the error says.
+    stale.forget_checkpoints().unwrap();
+    manager.checkpoint(&mut stale, None).unwrap();
+    let mut restored = holder();
+    manager.restore_selected(&mut restored, Selector::Latest, RestoreOptions::default()).unwrap();
+    assert_eq!(contents(&restored), dirty);
+}
+
+#[test]
+fn two_holders_do_not_share_a_storage() {
+    let config = ManagerConfig { retention: Retention { max_retained: 1 }, ..ManagerConfig::default() };
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), config).unwrap();
+    let mut first = StateHolder::builder("first").build().unwrap();
+    let mut second = StateHolder::builder("second").build().unwrap();
+    first.set("key", &1).unwrap();
+    second.set("key", &2).unwrap();
+    manager.checkpoint(&mut first, None).unwrap();
+    let error = manager.checkpoint(&mut second, None).unwrap_err();
+    let Error::Core(CoreError::OtherHolder { found, declared }) = error else { panic!("{error}") };
+    assert_eq!((found.as_str(), declared.as_str()), ("first", "second"));
+    assert!(!second.is_checkpoint_under_way());
+    // Nothing of the first one is gone, and it goes on.
+    manager.restore(&mut first, 0).unwrap();
+    first.set("key", &3).unwrap();
+    manager.checkpoint(&mut first, None).unwrap();
+    assert_eq!(first.get::<i32>("key").unwrap(), Some(3));
+    // Another writer may begin anew with another state, as `--from none` does.
+    let storage = std::mem::take(manager.backend_mut());
+    let mut manager = CheckpointManager::open(storage, config).unwrap();
+    manager.checkpoint(&mut second, None).unwrap();
+    assert_eq!(manager.list().len(), 1);
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn fill(state: &mut StateHolder) {
         state.windows_mut("windows").unwrap().update(key, WindowState::new, window).unwrap();
         let pattern = |state: &mut PatternState| {
             state.wait(event(from));
-            state.start(event(from + 1));
+            state.start(event(from + 1)).unwrap();
         };
         state.patterns_mut("patterns").unwrap().update(key, PatternState::new, pattern).unwrap();
         let create = || AggregationState::new(vec![Accumulator::new(Function::Median)]);

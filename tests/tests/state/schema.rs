@@ -62,7 +62,8 @@ fn assert_changed(outcome: Result<StateHolder, CoreError>, name: &str, says: &[&
     let CoreError::StateChanged { state, reason } = &error else { unreachable!() };
     assert_eq!(state, name);
     assert!(says.iter().all(|part| reason.contains(part)), "{reason}");
-    assert!(error.to_string().contains(&format!("`{name}`")));
+    let shown = if name.is_empty() { "values" } else { name };
+    assert!(error.to_string().contains(&format!("`{shown}`")), "{error}");
 }
 
 #[test]

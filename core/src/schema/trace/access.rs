@@ -6,7 +6,7 @@ use serde::de::value::U32Deserializer;
 use serde::de::{DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor};
 
 use super::deserializer::Place;
-use super::{Content, Node, Refused, Tracer, Variant, asks_differently};
+use super::{Content, Node, Refused, Tracer, Variant, asks_differently, more_names};
 
 /// Parts, one after the other.
 pub(super) struct Items<'a> {
@@ -104,7 +104,11 @@ impl<'a> EnumAccess<'static> for Chosen<'a> {
 
     fn variant_seed<S: DeserializeSeed<'static>>(self, seed: S) -> Result<(S::Value, Chosen<'a>), Refused> {
         let number: U32Deserializer<Refused> = (self.number as u32).into_deserializer();
-        Ok((seed.deserialize(number)?, self))
+        match seed.deserialize(number) {
+            Ok(variant) => Ok((variant, self)),
+            // What has fewer variants than names does not take the last ones.
+            Err(_) => self.tracer.refuse(more_names("variants")),
+        }
     }
 }
 

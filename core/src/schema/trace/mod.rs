@@ -38,7 +38,7 @@ pub(super) fn schema_of<T: DeserializeOwned>() -> Result<Schema, String> {
         match tracer.pass::<T>() {
             Ok(()) if tracer.is_complete(ROOT) => return Ok(tracer.to_schema()),
             Ok(()) if tracer.known() > known => {}
-            Ok(()) => return Err("parts of it are never read".into()),
+            Ok(()) => return Err(format!("parts of it are never read; {}", more_names("fields"))),
             Err(reason) if tracer.impossible || !tracer.take_next_candidate() => {
                 let path = tracer.path.join(".");
                 return Err(if path.is_empty() { reason } else { format!("at `{path}`: {reason}") });
@@ -204,6 +204,13 @@ impl Tracer {
 
 fn asks_differently(what: &str) -> String {
     format!("it asks for {what} where it asked for something else before")
+}
+
+/// Serde gives names and their aliases in one list, with nothing to tell them apart.
+fn more_names(parts: &str) -> String {
+    format!(
+        "it may have more names than {parts}, as `serde(alias)` gives it, and which of them is whose cannot be told"
+    )
 }
 
 /// The error of serde: why a value was refused.
