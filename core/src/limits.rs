@@ -141,6 +141,10 @@ pub const PLUGIN_REASON_CHARS_MAX: usize = 1024;
 pub const PLUGIN_JOURNAL_BYTES: usize = 8 * 1024 * 1024;
 /// Failures of a plugin from one checkpoint of it to the next, after which it is stopped.
 pub const PLUGIN_FAILURES_MAX: u32 = 4;
+/// Times a plugin may fail for good over a batch whose events it then takes one by one.
+pub const PLUGIN_FAILED_BATCHES_MAX: u32 = 16;
+/// Notices of a plugin that wait for the program to take them; the newest stay.
+pub const PLUGIN_NOTICES_MAX: usize = 1024;
 /// Below this many bytes of changes a plugin is not asked for all of its state again.
 pub const PLUGIN_FULL_BYTES_MIN: u64 = 64 * 1024;
 

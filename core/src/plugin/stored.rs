@@ -25,6 +25,9 @@ const COMPONENT: &[u8] = b"component";
 const PLUGIN: &[u8] = b"plugin";
 const FRAME: &[u8] = b"frame";
 
+/// Epochs and bytes go no further: there is room to add to them.
+const NUMBER_MAX: u64 = 1 << 62;
+
 /// What is known of the plugin whose frames are stored.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Stored {
@@ -56,8 +59,12 @@ impl Stored {
     /// What a state holds; `None` if it is empty.
     pub(crate) fn read(state: &TrackedMap<PlainValue>, operator: &str) -> Result<Option<Self>> {
         let Some(value) = state.get(PLUGIN) else { return Ok(None) };
-        let stored = read_all(value.as_bytes());
-        stored.map(Some).map_err(|malformed| damaged(operator, malformed.0))
+        let stored: Stored = read_all(value.as_bytes()).map_err(|malformed| damaged(operator, malformed.0))?;
+        let rise = stored.epochs.is_sorted_by(|(before, _), (after, _)| before < after);
+        if !rise || stored.epoch() > NUMBER_MAX || stored.full_bytes.max(stored.change_bytes) > NUMBER_MAX {
+            return Err(damaged(operator, "numbers of its checkpoints are out of order or range"));
+        }
+        Ok(Some(stored))
     }
 
     pub(crate) fn write(&self, state: &mut TrackedMap<PlainValue>) -> Result<()> {

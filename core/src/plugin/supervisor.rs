@@ -22,7 +22,8 @@ use super::stored::Stored;
 use crate::error::{Error, Result};
 use crate::format::hash64;
 use crate::limits::{
-    PLUGIN_FAILURES_MAX, PLUGIN_FRAMES_PER_STATE, PLUGIN_FULL_BYTES_MIN, PLUGIN_JOURNAL_BYTES, plugin_results_bytes_max,
+    PLUGIN_FAILED_BATCHES_MAX, PLUGIN_FAILURES_MAX, PLUGIN_FRAMES_PER_STATE, PLUGIN_FULL_BYTES_MIN,
+    PLUGIN_JOURNAL_BYTES, PLUGIN_NOTICES_MAX, plugin_results_bytes_max,
 };
 use crate::state::PlainValue;
 use crate::tracked::TrackedMap;
@@ -101,6 +102,8 @@ pub(crate) struct Supervisor {
     journal: Vec<Call>,
     journal_bytes: usize,
     failures: u32,
+    /// How often it has failed for good over events behind the first of a batch.
+    failed_batches: u32,
     /// Checkpoint from which another component was taken over; its own first is not durable yet while that is the newest.
     upgraded_from: Option<u64>,
     /// The next frames are full, and of this component.
@@ -142,6 +145,7 @@ impl Supervisor {
             journal: Vec::new(),
             journal_bytes: 0,
             failures: 0,
+            failed_batches: 0,
             upgraded_from: None,
             anew: true,
             used: false,
@@ -178,6 +182,7 @@ impl Supervisor {
     pub(crate) fn resume(&mut self, state: &mut PluginState, checkpoint: u64, keep: bool) -> Result<()> {
         self.journal.clear();
         (self.journal_bytes, self.failures, self.upgraded_from, self.anew) = (0, 0, None, true);
+        self.failed_batches = 0;
         if core::mem::replace(&mut self.used, true) {
             self.guest = None;
         }
@@ -340,7 +345,7 @@ impl Supervisor {
             Given::Batch { bytes, .. } => Some(bytes.into()),
             Given::End => None,
         };
-        self.journal_bytes += batch.as_ref().map_or(0, |batch| batch.len());
+        self.journal_bytes += journal_bytes_of(batch.as_deref());
         self.journal.push(Call { batch, answer });
         Ok(answers)
     }
@@ -369,10 +374,17 @@ impl Supervisor {
         self.failures = 0;
     }
 
+    /// It has failed for good over an event behind the first of a batch; whether that was so once too often. What fails over
+    /// an event fails when that is the first, and is detached then: who fails over batches alone would go on for ever.
+    pub(crate) fn fails_over_batches(&mut self) -> bool {
+        self.failed_batches += 1;
+        self.failed_batches > PLUGIN_FAILED_BATCHES_MAX
+    }
+
     /// Takes the last batch back: the instance is as before it.
     pub(crate) fn take_back(&mut self, state: &PluginState) -> Result<()> {
         if let Some(Call { batch: Some(batch), .. }) = self.journal.pop() {
-            self.journal_bytes -= batch.len();
+            self.journal_bytes -= journal_bytes_of(Some(&batch));
             self.guest = None;
             while self.guest.is_none() {
                 self.revive(state)?;
@@ -449,8 +461,17 @@ impl Supervisor {
     }
 
     fn notice(&mut self, happening: Happening) {
+        // A program need not ask for them.
+        if self.notices.len() >= PLUGIN_NOTICES_MAX {
+            self.notices.remove(0);
+        }
         self.notices.push(PluginNotice { operator: self.operator.clone(), happening });
     }
+}
+
+/// What a call takes of the journal.
+fn journal_bytes_of(batch: Option<&[u8]>) -> usize {
+    size_of::<Call>() + batch.map_or(0, <[u8]>::len)
 }
 
 /// Gives an instance all frames.

@@ -134,8 +134,8 @@ impl StateHolderBuilder {
     /// The holder, empty.
     ///
     /// # Errors
-    /// [`Error::Definition`] for a name used twice or empty, a state of plain values by [`state`](Self::state), a number
-    /// of key groups that is 0, or a type of plain values that cannot be described;
+    /// [`Error::Definition`] for a name used twice or empty, a number of key groups that is 0, or a type of plain values
+    /// that cannot be described;
     /// [`Error::OverLimit`] for too many states or key groups.
     pub fn build(self) -> Result<StateHolder> {
         if let Some(error) = self.undescribed {
@@ -158,11 +158,6 @@ impl StateHolderBuilder {
                     "state",
                     "a state that is declared has a name; that of plain values has none",
                 ));
-            }
-            if descriptor.kind == StateKind::Values {
-                let reason = "it holds plain values, of which a holder has one state that needs no declaration; make \
-                              keys of several parts, or say what they are with `values_of`";
-                return Err(Error::definition("state", format!("`{}`: {reason}", descriptor.name)));
             }
             if self.descriptors[..at].iter().any(|other| other.name == descriptor.name) {
                 return Err(Error::definition("state", format!("the name `{}` is used twice", descriptor.name)));

@@ -142,7 +142,7 @@ fn the_checkpoint_of_another_holder_is_refused() {
 }
 
 #[test]
-fn states_have_names_of_their_own_and_plain_values_are_one() {
+fn states_have_names_of_their_own() {
     let refused = |descriptor: StateDescriptor| {
         let builder = StateHolder::builder("orders").state(StateDescriptor::new("a", StateKind::Windows, 1, ""));
         builder.state(descriptor).build().unwrap_err().to_string()
@@ -150,7 +150,6 @@ fn states_have_names_of_their_own_and_plain_values_are_one() {
     for (name, kind, reason) in [
         ("a", StateKind::Patterns, "the name `a` is used twice"),
         ("", StateKind::Windows, "a state that is declared has a name"),
-        ("b", StateKind::Values, "`b`: it holds plain values, of which a holder has one"),
     ] {
         let error = refused(StateDescriptor::new(name, kind, 1, ""));
         assert!(error.contains(reason), "{error}");

@@ -28,6 +28,8 @@ pub struct NativeHome {
     pub fails_over: Option<i64>,
     /// Fails over each batch with this watermark.
     pub fails_over_watermark: Option<i64>,
+    /// Fails over each batch of more than one event.
+    pub fails_over_many: bool,
     /// Fails over each checkpoint.
     pub fails_frames: bool,
     pub starts: Arc<AtomicU64>,
@@ -86,9 +88,13 @@ impl Guest for NativeGuest {
     fn process(&mut self, batch: &[u8]) -> Result<Vec<u8>, GuestError> {
         self.call()?;
         let mut items = BatchReader::new(batch, self.inputs);
+        let mut events = 0;
         while let Ok(Some(item)) = items.next_item() {
             let fails = match item {
-                Item::Event { timestamp, .. } => Some(timestamp) == self.home.fails_over,
+                Item::Event { timestamp, .. } => {
+                    events += 1;
+                    Some(timestamp) == self.home.fails_over || self.home.fails_over_many && events > 1
+                }
                 Item::Watermark { ms } => Some(ms) == self.home.fails_over_watermark,
             };
             if fails {
