@@ -325,6 +325,60 @@ fn large_values_that_change_a_little() {
     assert!(restore_raw as f64 <= READ_MAX * live as f64, "{restore_raw} for {live}");
 }
 
+/// One event in five is a little late, and so unites the session of all before with one of a few: what a checkpoint writes
+/// is still what came.
+#[test]
+fn sessions_that_late_events_unite() {
+    let definition = r#"{"name":"sessions","source":{"file":"-","timestamp":"at","watermark_delay":"60s"},"sink":{"file":"-"},
+        "operator":[{"name":"sessions","key":["id"],"window":{"session":"15s"},
+        "compute":{"n":"count","sum":"sum value","last":"last value"}}]}"#;
+    let definition = ApplicationDefinition::from_json(definition).unwrap();
+    let fields = ["at", "id", "value"];
+    let mut engine = Engine::new(&definition, &fields).unwrap();
+    let mut storage = MemoryBackend::new();
+    let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
+    let mut numbers = Random::new(29);
+    let mut events: Vec<(i64, Vec<eventflux_core::Value>)> = (0..100_000_i64)
+        .map(|number| {
+            let (at, id) = (number / 10 * 10_000, number % 10);
+            let late = if number / 10 % 5 == 3 { numbers.below(20_000) as i64 } else { 0 };
+            (at + late, vec![at.into(), id.into(), (numbers.next() as i64 >> 10).into()])
+        })
+        .collect();
+    events.sort_by_key(|(arrives, _)| *arrives);
+    for (number, part) in events.chunks(1000).enumerate() {
+        for (_, values) in part {
+            let eventflux_core::Value::Int(at) = values[0] else { unreachable!() };
+            engine.handle_event(Event::new(at, values.clone())).unwrap();
+        }
+        engine.begin_checkpoint(0, None, Vec::new(), Vec::new()).unwrap();
+        let capture = engine.holder_mut().take_capture().unwrap();
+        let mut encoded = capture.into_object(writer.next_object(), Compression::None).unwrap();
+        let publish = Publish::new(&mut writer, &mut encoded, Retention { max_retained: 2 }).unwrap();
+        let sizes = drive(publish, &mut storage).unwrap().entry.sizes;
+        engine.holder_mut().commit(&encoded).unwrap();
+        assert!(sizes.dirty < 60_000, "checkpoint {number}: {} bytes", sizes.dirty);
+    }
+    // Interrupted, it goes on with the same sessions.
+    let mut restored = Engine::new(&definition, &fields).unwrap();
+    let restore = Restore::new(restored.holder_mut(), Selector::Latest, RestoreOptions::default());
+    let manifest = drive(restore, &mut storage).unwrap().manifest;
+    restored.resume(&manifest).unwrap();
+    let rest = |engine: &mut Engine| {
+        for number in 0..100 {
+            // In one order, and in the other.
+            let at = 100_000_000 + (number ^ 1) * 10_000;
+            engine.handle_event(Event::new(at, vec![at.into(), 3.into(), number.into()])).unwrap();
+        }
+        engine.finish().unwrap();
+        std::iter::from_fn(|| engine.poll_output()).map(|output| serde_json::to_string(&output).unwrap()).collect()
+    };
+    let (wanted, lines): (Vec<String>, Vec<String>) = (rest(&mut engine), rest(&mut restored));
+    assert_eq!(lines, wanted);
+    assert_eq!(lines.len(), 10);
+    assert!(lines.iter().any(|line| line.contains(r#""n":10100,"#)), "{lines:?}");
+}
+
 /// The manifest named everything: whatever retention deleted, nothing that is needed is gone.
 #[test]
 fn every_needed_object_is_there() {

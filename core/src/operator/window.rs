@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::format::event_row::row_bytes;
 use crate::state::{Accumulator, StateHolder, Window, WindowState};
 use crate::tracked::{MapKey, TrackedEvents};
-use crate::value::Event;
+use crate::value::{BufferedEvent, Event};
 
 #[derive(Debug)]
 pub(super) struct WindowPlan {
@@ -52,7 +52,12 @@ impl WindowPlan {
                 if let [window] = merged {
                     return self.functions.check_against(window.accumulators(), event);
                 }
-                let (accumulators, _) = self.merge(merged.iter())?;
+                let accumulators = match merged {
+                    [first, others @ ..] if is_continued(first, others) => {
+                        self.add_in_order(first.accumulators().to_vec(), &in_order(others.iter()))?
+                    }
+                    _ => self.merge(merged.iter())?.0,
+                };
                 self.functions.check_against(&accumulators, event)
             }
             WindowKind::Length { .. } => {
@@ -202,6 +207,29 @@ impl WindowPlan {
                 timers.set(timer(number, key.to_small(), end, time));
                 return Ok(());
             }
+            if let [first, others @ ..] = &held.windows()[merged.clone()]
+                && first.start() <= time
+                && is_continued(first, others)
+            {
+                // As it mostly is: an event that is a little late unites one of many events with one of few.
+                let start = first.start();
+                let end = others.iter().map(Window::end).fold((time + gap_ms).max(first.end()), i64::max);
+                let starts: Vec<i64> = others.iter().map(Window::start).collect();
+                let others: Vec<Window> = starts.iter().filter_map(|start| held.close(*start)).collect();
+                held.update(start, |window| {
+                    window.set_end(end);
+                    let events = in_order(others.iter());
+                    // `check` has asked for just this.
+                    for (event, _) in &events {
+                        self.functions.add_projected(window.accumulators_mut(), &event.event);
+                    }
+                    let rows = events.iter().map(|(_, row)| *row);
+                    window.buffer.append_queues(others.iter().map(|other| &other.buffer), rows);
+                    self.functions.add(window.accumulators_mut(), event);
+                    window.push_values(sequence, time, self.functions.project(event));
+                });
+                return Ok(());
+            }
             // `check` has asked for just this; should it ever let one through, nothing has changed yet.
             let (accumulators, events) =
                 self.merge(held.windows()[merged.clone()].iter()).map_err(|(field, error)| Error::Event {
@@ -232,23 +260,26 @@ impl WindowPlan {
         &self,
         windows: impl Iterator<Item = &'w Window> + Clone,
     ) -> Result<(Vec<Accumulator>, TrackedEvents), Refusal> {
-        let mut events = Vec::new();
-        for window in windows.clone() {
-            let mut decoded = window.buffer.iter();
-            events.extend(core::iter::from_fn(|| decoded.next_with_row()));
-        }
-        events.sort_by_key(|(event, _)| event.sequence);
-        let mut accumulators = self.functions.accumulators();
-        for (event, _) in &events {
+        let events = in_order(windows.clone());
+        let accumulators = self.add_in_order(self.functions.accumulators(), &events)?;
+        let mut merged = TrackedEvents::new();
+        merged.append_queues(windows.map(|window| &window.buffer), events.iter().map(|(_, row)| *row));
+        Ok((accumulators, merged))
+    }
+
+    /// Adds buffered events.
+    fn add_in_order(
+        &self,
+        mut accumulators: Vec<Accumulator>,
+        events: &[(BufferedEvent, &[u8])],
+    ) -> Result<Vec<Accumulator>, Refusal> {
+        for (event, _) in events {
             for (at, (accumulator, value)) in accumulators.iter().zip(&event.event.values).enumerate() {
                 accumulator.check(value).map_err(|error| (self.functions.field_name(at), error))?;
             }
             self.functions.add_projected(&mut accumulators, &event.event);
         }
-        Ok((
-            accumulators,
-            TrackedEvents::merged(windows.map(|window| &window.buffer), events.iter().map(|(_, row)| *row)),
-        ))
+        Ok(accumulators)
     }
 
     fn take_length(&self, context: &mut Context<'_>, key: &MapKey<'_>, event: &Event, events: u64) -> Result<()> {
@@ -341,6 +372,24 @@ impl WindowPlan {
             }
         }
     }
+}
+
+/// Events of several sessions in input order, with their rows.
+fn in_order<'w>(windows: impl Iterator<Item = &'w Window>) -> Vec<(BufferedEvent, &'w [u8])> {
+    let mut events = Vec::new();
+    for window in windows {
+        let mut decoded = window.buffer.iter();
+        events.extend(core::iter::from_fn(|| decoded.next_with_row()));
+    }
+    events.sort_by_key(|(event, _)| event.sequence);
+    events
+}
+
+/// Whether all events of the first session came before those of the others: it goes on with them then, and what it holds
+/// stays as it is.
+fn is_continued(first: &Window, others: &[Window]) -> bool {
+    let Some((_, last)) = first.buffer.sequences() else { return false };
+    others.iter().all(|other| other.buffer.sequences().is_none_or(|(first, _)| first > last))
 }
 
 /// Places of the open sessions that an event at `time` belongs to. Sessions do not overlap, so that

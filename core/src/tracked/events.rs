@@ -29,28 +29,42 @@ pub(crate) struct TrackedEvents {
     popped: u64,
     /// What the events are reckoned at in rows, together; see [`Footprint::encoded`].
     reckoned: u64,
+    /// Number of the last event, unless it was appended as a row.
+    last: Option<u64>,
 }
 
 impl TrackedEvents {
     pub(crate) const fn new() -> Self {
-        TrackedEvents { bytes: Vec::new(), start: 0, len: 0, captured: 0, captured_end: 0, popped: 0, reckoned: 0 }
+        TrackedEvents {
+            bytes: Vec::new(),
+            start: 0,
+            len: 0,
+            captured: 0,
+            captured_end: 0,
+            popped: 0,
+            reckoned: 0,
+            last: None,
+        }
     }
 
-    /// Those of several queues as one, of which no capture has seen any; `rows` are all of theirs.
-    pub(crate) fn merged<'e>(
+    /// Appends the events of other queues; `rows` are all of theirs.
+    pub(crate) fn append_queues<'e>(
+        &mut self,
         queues: impl Iterator<Item = &'e TrackedEvents>,
         rows: impl Iterator<Item = &'e [u8]>,
-    ) -> Self {
-        let mut merged = Self::new();
+    ) {
         let mut bytes = 0;
         for queue in queues {
             bytes += queue.rows().len();
-            merged.len += queue.len;
-            merged.reckoned += queue.reckoned;
+            self.len += queue.len;
+            self.reckoned += queue.reckoned;
         }
-        merged.bytes.reserve_exact(bytes);
-        rows.for_each(|row| merged.bytes.extend_from_slice(row));
-        merged
+        match self.len == 0 {
+            true => self.bytes.reserve_exact(bytes),
+            false => self.bytes.reserve(bytes),
+        }
+        rows.for_each(|row| self.bytes.extend_from_slice(row));
+        self.last = None;
     }
 
     /// The same events, of which no capture has seen any.
@@ -67,6 +81,7 @@ impl TrackedEvents {
     ) {
         self.reckoned += event_row::append_row(&mut self.bytes, sequence, timestamp, values);
         self.len += 1;
+        self.last = Some(sequence);
     }
 
     /// Appends events that were encoded as [`event_row::append_row`] does; room for what comes is made with them.
@@ -79,6 +94,17 @@ impl TrackedEvents {
         self.bytes.extend_from_slice(rows);
         self.len += count;
         self.reckoned += reckoned;
+        self.last = None;
+    }
+
+    /// Numbers of the first and the last event.
+    pub(crate) fn sequences(&self) -> Option<(u64, u64)> {
+        let first = self.iter().next()?.sequence;
+        let mut last = self.last.unwrap_or(first);
+        if self.last.is_none() {
+            self.for_each(|event| last = event.sequence);
+        }
+        Some((first, last))
     }
 
     /// Takes the first event.
@@ -312,7 +338,11 @@ mod tests {
             let mut both = first.iter().chain(second.iter()).collect::<Vec<_>>();
             both.sort_by_key(|event| event.sequence);
             let rows: Vec<Vec<u8>> = both.iter().map(|event| rows_of([event])).collect();
-            let merged = TrackedEvents::merged([&first, &second].into_iter(), rows.iter().map(Vec::as_slice));
+            let mut merged = TrackedEvents::new();
+            merged.append_queues([&first, &second].into_iter(), rows.iter().map(Vec::as_slice));
+            let sequences = both.first().map(|first| (first.sequence, both[both.len() - 1].sequence));
+            prop_assert_eq!(merged.sequences(), sequences);
+            prop_assert_eq!(queue_of(&both).sequences(), sequences);
             prop_assert_eq!(merged, queue_of(&both));
         }
     }
