@@ -163,11 +163,11 @@ pub enum Error {
         reason: String,
     },
     /// Allocation failed.
-    #[error("out of memory while {doing} ({bytes} bytes)")]
+    #[error("out of memory while {doing}{}", asked_for(*bytes))]
     OutOfMemory {
         /// What was being done.
         doing: &'static str,
-        /// How much was asked for.
+        /// How much was asked for; 0 if that is not known.
         bytes: usize,
     },
 }
@@ -194,6 +194,11 @@ impl Error {
     pub(crate) fn definition(path: impl Into<String>, reason: impl Into<String>) -> Self {
         Error::Definition { path: path.into(), reason: reason.into() }
     }
+}
+
+/// How much memory was asked for.
+fn asked_for(bytes: usize) -> String {
+    if bytes == 0 { String::new() } else { format!(" ({bytes} bytes)") }
 }
 
 /// The name of a state as it is shown: the plain values have none.

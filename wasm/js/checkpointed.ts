@@ -19,7 +19,11 @@ const forgotten =
     ? new FinalizationRegistry<Session>((session) => void session.close().catch(() => {}))
     : undefined;
 
-/** What a {@link State} and an {@link Engine} have in common: checkpoints. */
+/**
+ * What a {@link State} and an {@link Engine} have in common: checkpoints.
+ *
+ * What is under way awaits within a method, which keeps the object: it is not forgotten meanwhile.
+ */
 export abstract class Checkpointed {
   /** @internal */
   protected readonly session: Session;
@@ -46,7 +50,9 @@ export abstract class Checkpointed {
   }
 
   /**
-   * Takes a checkpoint of the state as it is now. What is written to the state meanwhile is no part of it.
+   * Takes a checkpoint of the state as it is now. What is written to the state meanwhile is no part of it. One that has to
+   * wait for another one, a restore or an import is of the state as it is then; with positions or outputs it is `BUSY`
+   * instead, if that is no longer what they belong to.
    *
    * @returns the checkpoint, once the storage says that it is durable
    * @throws {@link StateError} `FENCED` (another writer has taken over: stop), `QUOTA` and `STORAGE` (it is not taken or,
@@ -56,8 +62,8 @@ export abstract class Checkpointed {
    * @example
    * const taken = await state.checkpoint({ label: "deploy", positions: { orders: 123n } });
    */
-  checkpoint(request: CheckpointRequest = {}): Promise<TakenCheckpoint> {
-    return this.session.checkpoint(request);
+  async checkpoint(request: CheckpointRequest = {}): Promise<TakenCheckpoint> {
+    return await this.session.checkpoint(request);
   }
 
   /**
@@ -76,8 +82,8 @@ export abstract class Checkpointed {
    *
    * @throws {@link StateError} `NOT_FOUND`, `CORRUPT`
    */
-  restore(id: number): Promise<Restored> {
-    return this.session.restore(id);
+  async restore(id: number): Promise<Restored> {
+    return await this.session.restore(id);
   }
 
   /**
@@ -152,8 +158,8 @@ export abstract class Checkpointed {
    * @example
    * const state = await open({ name: "orders", tabs: "read", onChange: () => state.refresh().then(show) });
    */
-  refresh(): Promise<Restored> {
-    return this.session.refresh();
+  async refresh(): Promise<Restored> {
+    return await this.session.refresh();
   }
 
   /**
@@ -161,8 +167,8 @@ export abstract class Checkpointed {
    * every call is refused, so that nobody goes on with a state that has lost what they wrote. What was written since
    * that checkpoint has to be written again: from the positions that it returns.
    */
-  recovered(): Promise<Restored> {
-    return this.session.recovered();
+  async recovered(): Promise<Restored> {
+    return await this.session.recovered();
   }
 
   /**

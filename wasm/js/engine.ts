@@ -4,7 +4,7 @@ import { type OpenOptions, checkOptions } from "./options.js";
 import type { Platform } from "./place.js";
 import { Session } from "./session.js";
 import { engineOptions } from "./state.js";
-import { eventsToJson, live, toUtf8 } from "./value.js";
+import { eventsToJson, keyOf, live, toUtf8 } from "./value.js";
 
 /** A condition on a field; all that it says must hold. */
 export interface Condition {
@@ -46,7 +46,7 @@ export interface Definition {
     timestamp: string;
     /** Names of all fields of events, in their order. */
     fields: string[];
-    /** Texts that mean null. */
+    /** Texts that mean null: the empty one, unless others are named; none with `[]`. As in the native command. */
     null?: string[];
     /** How long events may be late, such as `24h`. */
     watermark_delay?: string;
@@ -104,7 +104,9 @@ export class Engine extends Checkpointed {
    */
   push(events: readonly object[] | string | Uint8Array): void {
     const json =
-      events instanceof Uint8Array ? live(events) : toUtf8(typeof events === "string" ? events : eventsToJson(events));
+      events instanceof Uint8Array
+        ? live(events)
+        : toUtf8(typeof events === "string" ? keyOf(events, "JSON") : eventsToJson(events));
     this.session.change((handle) => handle.push(json));
   }
 

@@ -54,9 +54,9 @@ export interface OpenOptions {
   persist?: boolean;
   /**
    * Takes a checkpoint when the page is hidden or left, if anything has changed: best effort, never a guarantee. A
-   * function gives its request, or nothing if this is no moment for one. `true` does so only for as long as no checkpoint
-   * has had positions or outputs, since only the program knows which ones belong to the state: from then on give a function.
-   * Default: `true` for states in pages, `false` for engines.
+   * function gives its request, or nothing if this is no moment for one: a program with positions or outputs gives one,
+   * since only it knows which of them belong to the state. `true` does so for as long as no checkpoint has had any.
+   * Default, for states in pages: once a checkpoint was taken or restored that has none, as for `true`; for engines: `false`.
    */
   checkpointOnHide?: boolean | (() => CheckpointRequest | undefined);
   /**

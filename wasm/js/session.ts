@@ -23,7 +23,7 @@ import type {
 } from "./options.js";
 import type { Place, Platform } from "./place.js";
 import type { Storage } from "./storage/storage.js";
-import { live, positionsFromText, positionsToText } from "./value.js";
+import { live, plain, positionsFromText, positionsToText } from "./value.js";
 
 /** A checkpoint as the engine tells of it, with what it recorded. */
 interface Recorded<C, Position = string> {
@@ -108,8 +108,8 @@ export class Session {
   #changes = 0;
   /** How many there were at the last checkpoint. */
   #changesTaken = 0;
-  /** Whether a checkpoint has had positions or outputs. */
-  #usesProgress = false;
+  /** Whether a checkpoint has had positions or outputs; nothing as long as there was none. */
+  #usesProgress: boolean | undefined;
   /** The checkpoint that the state goes back to after a trap. */
   #last: number | undefined;
   /** How the engine is told of it: the user may have gone back to an older one than the newest. */
@@ -249,18 +249,20 @@ export class Session {
   }
 
   async checkpoint(request: CheckpointRequest): Promise<TakenCheckpoint> {
-    const positions = positionsToText(request?.positions ?? {});
-    const outputs = positionsToText(request?.outputs ?? {});
+    const { label, ...progress } = plain(request, "request");
+    const positions = positionsToText(progress.positions);
+    const outputs = positionsToText(progress.outputs);
     const isBound = hasProgress({ positions, outputs });
+    // Also of one that fails.
+    this.#usesProgress ||= isBound;
     let changes = 0;
-    const text = JSON.stringify({ label: request?.label, positions, outputs });
+    const text = JSON.stringify({ label, positions, outputs });
     const begin = (handle: Handle) => {
       changes = this.#changes;
       return handle.checkpoint(text, Date.now());
     };
     const entry = await this.write<string>(begin, false, isBound);
     this.#changesTaken = changes;
-    this.#usesProgress ||= isBound;
     return this.taken(JSON.parse(entry) as Checkpoint);
   }
 
@@ -310,7 +312,7 @@ export class Session {
     const { checkpoint, positions, outputs, generation } = JSON.parse(answer) as Recorded<C>;
     this.#generation = generation ?? this.#generation;
     this.#changesTaken = this.#changes;
-    this.#usesProgress ||= hasProgress({ positions, outputs });
+    if (checkpoint) this.#usesProgress ||= hasProgress({ positions, outputs });
     return { checkpoint, positions: positionsFromText(positions), outputs: positionsFromText(outputs) };
   }
 
@@ -374,6 +376,8 @@ export class Session {
       this.#guard(instance, () => instance.handle?.free());
     } finally {
       instance.isDead = true;
+      // Whoever keeps what is closed does not keep its memory.
+      this.#instance = undefined as never;
       await this.#place.close().catch((error: unknown) => {
         throw fromStorage("close", "", error);
       });
@@ -479,7 +483,12 @@ export class Session {
   #checkpointOnHide(): void {
     const { checkpointOnHide } = this.#options;
     if (this.#changes === this.#changesTaken || this.#writing || this.#closing || this.#trapped) return;
-    const request = typeof checkpointOnHide === "function" ? checkpointOnHide() : this.#usesProgress ? undefined : {};
+    const request =
+      typeof checkpointOnHide === "function"
+        ? checkpointOnHide()
+        : (this.#usesProgress ?? !checkpointOnHide)
+          ? undefined
+          : {};
     // Nobody waits for it: what it fails with, the next one fails with too.
     if (request) this.checkpoint(request).catch(() => {});
   }
@@ -499,7 +508,7 @@ export function checkId(id: number): void {
 function trapped(): StateError {
   return new StateError(
     "TRAPPED",
-    "the engine that this belongs to broke down; `await recovered()`, and ask for it again",
+    "its engine broke down; `await recovered()`, and ask for it again",
   );
 }
 

@@ -101,10 +101,10 @@ export function isText(value: unknown): value is string {
   return typeof value === "string" && !/\p{Surrogate}/u.test(value);
 }
 
-/** A key: text that stays the same as UTF-8. */
-export function keyOf(key: unknown): string {
+/** A key, or another text, that stays the same as UTF-8. */
+export function keyOf(key: unknown, what = "a key"): string {
   if (!isText(key)) {
-    throw new StateError("INVALID", "a key must be a text, without half of a surrogate pair");
+    throw new StateError("INVALID", `${what} must be a text, without half of a surrogate pair`);
   }
   return key;
 }
@@ -137,12 +137,17 @@ export function eventsToJson(events: readonly object[]): string {
 /** Positions in a source, by name: whole numbers from 0 to 2^64 - 1. */
 export type Positions = Readonly<Record<string, number | bigint>>;
 
+/** A plain object: of others, such as maps and promises, no member would be found. Nothing is one without members. */
+export function plain<T extends object>(object: T | undefined, what: string): T {
+  const given = Object(object) as T;
+  if (!isPlain(given)) throw new StateError("INVALID", `${what} must be a plain object`);
+  return given;
+}
+
 /** Positions as texts, which keep all their digits. */
-export function positionsToText(positions: Positions): Record<string, string> {
-  // Of others, such as maps, none would be found.
-  if (!isPlain(positions)) throw new StateError("INVALID", "positions must be a plain object: a number for each name");
+export function positionsToText(positions: Positions | undefined): Record<string, string> {
   const texts: Record<string, string> = Object.create(null);
-  for (const [name, position] of Object.entries(positions)) {
+  for (const [name, position] of Object.entries(plain(positions, "positions"))) {
     if (typeof position !== "bigint" && !Number.isSafeInteger(position)) {
       throw new StateError(
         "INVALID",

@@ -27,6 +27,13 @@ use crate::task::Mailbox;
 /// decides after how many of them the event loop runs.
 const CAPTURE_STEP_BYTES: usize = 64 * 1024;
 const ENCODE_STEP_BYTES: usize = 256 * 1024;
+/// Memory that a capture takes, for each byte of the state: lists that grow have twice the room.
+const CAPTURE_MEMORY_A_BYTE: u64 = 2;
+/// Memory that encoding takes at most, for each byte of rows: what does not compress, twice while its list grows, and the
+/// rows of what is at hand.
+const ENCODING_MEMORY_A_BYTE: u64 = 3;
+/// So much is there, or nothing is.
+const MEMORY_SPARE: usize = 16 * 1024 * 1024;
 
 /// How often what a head names is read while a writer beside us deletes it each time.
 const READ_ATTEMPTS: u32 = 10;
@@ -240,6 +247,16 @@ pub(crate) async fn checkpoint(inner: Rc<Inner>, mailbox: Mailbox, request: Stri
     Ok(publish(&inner, &mailbox, &inner.state, request).await?.to_string().into())
 }
 
+/// Refuses a checkpoint that will not have the memory it takes: what breaks down for lack of it cannot be given back, and
+/// the state would be lost.
+fn ensure_room(bytes: u64) -> Result<()> {
+    let room = usize::try_from(bytes).unwrap_or(usize::MAX);
+    if room > MEMORY_SPARE && Vec::<u8>::new().try_reserve_exact(room).is_err() {
+        return Err(from_core(Error::OutOfMemory { doing: "taking a checkpoint, which is given up", bytes: room }));
+    }
+    Ok(())
+}
+
 /// Takes a checkpoint of a state; its entry.
 async fn publish(
     inner: &Rc<Inner>,
@@ -249,6 +266,11 @@ async fn publish(
 ) -> Result<Json> {
     let mut lent = inner.lend()?;
     let Some(writer) = &mut lent.writer else { return Err(coded("LOCKED", "there is no writer")) };
+    if state.borrow_mut().holder_mut().last_checkpoint().is_none() {
+        // All of it.
+        let bytes = state.borrow_mut().holder_mut().size_bytes() as u64;
+        ensure_room(bytes.saturating_mul(CAPTURE_MEMORY_A_BYTE))?;
+    }
     state.borrow_mut().begin(request)?;
     let begun = Begun(state);
     loop {
@@ -259,6 +281,7 @@ async fn publish(
         mailbox.pause().await?;
     }
     let capture = state.borrow_mut().holder_mut().take_capture().map_err(from_core)?;
+    ensure_room(capture.rows_bytes().saturating_mul(ENCODING_MEMORY_A_BYTE))?;
     let mut encoding = capture.encoding(writer.next_object(), inner.options.compression);
     let mut encoded = loop {
         if let Some(encoded) = encoding.step(ENCODE_STEP_BYTES).map_err(from_core)? {

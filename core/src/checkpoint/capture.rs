@@ -147,6 +147,13 @@ impl Capture {
         &self.holder
     }
 
+    /// Bytes of the rows that were captured, within a few percent.
+    #[must_use]
+    pub fn rows_bytes(&self) -> u64 {
+        let groups = self.states.iter().flat_map(|state| state.rows.deltas.iter().chain(&state.rows.bases));
+        groups.map(|group| group.rows.section_bytes()).sum()
+    }
+
     /// Builds the object: sorts rows, packs sections, writes manifest and trailer.
     ///
     /// Deterministic: the same states, the same lineage and the same request give the same bytes.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use serde_json::Value as Json;
 
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::manifest::{Manifest, StateDescriptor};
 use crate::plugin::stored::{self, Stored};
 use crate::state::describe::Describer;
@@ -79,7 +79,7 @@ pub fn contents(holder: &StateHolder) -> Result<Vec<StateContents>> {
             Err(malformed) => failed = Some(malformed),
         });
         if let Some(malformed) = failed {
-            return Err(Error::damaged(holder.id(), descriptor.name.clone(), malformed.0));
+            return Err(malformed.at(holder.id(), descriptor.name.clone()));
         }
         states.push(StateContents { descriptor: descriptor.clone(), rows });
     }
@@ -112,7 +112,7 @@ pub fn difference(before: &StateHolder, after: &StateHolder) -> Result<Vec<KeyDi
         rows.sort_unstable();
         let to_json = |describer: &Option<Describer>, whole: Option<&[u8]>| {
             let json = describer.as_ref().zip(whole).map(|(describer, whole)| describer.value(whole)).transpose();
-            json.map_err(|malformed| Error::damaged("checkpoint", state.clone(), malformed.0))
+            json.map_err(|malformed| malformed.at("checkpoint", state.clone()))
         };
         for row in rows.chunk_by(|one, other| one.0 == other.0) {
             let value = |second| row.iter().find(|row| row.1 == second).map(|row| row.2.as_slice());

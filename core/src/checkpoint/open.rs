@@ -341,7 +341,7 @@ impl Procedure for ReadManifest {
                     return Ok(Step::Request(Request::Read { object: object.name(), range }));
                 }
                 let Some(pages) = pages.take() else { return Err(unexpected("read", &self.name)) };
-                let manifest = pages.finish().map_err(|malformed| Error::damaged(&self.name, "page", malformed.0))?;
+                let manifest = pages.finish().map_err(|malformed| malformed.at(&self.name, "page"))?;
                 return Ok(Step::Done(manifest));
             }
         };
@@ -371,7 +371,7 @@ impl Procedure for ReadManifest {
                 let Some(pages) = pages else { return Err(unexpected("read", &object)) };
                 let Some((_, page)) = pages.next() else { return Err(unexpected("read", &object)) };
                 let taken = read_section(page, &bytes).and_then(|raw| pages.take(&raw));
-                taken.map_err(|malformed| Error::damaged(&object, "page", malformed.0))?;
+                taken.map_err(|malformed| malformed.at(&object, "page"))?;
             }
         }
         Ok(())

@@ -63,7 +63,7 @@ impl Reading {
         let Some(section) = self.manifest.plans.get(place as usize) else { return Ok(()) };
         let plan = read_section(section, stored).and_then(|unpacked| read_plan(section, &unpacked));
         let object = self.manifest.objects[section.object as usize].name();
-        let plan = plan.map_err(|malformed| Error::damaged(&object, "plan", malformed.0))?;
+        let plan = plan.map_err(|malformed| malformed.at(&object, "plan"))?;
         self.plans[place as usize] = Some(plan);
         Ok(())
     }
@@ -134,7 +134,7 @@ impl Shard {
         let descriptor = &manifest.states[usize::from(state)];
         let damaged = |malformed: Malformed| {
             let kind = if delta.is_some() { Part::Delta } else { Part::Base };
-            Error::damaged(&object, part_name(descriptor, kind, groups.clone()), malformed.0)
+            malformed.at(&object, part_name(descriptor, kind, groups.clone()))
         };
         let unpacked = read_section(section, stored).map_err(damaged)?;
         let plan = plan.and_then(|plan| reading.plans[plan as usize].as_ref());

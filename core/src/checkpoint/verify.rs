@@ -356,7 +356,7 @@ impl Procedure for Verify {
                         .map_err(|malformed| {
                             let state = &self.manifests[queued.manifest].states[usize::from(queued.state)];
                             let part = part_name(state, queued.part, queued.groups.clone());
-                            Error::damaged(&object, part, malformed.0)
+                            malformed.at(&object, part)
                         }),
                     Response::Bytes(None) => Err(Error::ObjectMissing { object }),
                     Response::Failed(error) => Err(error),
@@ -365,6 +365,9 @@ impl Procedure for Verify {
                 self.report.sections += 1;
                 self.report.bytes += queued.section.stored;
                 if let Err(error) = checked {
+                    if matches!(error, Error::OutOfMemory { .. }) {
+                        return Err(error);
+                    }
                     self.report.findings.push(Finding { checkpoints: self.affected(&queued), error });
                 }
                 self.state = VerifyState::Sections(at + 1);

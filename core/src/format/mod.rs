@@ -67,9 +67,28 @@ pub(crate) type Reason = &'static str;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Malformed(pub(crate) Reason);
 
+/// Of what is as it should be, and does not fit.
+#[cfg(feature = "alloc")]
+const NO_MEMORY: &str = "there is no memory for what it holds";
+
 impl Malformed {
     pub(crate) fn new(reason: impl Into<Reason>) -> Self {
         Malformed(reason.into())
+    }
+
+    /// There is no memory for what was read: no word against the bytes.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn no_memory() -> Self {
+        Malformed::new(NO_MEMORY)
+    }
+
+    /// The error of who knows what was read.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn at(self, object: &str, part: impl Into<alloc::string::String>) -> crate::error::Error {
+        if self.0 == NO_MEMORY {
+            return crate::error::Error::OutOfMemory { doing: "reading a checkpoint", bytes: 0 };
+        }
+        crate::error::Error::damaged(object, part, self.0)
     }
 }
 

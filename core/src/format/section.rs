@@ -133,7 +133,7 @@ async fn append_lz4(out: &mut Vec<u8>, raw: &[u8], pace: &Pace) {
 fn read_lz4(mut cursor: Cursor<'_>, raw_len: u64) -> Result<Vec<u8>, Malformed> {
     let raw_len = usize::try_from(raw_len).map_err(|_| Malformed::new("larger than this machine's memory"))?;
     let mut raw = Vec::new();
-    raw.try_reserve_exact(raw_len).map_err(|error| Malformed::new(error.to_string()))?;
+    raw.try_reserve_exact(raw_len).map_err(|_| Malformed::no_memory())?;
     raw.resize(raw_len, 0);
     for block in raw.chunks_mut(LZ4_BLOCK_BYTES) {
         let packed_len = cursor.varint()?;

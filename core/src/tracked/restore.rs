@@ -137,7 +137,7 @@ fn absent() -> Malformed {
 /// Why a row cannot be taken. Not in the error's own words: those for all errors would be in every plugin.
 fn refused(error: &Error) -> Malformed {
     match error {
-        Error::OutOfMemory { bytes, .. } => Malformed::new(alloc::format!("no memory for {bytes} bytes")),
+        Error::OutOfMemory { .. } => Malformed::no_memory(),
         _ => Malformed::new("a key is longer than any can be"),
     }
 }

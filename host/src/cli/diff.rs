@@ -152,7 +152,9 @@ impl StateDifference {
                 (Some(gone), None) => ('-', vec![(' ', self.teller.value_to_text(&gone))]),
                 (None, new) => ('+', vec![(' ', self.teller.value_to_text(&new.unwrap_or_default()))]),
             };
-            text.push_str(&format!("  {sign} {name}\n"));
+            // What results come from may change without them.
+            let unseen = if sign == '~' && lines.is_empty() { "  (in what its results come from)" } else { "" };
+            text.push_str(&format!("  {sign} {name}{unseen}\n"));
             for (sign, line) in lines.iter().take(LINES_SHOWN) {
                 text.push_str(&format!("    {sign} {}\n", cut(line, width() - 6)));
             }

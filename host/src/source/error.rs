@@ -281,7 +281,7 @@ pub enum SourceError {
         milliseconds: i64,
     },
     /// A field of an object that the stream does not have.
-    #[error("{place}, field `{}`: unknown field{}; correct the name, or list it under `fields` in [source]", named(field), did_you_mean(hint.as_deref()))]
+    #[error("{place}, field `{}`: unknown field{}; correct the name, or list it under `fields` in [source] (with checkpoints already there, start anew then: --from none)", named(field), did_you_mean(hint.as_deref()))]
     UnknownField {
         /// The row.
         place: Place,

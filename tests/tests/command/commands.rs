@@ -194,6 +194,33 @@ fn diff_counts_and_shows() {
     app.command(&["diff", "state", &last]).exits(2);
 }
 
+/// What a copy leaves that skipped a directory: the head names what is not there.
+#[test]
+fn a_storage_without_its_objects_is_damaged() {
+    let app = App::finished();
+    let count = app.checkpoints().len();
+    std::fs::remove_dir_all(app.path("state/objects")).unwrap();
+    let ran = app.command(&["verify", "state"]).exits(3);
+    assert!(ran.stdout.contains("it is missing"), "{}", ran.stdout);
+    assert_eq!(app.command(&["checkpoints", "state", "--json"]).exits(0).json().as_array().map(Vec::len), Some(count));
+    app.command(&["inspect", "state"]).exits(3).says(&["object is missing"]);
+    app.command(&["run", "app.toml"]).exits(3).says(&["object is missing"]);
+}
+
+#[test]
+fn diff_says_what_results_do_not_show() {
+    let app = App::new();
+    app.write("in.csv", "ts,x\n1,5\n2,5\n");
+    app.write(
+        "app.toml",
+        "name = \"last\"\n[source]\nfile = \"in.csv\"\ntimestamp = \"ts\"\n[sink]\nfile = \"out.ndjson\"\n[checkpoint]\n\
+         storage = \"file:state\"\nevery_events = 1\n[[operator]]\nname = \"g\"\naggregate = { l = \"last x\" }\n",
+    );
+    app.command(&["run", "app.toml"]).exits(0);
+    let ran = app.command(&["diff", "state", "1", "2"]).exits(0);
+    assert!(ran.stdout.contains("(in what its results come from)\n"), "{}", ran.stdout);
+}
+
 #[test]
 fn verify_names_what_is_damaged() {
     let app = App::finished();

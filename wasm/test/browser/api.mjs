@@ -77,6 +77,8 @@ test("a page that is hidden: a checkpoint, unless only the program knows its pos
   assert.deepEqual(await seen({}), [0, 1, 2]);
   assert.deepEqual(await seen({ positions: { n: 1 } }), [0]);
   assert.deepEqual(await seen({ outputs: { log: 1 } }), [0]);
+  // Before there was any, nobody knows whether there will be positions.
+  assert.deepEqual(await inPage(page, "api", "hiddenFirst", { name: freshName() }), [0, 1]);
   await page.close();
 });
 

@@ -65,6 +65,7 @@ test("wrong definitions and events are refused", async () => {
     [{ at: 1, other: 1 }],
     [{ n: 1 }],
     "no JSON",
+    '[{"at": 1, "key": "a\ud800"}]',
   ];
   for (const events of wrong) assert.throws(() => totals.push(events), withCode("INVALID"), String(events));
   assert.equal(totals.progress().events, 0);

@@ -267,6 +267,54 @@ test("a trap costs what was written since the last checkpoint, and nothing goes 
   await state.close();
 });
 
+test("what is whole and does not fit into the memory is no damage", async () => {
+  const backend = memoryStorage();
+  const state = await open({ name: "orders", backend });
+  let count = 0;
+  for (let number = 0; number < 14; number += 1) {
+    for (const to = count + 2600; count < to; count += 1) {
+      state.set(`key ${count}`, `${Math.random()} ${"of".repeat(150)} ${Math.random()}`);
+    }
+    await state.checkpoint();
+  }
+  await state.close();
+  const codes = new Set();
+  for (let pages = 150; pages < 400; pages += 10) {
+    const opened = await open({ name: "orders", backend, wasm: withLittleMemory(pages) }).catch((error) => error);
+    codes.add(opened.code ?? "opened");
+    if (opened.code === undefined) {
+      assert.equal(opened.size, count);
+      await opened.close();
+    }
+  }
+  // Some allocations have no way to fail; what they end is whole as well.
+  assert.deepEqual([...codes].filter((code) => !["BUDGET", "TRAPPED", "opened"].includes(code)), []);
+  assert.ok(codes.has("BUDGET") && codes.has("opened"), [...codes].join());
+});
+
+test("a checkpoint for which there is no memory is not taken, and costs nothing", async () => {
+  for (const pages of [700, 1000, 1500, 2000]) {
+    const state = await open({ name: "orders", backend: "memory", wasm: withLittleMemory(pages) });
+    const bytes = new Uint8Array(10_000);
+    for (let key = 0; key < 3000; key += 1) state.set(`key ${key}`, crypto.getRandomValues(bytes));
+    await assert.rejects(state.checkpoint(), withCode("BUDGET", "taking a checkpoint, which is given up"));
+    assert.equal(state.size, 3000);
+    for (let key = 300; key < 3000; key += 1) state.remove(`key ${key}`);
+    assert.equal((await state.checkpoint()).dirty, 300);
+    await state.close();
+  }
+});
+
+test("a request that is none is refused", async (t) => {
+  const state = await open({ name: "orders", backend: "memory" });
+  t.after(() => state.close());
+  for (const request of [Promise.resolve({}), "deploy", new Map([["label", "deploy"]]), 5, [1]]) {
+    await assert.rejects(state.checkpoint(request), withCode("INVALID", "plain object"));
+  }
+  await assert.rejects(state.checkpoint({ positions: new Map() }), withCode("INVALID", "positions must be a plain object"));
+  assert.equal((await state.checkpoint()).id, 0);
+});
+
 test("a reader that follows a writer recovers to what it showed, or what is newer", async () => {
   const storage = memoryStorage();
   const writer = await open({ name: "orders", backend: storage });

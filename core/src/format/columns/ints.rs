@@ -245,7 +245,7 @@ impl IntPlan {
         if count == 0 {
             return Ok(numbers);
         }
-        numbers.try_reserve_exact(count).map_err(|_| Malformed::new("a column does not fit in memory"))?;
+        numbers.try_reserve_exact(count).map_err(|_| Malformed::no_memory())?;
         match self.transform {
             Transform::Plain => self.read_packed(cursor, count, &mut numbers)?,
             Transform::Delta => {
@@ -279,7 +279,7 @@ impl IntPlan {
         entries: usize,
     ) -> Result<Vec<u32>, Malformed> {
         let mut codes = Vec::new();
-        codes.try_reserve_exact(count).map_err(|_| Malformed::new("a column does not fit in memory"))?;
+        codes.try_reserve_exact(count).map_err(|_| Malformed::no_memory())?;
         let mut out_of_range = false;
         let mut append = |numbers: &[i64]| {
             codes.extend(numbers.iter().map(|code| {

@@ -106,7 +106,9 @@ impl<F: FileSystem> FileBackend<F> {
         let objects = directory.join(OBJECTS);
         let (mut lock, mut opened) = (None, None);
         if access == Access::Read {
-            if !files.is_directory(&objects) {
+            // One that has lost its objects is no empty place: what the head names is missing.
+            let has_head = || found(files.read(&directory.join(HEAD), ByteRange::At { offset: 0, len: 0 }));
+            if !files.is_directory(&objects) && !matches!(has_head(), Ok(Some(_))) {
                 let hidden = objects.metadata().err().filter(|error| error.kind() == ErrorKind::PermissionDenied);
                 let none = || io::Error::new(ErrorKind::NotFound, "there is no checkpoint storage here");
                 let reason = hidden.unwrap_or_else(none);
@@ -175,7 +177,8 @@ impl<F: FileSystem> Backend for FileBackend<F> {
     }
 
     fn list(&mut self) -> Result<Vec<ObjectInfo>, CoreError> {
-        let listed = self.files.list(&self.objects).map_err(|error| storage_error("list", &self.objects, &error))?;
+        let listed = found(self.files.list(&self.objects));
+        let listed = listed.map_err(|error| storage_error("list", &self.objects, &error))?.unwrap_or_default();
         let mut objects: Vec<ObjectInfo> = listed
             .into_iter()
             .filter(|(name, _)| !is_temporary(name))

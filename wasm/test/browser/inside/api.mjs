@@ -296,6 +296,21 @@ export async function hidden(api, { name, request }) {
   return all;
 }
 
+/** How many checkpoints there are after a page was hidden before any was taken: by default, and if it was asked for. */
+export async function hiddenFirst(api, { name }) {
+  const counts = [];
+  for (const checkpointOnHide of [undefined, true]) {
+    const state = await api.open({ name, checkpointOnHide });
+    state.set("a", 1);
+    dispatchEvent(new Event("pagehide"));
+    await state.close();
+    const again = await api.open({ name });
+    counts.push((await ids(again)).length);
+    await again.close();
+  }
+  return counts;
+}
+
 /** A file that is no wasm, one that is not there, and bytes. */
 export async function badWasm(api, { name }) {
   const codes = [];
