@@ -3,7 +3,6 @@
 //! The entries are shared by all sections of an object that have the plan: thousands of small
 //! windows pay for them once.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use hashbrown::HashTable;
@@ -112,7 +111,7 @@ impl Dictionary {
         let mut seen = HashTable::<(i64, u8, u32)>::with_capacity(256);
         let mut compared = 0;
         let compared_max = COMPARED_A_CELL_MAX * column.len() + COMPARED_SPARE;
-        Self::by_first(column, |(tag, word), next| {
+        Self::by_first(column, |_, (tag, word), next| {
             let entry = seen.entry(
                 hash(tag, word),
                 |(other, kind, _)| {
@@ -131,13 +130,31 @@ impl Dictionary {
 
     /// As [`Dictionary::by_hash`], whatever the cells are.
     fn by_order(column: &Column) -> Option<Dictionary> {
-        let mut seen = BTreeMap::new();
-        Self::by_first(column, |cell, next| Some(*seen.entry(cell).or_insert(next))).flatten()
+        let cells = (0..column.len()).map(|at| sort_key((column.tag(at), column.words[at])));
+        let mut sorted: Vec<((u8, u64), u32)> = cells.zip(0..).collect();
+        sorted.sort_unstable();
+        // Of each cell the place of the first that is the same; then the code of that one.
+        let mut first_of = alloc::vec![0_u32; column.len()];
+        for same in sorted.chunk_by(|one, other| one.0 == other.0) {
+            same.iter().for_each(|(_, at)| first_of[*at as usize] = same[0].1);
+        }
+        let mut code_at = alloc::vec![0_u32; column.len()];
+        Self::by_first(column, |at, _, next| {
+            let first = first_of[at] as usize;
+            if first == at {
+                code_at[at] = next;
+            }
+            Some(code_at[first])
+        })
+        .flatten()
     }
 
-    /// `code_of` gives a cell its code: the one in hand if it was not there before. Where it gives none, the outer
-    /// `None`; the inner one: too many entries.
-    fn by_first(column: &Column, mut code_of: impl FnMut((u8, i64), u32) -> Option<u32>) -> Option<Option<Dictionary>> {
+    /// `code_of` gives a cell, at its place, its code: the one in hand if it was not there before. Where it gives none, the
+    /// outer `None`; the inner one: too many entries.
+    fn by_first(
+        column: &Column,
+        mut code_of: impl FnMut(usize, (u8, i64), u32) -> Option<u32>,
+    ) -> Option<Option<Dictionary>> {
         let mut entries: Vec<(u8, i64)> = Vec::new();
         let mut codes = Vec::with_capacity(column.len());
         let mut before = None;
@@ -150,7 +167,7 @@ impl Dictionary {
                 codes.push(code);
                 continue;
             }
-            let code = code_of((tag, *word), entries.len() as u32)?;
+            let code = code_of(at, (tag, *word), entries.len() as u32)?;
             if code as usize == entries.len() {
                 if entries.len() == ENTRIES_MAX || is_too_many(entries.len(), at) {
                     return Some(None);
@@ -229,11 +246,14 @@ fn order_of(column: &Column, entries: &[(u8, i64)]) -> Vec<u32> {
         order.sort_unstable_by(|a, b| compare(column, entries[*a as usize], entries[*b as usize]));
         return order;
     }
-    // Short strings are in the order of their words; integers are once their sign is turned.
-    let key = |(kind, word): (u8, i64)| (kind, word as u64 ^ if kind == INT { 1 << 63 } else { 0 });
-    let mut order: Vec<((u8, u64), u32)> = entries.iter().copied().map(key).zip(0..).collect();
+    let mut order: Vec<((u8, u64), u32)> = entries.iter().copied().map(sort_key).zip(0..).collect();
     order.sort_unstable();
     order.into_iter().map(|(_, code)| code).collect()
+}
+
+/// Short strings are in the order of their words; integers are once their sign is turned.
+fn sort_key((kind, word): (u8, i64)) -> (u8, u64) {
+    (kind, word as u64 ^ if kind == INT { 1 << 63 } else { 0 })
 }
 
 #[inline]
