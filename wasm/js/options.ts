@@ -141,13 +141,13 @@ export interface VerifyReport {
 
 /** A key whose value differs between two checkpoints. */
 export interface Difference {
-  /** State of an engine: the name of its operator. */
+  /** The name of an engine's operator, or `values`. */
   state?: string;
   /** The key: that of an operator by the names of its parts. */
   key: unknown;
-  /** Value in the first one; absent or null if there was none. */
+  /** Value in the first one, bytes as `{ hex }`; null, too, if there was none. */
   before?: unknown;
-  /** Value in the second one; absent or null if there is none. */
+  /** Value in the second one, likewise. */
   after?: unknown;
 }
 

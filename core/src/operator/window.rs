@@ -211,23 +211,7 @@ impl WindowPlan {
                 && first.start() <= time
                 && is_continued(first, others)
             {
-                // As it mostly is: an event that is a little late unites one of many events with one of few.
-                let start = first.start();
-                let end = others.iter().map(Window::end).fold((time + gap_ms).max(first.end()), i64::max);
-                let starts: Vec<i64> = others.iter().map(Window::start).collect();
-                let others: Vec<Window> = starts.iter().filter_map(|start| held.close(*start)).collect();
-                held.update(start, |window| {
-                    window.set_end(end);
-                    let events = in_order(others.iter());
-                    // `check` has asked for just this.
-                    for (event, _) in &events {
-                        self.functions.add_projected(window.accumulators_mut(), &event.event);
-                    }
-                    let rows = events.iter().map(|(_, row)| *row);
-                    window.buffer.append_queues(others.iter().map(|other| &other.buffer), rows);
-                    self.functions.add(window.accumulators_mut(), event);
-                    window.push_values(sequence, time, self.functions.project(event));
-                });
+                self.unite(held, merged, (event, sequence), time + gap_ms);
                 return Ok(());
             }
             // `check` has asked for just this; should it ever let one through, nothing has changed yet.
@@ -253,6 +237,28 @@ impl WindowPlan {
             }
             Ok(())
         })?
+    }
+
+    /// Adds the events of the other sessions to the first one, which goes on with them, and then this one, which ends no
+    /// earlier than `end`. Mostly an event that is a little late unites a session of many events with one of few.
+    fn unite(&self, held: &mut WindowState, sessions: Range<usize>, (event, sequence): (&Event, u64), end: i64) {
+        let [first, others @ ..] = &held.windows()[sessions] else { return };
+        let start = first.start();
+        let end = others.iter().map(Window::end).fold(end.max(first.end()), i64::max);
+        let starts: Vec<i64> = others.iter().map(Window::start).collect();
+        let others: Vec<Window> = starts.iter().filter_map(|start| held.close(*start)).collect();
+        held.update(start, |window| {
+            window.set_end(end);
+            let events = in_order(others.iter());
+            // `check` has asked for just this.
+            for (event, _) in &events {
+                self.functions.add_projected(window.accumulators_mut(), &event.event);
+            }
+            let rows = events.iter().map(|(_, row)| *row);
+            window.buffer.append_queues(others.iter().map(|other| &other.buffer), rows);
+            self.functions.add(window.accumulators_mut(), event);
+            window.push_values(sequence, event.timestamp, self.functions.project(event));
+        });
     }
 
     /// Accumulators and events of several sessions as one, in input order.
