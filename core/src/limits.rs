@@ -141,7 +141,7 @@ pub const PLUGIN_REASON_CHARS_MAX: usize = 1024;
 pub const PLUGIN_JOURNAL_BYTES: usize = 8 * 1024 * 1024;
 /// Failures of a plugin from one checkpoint of it to the next, after which it is stopped.
 pub const PLUGIN_FAILURES_MAX: u32 = 4;
-/// Times a plugin may fail for good over a batch whose events it then takes one by one.
+/// Times a plugin may fail for good over a batch whose events it takes one by one, before it gets no others.
 pub const PLUGIN_FAILED_BATCHES_MAX: u32 = 16;
 /// Notices of a plugin that wait for the program to take them; the newest stay.
 pub const PLUGIN_NOTICES_MAX: usize = 1024;

@@ -254,7 +254,7 @@ export class Session {
     const outputs = positionsToText(progress.outputs);
     const isBound = hasProgress({ positions, outputs });
     // Also of one that fails.
-    this.#usesProgress ||= isBound;
+    if (isBound) this.#usesProgress = true;
     let changes = 0;
     const text = JSON.stringify({ label, positions, outputs });
     const begin = (handle: Handle) => {
@@ -263,6 +263,7 @@ export class Session {
     };
     const entry = await this.write<string>(begin, false, isBound);
     this.#changesTaken = changes;
+    this.#usesProgress ??= false;
     return this.taken(JSON.parse(entry) as Checkpoint);
   }
 

@@ -27,10 +27,10 @@ use crate::task::Mailbox;
 /// decides after how many of them the event loop runs.
 const CAPTURE_STEP_BYTES: usize = 64 * 1024;
 const ENCODE_STEP_BYTES: usize = 256 * 1024;
-/// Memory that a capture takes, for each byte of the state: lists that grow have twice the room.
+/// Memory that a capture takes, about, for each byte of the state: lists that grow have twice the room.
 const CAPTURE_MEMORY_A_BYTE: u64 = 2;
-/// Memory that encoding takes at most, for each byte of rows: what does not compress, twice while its list grows, and the
-/// rows of what is at hand.
+/// Memory that encoding takes, about, for each byte of rows: what does not compress, twice while its list grows, and the
+/// columns of what is at hand.
 const ENCODING_MEMORY_A_BYTE: u64 = 3;
 /// So much is there, or nothing is.
 const MEMORY_SPARE: usize = 16 * 1024 * 1024;

@@ -22,7 +22,7 @@ pub struct Writer {
     pub(crate) head_bytes: Vec<u8>,
     /// Checkpoints that stay beside those that retention keeps.
     pub(crate) held: Vec<u64>,
-    /// The holder of the checkpoints that this writer has published.
+    /// The holder of the checkpoints that this writer has published, or may have.
     pub(crate) holder: Option<String>,
     /// The heads in place of this one that swaps wrote of which it is not known whether they took effect: one of them at
     /// most may still do. Each is here before its swap is asked for: nobody has to answer.

@@ -163,9 +163,6 @@ impl<'w> Publish<'w> {
         self.writer.head_bytes = core::mem::take(&mut self.next_bytes);
         self.writer.unsure.clear();
         self.writer.held = core::mem::take(&mut self.held);
-        if self.checkpoint.relabels.is_none() {
-            self.writer.holder = Some(self.checkpoint.manifest.holder.clone());
-        }
         let mut unneeded: Vec<String> = Vec::new();
         let gone = || before.entries.iter().filter(|entry| self.next.entry(entry.object.id).is_none());
         let objects: u64 = gone().flat_map(|entry| &entry.needs).map(|(_, count, _)| count).sum();
@@ -199,6 +196,10 @@ impl Procedure for Publish<'_> {
             }
             PublishState::Swap => {
                 self.writer.expect_swap(&self.next_bytes);
+                // Also where the answer is lost.
+                if self.checkpoint.relabels.is_none() {
+                    self.writer.holder = Some(self.checkpoint.manifest.holder.clone());
+                }
                 Step::Request(Request::SwapHead {
                     expected: Some(self.writer.head_bytes.clone()),
                     new: self.next_bytes.clone(),

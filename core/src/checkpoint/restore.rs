@@ -13,9 +13,9 @@ use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected
 use super::sections::{Reading, Shard, TASKS_UNDONE, Wanted};
 use crate::error::{Error, Result};
 use crate::executor::{Executor, Task};
-use crate::format::Malformed;
 use crate::format::head::Head;
 use crate::format::manifest::{Base, Manifest, ObjectId, StateDescriptor};
+use crate::format::{Malformed, Reason};
 use crate::limits::{PARALLEL_RESTORE_BYTES, RESTORE_WAITING_BYTES, SHARDS_MAX};
 use crate::state::{RestoreOptions, StateHolder};
 
@@ -273,10 +273,12 @@ impl Sections {
                 if !same_schema(found, &holder.states()[place]) {
                     migrated[place] = true;
                     let rows = |key: &[u8], value: &[u8]| migrate.migrate(found, key, value).map_err(Malformed::new);
-                    maps[place].any_mut().migrate(&mut { rows }).map_err(|malformed| Error::StateChanged {
-                        state: found.name.clone(),
-                        reason: malformed.0.into(),
-                    })?;
+                    let changed =
+                        |reason: Reason| Error::StateChanged { state: found.name.clone(), reason: reason.into() };
+                    maps[place]
+                        .any_mut()
+                        .migrate(&mut { rows })
+                        .map_err(|malformed| malformed.or_no_memory(changed))?;
                 }
             }
         }

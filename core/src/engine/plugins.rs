@@ -227,7 +227,9 @@ impl Engine {
     fn take_chunk(&mut self, mut events: &[&Event]) -> Result<()> {
         loop {
             self.plugins.slots.iter_mut().for_each(|slot| slot.answers.clear());
-            let (mut count, mut refused) = self.count_of_good(events);
+            let alone = self.plugins.slots.iter().any(|slot| slot.supervisor.takes_events_alone());
+            let asked = if alone { &events[..events.len().min(1)] } else { events };
+            let (mut count, mut refused) = self.count_of_good(asked);
             while let Err((event, error)) = self.ask_plugins(&events[..count])? {
                 (count, refused) = (event, error);
             }

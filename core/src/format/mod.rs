@@ -85,10 +85,16 @@ impl Malformed {
     /// The error of who knows what was read.
     #[cfg(feature = "alloc")]
     pub(crate) fn at(self, object: &str, part: impl Into<alloc::string::String>) -> crate::error::Error {
-        if self.0 == NO_MEMORY {
-            return crate::error::Error::OutOfMemory { doing: "reading a checkpoint", bytes: 0 };
+        self.or_no_memory(|reason| crate::error::Error::damaged(object, part, reason))
+    }
+
+    /// As [`Malformed::at`], of another error than damage.
+    #[cfg(feature = "alloc")]
+    pub(crate) fn or_no_memory(self, error: impl FnOnce(Reason) -> crate::error::Error) -> crate::error::Error {
+        match self.0 == NO_MEMORY {
+            true => crate::error::Error::OutOfMemory { doing: "reading a checkpoint", bytes: 0 },
+            false => error(self.0),
         }
-        crate::error::Error::damaged(object, part, self.0)
     }
 }
 

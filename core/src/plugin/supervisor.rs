@@ -28,6 +28,8 @@ use crate::limits::{
 use crate::state::PlainValue;
 use crate::tracked::TrackedMap;
 
+/// What a call counts beside its batch.
+const CALL_BYTES: usize = 32;
 /// Epochs that build on one another before all of the state is asked for again.
 const EPOCHS_MAX: usize = 256;
 
@@ -374,11 +376,15 @@ impl Supervisor {
         self.failures = 0;
     }
 
-    /// It has failed for good over an event behind the first of a batch; whether that was so once too often. What fails over
-    /// an event fails when that is the first, and is detached then: who fails over batches alone would go on for ever.
-    pub(crate) fn fails_over_batches(&mut self) -> bool {
-        self.failed_batches += 1;
-        self.failed_batches > PLUGIN_FAILED_BATCHES_MAX
+    /// It has failed for good over an event behind the first of a batch.
+    pub(crate) fn count_failed_batch(&mut self) {
+        self.failed_batches = self.failed_batches.saturating_add(1);
+    }
+
+    /// Whether it fails over batches so often that it is to get each event alone. What fails over an event is detached when
+    /// that is the first: who fails over batches, but takes each event, would ask for new instances for ever.
+    pub(crate) fn takes_events_alone(&self) -> bool {
+        self.failed_batches > PLUGIN_FAILED_BATCHES_MAX && !self.is_detached()
     }
 
     /// Takes the last batch back: the instance is as before it.
@@ -469,9 +475,9 @@ impl Supervisor {
     }
 }
 
-/// What a call takes of the journal.
+/// What a call takes of the journal: the same on all machines, since it decides when frames are taken.
 fn journal_bytes_of(batch: Option<&[u8]>) -> usize {
-    size_of::<Call>() + batch.map_or(0, <[u8]>::len)
+    CALL_BYTES + batch.map_or(0, <[u8]>::len)
 }
 
 /// Gives an instance all frames.

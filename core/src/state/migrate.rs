@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::format::manifest::{StateDescriptor, StateKind};
+use crate::schema::Schema;
 
 /// What a restore may forgive, and how old schemas are brought up to date.
 #[derive(Clone, Copy, Default)]
@@ -74,7 +75,7 @@ where
     F: Fn(Old) -> Result<Option<New>, String>,
 {
     /// For values that were written under this version, each of which `with` makes one of the present type; `None` drops
-    /// it, an error ends the restore.
+    /// it, an error ends the restore. If the checkpoint describes the values, they must be of type `Old`.
     pub fn new(version: u32, with: F) -> Self {
         MigrateValues { version, with, types: PhantomData }
     }
@@ -87,7 +88,13 @@ where
     F: Fn(Old) -> Result<Option<New>, String>,
 {
     fn accepts(&self, found: &StateDescriptor) -> bool {
-        found.kind == StateKind::Values && found.version == self.version
+        let is_of_plain_values = found.kind == StateKind::Values && found.name.is_empty();
+        // What another type wrote may decode as this one.
+        let is_old = || match Schema::from_text(&found.description) {
+            Some(_) => Schema::describe::<Old>().as_ref() == Ok(&found.description),
+            None => true,
+        };
+        is_of_plain_values && found.version == self.version && is_old()
     }
 
     fn migrate(&self, _: &StateDescriptor, key: &[u8], value: &[u8]) -> Result<Option<Vec<u8>>, String> {

@@ -53,13 +53,13 @@ impl TrackedEvents {
         queues: impl Iterator<Item = &'e TrackedEvents>,
         rows: impl Iterator<Item = &'e [u8]>,
     ) {
-        let mut bytes = 0;
+        let (mut bytes, is_new) = (0, self.bytes.is_empty());
         for queue in queues {
             bytes += queue.rows().len();
             self.len += queue.len;
             self.reckoned += queue.reckoned;
         }
-        match self.len == 0 {
+        match is_new {
             true => self.bytes.reserve_exact(bytes),
             false => self.bytes.reserve(bytes),
         }
@@ -343,7 +343,15 @@ mod tests {
             let sequences = both.first().map(|first| (first.sequence, both[both.len() - 1].sequence));
             prop_assert_eq!(merged.sequences(), sequences);
             prop_assert_eq!(queue_of(&both).sequences(), sequences);
-            prop_assert_eq!(merged, queue_of(&both));
+            prop_assert_eq!(&merged, &queue_of(&both));
+            // Behind what was captured before: only that is new.
+            let mut longer = queue_of(&both);
+            longer.settle();
+            longer.append_queues([&first, &second].into_iter(), rows.iter().map(Vec::as_slice));
+            let appended: Vec<u8> = rows.concat();
+            prop_assert_eq!(longer.appended(), (both.len(), &appended[..]));
+            prop_assert_eq!(longer.footprint().encoded, 2 * merged.footprint().encoded);
+            prop_assert_eq!(longer.iter().count(), 2 * both.len());
         }
     }
 

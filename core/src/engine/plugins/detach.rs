@@ -11,8 +11,7 @@ use crate::plugin::{Answer, GuestError};
 impl Engine {
     /// A plugin has failed for good over the batch that it was just asked about. If it is to be detached, it is at the
     /// event that it fails over, once that is the first: until then the item that it fails over is given, up to which all
-    /// plugins are to be asked; or one before that it refuses, and why. So which events come in one batch does not show, but
-    /// for a plugin that fails over batches and takes each event alone: it is detached at a batch in the end.
+    /// plugins are to be asked; or one before that it refuses, and why. So which events come in one batch does not show.
     pub(super) fn stop_in_batch(&mut self, at: usize, error: Error) -> Result<Option<(u32, Option<String>)>> {
         // What it is asked from here on is something else, and no instance of that is to be waited for.
         self.plugins.slots[at].supervisor.begin_anew();
@@ -25,9 +24,7 @@ impl Engine {
         };
         let slot = &mut self.plugins.slots[at];
         if slot.items.get(item as usize).is_some_and(|event| *event > 0) {
-            if slot.supervisor.fails_over_batches() {
-                return self.stop_or_detach(at, 0, error).map(|()| None);
-            }
+            slot.supervisor.count_failed_batch();
             return Ok(Some((item, None)));
         }
         // A watermark is behind its event, which it took.
