@@ -86,7 +86,8 @@ pub fn write(holder: &mut StateHolder, number: u64) {
     let pattern = |state: &mut PatternState| {
         state.wait(event(number));
         if number % 2 == 1 {
-            state.start(event(number + 1000)).unwrap();
+            // What is written once more, after it was lost, has begun already if it was not.
+            let _ = state.start(event(number + 1000));
             state.advance(0, event(number).event);
             drop(state.take_due(i64::MAX));
         }

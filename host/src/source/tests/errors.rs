@@ -212,7 +212,7 @@ fn ndjson_rows_that_are_wrong() {
     let wrong = |row: &str| message("in.ndjson", format!("{{\"t\":1,\"delay\":2}}\n\n{row}\n").as_bytes());
     assert_eq!(
         wrong("{\"t\":1,\"dealy\":2}"),
-        "in.ndjson, line 3, field `dealy`: unknown field (did you mean `delay`?); correct the name, or list it under `fields` in [source]"
+        "in.ndjson, line 3, field `dealy`: unknown field (did you mean `delay`?); correct the name, or list it under `fields` in [source] (with checkpoints already there, start anew then: --from none)"
     );
     assert!(wrong("{\"t\":1,\"origin\":2}").contains("field `origin`: unknown field; correct the name"));
     // To compare names of a megabyte letter by letter takes hours.
@@ -220,7 +220,7 @@ fn ndjson_rows_that_are_wrong() {
     assert_eq!(
         message("in.ndjson", (long("a") + &long("b")).as_bytes()),
         format!(
-            "in.ndjson, line 2, field `{}…`: unknown field; correct the name, or list it under `fields` in [source]",
+            "in.ndjson, line 2, field `{}…`: unknown field; correct the name, or list it under `fields` in [source] (with checkpoints already there, start anew then: --from none)",
             "b".repeat(60)
         )
     );
