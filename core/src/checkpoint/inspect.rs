@@ -49,7 +49,7 @@ impl StateHolder {
     /// Names of operators whose plugins failed for good and got no event any more.
     ///
     /// # Errors
-    /// [`Error::Damaged`] if what is known of a plugin does not decode.
+    /// [`Error::Damaged`](crate::Error::Damaged) if what is known of a plugin does not decode.
     pub fn detached_plugins(&self) -> Result<Vec<String>> {
         let mut names = Vec::new();
         for (descriptor, map) in self.states().iter().zip(self.maps()) {
@@ -67,7 +67,7 @@ impl StateHolder {
 /// All states of a holder as JSON.
 ///
 /// # Errors
-/// [`Error::Damaged`] if a row does not decode.
+/// [`Error::Damaged`](crate::Error::Damaged) if a row does not decode.
 pub fn contents(holder: &StateHolder) -> Result<Vec<StateContents>> {
     let mut states = Vec::new();
     for (descriptor, map) in holder.states().iter().zip(holder.maps()) {
