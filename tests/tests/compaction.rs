@@ -88,6 +88,15 @@ fn checkpoint(
     storage: &mut MemoryBackend,
 ) -> eventflux_core::CatalogEntry {
     holder.begin(CheckpointRequest::default()).unwrap();
+    complete(holder, writer, storage)
+}
+
+/// Takes the checkpoint that has begun.
+fn complete(
+    holder: &mut StateHolder,
+    writer: &mut Writer,
+    storage: &mut MemoryBackend,
+) -> eventflux_core::CatalogEntry {
     while holder.step(1 << 20).unwrap() == StepProgress::More {}
     let capture = holder.take_capture().unwrap();
     // Stored as they are, so that object bytes and raw bytes are one measure.
@@ -306,11 +315,7 @@ fn large_values_that_change_a_little() {
             engine.handle_event(Event::new(at, values)).unwrap();
         }
         engine.begin_checkpoint(0, None, Vec::new(), Vec::new()).unwrap();
-        let capture = engine.holder_mut().take_capture().unwrap();
-        let mut encoded = capture.into_object(writer.next_object(), Compression::None).unwrap();
-        let publish = Publish::new(&mut writer, &mut encoded, Retention { max_retained: 2 }).unwrap();
-        let sizes = drive(publish, &mut storage).unwrap().entry.sizes;
-        engine.holder_mut().commit(&encoded).unwrap();
+        let sizes = complete(engine.holder_mut(), &mut writer, &mut storage).sizes;
         // Twice an event with its value, and the key of each group.
         assert!(number == 0 || sizes.dirty < 20_000, "checkpoint {number}: {} bytes", sizes.dirty);
         dirty += sizes.dirty;
@@ -352,11 +357,7 @@ fn sessions_that_late_events_unite() {
             engine.handle_event(Event::new(at, values.clone())).unwrap();
         }
         engine.begin_checkpoint(0, None, Vec::new(), Vec::new()).unwrap();
-        let capture = engine.holder_mut().take_capture().unwrap();
-        let mut encoded = capture.into_object(writer.next_object(), Compression::None).unwrap();
-        let publish = Publish::new(&mut writer, &mut encoded, Retention { max_retained: 2 }).unwrap();
-        let sizes = drive(publish, &mut storage).unwrap().entry.sizes;
-        engine.holder_mut().commit(&encoded).unwrap();
+        let sizes = complete(engine.holder_mut(), &mut writer, &mut storage).sizes;
         assert!(sizes.dirty < 60_000, "checkpoint {number}: {} bytes", sizes.dirty);
     }
     // Interrupted, it goes on with the same sessions.

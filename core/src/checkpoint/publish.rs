@@ -15,6 +15,10 @@ use crate::format::manifest::{Manifest, ObjectId};
 use crate::format::object::{append_manifest, header};
 use crate::limits::{DELETED_UNSEEN_MAX, LABEL_BYTES_MAX, OBJECTS_PER_CHECKPOINT_MAX};
 
+/// Why there is no checkpoint that another one builds on, and what helps.
+const GIVEN_UP: &str = "retention has given it up: let it keep more, or call `forget_checkpoints`, after which the next one \
+                        builds on none";
+
 /// A published checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
@@ -136,10 +140,7 @@ impl<'w> Publish<'w> {
             let given_up = checkpoint.builds_on.as_ref().map(|parent| parent.object.id).or(checkpoint.relabels);
             return Err(Error::NoSuchCheckpoint {
                 selector: format!("{} any more, on which this one builds", given_up.unwrap_or_default()),
-                available:
-                    "retention has given it up: let it keep more, or call `forget_checkpoints`, after which the \
-                            next one builds on none"
-                        .into(),
+                available: GIVEN_UP.into(),
             });
         }
         let mut next = head.clone();

@@ -2,6 +2,9 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::limits::PLUGIN_NOTICES_MAX;
 
 /// Something that happened to a plugin while the application went on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +47,16 @@ pub enum Happening {
     },
 }
 
+impl PluginNotice {
+    /// Appends it to those that wait, of which the newest stay: a program need not ask for them.
+    pub(super) fn push_to(self, waiting: &mut Vec<PluginNotice>) {
+        if waiting.len() >= PLUGIN_NOTICES_MAX {
+            waiting.remove(0);
+        }
+        waiting.push(self);
+    }
+}
+
 impl core::fmt::Display for PluginNotice {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         write!(f, "operator `{}`: ", self.operator)?;
@@ -67,4 +80,20 @@ impl core::fmt::Display for PluginNotice {
 /// The first bytes of a digest, as people tell them apart.
 fn short(digest: &[u8; 32]) -> String {
     digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_wait() {
+        let mut waiting = Vec::new();
+        for event in 0..PLUGIN_NOTICES_MAX as u64 + 7 {
+            let happening = Happening::Detached { event, reason: String::new() };
+            PluginNotice { operator: String::new(), happening }.push_to(&mut waiting);
+        }
+        assert_eq!(waiting.len(), PLUGIN_NOTICES_MAX);
+        assert!(matches!(waiting[0].happening, Happening::Detached { event: 7, .. }));
+    }
 }

@@ -168,3 +168,24 @@ pub(crate) fn value_to_json(value: &[u8]) -> Json {
 fn damaged(operator: &str, reason: impl Into<String>) -> Error {
     Error::damaged(operator, "state of the plugin", reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tracked::Clock;
+
+    #[test]
+    fn numbers_out_of_order_or_range_are_damage() {
+        let read = |stored: Stored| {
+            let mut state = TrackedMap::new(4, Clock::new());
+            stored.write(&mut state).unwrap();
+            Stored::read(&state, "p").map(|read| read.is_some())
+        };
+        assert_eq!(read(Stored { epochs: alloc::vec![(3, 1), (4, 0)], ..Stored::default() }), Ok(true));
+        for epochs in [alloc::vec![(4, 1), (3, 1)], alloc::vec![(3, 1), (3, 1)], alloc::vec![(u64::MAX, 1)]] {
+            assert!(read(Stored { epochs, ..Stored::default() }).is_err());
+        }
+        assert!(read(Stored { change_bytes: u64::MAX, ..Stored::default() }).is_err());
+        assert!(read(Stored { full_bytes: u64::MAX, ..Stored::default() }).is_err());
+    }
+}

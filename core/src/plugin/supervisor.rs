@@ -23,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::format::hash64;
 use crate::limits::{
     PLUGIN_FAILED_BATCHES_MAX, PLUGIN_FAILURES_MAX, PLUGIN_FRAMES_PER_STATE, PLUGIN_FULL_BYTES_MIN,
-    PLUGIN_JOURNAL_BYTES, PLUGIN_NOTICES_MAX, plugin_results_bytes_max,
+    PLUGIN_JOURNAL_BYTES, plugin_results_bytes_max,
 };
 use crate::state::PlainValue;
 use crate::tracked::TrackedMap;
@@ -467,11 +467,7 @@ impl Supervisor {
     }
 
     fn notice(&mut self, happening: Happening) {
-        // A program need not ask for them.
-        if self.notices.len() >= PLUGIN_NOTICES_MAX {
-            self.notices.remove(0);
-        }
-        self.notices.push(PluginNotice { operator: self.operator.clone(), happening });
+        PluginNotice { operator: self.operator.clone(), happening }.push_to(&mut self.notices);
     }
 }
 

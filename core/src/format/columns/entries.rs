@@ -112,14 +112,13 @@ impl Entries {
         let shared = plan.read_numbers(cursor, count)?;
         let plan = IntPlan::read(cursor)?;
         let lengths = plan.read_numbers(cursor, count)?;
-        let mut before: Option<core::ops::Range<usize>> = None;
+        let mut before = 0..0;
         for (shared, length) in shared.into_iter().zip(lengths) {
             let (shared, length) = (shared as u64, length as u64);
-            let shared_from = before.as_ref().map_or(0, |before| before.start);
-            if shared > before.as_ref().map_or(0, |before| before.len() as u64) {
+            if shared > before.len() as u64 {
                 return Err(Malformed::new("an entry of a dictionary shares more than there is"));
             }
-            if length == 0 && before.is_some() {
+            if length == 0 && !self.strings.is_empty() {
                 // Sorted, it would not come after the one before. Without a byte of its own, it would take memory for
                 // nothing.
                 return Err(Malformed::new("an entry of a dictionary adds nothing to the one before"));
@@ -127,18 +126,17 @@ impl Entries {
             let rest = cursor.take(length)?;
             budget.take(shared)?;
             let start = self.text.len();
-            self.text.extend_from_within(shared_from..shared_from + shared as usize);
+            self.text.extend_from_within(before.start..before.start + shared as usize);
             self.text.extend_from_slice(rest);
-            let end = self.text.len();
-            let (Ok(from), Ok(to)) = (u32::try_from(start), u32::try_from(end)) else {
+            before = start..self.text.len();
+            let (Ok(from), Ok(to)) = (u32::try_from(before.start), u32::try_from(before.end)) else {
                 return Err(Malformed::new("a dictionary is larger than 4 GiB"));
             };
-            let text = core::str::from_utf8(&self.text[start..end]).ok();
+            let text = core::str::from_utf8(&self.text[before.clone()]).ok();
             let piece = text.map_or(Piece::LONG, |text| Piece::of(Cell::Bytes(text.as_bytes())));
             self.strings.push(Entry { from, to, text: text.map(Text::new) });
             self.has_long |= piece == Piece::LONG;
             self.pieces.push(piece);
-            before = Some(start..end);
         }
         Ok(())
     }
