@@ -47,7 +47,7 @@ export function unreachable(address: string | URL, reason: string, cause?: unkno
 export function compileOption(wasm: NonNullable<OpenOptions["wasm"]>): Promise<WebAssembly.Module> {
   if (wasm instanceof WebAssembly.Module) return Promise.resolve(wasm);
   if (typeof wasm === "string" || wasm instanceof URL) return fetched(wasm);
-  return compiled(() => WebAssembly.compile(wasm), "the option `wasm`");
+  return compiled(() => WebAssembly.compile(wasm as BufferSource), "the option `wasm`");
 }
 
 /** Compiles once for all states, and again if that failed. */

@@ -2,6 +2,13 @@ import { StateError } from "./error.js";
 import type { Durability, Storage } from "./storage/storage.js";
 import { type Positions, isText } from "./value.js";
 
+declare global {
+  // Programs for Node do not have the declarations of browsers, which this is part of.
+  namespace WebAssembly {
+    interface Module {}
+  }
+}
+
 /** What is told of others that have the same state open. */
 export type Change =
   /** The writer has published a checkpoint: `await state.refresh()` shows it. */
@@ -65,7 +72,7 @@ export interface OpenOptions {
    */
   onChange?: (change: Change) => void;
   /** Where the wasm file is, for bundlers that lose it: its address, bytes, or compiled. */
-  wasm?: string | URL | BufferSource | WebAssembly.Module;
+  wasm?: string | URL | ArrayBuffer | ArrayBufferView | WebAssembly.Module;
 }
 
 /** What is recorded with a checkpoint. */

@@ -31,7 +31,7 @@ before(() => {
   mkdirSync(project);
   file("package.json", '{ "name": "empty", "private": true }\n');
   const { devDependencies } = JSON.parse(readFileSync(join(wasm, "package.json"), "utf8"));
-  const packages = ["esbuild", "typescript"].map((name) => `${name}@${devDependencies[name]}`);
+  const packages = ["esbuild", "typescript", "@types/node"].map((name) => `${name}@${devDependencies[name]}`);
   if (isLong) packages.push("vite", "webpack", "webpack-cli");
   run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefer-offline", `../${tarball}`, ...packages);
 });
@@ -75,9 +75,11 @@ export async function use(): Promise<number | undefined> {
 `;
   file("typed.mts", text);
   file("typed.cts", text);
-  const options = ["--strict", "--noEmit", "--target", "es2022", "--lib", "es2022,dom,esnext.disposable"];
-  tool("tsc", ...options, "--module", "nodenext", "typed.mts", "typed.cts");
-  if (isLong) tool("tsc", ...options, "--module", "esnext", "--moduleResolution", "bundler", "typed.mts");
+  const options = ["--strict", "--noEmit", "--target", "es2022"];
+  for (const declared of [["es2022,dom,esnext.disposable", "--typeRoots", "none"], ["es2022", "--types", "node"]]) {
+    tool("tsc", ...options, "--lib", ...declared, "--module", "nodenext", "typed.mts", "typed.cts");
+  }
+  if (isLong) tool("tsc", ...options, "--lib", "es2022,dom", "--module", "esnext", "--moduleResolution", "bundler", "typed.mts");
 });
 
 /** What a page made by a bundler shows: its title. */
