@@ -1,15 +1,17 @@
 //! The bytes of an input, uncompressed.
 
 use std::fs::File;
-use std::io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom};
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Seek, SeekFrom};
 use std::path::Path;
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use super::error::SourceError;
 
 /// Compressed bytes read at a time.
 const COMPRESSED_READ_BYTES: usize = 64 * 1024;
+/// First byte of a gzip member.
+const GZIP_FIRST: u8 = 0x1f;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +31,9 @@ pub(super) struct Input {
 
 enum Bytes {
     Plain(File),
-    /// Any number of gzip members.
-    Gzip(Box<Decoder>),
+    Gzip(Box<Members>),
     Stdin(io::Stdin),
 }
-
-type Decoder = MultiGzDecoder<BufReader<Counted>>;
 
 impl Input {
     /// Opens a file; the format is `None` where the name does not tell it, for standard input.
@@ -52,7 +51,7 @@ impl Input {
             Ok(opened) => opened,
             Err(reason) => return Err(SourceError::Open { file: name, reason }),
         };
-        let bytes = if gzip { Bytes::Gzip(decoder(open)) } else { Bytes::Plain(open) };
+        let bytes = if gzip { Bytes::Gzip(Box::new(Members::new(open))) } else { Bytes::Plain(open) };
         let bytes_total = metadata.is_file().then_some(metadata.len());
         Ok((Input { name, bytes, bytes_total, gzip_failure: None }, Some(format)))
     }
@@ -70,7 +69,7 @@ impl Input {
     /// Bytes read from the disk, if the file is compressed.
     pub(super) fn compressed_read(&self) -> Option<u64> {
         match &self.bytes {
-            Bytes::Gzip(decoder) => Some(decoder.get_ref().get_ref().count),
+            Bytes::Gzip(members) => members.count(),
             Bytes::Plain(_) | Bytes::Stdin(_) => None,
         }
     }
@@ -83,7 +82,7 @@ impl Input {
         loop {
             let result = match &mut self.bytes {
                 Bytes::Plain(file) => file.read(buffer),
-                Bytes::Gzip(decoder) => decoder.read(buffer),
+                Bytes::Gzip(members) => members.read(buffer),
                 Bytes::Stdin(stdin) => stdin.read(buffer),
             };
             match result {
@@ -106,16 +105,7 @@ impl Input {
             Bytes::Plain(file) => {
                 file.metadata().and_then(|metadata| Ok((metadata.len(), file.seek(SeekFrom::Start(offset))?)))
             }
-            Bytes::Gzip(old) => {
-                let reopened = old.get_ref().get_ref().file.try_clone().and_then(|mut file| {
-                    file.rewind()?;
-                    Ok(file)
-                });
-                reopened.map(|file| {
-                    *old = decoder(file);
-                    (u64::MAX, offset)
-                })
-            }
+            Bytes::Gzip(members) => members.restart().map(|()| (u64::MAX, offset)),
         };
         self.gzip_failure = None;
         let (length, _) = repeated.map_err(|error| self.failed(error))?;
@@ -184,9 +174,60 @@ impl Read for Counted {
     }
 }
 
-fn decoder(file: File) -> Box<Decoder> {
-    let counted = Counted { file, count: 0 };
-    Box::new(MultiGzDecoder::new(BufReader::with_capacity(COMPRESSED_READ_BYTES, counted)))
+/// Gzip members one after the other, and zeros behind them: what is written to tapes and by some archivers is filled up
+/// with them, and `gzip` passes over them too.
+struct Members {
+    /// The member that is read; there is one between calls.
+    member: Option<GzDecoder<Compressed>>,
+}
+
+type Compressed = BufReader<Counted>;
+
+impl Members {
+    fn new(file: File) -> Self {
+        let counted = Counted { file, count: 0 };
+        Members { member: Some(GzDecoder::new(BufReader::with_capacity(COMPRESSED_READ_BYTES, counted))) }
+    }
+
+    /// Compressed bytes that were read.
+    fn count(&self) -> Option<u64> {
+        Some(self.member.as_ref()?.get_ref().get_ref().count)
+    }
+
+    fn restart(&mut self) -> io::Result<()> {
+        let Some(member) = self.member.take() else { return Ok(()) };
+        let mut file = member.into_inner().into_inner().file;
+        let rewound = file.rewind();
+        *self = Members::new(file);
+        rewound
+    }
+}
+
+impl Read for Members {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(member) = &mut self.member {
+            let count = member.read(buffer)?;
+            if count > 0 || buffer.is_empty() || !skip_zeros(member.get_mut())? {
+                return Ok(count);
+            }
+            self.member = self.member.take().map(|ended| GzDecoder::new(ended.into_inner()));
+        }
+        Ok(0)
+    }
+}
+
+/// Whether another member is left behind them.
+fn skip_zeros(compressed: &mut Compressed) -> io::Result<bool> {
+    loop {
+        let buffer = compressed.fill_buf()?;
+        let Some(first) = buffer.first() else { return Ok(false) };
+        let zeros = buffer.iter().take_while(|byte| **byte == 0).count();
+        match *first {
+            0 => compressed.consume(zeros),
+            GZIP_FIRST => return Ok(true),
+            _ => return Err(io::Error::new(ErrorKind::InvalidData, "something else than gzip comes behind its end")),
+        }
+    }
 }
 
 /// The format by the end of the name, and whether it is compressed.

@@ -76,7 +76,10 @@ fn gzip_that_is_cut_or_damaged() {
         let expected = format!("{name}: is compressed with gzip; let its name end in .gz, or decompress it");
         assert_eq!(message(name, &whole), expected);
     }
-    assert!(message("in.csv.gz", &[&whole[..], b"and more after it"].concat()).contains("not valid gzip data"));
+    for more in ["?", "and more after it", "\0\0\0and zeros before it"] {
+        let message = message("in.csv.gz", &[&whole[..], more.as_bytes()].concat());
+        assert!(message.contains("not valid gzip data: something else than gzip comes behind its end"), "{message}");
+    }
 
     // What comes before the damage is read, and the failure does not turn into the end of the file.
     let directory = tempfile::tempdir().unwrap();
