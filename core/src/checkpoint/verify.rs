@@ -5,7 +5,7 @@
 //! is what the hashes are for: only a restore puts the two together.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::collections::BTreeSet;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -16,7 +16,7 @@ use super::sections::{Part, part_name, read_any, read_plan};
 use crate::error::{Error, Result};
 use crate::format::Malformed;
 use crate::format::columns::Plan;
-use crate::format::head::{CatalogEntry, Head};
+use crate::format::head::Head;
 use crate::format::manifest::{Manifest, ObjectId, StateKind};
 use crate::format::section::{SectionRef, read_section};
 
@@ -204,25 +204,6 @@ impl Verify {
         self.manifests.iter().enumerate().filter(needs).map(|(_, manifest)| manifest.object.id).collect()
     }
 
-    /// Number of the checkpoint that one was taken as, for each of the head: clocks jump, and a label may have been given
-    /// later, under a number of its own.
-    fn places(&self) -> BTreeMap<u64, u64> {
-        // With their times, by which a label is known from a checkpoint in which nothing had changed.
-        let mut places: BTreeMap<u64, (u64, i64)> = BTreeMap::new();
-        for CatalogEntry { object, parent, label, sizes, created_ms, .. } in &self.head.entries {
-            let is_label = label.is_some() && sizes.stored == 0;
-            let of =
-                parent.filter(|parent| is_label && *parent < object.id).map(|parent| (parent, places.get(&parent)));
-            let place = match of {
-                Some((_, Some((place, time)))) if time == created_ms => *place,
-                Some((parent, None)) => parent,
-                _ => object.id,
-            };
-            places.insert(object.id, (place, *created_ms));
-        }
-        places.into_iter().map(|(id, (place, _))| (id, place)).collect()
-    }
-
     /// What is wrong with checkpoints that retention gave up while they were read is not wrong, and what a writer put
     /// meanwhile and published is needed.
     fn forget_gone(&mut self, now: &Head) {
@@ -256,20 +237,10 @@ impl Verify {
 
     fn finish(&mut self) -> VerifyReport {
         let mut report = core::mem::take(&mut self.report);
-        let places = self.places();
         let findings = &report.findings;
         let is_needed = |finding: &Finding, id: u64| finding.checkpoints.contains(&id);
         let is_damaged = |id| findings.iter().any(|finding| finding.error.is_damage() && is_needed(finding, id));
-        let newest = self
-            .head
-            .entries
-            .iter()
-            .filter(|entry| !is_damaged(entry.object.id))
-            .max_by_key(|entry| {
-                let id = entry.object.id;
-                (Some(id) == self.head.latest, places.get(&id).copied(), id)
-            })
-            .map(|entry| entry.object.id);
+        let newest = self.head.newest_of(|id| !is_damaged(id));
         // If it could not be read it may be whole: an older one in its place would be given up for nothing.
         report.newest_whole = newest.filter(|id| !findings.iter().any(|finding| is_needed(finding, *id)));
         report

@@ -3,6 +3,7 @@
 //! Magic `EFXH`, format version (u16), 0 (u16), the record in postcard, XXH3 of all before it (u64);
 //! little-endian. Magic, version and hash keep their places in every version.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
@@ -118,6 +119,34 @@ impl Head {
         let bytes = self.to_bytes();
         Error::ensure_within("bytes of the head", bytes.len() as u64, HEAD_BYTES_MAX)?;
         Ok(bytes)
+    }
+
+    /// Of the checkpoints for which `may_be` holds, the one to go on from: the latest, or that of the newest state. A
+    /// savepoint of an older state is not newer than it, whatever its number and its time.
+    #[must_use]
+    pub fn newest_of(&self, may_be: impl Fn(u64) -> bool) -> Option<u64> {
+        let places = self.places();
+        let ids = self.entries.iter().map(|entry| entry.object.id).filter(|id| may_be(*id));
+        ids.max_by_key(|id| (Some(*id) == self.latest, places.get(id).copied(), *id))
+    }
+
+    /// Number of the checkpoint that each was taken as: clocks jump, and a label may have been given later, under a number
+    /// of its own.
+    fn places(&self) -> BTreeMap<u64, u64> {
+        // With their times, by which a label is known from a checkpoint in which nothing had changed.
+        let mut places: BTreeMap<u64, (u64, i64)> = BTreeMap::new();
+        for CatalogEntry { object, parent, label, sizes, created_ms, .. } in &self.entries {
+            let is_label = label.is_some() && sizes.stored == 0;
+            let of =
+                parent.filter(|parent| is_label && *parent < object.id).map(|parent| (parent, places.get(&parent)));
+            let place = match of {
+                Some((_, Some((place, time)))) if time == created_ms => *place,
+                Some((parent, None)) => parent,
+                _ => object.id,
+            };
+            places.insert(object.id, (place, *created_ms));
+        }
+        places.into_iter().map(|(id, (place, _))| (id, place)).collect()
     }
 
     /// Reads and checks a head record.

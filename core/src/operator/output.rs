@@ -11,6 +11,10 @@ use serde::{Serialize, ser::SerializeSeq};
 use super::json;
 use crate::value::{Value, canonical};
 
+/// How a line begins, and what comes behind the operator.
+const OPERATOR: &[u8] = b"{\"operator\":";
+const KEY: &[u8] = b",\"key\":{";
+
 /// One result of an operator.
 ///
 /// As JSON (`Serialize`): `operator`, `key`, for windows by time `window_start` and `window_end`
@@ -94,11 +98,19 @@ impl Output {
         &self.matched
     }
 
+    /// Whether bytes begin as a line does that [`Output::append_json_line`] writes of a result of this operator. Of such a
+    /// line they may be a part, too.
+    #[must_use]
+    pub fn is_line_of(bytes: &[u8], operator: &str) -> bool {
+        let beginning = [OPERATOR, &*Name::new(operator).json, KEY].concat();
+        bytes.iter().zip(&beginning).all(|(byte, expected)| byte == expected)
+    }
+
     /// Appends the result as one line of JSON, with its line feed: the same as its `Serialize`.
     pub fn append_json_line(&self, line: &mut Vec<u8>) {
-        line.extend_from_slice(b"{\"operator\":");
+        line.extend_from_slice(OPERATOR);
         line.extend_from_slice(&self.names.operator.json);
-        line.extend_from_slice(b",\"key\":{");
+        line.extend_from_slice(KEY);
         append_members(line, &self.names.key, &self.key);
         line.push(b'}');
         if let Some((start, end)) = self.window {
@@ -305,6 +317,7 @@ mod tests {
             let output = Output::new(&Arc::new(names), key, window, results, matched);
             let mut line = Vec::new();
             output.append_json_line(&mut line);
+            prop_assert!(Output::is_line_of(&line, &operator) && !Output::is_line_of(&line, &(operator + "_")));
             let mut wanted = serde_json::to_vec(&output).unwrap();
             wanted.push(b'\n');
             prop_assert_eq!(String::from_utf8(line).unwrap(), String::from_utf8(wanted).unwrap());

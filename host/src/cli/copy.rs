@@ -143,8 +143,7 @@ fn copy_objects<S: Backend + ?Sized>(
     Ok((head, copied))
 }
 
-/// The head with the chosen checkpoints only; of those the newest, if what was the latest is not
-/// among them.
+/// The head with the chosen checkpoints only. If what was the latest is not among them, that of the newest state is.
 fn chosen(selectors: &[Selector], mut head: Head) -> Result<Head, CoreError> {
     if head.entries.is_empty() {
         let available = String::from("the storage holds none");
@@ -157,10 +156,9 @@ fn chosen(selectors: &[Selector], mut head: Head) -> Result<Head, CoreError> {
     for selector in selectors {
         wanted.insert(find(selector, &head)?);
     }
+    // Of all: where a savepoint belongs may hang on one that is not copied.
+    head.latest = head.newest_of(|id| wanted.iter().any(|object| object.id == id));
     head.entries.retain(|entry| wanted.contains(&entry.object));
-    if head.latest.is_none_or(|id| head.entry(id).is_none()) {
-        head.latest = head.entries.last().map(|entry| entry.object.id);
-    }
     Ok(head)
 }
 

@@ -16,6 +16,7 @@ mod recorded;
 mod run;
 mod sink;
 mod start;
+mod take_over;
 mod worker;
 
 use std::path::{Path, PathBuf};

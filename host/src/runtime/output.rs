@@ -6,21 +6,21 @@
 //!
 //! Devices and pipes have no length and no lock; nothing of this is asked of them, they are as standard output is.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use eventflux_core::Output;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::recorded::Accounted;
+use super::take_over;
 use crate::error::{Error, Result};
 use crate::storage::{Access, FileSystem, HostFiles, sync_directory};
 
 /// How long an output may be locked by a process that was just forked from one that has closed it.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
-/// Added to the name of an output that is taken over, until the copy is whole.
-const TAKE_OVER: &str = ".take-over";
 /// What a file system answers whose service of locks cannot be reached, such as that of NFS.
 const NO_LOCKS: Option<i32> = if cfg!(target_os = "linux") { Some(37) } else { Some(77) };
 /// Bytes before the recorded length of which a checkpoint has the hash. Enough to tell outputs apart, and few enough
@@ -40,7 +40,7 @@ pub(super) struct OutputFile {
 /// The lock of an output, which goes with the file: of two runs that write the same output one is refused, whatever
 /// their storages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lock {
+pub(super) enum Lock {
     /// Ours; or the file is none that can be locked.
     Held,
     /// Of a run that is taken over and may still write.
@@ -79,9 +79,7 @@ impl OutputFile {
         let (file, lock) = open_locked(path, access)?;
         if lock == Lock::OfAnother {
             // Before the run that is taken over is fenced off: where no copy can be made, it lives on.
-            let copy = copy_of(path).map_err(failed("take over", path))?;
-            let _locked = open_locked(&copy, Access::Write)?;
-            fs::remove_file(&copy).map_err(failed("take over", path))?;
+            take_over::try_copy(path)?;
         }
         let is_regular = file.metadata().map_err(failed("read", path))?.is_file();
         Ok(OutputFile { file, path: path.into(), lock, is_regular, tail: Tail::of(name) })
@@ -92,19 +90,38 @@ impl OutputFile {
         self.is_regular
     }
 
-    /// Goes on from what a checkpoint accounts for, which must be there, or from nothing.
-    pub(super) fn go_on_from(&mut self, accounted: Option<Accounted>, overwrite: bool) -> Result<()> {
-        self.tail = check(&self.file, &self.path, &self.tail.name, accounted, overwrite)?;
+    /// Once the storage is ours: opens what has the name by now, if another run has put a copy in its place since.
+    pub(super) fn find_again(&mut self) -> Result<()> {
+        if self.is_regular && !HostFiles.is_at(&self.file, &self.path).map_err(failed("read", &self.path))? {
+            // Whoever has that one open was fenced off by us.
+            (self.file, self.lock) = open_locked(&self.path, Access::TakeOver)?;
+        }
         Ok(())
     }
 
-    /// Cuts off what lies behind a length; of an output that is taken over, in a copy.
-    pub(super) fn cut(&mut self, len: u64) -> Result<()> {
+    /// Goes on from what a checkpoint accounts for, which must be there, or from nothing. `operators`: those whose results
+    /// may be behind that.
+    pub(super) fn go_on_from<'o>(
+        &mut self,
+        accounted: Option<Accounted>,
+        overwrite: bool,
+        operators: impl Iterator<Item = &'o str>,
+    ) -> Result<()> {
+        self.tail = check(&self.file, &self.path, &self.tail.name, accounted, overwrite)?;
+        match accounted {
+            Some(Accounted { length: 0, .. }) => check_ours(&self.file, &self.path, operators),
+            _ => Ok(()),
+        }
+    }
+
+    /// Cuts off what lies behind a length; of an output that is taken over, in a copy. `ensure_ours` is to fail if another
+    /// writer has taken the storage over.
+    pub(super) fn cut(&mut self, len: u64, ensure_ours: &dyn Fn() -> Result<()>) -> Result<()> {
         if self.lock == Lock::OfAnother {
-            self.file = take_over(&mut self.file, &self.path, len)?;
+            self.file = take_over::go_on_in_copy(&mut self.file, &self.path, len, ensure_ours)?;
             self.lock = Lock::Held;
         } else if self.is_regular {
-            remove_copy(&self.path);
+            take_over::remove_copy(&self.path);
         } else {
             return Ok(());
         }
@@ -249,6 +266,21 @@ fn check(file: &File, path: &Path, name: &str, accounted: Option<Accounted>, ove
     Err(refused(path, reason))
 }
 
+/// Where a checkpoint accounts for nothing, any file begins with that: whether this one begins with a result of these
+/// operators, or with a part of one. It is what a run has written since that was killed; anything else is not to be cut.
+fn check_ours<'o>(mut file: &File, path: &Path, mut operators: impl Iterator<Item = &'o str>) -> Result<()> {
+    let mut start = Vec::new();
+    file.rewind().and_then(|()| file.take(TAIL_BYTES as u64).read_to_end(&mut start)).map_err(failed("read", path))?;
+    if start.is_empty() || operators.any(|operator| Output::is_line_of(&start, operator)) {
+        return Ok(());
+    }
+    Err(refused(
+        path,
+        "holds what this run did not write: its newest checkpoint accounts for an empty output, and no result of its \
+         operators is at the beginning; move the file away, or start with --from none to overwrite it",
+    ))
+}
+
 fn read_tail(mut file: &File, length: u64) -> io::Result<Vec<u8>> {
     let mut bytes = vec![0; length.min(TAIL_BYTES as u64) as usize];
     if !bytes.is_empty() {
@@ -282,7 +314,7 @@ fn changed(path: &Path, found: u64, written: u64) -> Error {
 }
 
 /// Opens an output as the only run that writes it. What is no regular file, such as a device, has no lock.
-fn open_locked(path: &Path, access: Access) -> Result<(File, Lock)> {
+pub(super) fn open_locked(path: &Path, access: Access) -> Result<(File, Lock)> {
     loop {
         let mut options = OpenOptions::new();
         options.write(true);
@@ -318,64 +350,6 @@ fn open_locked(path: &Path, access: Access) -> Result<(File, Lock)> {
         }
     }
 }
-
-/// Goes on in a copy of the first `len` bytes, which gets the name of the output. The other run keeps the file that it
-/// has open, and so can write nothing between our results before it notices that it was fenced off.
-fn take_over(old: &mut File, path: &Path, len: u64) -> Result<File> {
-    let path = path.canonicalize().map_err(failed("take over", path))?;
-    let temporary = copy_of(&path).map_err(failed("take over", &path))?;
-    let (mut copy, _) = open_locked(&temporary, Access::Write)?;
-    let mut take_over = || -> io::Result<()> {
-        copy.set_len(0)?;
-        // Who may read the one may read the other, from the first byte on; its owner may write it.
-        let metadata = old.metadata()?;
-        copy.set_permissions(metadata.permissions())?;
-        keep_owner(&copy, &metadata);
-        old.rewind()?;
-        if io::copy(&mut Read::by_ref(old).take(len), &mut copy)? < len {
-            return Err(ErrorKind::UnexpectedEof.into());
-        }
-        copy.sync_all()?;
-        fs::rename(&temporary, &path)?;
-        sync_directory(path.parent().unwrap_or(Path::new(".")))
-    };
-    match take_over() {
-        Ok(()) => Ok(copy),
-        Err(reason) => {
-            // If it is still there; with its new name it is left alone.
-            let _ = fs::remove_file(&temporary);
-            Err(failed("take over", &path)(reason))
-        }
-    }
-}
-
-/// The copy in which an output that is taken over goes on; of a link, beside where it leads to.
-fn copy_of(path: &Path) -> io::Result<PathBuf> {
-    let mut name = path.canonicalize()?.into_os_string();
-    name.push(TAKE_OVER);
-    Ok(PathBuf::from(name))
-}
-
-/// Removes what a take-over left that was killed, unless it is another's at work.
-fn remove_copy(path: &Path) {
-    let Ok(copy) = copy_of(path) else { return };
-    if copy.exists()
-        && let Ok((_locked, _)) = open_locked(&copy, Access::Write)
-    {
-        // It is only room on the disk.
-        let _ = fs::remove_file(&copy);
-    }
-}
-
-/// Only the owner of all files may give one away: for others it is their own already, or stays so.
-#[cfg(unix)]
-fn keep_owner(copy: &File, of: &fs::Metadata) {
-    use std::os::unix::fs::MetadataExt;
-    let _ = std::os::unix::fs::fchown(copy, Some(of.uid()), Some(of.gid()));
-}
-
-#[cfg(not(unix))]
-fn keep_owner(_: &File, _: &fs::Metadata) {}
 
 pub(super) fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
     move |reason| Error::File { action, path: path.into(), reason }

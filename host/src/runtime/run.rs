@@ -15,7 +15,7 @@ use super::worker::{Outcome, Worker};
 use super::{RunProgress, RunSummary, Runtime, StartFrom};
 use crate::clock::now_ms;
 use crate::error::{Error, Result};
-use crate::manager::{CheckpointManager, ManagerConfig};
+use crate::manager::{CheckpointManager, ManagerConfig, read_head};
 use crate::observe::CheckpointWatch;
 use crate::observe::recorder::RunMetrics;
 use crate::source::{Batch, Beginning, Source, SourcePosition};
@@ -25,6 +25,8 @@ use crate::storage::Access;
 const STEP_BYTES: usize = 8 * 1024;
 /// … and while no events come, which nothing has to wait for.
 const IDLE_STEP_BYTES: usize = 64 * 1024;
+/// Checkpoints within the time that a storage keeps what is there after the last one: it may take a while to become durable.
+const RENEWALS: u32 = 3;
 /// How long the loop waits for events before it looks at clock and worker.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
 
@@ -90,6 +92,8 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
     let storage = locked.map_or_else(|| address.open(runtime.access), Ok)?;
     // From here on no other writer can publish: what is restored now is what we build on.
     let mut manager = CheckpointManager::open(storage, config)?;
+    let generation = manager.generation();
+    sink.find_again()?;
     let mut restored_from = None;
     let mut newest = None;
     // Another writer may have published since all this was checked.
@@ -107,7 +111,8 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
     let accounted = restored_from.as_ref().and_then(Accounted::of);
     let fingerprint = runtime.definition.source.fingerprint(source.fields());
     let beginning = source.beginning().clone();
-    let goes_on = sink.go_on_from(accounted, runtime.from == StartFrom::Start)? && is_newest;
+    let overwrite = runtime.from == StartFrom::Start;
+    let goes_on = sink.go_on_from(accounted, overwrite, engine.operator_names())? && is_newest;
     let mut run = Run {
         metrics: RunMetrics::new(&runtime.definition.name, &engine),
         engine,
@@ -116,7 +121,7 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         position,
         fingerprint,
         beginning,
-        is_to_be_renewed: address.is_to_be_renewed(),
+        renew_after: address.lifetime().map(|lifetime| lifetime / RENEWALS),
         state: CheckpointState::Idle,
         interval: checkpoint.interval_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
         every_events: checkpoint.every_events,
@@ -134,7 +139,7 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         // A new start, a branch, or a checkpoint of another program: from now on the newest accounts for this output.
         run.checkpoint_now()?;
     }
-    run.sink.cut()?;
+    run.sink.cut(&|| ensure_ours(runtime, generation))?;
     if let Err(error) = run.take_source(source, runtime) {
         if is_taken_back(runtime, &error) {
             return Err(error);
@@ -144,6 +149,13 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
     }
     run.summary.events_this_run = run.engine.progress().events - events_before;
     Ok(run.into_summary(started))
+}
+
+/// Fails if another writer has taken the storage over since it was opened with this generation.
+fn ensure_ours(runtime: &Runtime, held: u64) -> Result<()> {
+    let Some(mut storage) = runtime.to_read()? else { return Ok(()) };
+    let current = read_head(&mut storage)?.generation;
+    if current == held { Ok(()) } else { Err(CoreError::Fenced { held, current }.into()) }
 }
 
 /// Whether a run that failed so begins again with the plugins of its checkpoint: nothing of the new one is in a checkpoint
@@ -173,7 +185,8 @@ struct Run<'o> {
     position: SourcePosition,
     fingerprint: u64,
     beginning: Beginning,
-    is_to_be_renewed: bool,
+    /// How long after the last checkpoint one must come though nothing has changed: else the storage lets all of them go.
+    renew_after: Option<Duration>,
     state: CheckpointState,
     interval: Option<Duration>,
     every_events: Option<u64>,
@@ -277,10 +290,10 @@ impl Run<'_> {
             self.published(outcome)?;
         }
         // Where nothing came, another checkpoint would only take the place of an older one.
-        let is_wanted = self.events_since_cut > 0 || self.is_to_be_renewed;
+        let interval = self.interval.filter(|_| self.events_since_cut > 0);
+        let due_after = interval.into_iter().chain(self.renew_after).min();
         if matches!(self.state, CheckpointState::Idle)
-            && is_wanted
-            && self.interval.is_some_and(|interval| self.last_cut.elapsed() >= interval)
+            && due_after.is_some_and(|after| self.last_cut.elapsed() >= after)
         {
             self.cut(None)?;
         }

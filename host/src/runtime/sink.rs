@@ -53,14 +53,28 @@ impl Sink {
         }
     }
 
+    /// Once the storage is ours: goes on with the output that is there by now. Changes nothing.
+    pub(super) fn find_again(&mut self) -> Result<()> {
+        match &mut self.target {
+            Target::File(file) => file.find_again(),
+            Target::Stdout => Ok(()),
+        }
+    }
+
     /// Goes on from what a checkpoint accounts for, which must be there. `None`: there is no checkpoint, or it accounts for
-    /// no output; this one must be empty or is overwritten. Changes nothing. Whether it goes on from that.
-    pub(super) fn go_on_from(&mut self, accounted: Option<Accounted>, overwrite: bool) -> Result<bool> {
+    /// no output; this one must be empty or is overwritten. Changes nothing. Whether it goes on from that. `operators`: those
+    /// whose results may be behind that.
+    pub(super) fn go_on_from<'o>(
+        &mut self,
+        accounted: Option<Accounted>,
+        overwrite: bool,
+        operators: impl Iterator<Item = &'o str>,
+    ) -> Result<bool> {
         let accounted = match &mut self.target {
             Target::File(file) if file.is_regular() => {
                 // No file is what was printed.
                 let accounted = accounted.filter(|accounted| !accounted.is_printed);
-                file.go_on_from(accounted, overwrite)?;
+                file.go_on_from(accounted, overwrite, operators)?;
                 accounted
             }
             Target::File(_) | Target::Stdout => accounted,
@@ -70,10 +84,11 @@ impl Sink {
     }
 
     /// Cuts off what lies behind the recorded length. Only once the newest checkpoint of the
-    /// storage accounts for just that length: a crash between would leave it without its output.
-    pub(super) fn cut(&mut self) -> Result<()> {
+    /// storage accounts for just that length: a crash between would leave it without its output. `ensure_ours` is to fail if
+    /// another writer has taken the storage over.
+    pub(super) fn cut(&mut self, ensure_ours: &dyn Fn() -> Result<()>) -> Result<()> {
         match &mut self.target {
-            Target::File(file) => file.cut(self.len),
+            Target::File(file) => file.cut(self.len, ensure_ours),
             Target::Stdout => Ok(()),
         }
     }

@@ -69,7 +69,7 @@ impl Start {
         };
         check_definition(runtime, &source, &runtime.engine(&source)?, manifest)?;
         check_beginning(&source, manifest)?;
-        check_end(&mut source, manifest)?;
+        check_end(runtime, &mut source, manifest)?;
         finished_before(runtime, manifest).map(Some)
     }
 
@@ -79,13 +79,15 @@ impl Start {
         if let Some(manifest) = &self.manifest {
             check_definition(runtime, source, engine, manifest)?;
             seek(source, manifest)?;
-        }
-        if let Some(manifest) = &self.manifest {
+            if is_finished(manifest) {
+                // Of the newest that was found out before.
+                ensure_ended(runtime, source, manifest)?;
+            }
             Sink::check_there(&runtime.sink_path(), Accounted::of(manifest))?;
         }
         let mut sink = Sink::open(&runtime.sink_path(), &runtime.definition.sink.file, runtime.access)?;
         if let Some(manifest) = &self.manifest {
-            sink.go_on_from(Accounted::of(manifest), false)?;
+            sink.go_on_from(Accounted::of(manifest), false, engine.operator_names())?;
         }
         Ok(sink)
     }
@@ -189,24 +191,31 @@ fn check_beginning(source: &Source, manifest: &Manifest) -> Result<()> {
 }
 
 /// Of a source that has ended: whether it still ends there. Of a compressed one only reading all of it would tell.
-fn check_end(source: &mut Source, manifest: &Manifest) -> Result<()> {
+fn check_end(runtime: &Runtime, source: &mut Source, manifest: &Manifest) -> Result<()> {
     let (Some(length), Some(end)) = (source.length(), source_offset(manifest)) else { return Ok(()) };
     // Some file systems do not tell the length of what they make as it is read.
     if length == end || length == 0 && !source.is_at_end()? {
         return Ok(());
     }
     source.seek(source_position(manifest))?;
+    ensure_ended(runtime, source, manifest)
+}
+
+/// Of a source that is where one of before has ended: whether it has ended too.
+fn ensure_ended(runtime: &Runtime, source: &mut Source, manifest: &Manifest) -> Result<()> {
+    if runtime.definition.source.file == "-" {
+        return Err(Error::Finished { checkpoint: manifest.object.id });
+    }
     // Blank lines are no rows, and a line end may come late.
     if source.is_at_end()? {
         return Ok(());
     }
+    let behind = source.length().zip(source_offset(manifest)).map(|(length, end)| length.saturating_sub(end));
+    let found = behind.map_or_else(|| String::from("rows"), |bytes| format!("{bytes} bytes"));
     Err(Error::DefinitionChanged {
         what: "the source has grown".into(),
         checkpoint: manifest.object.id,
-        reason: format!(
-            "it has {} bytes behind its end; with the end of the source all windows were closed",
-            length.saturating_sub(end)
-        ),
+        reason: format!("it has {found} behind its end; with the end of the source all windows were closed"),
         advice: String::from(
             "Put the file of before in its place, go back with --from to a checkpoint before the end, or start anew with \
              --from none.",

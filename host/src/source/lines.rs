@@ -56,10 +56,6 @@ impl Lines {
     ///
     /// What is longer than a row may be is refused, wherever it lies in the buffer.
     pub(super) fn extend(&mut self, from: usize) -> Result<usize, SourceError> {
-        self.extend_within(from, ROW_BYTES_MAX)
-    }
-
-    fn extend_within(&mut self, from: usize, bytes_max: usize) -> Result<usize, SourceError> {
         let mut searched = from;
         loop {
             let unread = self.unread();
@@ -68,7 +64,7 @@ impl Lines {
             let length = { rest }.skip_until(b'\n').unwrap_or_default();
             let has_end = rest[..length].ends_with(b"\n");
             searched += length;
-            if searched > bytes_max {
+            if searched > ROW_BYTES_MAX {
                 return Err(SourceError::RowTooLong { place: self.place(), bytes_max: ROW_BYTES_MAX });
             }
             if has_end || self.ended {
@@ -137,20 +133,18 @@ impl Lines {
         })
     }
 
-    /// The next byte that is not white space, without consuming it.
+    /// The next byte that is not white space, without consuming it; blank lines before it are consumed: they are no part of
+    /// the row behind them.
     pub(super) fn peek_nonblank(&mut self) -> Result<Option<u8>, SourceError> {
-        let mut seen = 0;
         loop {
-            // Blank lines are no part of the row behind them.
-            let length = self.extend_within(seen, seen + ROW_BYTES_MAX)?;
-            let line = self.bytes(length).get(seen..).unwrap_or_default();
-            if let Some(byte) = line.iter().find(|byte| !byte.is_ascii_whitespace()) {
+            let length = self.extend(0)?;
+            if let Some(byte) = self.bytes(length).iter().find(|byte| !byte.is_ascii_whitespace()) {
                 return Ok(Some(*byte));
             }
-            if length == seen {
+            if length == 0 {
                 return Ok(None);
             }
-            seen = length;
+            self.consume(length, 1);
         }
     }
 
@@ -220,4 +214,20 @@ impl Lines {
 pub(super) fn without_line_end(bytes: &[u8]) -> &[u8] {
     let bytes = bytes.strip_suffix(b"\n").unwrap_or(bytes);
     bytes.strip_suffix(b"\r").unwrap_or(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blank_lines_take_no_memory() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("in.ndjson");
+        std::fs::write(&path, [vec![b'\n'; 20 * READ_BYTES], b"  {}".to_vec()].concat()).unwrap();
+        let mut lines = Lines::new(Input::open(&path).unwrap().0);
+        assert_eq!(lines.peek_nonblank().unwrap(), Some(b'{'));
+        assert_eq!(lines.position(), SourcePosition { offset: 20 * READ_BYTES as u64, line: 20 * READ_BYTES as u64 });
+        assert!(lines.buffer.len() <= 2 * READ_BYTES, "{}", lines.buffer.len());
+    }
 }

@@ -22,6 +22,7 @@ use wrappers::told;
 pub use wrappers::{Fault, FaultBackend, Latency, LatencyBackend, Operation, TracingBackend};
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use eventflux_core::{Backend, Error as CoreError, MemoryBackend};
 
@@ -61,12 +62,13 @@ pub enum StorageAddress {
 }
 
 impl StorageAddress {
-    /// Whether what is there ends some time after the last checkpoint, so that one must come though nothing has changed.
-    pub(crate) fn is_to_be_renewed(&self) -> bool {
+    /// How long what is there lives after the last checkpoint, if not for ever: the next must come though nothing has
+    /// changed.
+    pub(crate) fn lifetime(&self) -> Option<Duration> {
         match self {
             #[cfg(feature = "redis")]
-            StorageAddress::Redis(address) => address.expires(),
-            _ => false,
+            StorageAddress::Redis(address) => address.lifetime(),
+            _ => None,
         }
     }
 

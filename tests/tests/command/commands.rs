@@ -389,6 +389,14 @@ fn a_copy_restores_the_same() {
     app.command(&["copy", "nowhere", "two"]).exits(1).says(&["there is no checkpoint storage here"]);
     assert!(!app.path("two").exists());
 
+    // A savepoint of an older state has a higher number than what is copied with it, but is not what to go on from.
+    let newest = *app.checkpoints().last().unwrap();
+    app.command(&["savepoint", "state", "older", "--of", "1"]).exits(0);
+    let (label, number) = ("older", newest.to_string());
+    app.command(&["copy", "state", "two", "--checkpoint", label, "--checkpoint", &number]).exits(0);
+    let report = app.command(&["verify", "two", "--json"]).exits(0).json();
+    assert_eq!((&report["latest"], &report["newest_whole"]), (&newest.into(), &newest.into()));
+
     let damaged = object(&app, 2);
     flip(&damaged, 30);
     let ran = app.command(&["copy", "state", "three"]).exits(3);

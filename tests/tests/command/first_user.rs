@@ -135,6 +135,18 @@ fn rows_that_come_after_the_end() {
             "--from none",
         ]);
     }
+    // Nor is the end gone back to, which would cut off what came since; it changes nothing that it was tried.
+    app.command(&["savepoint", "state", "end"]).exits(0);
+    app.run(&["-q", "--from", "10"]).exits(0);
+    let (longer, head) = (app.output(), fs::read(app.path("state/head")).unwrap());
+    assert_ne!(longer, output);
+    app.run(&["--from", "end"]).exits(1).says(&["the source has grown since checkpoint", "10 bytes behind its end"]);
+    assert_eq!((app.output(), fs::read(app.path("state/head")).unwrap()), (longer, head));
+    app.run(&[]).exits(0).says(&["the source is finished"]);
+    app.write("in.csv", &whole);
+    app.write("out.ndjson", &output);
+    app.run(&["-q", "--from", "end"]).exits(0);
+    assert_eq!(app.output(), output);
     app.write("in.csv", &whole[..whole.len() - 10]);
     app.run(&[]).exits(1).says(&["in.csv: it has", "it was cut or replaced"]);
     app.write("in.csv", "");

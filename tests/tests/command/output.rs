@@ -44,7 +44,20 @@ fn a_file_that_is_not_the_empty_output() {
     app.write("in.csv", rows());
     app.write("precious.ndjson", "all that somebody knows\n");
     refused(&app, "precious.ndjson", "holds what this run did not write");
-    app.write("out.ndjson", "what a killed run wrote behind its checkpoint\n");
+    // Of its own name, too: another application may have that one.
+    let others = undisturbed().replace("by_ten_seconds", "by_minute").replace("totals", "sums");
+    for foreign in ["all that somebody knows\n", "{}", &others] {
+        app.write("out.ndjson", foreign);
+        refused(&app, "out.ndjson", "holds what this run did not write");
+    }
+    // What a run writes behind its checkpoint before it is killed, which may be a part of a line.
+    for length in [5, 30, undisturbed().len()] {
+        app.write("out.ndjson", &undisturbed()[..length]);
+        app.break_row(1, "0,b");
+        app.run(&[]).exits(1).says(&["in.csv, line 2"]);
+        assert_eq!(app.output(), "");
+    }
+    app.write("in.csv", rows());
     app.assert_goes_on();
 }
 
@@ -229,7 +242,7 @@ fn a_run_that_was_taken_over_writes_to_a_file_of_its_own() {
     Ran::from(child.wait_with_output().unwrap()).exits(1).says(&["fenced"]);
     assert_eq!(app.output(), undisturbed());
     assert_eq!(fs::metadata(app.path("out.ndjson")).unwrap().permissions().mode() & 0o777, 0o640);
-    assert!(!app.path("out.ndjson.take-over").exists());
+    assert!(!app.path(".out.ndjson.eventflux-take-over").exists());
     app.run(&[]).exits(0).says(&["the source is finished"]);
 }
 
@@ -239,8 +252,8 @@ fn a_run_that_was_taken_over_writes_to_a_file_of_its_own() {
 fn a_run_whose_output_cannot_be_copied_is_not_taken_over() {
     let app = App::new();
     let mut child = start_run(&app);
-    fs::create_dir(app.path("out.ndjson.take-over")).unwrap();
-    app.run(&["--take-over", "-q"]).exits(1).says(&["out.ndjson.take-over"]);
+    fs::create_dir(app.path(".out.ndjson.eventflux-take-over")).unwrap();
+    app.run(&["--take-over", "-q"]).exits(1).says(&[".out.ndjson.eventflux-take-over"]);
     child.stdin.take().unwrap().write_all(&rows().as_bytes()[300..]).unwrap();
     Ran::from(child.wait_with_output().unwrap()).exits(0);
     assert_eq!(app.output(), undisturbed());
@@ -249,9 +262,9 @@ fn a_run_whose_output_cannot_be_copied_is_not_taken_over() {
 #[test]
 fn what_a_take_over_left_that_was_killed_is_removed() {
     let app = App::interrupted();
-    app.write("out.ndjson.take-over", "a part of the output");
+    app.write(".out.ndjson.eventflux-take-over", "a part of the output");
     app.assert_goes_on();
-    assert!(!app.path("out.ndjson.take-over").exists());
+    assert!(!app.path(".out.ndjson.eventflux-take-over").exists());
 }
 
 /// What makes a start be refused, and what it then says.

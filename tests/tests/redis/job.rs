@@ -1,7 +1,7 @@
 //! The command on Redis: the main job, killed and continued, comes to the same bytes; every command works there.
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
@@ -236,4 +236,31 @@ fn a_second_run_is_refused_while_the_first_lives() {
     first.wait().unwrap();
     // It is gone: nothing is left to wait for.
     Ran::from(eventflux().args(["savepoint", &url, "now"]).output().unwrap()).exits(0);
+}
+
+/// A source that is silent for longer than the storage keeps what is there: without an interval too, what keeps it are
+/// checkpoints that nothing else asked for.
+#[test]
+fn a_job_whose_source_is_silent_does_not_expire() {
+    let server = RedisServer::start(&[]);
+    let directory = tempfile::tempdir().unwrap();
+    for (name, when) in [("counted", "every_events = 2"), ("timed", "interval = \"1h\"")] {
+        let storage = server.url(&format!("prefix={name}&expire=2s"));
+        let definition = format!(
+            "name = \"silent\"\n[source]\nfile = \"-\"\ntimestamp = \"t\"\n[checkpoint]\nstorage = \"{storage}\"\n{when}\n\
+             [sink]\nfile = \"{name}.ndjson\"\n[[operator]]\nname = \"all\"\naggregate = {{ emit = \"end\" }}\ncompute = {{ n = \"count\" }}\n"
+        );
+        fs::write(directory.path().join("app.toml"), definition).unwrap();
+        let mut command = eventflux();
+        command.args(["run", "app.toml"]).current_dir(directory.path()).stdin(Stdio::piped());
+        let mut run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut events = run.stdin.take().unwrap();
+        events.write_all(b"t,k\n1000,a\n2000,a\n3000,a\n").unwrap();
+        thread::sleep(Duration::from_secs(5));
+        events.write_all(b"4000,a\n").unwrap();
+        drop(events);
+        Ran::from(run.wait_with_output().unwrap()).exits(0);
+        let output = fs::read_to_string(directory.path().join(format!("{name}.ndjson"))).unwrap();
+        assert!(output.contains("\"n\":4"), "{output}");
+    }
 }

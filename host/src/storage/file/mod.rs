@@ -337,7 +337,9 @@ fn found<T>(result: io::Result<T>) -> io::Result<Option<T>> {
 
 fn storage_error(operation: &'static str, path: &Path, error: &io::Error) -> CoreError {
     let advice = match error.kind() {
-        ErrorKind::StorageFull => "; free space and run again (pruning needs a little, too); the last checkpoint is whole",
+        ErrorKind::StorageFull => {
+            "; free space and run again (pruning needs a little, too); the last checkpoint is whole"
+        }
         ErrorKind::PermissionDenied if matches!(operation, "read" | "list") => {
             "; give this user the right to read there"
         }

@@ -68,9 +68,9 @@ pub(super) struct Tls {
 }
 
 impl RedisAddress {
-    /// Whether the job ends some time after its last checkpoint.
-    pub(crate) fn expires(&self) -> bool {
-        self.expire.is_some()
+    /// How long the job lives after its last checkpoint, if not for ever.
+    pub(crate) fn lifetime(&self) -> Option<Duration> {
+        self.expire
     }
 
     /// Reads an address; the file of `tls_ca` is relative to `base`.

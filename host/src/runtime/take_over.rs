@@ -1,0 +1,134 @@
+//! An output that goes on in a copy: the run that is taken over keeps the file that it has open, and so can write nothing
+//! between our results before it notices that it was fenced off.
+//!
+//! Invariants, where several take over at once:
+//! - The copy is locked by who makes it; it gets the output's name as long as the storage is still its maker's, which is
+//!   asked last, with the lock held. So a run that was fenced off meanwhile puts nothing in the place of what the one that
+//!   has fenced it off wrote.
+//! - What is copied is what the checkpoint accounts for: whichever of the files before it is copied from, it is the same.
+
+use std::fs::{self, File};
+use std::io::{self, ErrorKind, Read, Seek};
+use std::path::{Path, PathBuf};
+
+use super::output::{Lock, failed, open_locked};
+use crate::error::Result;
+use crate::storage::{Access, sync_directory};
+
+/// Name of a copy, around that of its output: one that nobody gives to something else.
+const COPY: (&str, &str) = (".", ".eventflux-take-over");
+
+/// Whether a copy can be made: asked before the run that is taken over is fenced off, so that it lives on where not.
+pub(super) fn try_copy(path: &Path) -> Result<()> {
+    let copy = copy_of(path).map_err(failed("take over", path))?;
+    let _locked = open_locked(&copy, Access::Write)?;
+    fs::remove_file(&copy).map_err(failed("take over", path))
+}
+
+/// Goes on in a copy of the first `len` bytes, which gets the name of the output, unless `ensure_ours` fails.
+pub(super) fn go_on_in_copy(
+    old: &mut File,
+    path: &Path,
+    len: u64,
+    ensure_ours: &dyn Fn() -> Result<()>,
+) -> Result<File> {
+    let path = path.canonicalize().map_err(failed("take over", path))?;
+    let temporary = copy_of(&path).map_err(failed("take over", &path))?;
+    let mut copy = loop {
+        match open_locked(&temporary, Access::TakeOver)? {
+            (copy, Lock::Held) => break copy,
+            // Another one is at work, which one of us has fenced off.
+            (_, Lock::OfAnother) => ensure_ours()?,
+        }
+    };
+    let taken = copy_to(old, &mut copy, len).map_err(failed("take over", &path)).and_then(|()| {
+        ensure_ours()?;
+        let renamed = fs::rename(&temporary, &path);
+        let synced = renamed.and_then(|()| sync_directory(path.parent().unwrap_or(Path::new("."))));
+        synced.map_err(failed("take over", &path))
+    });
+    if taken.is_err() {
+        // If it is still there; with its new name it is left alone.
+        let _ = fs::remove_file(&temporary);
+    }
+    taken.map(|()| copy)
+}
+
+fn copy_to(old: &mut File, copy: &mut File, len: u64) -> io::Result<()> {
+    copy.set_len(0)?;
+    // Who may read the one may read the other, from the first byte on; its owner may write it.
+    let metadata = old.metadata()?;
+    copy.set_permissions(metadata.permissions())?;
+    keep_owner(copy, &metadata);
+    old.rewind()?;
+    if io::copy(&mut Read::by_ref(old).take(len), copy)? < len {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    copy.sync_all()
+}
+
+/// Removes what a take-over left that was killed, unless it is another's at work.
+pub(super) fn remove_copy(path: &Path) {
+    let Ok(copy) = copy_of(path) else { return };
+    if copy.exists()
+        && let Ok((_locked, Lock::Held)) = open_locked(&copy, Access::Write)
+    {
+        // It is only room on the disk.
+        let _ = fs::remove_file(&copy);
+    }
+}
+
+/// The copy in which an output that is taken over goes on; of a link, beside where it leads to.
+fn copy_of(path: &Path) -> io::Result<PathBuf> {
+    let path = path.canonicalize()?;
+    let mut name = std::ffi::OsString::from(COPY.0);
+    name.push(path.file_name().unwrap_or_default());
+    name.push(COPY.1);
+    Ok(path.with_file_name(name))
+}
+
+/// Only the owner of all files may give one away: for others it is their own already, or stays so.
+#[cfg(unix)]
+fn keep_owner(copy: &File, of: &fs::Metadata) {
+    use std::os::unix::fs::MetadataExt;
+    let _ = std::os::unix::fs::fchown(copy, Some(of.uid()), Some(of.gid()));
+}
+
+#[cfg(not(unix))]
+fn keep_owner(_: &File, _: &fs::Metadata) {}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::runtime::output::OutputFile;
+
+    /// Of two that take over from a third, the one that was fenced off by the other puts nothing in its place; and one
+    /// whose file was replaced before it had the storage goes on with what is there.
+    #[test]
+    fn who_was_fenced_off_meanwhile_replaces_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out.ndjson");
+        let mut hung = OutputFile::open(&path, "out.ndjson", Access::Write).unwrap();
+        hung.cut(0, &|| Ok(())).unwrap();
+        hung.append(b"one ", 0).unwrap();
+        let mut slow = OutputFile::open(&path, "out.ndjson", Access::TakeOver).unwrap();
+        let mut quick = OutputFile::open(&path, "out.ndjson", Access::TakeOver).unwrap();
+        let mut late = OutputFile::open(&path, "out.ndjson", Access::TakeOver).unwrap();
+        quick.cut(4, &|| Ok(())).unwrap();
+        quick.append(b"two ", 4).unwrap();
+
+        let fenced = || Err(Error::Core(eventflux_core::Error::Fenced { held: 2, current: 3 }));
+        assert!(slow.cut(4, &fenced).unwrap_err().to_string().contains("fenced"));
+        assert_eq!(fs::read(&path).unwrap(), b"one two ");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no copy is left");
+
+        late.find_again().unwrap();
+        late.cut(8, &|| Ok(())).unwrap();
+        late.append(b"three", 8).unwrap();
+        // What is written into the file without a name, nobody finds.
+        hung.append(b"late", 4).unwrap();
+        quick.append(b"late", 8).unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"one two three");
+    }
+}
