@@ -91,7 +91,7 @@ impl Procedure for Export {
                         return Ok(Step::Request(Request::Read { object: object.name(), range: ByteRange::All }));
                     }
                     objects.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-                    return Ok(Step::Done(archive::write(head, objects)));
+                    return Ok(Step::Done(archive::write(head, objects)?));
                 }
             }
         }
@@ -135,5 +135,5 @@ pub fn write_archive(storage: &mut MemoryBackend) -> Result<Vec<u8>> {
     let head = storage.read_head()?.ok_or_else(|| Error::ObjectMissing { object: HEAD_NAME.into() })?;
     let head = Head::from_bytes(&head)?;
     let objects: Vec<_> = storage.objects_mut().iter().map(|(name, bytes)| (name.clone(), bytes.clone())).collect();
-    Ok(archive::write(&head, &objects))
+    archive::write(&head, &objects)
 }

@@ -160,7 +160,8 @@ impl Capture {
     ///
     /// # Errors
     /// [`Error::OverLimit`] for a section beyond [`SECTION_RAW_BYTES_MAX`](crate::limits::SECTION_RAW_BYTES_MAX), or a manifest beyond
-    /// [`MANIFEST_BYTES_MAX`](crate::limits::MANIFEST_BYTES_MAX).
+    /// [`MANIFEST_BYTES_MAX`](crate::limits::MANIFEST_BYTES_MAX); [`Error::CallOrder`] if the number is not above that of
+    /// the checkpoint that this one builds on.
     pub fn into_object(self, object: ObjectId, compression: Compression) -> Result<EncodedCheckpoint> {
         at_once(self.encoding(object, compression))
     }

@@ -193,6 +193,12 @@ impl Rest {
     async fn finish(self, mut assembly: Assembly, object: ObjectId, pages: bool) -> Result<EncodedCheckpoint> {
         let Rest { capture, descriptors, dirty_in_bases, dirty_entries } = self;
         let parent = capture.lineage.manifest().map(AsRef::as_ref);
+        if parent.is_some_and(|parent| object.id <= parent.object.id) {
+            // A restore would take its deltas for those of before what it builds on.
+            return Err(Error::CallOrder(
+                "the number of a checkpoint must be above that of the one it builds on; take the storage's next one",
+            ));
+        }
         let builds_on = parent.map(BuildsOn::new);
         let mut sizes = assembly.sizes;
         sizes.stored = (assembly.object.len() - object::HEADER_BYTES) as u64;

@@ -133,7 +133,8 @@ impl<'w> Publish<'w> {
         if let Some(found) = published.filter(|found| **found != checkpoint.manifest.holder) {
             return Err(Error::OtherHolder { found: found.clone(), declared: checkpoint.manifest.holder.clone() });
         }
-        let kept = |needed: &ObjectId| head.entries.iter().any(|entry| entry.needs(*needed));
+        // The newest know nearly all of them.
+        let kept = |needed: &ObjectId| head.entries.iter().rev().any(|entry| entry.needs(*needed));
         let needed = checkpoint.manifest.needed_objects();
         Error::ensure_within("objects of a checkpoint", needed.len() as u64, OBJECTS_PER_CHECKPOINT_MAX)?;
         if needed.into_iter().any(|needed| needed != object && !kept(&needed)) {

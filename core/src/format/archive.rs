@@ -13,16 +13,27 @@ use crate::backend::{Backend, MemoryBackend};
 use crate::error::{Error, Result};
 
 const MAGIC: &[u8; 4] = b"EFXA";
+/// Magic, version, and the lengths of the head and of the list of objects.
+const PREFIX_BYTES: usize = 24;
+/// Lengths of an object and of its name.
+const OBJECT_BYTES: usize = 10;
 const HASH_BYTES: usize = 8;
 /// How errors call it.
 const NAME: &str = "archive";
 
 /// Writes a head and objects, sorted by name, as one file.
-pub(crate) fn write(head: &Head, objects: &[(String, Vec<u8>)]) -> Vec<u8> {
-    let mut out = Vec::from(*MAGIC);
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
+pub(crate) fn write(head: &Head, objects: &[(String, Vec<u8>)]) -> Result<Vec<u8>> {
+    let head = head.to_bytes();
+    let of_objects = objects.iter().map(|(name, bytes)| name.len() + bytes.len() + OBJECT_BYTES).sum::<usize>();
+    let bytes = PREFIX_BYTES + head.len() + of_objects + HASH_BYTES;
+    let mut out = Vec::new();
+    out.try_reserve_exact(bytes).map_err(|_| Error::OutOfMemory { doing: "writing an archive", bytes })?;
+    out.extend_from_slice(MAGIC);
     out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
     out.extend_from_slice(&[0; 2]);
-    let head = head.to_bytes();
     out.extend_from_slice(&(head.len() as u64).to_le_bytes());
     out.extend_from_slice(&head);
     out.extend_from_slice(&(objects.len() as u64).to_le_bytes());
@@ -34,7 +45,8 @@ pub(crate) fn write(head: &Head, objects: &[(String, Vec<u8>)]) -> Vec<u8> {
     }
     let hash = hash64(&out);
     out.extend_from_slice(&hash.to_le_bytes());
-    out
+    debug_assert_eq!(out.len(), bytes);
+    Ok(out)
 }
 
 /// Whether bytes begin as an archive does.
@@ -110,7 +122,7 @@ mod tests {
     #[test]
     fn every_cut_and_every_flipped_bit_is_refused() {
         let head = Head { generation: 2, ..Head::default() };
-        let whole = write(&head, &[("a".into(), alloc::vec![1, 2, 3]), ("b".into(), Vec::new())]);
+        let whole = write(&head, &[("a".into(), alloc::vec![1, 2, 3]), ("b".into(), Vec::new())]).unwrap();
         let mut storage = read(&whole).unwrap();
         assert_eq!(storage.list().unwrap().len(), 2);
         assert_eq!(storage.read_head().unwrap(), Some(head.to_bytes()));
@@ -126,7 +138,7 @@ mod tests {
 
     #[test]
     fn lengths_that_lie_are_refused_though_the_hash_is_right() {
-        let whole = write(&Head::default(), &[("a".into(), alloc::vec![1, 2, 3])]);
+        let whole = write(&Head::default(), &[("a".into(), alloc::vec![1, 2, 3])]).unwrap();
         for at in 8..whole.len() - HASH_BYTES {
             for value in [0, 1, 0x7f, 0xff] {
                 let mut changed = whole[..whole.len() - HASH_BYTES].to_vec();

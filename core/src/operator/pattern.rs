@@ -13,7 +13,7 @@ use super::timers::{Purpose, Timer, Timers};
 use crate::bytes::SmallBytes;
 use crate::definition::{PatternStep, Skip};
 use crate::error::Result;
-use crate::state::{PartialMatch, PatternState, StateHolder};
+use crate::state::{Fate, PartialMatch, PatternState, StateHolder};
 use crate::tracked::MapKey;
 use crate::value::{BufferedEvent, Event};
 
@@ -98,15 +98,22 @@ impl PatternPlan {
         let key = &MapKey::new(fired.key.as_slice());
         let Some(patterns) = context.holder.patterns_at(state) else { return Ok(()) };
         if fired.purpose == Purpose::Expire {
-            // The match may have been completed or dropped: then the state stays as it is. Not the watermark decides
-            // but the timer's time: one advance releases events before it too, and they have yet to take part.
-            let expired =
-                |first_ms: i64| self.within_ms.is_some_and(|within| first_ms.saturating_add(within) < fired.time);
-            if patterns
-                .get_hashed(key)
-                .is_some_and(|held| held.partials().iter().any(|partial| expired(partial.first_ms())))
-            {
-                patterns.modify_hashed(key, |held| held.retain(|partial| !expired(partial.first_ms())));
+            // The match may have been completed or dropped: then the state stays as it is. Not the watermark alone decides:
+            // one advance releases events before it too, and they have yet to take part. What ends before the next of them
+            // goes at once, instead of with a timer each.
+            let Some(within) = self.within_ms else { return Ok(()) };
+            let watermark = context.watermark;
+            let is_over = |held: &PatternState, partial: &PartialMatch| {
+                let next = held.pending().next().map_or(i64::MAX, |waiting| waiting.event.timestamp);
+                expire_time(partial.first_ms(), within) <= watermark.min(next)
+            };
+            // They began in the order of their times.
+            let first_is_over = |held: &PatternState| held.partials().first().is_some_and(|first| is_over(held, first));
+            if patterns.get_hashed(key).is_some_and(first_is_over) {
+                patterns.modify_hashed(key, |held| {
+                    let over = held.partials().partition_point(|partial| is_over(held, partial));
+                    held.drop_first(over);
+                });
             }
         } else {
             let (within, timers) = (self.within_ms, &mut *context.timers);
@@ -143,32 +150,27 @@ impl PatternPlan {
         event: BufferedEvent,
         started: impl FnOnce(&BufferedEvent),
     ) -> Vec<Vec<Event>> {
-        let mut matches = Vec::new();
-        let mut at = 0;
-        while let Some(partial) = held.partials().get(at) {
+        let mut is_over = false;
+        let mut matches = held.take_event(&event.event, |partial| {
             let in_time =
                 self.within_ms.is_none_or(|within| event.event.timestamp.saturating_sub(partial.first_ms()) <= within);
-            let step = self.steps.get(partial.events().len());
-            let fits = in_time && step.is_some_and(|step| step.fits(&event.event, partial.events()));
-            if !fits {
-                // Too late for `within`, or not the next event that had to fit: it is over.
-                if !in_time || step.is_none_or(|step| step.next) {
-                    held.drop_at(at);
-                } else {
-                    at += 1;
+            let step = self.steps.get(partial.events().len()).filter(|_| in_time && !is_over);
+            match step {
+                Some(step) if !step.fits(&event.event, partial.events()) => {
+                    // Not the next event that had to fit?
+                    if step.next { Fate::Ends } else { Fate::Waits }
                 }
-            } else if partial.events().len() + 1 < self.steps.len() {
-                held.advance(at, event.event.clone());
-                at += 1;
-            } else if let Some(partial) = held.drop_at(at) {
-                let mut events = partial.events;
-                events.push(event.event.clone());
-                matches.push(events);
-                if self.skip == Skip::PastLast {
-                    held.retain(|_| false);
-                    return matches;
+                Some(_) if partial.events().len() + 1 < self.steps.len() => Fate::Advances,
+                Some(_) => {
+                    is_over = self.skip == Skip::PastLast;
+                    Fate::Completes
                 }
+                None => Fate::Ends,
             }
+        });
+        if is_over {
+            held.retain(|_| false);
+            return matches;
         }
         if self.steps[0].fits(&event.event, &[]) {
             if self.steps.len() == 1 {

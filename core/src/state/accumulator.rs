@@ -167,7 +167,7 @@ impl Accumulator {
     /// Counts an event as such: for `Count` without a field.
     pub fn add_event(&mut self) {
         if let Accumulator::Count(count) = self {
-            *count += 1;
+            *count = count.saturating_add(1);
         }
     }
 
@@ -187,29 +187,29 @@ impl Accumulator {
             return;
         }
         match self {
-            Accumulator::Count(count) => *count += 1,
+            Accumulator::Count(count) => *count = count.saturating_add(1),
             Accumulator::Sum { ints, int_sum, floats, float_sum } => match value {
                 Value::Int(int) => {
-                    *ints += 1;
+                    *ints = ints.saturating_add(1);
                     *int_sum = int_sum.wrapping_add(*int);
                 }
                 _ => {
-                    *floats += 1;
+                    *floats = floats.saturating_add(1);
                     *float_sum += value.as_f64().unwrap_or_default();
                 }
             },
             Accumulator::Min(held) => replace_if(held, value, Ordering::Less),
             Accumulator::Max(held) => replace_if(held, value, Ordering::Greater),
             Accumulator::Avg { count, int_sum, float_sum } => {
-                *count += 1;
+                *count = count.saturating_add(1);
                 match value {
-                    Value::Int(int) => *int_sum += i128::from(*int),
+                    Value::Int(int) => *int_sum = int_sum.wrapping_add(i128::from(*int)),
                     _ => *float_sum += value.as_f64().unwrap_or_default(),
                 }
             }
             Accumulator::Stddev { count, mean, m2 } => {
                 let number = value.as_f64().unwrap_or_default();
-                *count += 1;
+                *count = count.saturating_add(1);
                 let distance = number - *mean;
                 *mean += distance / *count as f64;
                 *m2 += distance * (number - *mean);

@@ -105,11 +105,12 @@ impl StateHolder {
         Ok(())
     }
 
-    /// Captures state as of the cut, about `budget` bytes of it.
+    /// Captures state as of the cut, about `budget` bytes of it, an entry at least.
     ///
     /// # Errors
     /// [`Error::NoCheckpointUnderWay`].
-    pub fn step(&mut self, mut budget: usize) -> Result<StepProgress> {
+    pub fn step(&mut self, budget: usize) -> Result<StepProgress> {
+        let mut budget = budget.max(1);
         let under_way = self.under_way.as_mut().ok_or(Error::NoCheckpointUnderWay)?;
         while let Some(map) = self.maps.get_mut(under_way.state) {
             if !map.any_mut().step(&mut budget) {

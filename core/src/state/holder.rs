@@ -298,7 +298,7 @@ impl StateHolder {
     /// [`Error::OverBudget`].
     pub fn ensure_room(&self, more: usize) -> Result<()> {
         let Some(budget) = self.budget else { return Ok(()) };
-        let needed = self.size_bytes() + more;
+        let needed = self.size_bytes().saturating_add(more);
         if needed > budget { Err(Error::OverBudget { needed, budget }) } else { Ok(()) }
     }
 

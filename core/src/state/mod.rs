@@ -51,6 +51,8 @@ pub use json::JsonValue;
 #[cfg(feature = "alloc")]
 pub use migrate::{Migrate, MigrateValues, RestoreOptions};
 #[cfg(feature = "alloc")]
+pub(crate) use pattern::Fate;
+#[cfg(feature = "alloc")]
 pub use pattern::{PartialMatch, PatternState};
 #[cfg(feature = "alloc")]
 pub use plain::PlainValue;

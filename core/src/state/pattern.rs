@@ -88,6 +88,19 @@ impl PartialEq for PatternState {
     }
 }
 
+/// What an event does to a partial match.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Nothing.
+    Waits,
+    /// It is one step further.
+    Advances,
+    /// It has all steps.
+    Completes,
+    /// It is over.
+    Ends,
+}
+
 impl PartialMatch {
     /// Number of the event that began it, which no other match of the key has.
     #[must_use]
@@ -223,6 +236,48 @@ impl PatternState {
             self.dropped.push(partial.id);
         }
         Some(partial)
+    }
+
+    /// Lets an event take part in all partial matches, as `decide` says of each, oldest first; the events of those that it
+    /// completes.
+    pub(crate) fn take_event(
+        &mut self,
+        event: &Event,
+        mut decide: impl FnMut(&PartialMatch) -> Fate,
+    ) -> Vec<Vec<Event>> {
+        let (footprint, dropped) = (&mut self.footprint, &mut self.dropped);
+        let mut completed = Vec::new();
+        self.partials.retain_mut(|partial| {
+            let fate = decide(partial);
+            if fate == Fate::Waits {
+                return true;
+            }
+            *footprint -= partial.footprint();
+            if fate == Fate::Advances {
+                partial.events.push(event.clone());
+                *footprint += partial.footprint();
+                return true;
+            }
+            if partial.captured > 0 {
+                dropped.push(partial.id);
+            }
+            if fate == Fate::Completes {
+                partial.events.push(event.clone());
+                completed.push(core::mem::take(&mut partial.events));
+            }
+            false
+        });
+        completed
+    }
+
+    /// Drops so many partial matches, the oldest.
+    pub(crate) fn drop_first(&mut self, count: usize) {
+        for partial in self.partials.drain(..count.min(self.partials.len())) {
+            self.footprint -= partial.footprint();
+            if partial.captured > 0 {
+                self.dropped.push(partial.id);
+            }
+        }
     }
 
     /// Drops all partial matches for which `keep` is false.

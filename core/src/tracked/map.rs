@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use super::clock::{Clock, NO_CUT};
 use super::group::{Group, Place};
 use super::key::MapKey;
-use super::page::Slot;
+use super::page::{Marks, Page, Slot};
 use super::sealed::Sealed;
 use crate::bytes::{SmallBytes, heap_bytes_beyond_inline};
 use crate::error::Result;
@@ -232,7 +232,7 @@ impl<V: Sealed> TrackedMap<V> {
         let held = &mut self.groups[group];
         let marks = &mut held.marks[page as usize];
         if marks.never & !marks.sent & 1 << at != 0 {
-            let slot = held.pages[page as usize].swap_remove(marks, at);
+            let slot = self.release_from(group, page, |page, marks| page.swap_remove(marks, at));
             self.heap = self.heap.saturating_sub(slot.key.heap_bytes() as u64);
         }
         true
@@ -312,9 +312,10 @@ impl<V: Sealed> TrackedMap<V> {
         let (before, mut freed) = (held.memory(), 0);
         let place = held.insert(key.hash(), slot, |page, marks| {
             page.sync(marks, clock, rebasing, |key| freed += key.heap_bytes() as u64);
-        })?;
+        });
         self.tables = self.tables + held.memory() - before;
         self.heap = self.heap.saturating_sub(freed);
+        let place = place?;
         self.keys += 1;
         self.account(group, Footprint::default(), after);
         Ok(place)
@@ -346,10 +347,27 @@ impl<V: Sealed> TrackedMap<V> {
     #[cold]
     pub(super) fn sync_page(&mut self, group: usize, page: u32) {
         let (clock, rebasing, mut freed) = (self.clock, self.rebasing[group], 0);
-        let held = &mut self.groups[group];
-        let marks = &mut held.marks[page as usize];
-        held.pages[page as usize].sync(marks, clock, rebasing, |key| freed += key.heap_bytes() as u64);
+        self.release_from(group, page, |page, marks| {
+            page.sync(marks, clock, rebasing, |key| freed += key.heap_bytes() as u64);
+        });
         self.heap = self.heap.saturating_sub(freed);
+    }
+
+    /// Does what may take entries out of a page, which may give room back then.
+    pub(super) fn release_from<R>(
+        &mut self,
+        group: usize,
+        page: u32,
+        release: impl FnOnce(&mut Page<V>, &mut Marks) -> R,
+    ) -> R {
+        let held = &mut self.groups[group];
+        let page_held = &mut held.pages[page as usize];
+        let before = page_held.slots_memory();
+        let released = release(page_held, &mut held.marks[page as usize]);
+        let given_back = before - page_held.slots_memory();
+        held.slots_memory -= given_back;
+        self.tables -= given_back;
+        released
     }
 
     /// Everything that must happen before a located entry changes: the old value is captured if a

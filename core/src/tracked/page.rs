@@ -217,7 +217,7 @@ impl<V> Page<V> {
         reserved.map_err(|_| Error::OutOfMemory { doing: "adding a key", bytes: slots * size_of::<Slot<V>>() })
     }
 
-    /// Takes an entry out; the last one takes its place.
+    /// Takes an entry out; the last one takes its place. A page that has become mostly empty gives room back.
     pub(super) fn swap_remove(&mut self, marks: &mut Marks, at: usize) -> Slot<V> {
         let last = self.slots.len() - 1;
         self.tags.set(at, self.tags.get(last));
@@ -225,7 +225,12 @@ impl<V> Page<V> {
             let moved = *mask >> last & 1;
             *mask = *mask & !(1 << at) & !(1 << last) | if at == last { 0 } else { moved << at };
         }
-        self.slots.swap_remove(at)
+        let slot = self.slots.swap_remove(at);
+        let (len, room) = (self.slots.len(), self.slots.capacity());
+        if room > GROWTH_SLOTS && len <= room / 4 {
+            self.slots.shrink_to((2 * len).max(1).next_multiple_of(GROWTH_SLOTS));
+        }
+        slot
     }
 
     /// Moves the entries for which `moves` holds, with all that is known of them, to a new page.

@@ -104,8 +104,7 @@ impl<V: Sealed> TrackedMap<V> {
             (Form::Change, None) => return Err(absent()),
             (Form::Removed, None) => {}
             (Form::Removed, Some((page, at))) => {
-                let held = &mut self.groups[group];
-                let slot = held.pages[page as usize].swap_remove(&mut held.marks[page as usize], at);
+                let slot = self.release_from(group, page, |page, marks| page.swap_remove(marks, at));
                 let mut before = slot.value.map_or_else(Footprint::default, |value| value.footprint());
                 before.memory += slot.key.heap_bytes() as u64;
                 before.encoded += row_overhead(key.bytes().len());

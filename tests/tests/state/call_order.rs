@@ -5,7 +5,7 @@ use eventflux::{
     CheckpointManager, CheckpointRequest, Engine, Error, Event, ManagerConfig, MemoryBackend, Selector, StateHolder,
     Value,
 };
-use eventflux_core::{Error as CoreError, StateDescriptor, StateKind};
+use eventflux_core::{Compression, Error as CoreError, ObjectId, StateDescriptor, StateKind, StepProgress};
 
 const TOTALS: &str = "[[operator]]\nname = \"totals\"\naggregate = { n = \"count\" }\nemit = \"change\"";
 
@@ -160,4 +160,43 @@ fn states_have_names_of_their_own() {
 fn fields_of_an_engine_have_names_of_their_own() {
     let error = Engine::new(&application(0, TOTALS), &["k", "n", "s", "n"]).unwrap_err().to_string();
     assert!(error.starts_with("fields: two fields have the name `n`"), "{error}");
+}
+
+/// Deltas are told from what is older than their base by their numbers: one that does not rise would be restored without
+/// its changes.
+#[test]
+fn a_checkpoint_whose_number_does_not_rise_is_refused() {
+    let mut holder = StateHolder::builder("numbers").build().unwrap();
+    let object = |id, generation| ObjectId { id, generation };
+    let mut encode = |value: u32, object| {
+        holder.set("key", &value).unwrap();
+        holder.begin(CheckpointRequest::default()).unwrap();
+        let encoded = holder.take_capture().unwrap().into_object(object, Compression::Lz4);
+        match &encoded {
+            Ok(encoded) => holder.commit(encoded).unwrap(),
+            Err(_) => holder.abort().unwrap(),
+        }
+        encoded.map(|encoded| encoded.manifest().sizes.delta_rows)
+    };
+    encode(1, object(5, 1)).unwrap();
+    for wrong in [object(5, 1), object(5, 2), object(4, 2), object(0, 9)] {
+        let error = encode(2, wrong).unwrap_err();
+        assert!(matches!(error, CoreError::CallOrder(reason) if reason.contains("above")), "{error:?}");
+    }
+    assert_eq!(encode(3, object(6, 1)).unwrap(), 1);
+}
+
+#[test]
+fn a_step_without_a_budget_captures_something() {
+    let mut holder = StateHolder::builder("steps").build().unwrap();
+    (0..100_u32).for_each(|number| holder.set(number.to_le_bytes(), &number).unwrap());
+    holder.begin(CheckpointRequest::default()).unwrap();
+    let steps = (0..10_000).position(|_| holder.step(0).unwrap() == StepProgress::Done);
+    assert!(steps.is_some());
+}
+
+#[test]
+fn there_is_no_room_for_more_bytes_than_can_be_counted() {
+    let holder = StateHolder::builder("room").budget_bytes(1 << 20).build().unwrap();
+    assert!(matches!(holder.ensure_room(usize::MAX), Err(CoreError::OverBudget { .. })));
 }
