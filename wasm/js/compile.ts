@@ -4,7 +4,7 @@ import { StateError, messageOf } from "./error.js";
 import type { OpenOptions } from "./options.js";
 
 /** Compiles, and says what to do if the bytes are no module. */
-export async function compiled(compile: () => Promise<WebAssembly.Module>, where: string): Promise<WebAssembly.Module> {
+export async function compiled<T>(compile: () => Promise<T>, where: string): Promise<T> {
   try {
     return await compile();
   } catch (error) {

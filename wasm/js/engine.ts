@@ -111,7 +111,7 @@ export class Engine extends Checkpointed {
   }
 
   /**
-   * The results since the last call, in their order.
+   * The results since the last call, in their order; of more than 256 MB of lines the first, and the next call gives more.
    *
    * @example
    * for (const result of engine.results()) console.log(result.operator, result.key);

@@ -10,6 +10,7 @@
 // - Nothing here refers to the object that the user holds, so that it can be collected, and this closed; what is made
 //   for the user of an older state does.
 
+import { compiled } from "./compile.js";
 import { StateError, fromEngine, fromStorage, messageOf } from "./error.js";
 import { type Glue, type Handle, type Owned, type Request, type Task, createGlue } from "./glue.js";
 import type {
@@ -332,7 +333,7 @@ export class Session {
 
   async #instantiate(): Promise<void> {
     const glue = createGlue();
-    await glue.init({ module: this.#module });
+    await compiled(() => glue.init({ module: this.#module }), "the wasm module");
     const instance: Instance = { glue, handle: undefined as never, isDead: false };
     this.#instance = instance;
     instance.handle = this.#guard(instance, () => new glue.Handle(this.#handleOptions));
@@ -372,17 +373,13 @@ export class Session {
     await this.#recovery?.catch(() => {});
     await Promise.allSettled(this.#tasks);
     await this.#asked;
-    const instance = this.#instance;
-    try {
-      this.#guard(instance, () => instance.handle?.free());
-    } finally {
-      instance.isDead = true;
-      // Whoever keeps what is closed does not keep its memory.
-      this.#instance = undefined as never;
-      await this.#place.close().catch((error: unknown) => {
-        throw fromStorage("close", "", error);
-      });
-    }
+    this.#instance.isDead = true;
+    // Whoever keeps what is closed does not keep its memory.
+    this.#instance.glue.abandon();
+    this.#instance = undefined as never;
+    await this.#place.close().catch((error: unknown) => {
+      throw fromStorage("close", "", error);
+    });
   }
 
   /** Runs a task to its end. Up to its first question to the storage it runs within this call. */

@@ -9,6 +9,8 @@ use wasm_bindgen::JsValue;
 
 use crate::error::{Result, coded, from_core};
 
+/// Most characters, as UTF-16 has them, of a text in V8; other engines have more.
+const TEXT_MAX: usize = (1 << 29) - 25;
 /// Checkpoints that stay if nothing else is said.
 const RETAINED: u32 = 10;
 
@@ -23,8 +25,10 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn options(text: &str) -> Result<Options> {
-    let Ok(Document::Table(members)) = serde_json::from_str(text) else {
-        return Err(invalid("options must be an object"));
+    let members = match serde_json::from_str(text) {
+        Ok(Document::Table(members)) => members,
+        Ok(_) => return Err(invalid("options must be an object")),
+        Err(reason) => return Err(invalid(&format!("the options cannot be read: {reason}"))),
     };
     let mut options = Options {
         name: String::new(),
@@ -42,7 +46,7 @@ pub(crate) fn options(text: &str) -> Result<Options> {
             ("maxRetained", Document::Int(max)) if max > 0 => {
                 options.retention.max_retained = u32::try_from(max).unwrap_or(u32::MAX);
             }
-            ("maxRetained", _) => return Err(invalid("`retain.max` must be 1 or more")),
+            ("maxRetained", _) => return Err(invalid("`retain.max` must be a whole number, 1 or more")),
             ("budgetBytes", Document::Int(bytes)) if bytes >= 0 => options.budget_bytes = usize::try_from(bytes).ok(),
             ("budgetBytes", _) => return Err(invalid("`budgetBytes` must be a whole number")),
             ("definition", document) => options.definition = Some(definition(document)?),
@@ -154,6 +158,14 @@ fn object(text: &str) -> Result<Map<String, Json>> {
         Ok(Json::Object(members)) => Ok(members),
         _ => Err(invalid("options must be an object")),
     }
+}
+
+/// A text for JavaScript, which has room for so many characters.
+pub(crate) fn text(text: String) -> Result<String> {
+    if text.len() > TEXT_MAX && text.encode_utf16().count() > TEXT_MAX {
+        return Err(coded("BUDGET", "the answer is longer than a text in JavaScript can be; ask for less of it"));
+    }
+    Ok(text)
 }
 
 pub(crate) fn invalid(message: &str) -> JsValue {

@@ -3,14 +3,19 @@
 use std::rc::Rc;
 
 use eventflux_core::{Head, JsonValue};
+use js_sys::Uint8Array;
 use serde_json::{Map, Value as Json, json};
 use wasm_bindgen::prelude::*;
 
 use crate::convert::{self, entry_to_json, invalid};
 use crate::error::{Result, from_core};
+use crate::memory;
 use crate::operations::{self, Inner};
 use crate::past::{keys_of, value_of};
 use crate::task::Task;
+
+/// How often what is written is there at once: as it came, encoded, and where it stays.
+const BYTES_COPIES: u64 = 3;
 
 /// Keyed values or an engine, with the checkpoints of a storage.
 #[wasm_bindgen]
@@ -28,7 +33,7 @@ impl Handle {
 
     /// Writes a value: its JSON.
     pub fn set(&self, key: &str, json: &str) -> Result<()> {
-        self.inner.ensure_writable()?;
+        self.ensure_writable()?;
         let mut bytes = Vec::new();
         JsonValue::encode_json(json, &mut bytes).map_err(convert::no_json)?;
         self.inner.state.borrow_mut().plain_mut()?.set_encoded(key.as_bytes(), &bytes).map_err(from_core)
@@ -36,19 +41,21 @@ impl Handle {
 
     /// Writes bytes.
     #[wasm_bindgen(js_name = setBytes)]
-    pub fn set_bytes(&self, key: &str, bytes: &[u8]) -> Result<()> {
-        self.inner.ensure_writable()?;
+    pub fn set_bytes(&self, key: &str, bytes: &Uint8Array) -> Result<()> {
+        self.ensure_writable()?;
+        let bytes = memory::copy_of(bytes, BYTES_COPIES, "writing a value")?;
         let mut encoded = Vec::with_capacity(bytes.len() + 8);
-        JsonValue::encode_bytes(bytes, &mut encoded);
+        JsonValue::encode_bytes(&bytes, &mut encoded);
         self.inner.state.borrow_mut().plain_mut()?.set_encoded(key.as_bytes(), &encoded).map_err(from_core)
     }
 
     /// Writes many values: `[[key, value], …]` as UTF-8, which crosses faster than a text. Those before one that is wrong
     /// are written.
     #[wasm_bindgen(js_name = setMany)]
-    pub fn set_many(&self, json: &[u8]) -> Result<()> {
-        self.inner.ensure_writable()?;
-        let json = std::str::from_utf8(json).map_err(|_| invalid("the values are not UTF-8"))?;
+    pub fn set_many(&self, json: &Uint8Array) -> Result<()> {
+        self.ensure_writable()?;
+        let json = memory::copy_of(json, BYTES_COPIES, "writing values")?;
+        let json = std::str::from_utf8(&json).map_err(|_| invalid("the values are not UTF-8"))?;
         let mut state = self.inner.state.borrow_mut();
         let holder = state.plain_mut()?;
         let written = JsonValue::encode_json_entries(json, |key, bytes| holder.set_encoded(key.as_bytes(), bytes));
@@ -68,7 +75,7 @@ impl Handle {
 
     /// Keys that begin like this, in order, as a JSON array.
     pub fn keys(&self, prefix: &str) -> Result<String> {
-        Ok(keys_of(self.inner.state.borrow().plain()?, prefix))
+        keys_of(self.inner.state.borrow().plain()?, prefix)
     }
 
     /// Number of keys.
@@ -83,15 +90,16 @@ impl Handle {
     }
 
     /// Takes events: a JSON array of objects, as UTF-8, which crosses faster than a text.
-    pub fn push(&self, json: &[u8]) -> Result<()> {
-        self.inner.ensure_writable()?;
-        let json = std::str::from_utf8(json).map_err(|_| invalid("the events are not UTF-8"))?;
+    pub fn push(&self, json: &Uint8Array) -> Result<()> {
+        self.ensure_writable()?;
+        let json = memory::copy_of(json, BYTES_COPIES, "taking events")?;
+        let json = std::str::from_utf8(&json).map_err(|_| invalid("the events are not UTF-8"))?;
         self.inner.state.borrow_mut().running_mut()?.push(json)
     }
 
-    /// Result lines since the last call.
+    /// Result lines since the last call, or as many of them as a text of JavaScript has room for.
     pub fn results(&self) -> Result<String> {
-        let lines = std::mem::take(&mut self.inner.state.borrow_mut().running_mut()?.lines);
+        let lines = self.inner.state.borrow_mut().running_mut()?.take_lines();
         String::from_utf8(lines).map_err(|_| invalid("results are not UTF-8"))
     }
 
@@ -185,15 +193,22 @@ impl Handle {
 
     /// Takes over an exported checkpoint.
     #[wasm_bindgen(js_name = importCheckpoint)]
-    pub fn import_checkpoint(&self, bytes: Vec<u8>, now_ms: f64) -> Task {
+    pub fn import_checkpoint(&self, bytes: Uint8Array, now_ms: f64) -> Task {
         let inner = Rc::clone(&self.inner);
         Task::new(move |mailbox| operations::import(inner, mailbox, bytes, now_ms))
     }
 }
 
+impl Handle {
+    fn ensure_writable(&self) -> Result<()> {
+        memory::grow_ahead();
+        self.inner.ensure_writable()
+    }
+}
+
 /// Which of several head records is the newest that is whole; -1 if none is.
 #[wasm_bindgen(js_name = newestHead)]
-pub fn newest_head(slots: Vec<js_sys::Uint8Array>) -> i32 {
+pub fn newest_head(slots: Vec<Uint8Array>) -> i32 {
     let heads = slots.iter().map(|slot| Head::from_bytes(&slot.to_vec()).ok());
     let newest = heads.enumerate().filter_map(|(at, head)| Some((head?.written_order(), at))).max();
     newest.map_or(-1, |(_, at)| at as i32)

@@ -2,7 +2,7 @@
 //!
 //! One file a thing: `handle.rs` is what JavaScript holds; `state.rs` the keyed values or the engine behind it;
 //! `operations.rs` all that waits for a storage; `task.rs` how that waits; `past.rs` an older state, to read; `convert.rs`
-//! what becomes JavaScript or comes from it.
+//! what becomes JavaScript or comes from it; `memory.rs` what there is of it.
 //!
 //! Invariants:
 //! - no view of wasm memory leaves: bytes are copied out;
@@ -11,6 +11,7 @@
 mod convert;
 mod error;
 mod handle;
+mod memory;
 mod operations;
 mod past;
 mod state;

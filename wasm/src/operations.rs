@@ -17,8 +17,9 @@ use js_sys::Uint8Array;
 use serde_json::{Value as Json, json};
 use wasm_bindgen::prelude::*;
 
-use crate::convert::{self, Options, entry_to_json, outputs_to_json, positions_to_json, report_to_json};
+use crate::convert::{self, Options, entry_to_json, outputs_to_json, positions_to_json, report_to_json, text};
 use crate::error::{Failure, Result, coded, from_core};
+use crate::memory;
 use crate::past::Past;
 use crate::state::State;
 use crate::task::Mailbox;
@@ -32,8 +33,6 @@ const CAPTURE_MEMORY_A_BYTE: u64 = 2;
 /// Memory that encoding takes, about, for each byte of rows: what does not compress, twice while its list grows, and the
 /// columns of what is at hand.
 const ENCODING_MEMORY_A_BYTE: u64 = 3;
-/// So much is there, or nothing is.
-const MEMORY_SPARE: usize = 16 * 1024 * 1024;
 
 /// How often what a head names is read while a writer beside us deletes it each time.
 const READ_ATTEMPTS: u32 = 10;
@@ -147,7 +146,11 @@ pub(crate) async fn open(inner: Rc<Inner>, mailbox: Mailbox, from: String, held:
         // First: what it would restore may be gone by now.
         let current = read_head(&mailbox).await?.generation;
         if current != held {
-            return Err(from_core(Error::Fenced { held, current }));
+            let message = format!(
+                "{}; or an attempt to recover has taken it whose answer was lost: close this one and open it again",
+                Error::Fenced { held, current }
+            );
+            return Err(coded("FENCED", &message));
         }
     }
     let (mut head, mut restored) = restore_fresh(&inner, &mailbox, selector.as_ref()).await?;
@@ -185,7 +188,7 @@ pub(crate) async fn refresh(inner: Rc<Inner>, mailbox: Mailbox, from: String) ->
 }
 
 /// Restores beside what is there, so that it can be read meanwhile and stays if this fails; then takes its place.
-/// Nothing, if the latest is asked for and there is none yet. With the head that it was found in.
+/// An empty one, if the latest is asked for and there is none. With the head that it was found in.
 async fn restore_fresh(
     inner: &Rc<Inner>,
     mailbox: &Mailbox,
@@ -202,8 +205,8 @@ async fn restore_fresh(
     let (head, restored) = read_named(mailbox, restore).await?;
     if let Some(checkpoint) = &restored {
         fresh.resume(&checkpoint.manifest)?;
-        *inner.state.borrow_mut() = fresh;
     }
+    *inner.state.borrow_mut() = fresh;
     Ok((head, restored))
 }
 
@@ -247,14 +250,9 @@ pub(crate) async fn checkpoint(inner: Rc<Inner>, mailbox: Mailbox, request: Stri
     Ok(publish(&inner, &mailbox, &inner.state, request).await?.to_string().into())
 }
 
-/// Refuses a checkpoint that will not have the memory it takes: what breaks down for lack of it cannot be given back, and
-/// the state would be lost.
+/// Refuses a checkpoint that will not have the memory it takes.
 fn ensure_room(bytes: u64) -> Result<()> {
-    let room = usize::try_from(bytes).unwrap_or(usize::MAX);
-    if room > MEMORY_SPARE && Vec::<u8>::new().try_reserve_exact(room).is_err() {
-        return Err(from_core(Error::OutOfMemory { doing: "taking a checkpoint, which is given up", bytes: room }));
-    }
-    Ok(())
+    memory::ensure_room(bytes, "taking a checkpoint, which is given up")
 }
 
 /// Takes a checkpoint of a state; its entry.
@@ -378,7 +376,7 @@ pub(crate) async fn diff(mailbox: Mailbox, before: f64, after: f64) -> Result<Js
         Some(json!({ "state": state.shown_name(), "key": key, "before": before, "after": after }))
     };
     // Each is of a state of one of the two.
-    Ok(Json::Array(differences.into_iter().filter_map(to_json).collect()).to_string().into())
+    Ok(text(Json::Array(differences.into_iter().filter_map(to_json).collect()).to_string())?.into())
 }
 
 /// A checkpoint with all it needs, as one file; without an id, the latest.
@@ -391,8 +389,9 @@ pub(crate) async fn export(mailbox: Mailbox, id: Option<f64>) -> Result<JsValue>
 
 /// Takes over the state of an exported checkpoint, as a new checkpoint of its own; its entry and what it recorded, as
 /// JSON.
-pub(crate) async fn import(inner: Rc<Inner>, mailbox: Mailbox, bytes: Vec<u8>, now_ms: f64) -> Result<JsValue> {
+pub(crate) async fn import(inner: Rc<Inner>, mailbox: Mailbox, bytes: Uint8Array, now_ms: f64) -> Result<JsValue> {
     let _busy = inner.start()?;
+    let bytes = memory::copy_of(&bytes, 1, "importing a checkpoint")?;
     inner.is_restoring.set(true);
     let _restoring = Flag(Rc::clone(&inner), |inner| &inner.is_restoring);
     let mut archive = open_archive(&bytes).map_err(from_core)?;

@@ -5,7 +5,7 @@ use js_sys::Uint8Array;
 use serde_json::json;
 use wasm_bindgen::prelude::*;
 
-use crate::convert::invalid;
+use crate::convert::{invalid, text};
 use crate::error::{Result, from_core};
 
 /// The state of a checkpoint.
@@ -23,7 +23,7 @@ impl Past {
     }
 
     /// Keys that begin like this, in order, as a JSON array.
-    pub fn keys(&self, prefix: &str) -> String {
+    pub fn keys(&self, prefix: &str) -> Result<String> {
         keys_of(&self.holder, prefix)
     }
 
@@ -46,7 +46,7 @@ impl Past {
             let rows: Vec<_> = state.rows.into_iter().map(row).collect();
             json!({ "name": state.descriptor.shown_name(), "kind": state.descriptor.kind.as_str(), "rows": rows })
         });
-        Ok(serde_json::Value::Array(states.collect()).to_string())
+        text(serde_json::Value::Array(states.collect()).to_string())
     }
 }
 
@@ -58,9 +58,9 @@ pub(crate) fn value_of(holder: &StateHolder, key: &str) -> Result<JsValue> {
     })
 }
 
-pub(crate) fn keys_of(holder: &StateHolder, prefix: &str) -> String {
+pub(crate) fn keys_of(holder: &StateHolder, prefix: &str) -> Result<String> {
     let all = holder.values().iter().map(|(key, _)| String::from_utf8_lossy(key).into_owned());
     let mut keys: Vec<String> = all.filter(|key| key.starts_with(prefix)).collect();
     keys.sort_unstable();
-    json!(keys).to_string()
+    text(json!(keys).to_string())
 }

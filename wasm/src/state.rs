@@ -6,6 +6,9 @@ use eventflux_core::{CheckpointRequest, Engine, JsonEvents, JsonValue, Manifest,
 use crate::convert::{Options, invalid};
 use crate::error::{Result, from_core};
 
+/// Bytes of result lines that are given at once: half of what a text of JavaScript has room for.
+const LINES_BYTES: usize = 1 << 28;
+
 /// Keyed values, or the state of an engine.
 pub(crate) enum State {
     Plain(Box<StateHolder>),
@@ -121,6 +124,15 @@ impl Running {
             }
         }
         Ok(())
+    }
+
+    /// The lines that wait, or the first of them, if they are more than a text has room for.
+    pub(crate) fn take_lines(&mut self) -> Vec<u8> {
+        let is_end = |byte: &u8| *byte == b'\n';
+        let last = self.lines.get(..LINES_BYTES).map(|first| first.iter().rposition(is_end));
+        let end = last.and_then(|last| last.or_else(|| self.lines.iter().position(is_end)));
+        let rest = end.map_or_else(Vec::new, |end| self.lines.split_off(end + 1));
+        std::mem::replace(&mut self.lines, rest)
     }
 
     pub(crate) fn finish(&mut self) -> Result<()> {

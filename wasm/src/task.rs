@@ -14,6 +14,7 @@ use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 use crate::error::{Failure, Result, coded};
+use crate::memory;
 
 /// Something under way. See the module.
 #[wasm_bindgen]
@@ -45,6 +46,7 @@ impl Task {
 impl Task {
     /// Goes on as far as it can; what it asks for next, or `undefined` at its end.
     pub fn poll(&mut self) -> JsValue {
+        memory::grow_ahead();
         if let Some(work) = &mut self.work
             && let Poll::Ready(result) = work.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         {
@@ -211,7 +213,7 @@ fn bytes_of(method: &str, value: JsValue) -> Result<Option<Vec<u8>>> {
         return Ok(None);
     }
     let bytes = value.dyn_into::<Uint8Array>().map_err(|_| wrong(method, "a Uint8Array or undefined"))?;
-    Ok(Some(bytes.to_vec()))
+    memory::copy_of(&bytes, 1, "reading an object").map(Some)
 }
 
 fn objects_of(value: &JsValue) -> Result<Vec<ObjectInfo>> {

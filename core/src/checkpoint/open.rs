@@ -27,6 +27,10 @@ pub struct Writer {
     /// The heads in place of this one that swaps wrote of which it is not known whether they took effect: one of them at
     /// most may still do. Each is here before its swap is asked for: nobody has to answer.
     pub(crate) unsure: Vec<Vec<u8>>,
+    /// Objects that were put, and not published as far as is known: the next checkpoint deletes those that no head names.
+    pub(crate) put: Vec<ObjectId>,
+    /// The generation of the writer that has taken over, once it is known.
+    pub(crate) fenced_by: Option<u64>,
 }
 
 impl Writer {
@@ -86,10 +90,13 @@ impl Writer {
 
     /// Why the head in the storage is not what this writer left, nor what a swap of its own wrote whose answer was lost:
     /// another one has taken over, or something else wrote it.
-    pub(crate) fn head_changed(&self, found: &[u8]) -> Error {
+    pub(crate) fn head_changed(&mut self, found: &[u8]) -> Error {
         let held = self.head.generation;
         match Head::from_bytes(found) {
-            Ok(head) if head.generation != held => Error::Fenced { held, current: head.generation },
+            Ok(head) if head.generation != held => {
+                self.fenced_by = Some(head.generation);
+                Error::Fenced { held, current: head.generation }
+            }
             Ok(_) => Error::damaged(HEAD_NAME, "record", "it changed under the writer that holds it; open it anew"),
             Err(error) => error,
         }
@@ -190,8 +197,15 @@ impl Procedure for OpenWriter {
             }
             (OpenState::Swap { head, head_bytes, .. }, Response::Swapped(true)) => {
                 let (head, head_bytes) = (core::mem::take(head), core::mem::take(head_bytes));
-                self.state =
-                    OpenState::Done(Writer { head, head_bytes, held: Vec::new(), holder: None, unsure: Vec::new() });
+                self.state = OpenState::Done(Writer {
+                    head,
+                    head_bytes,
+                    held: Vec::new(),
+                    holder: None,
+                    unsure: Vec::new(),
+                    put: Vec::new(),
+                    fenced_by: None,
+                });
             }
             (OpenState::Swap { head, .. }, Response::Swapped(false)) => {
                 self.refused += 1;

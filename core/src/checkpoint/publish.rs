@@ -89,6 +89,10 @@ impl<'w> Publish<'w> {
         if object != writer.next_object() {
             return Err(Error::Fenced { held: object.generation, current: writer.head.generation });
         }
+        if let Some(current) = writer.fenced_by {
+            // What it puts, no head would ever name.
+            return Err(Error::Fenced { held: object.generation, current });
+        }
         let bytes = core::mem::take(&mut checkpoint.bytes);
         let mut publish = Publish {
             object: object.name(),
@@ -169,6 +173,7 @@ impl<'w> Publish<'w> {
         let gone = || before.entries.iter().filter(|entry| self.next.entry(entry.object.id).is_none());
         let objects: u64 = gone().flat_map(|entry| &entry.needs).map(|(_, count, _)| count).sum();
         if objects > DELETED_UNSEEN_MAX {
+            self.writer.put.clear();
             self.state = PublishState::List;
             return;
         }
@@ -182,6 +187,10 @@ impl<'w> Publish<'w> {
                 }
             }
         }
+        // What attempts before have put in vain, unless one of them came late.
+        let in_vain = core::mem::take(&mut self.writer.put).into_iter();
+        let in_vain = in_vain.filter(|object| !self.next.entries.iter().any(|kept| kept.needs(*object)));
+        unneeded.extend(in_vain.map(|object| object.name()));
         unneeded.sort_unstable();
         unneeded.dedup();
         self.state = PublishState::Delete(unneeded);
@@ -194,6 +203,7 @@ impl Procedure for Publish<'_> {
     fn poll_request(&mut self) -> Result<Step<Published>> {
         Ok(match &self.state {
             PublishState::Put => {
+                self.writer.put.push(self.checkpoint.manifest.object);
                 Step::Request(Request::Put { object: self.object.clone(), bytes: core::mem::take(&mut self.bytes) })
             }
             PublishState::Swap => {

@@ -4,7 +4,8 @@
 //!
 //! wasm-bindgen writes a module with one instance for a whole page. Here each state has an instance of its own, so that
 //! one that traps takes no other along, and memory goes with it: the bindings are wrapped in a function that makes a
-//! fresh set of them. `abandon` is for an instance that has trapped: what the user forgot later is not freed in it. The
+//! fresh set of them. `abandon` is for an instance that has trapped or is closed: what the user forgot later is not freed in
+//! it, and who still refers to something of it does not keep its memory. The
 //! version of wasm-bindgen is fixed, and so is what is cut here; if it ever differs, this fails.
 
 mod names;
@@ -57,18 +58,32 @@ fn before<'a>(text: &'a str, mark: &str) -> Result<&'a str, Failure> {
     text.find(mark).map(|at| &text[..at]).ok_or_else(|| format!("wasm-bindgen's output lacks `{mark}`").into())
 }
 
-/// The bindings without what stands in for `encodeInto`: whatever runs this wasm has it.
-fn without_encode_into(body: &str) -> Result<String, Failure> {
-    let start = before(body, "if (!('encodeInto' in cachedTextEncoder)) {")?;
-    let rest = &body[start.len()..];
-    Ok(format!("{start}{}", &rest[before(rest, "\n}\n")?.len() + "\n}\n".len()..]))
+/// What is cut out of the bindings: how it begins, and how it ends.
+const CUT: [(&str, &str); 7] = [
+    // Whatever runs this wasm has `encodeInto`.
+    ("if (!('encodeInto' in cachedTextEncoder)) {", "\n}\n"),
+    // Texts are always given with a way to make them longer.
+    ("    if (realloc === undefined) {", "\n    }\n"),
+    // The package has classes of its own around these.
+    ("if (Symbol.dispose) Handle", "free;\n"),
+    ("if (Symbol.dispose) Past", "free;\n"),
+    ("if (Symbol.dispose) Task", "free;\n"),
+    // Kept, an instance would keep its memory.
+    ("    wasmInstance = instance;", "\n"),
+    ("    wasmModule = module;", "\n"),
+];
+
+fn without(body: &str, (start, end): (&str, &str)) -> Result<String, Failure> {
+    let kept = before(body, start)?;
+    let rest = &body[kept.len()..];
+    Ok(format!("{kept}{}", &rest[before(rest, end)?.len() + end.len()..]))
 }
 
 /// The bindings as a function that makes them, without what loads a module: the package does that.
 fn wrapped(bindings: &str) -> Result<String, Failure> {
     let body = before(bindings, "async function __wbg_load(")?.replace("\nexport class ", "\nclass ");
     let body = body.replace("\nexport function ", "\nfunction ").replace("/* @ts-self-types=\"./core.d.ts\" */", "");
-    let body = without_encode_into(&body)?;
+    let body = CUT.into_iter().try_fold(body, |body, cut| without(&body, cut))?;
     if body.contains("export ") || body.contains("import.meta") {
         return Err("wasm-bindgen's output exports something else than classes and functions".into());
     }
@@ -77,7 +92,8 @@ fn wrapped(bindings: &str) -> Result<String, Failure> {
          const start = instance => void __wbg_finalize_init(instance);\n\
          const initSync = ({{ module }}) => start(new WebAssembly.Instance(module, __wbg_get_imports()));\n\
          const init = async ({{ module }}) => start(await WebAssembly.instantiate(module, __wbg_get_imports()));\n\
-         const abandon = () => void (wasm = new Proxy({{}}, {{ get: () => () => {{}} }}));\n\
+         const abandon = () => {{\n  cachedDataViewMemory0 = cachedUint8ArrayMemory0 = null;\n  \
+         wasm = new Proxy({{}}, {{ get: () => () => {{}} }});\n}};\n\
          return {{ Handle, newestHead, initSync, init, abandon }};\n}}\n"
     ))
 }
