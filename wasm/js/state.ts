@@ -40,8 +40,9 @@ export class State extends Checkpointed {
    * state.setMany(Object.entries(totals));
    */
   setMany(entries: Iterable<readonly [key: string, value: Value]>): void {
-    // What is no array may make each entry out of the objects of the one before: that one must be a text by then.
-    const areThere = Array.isArray(entries);
+    // What is neither array nor map may make each entry out of the objects of the one before: that one must be a text by
+    // then.
+    const areThere = Array.isArray(entries) || entries instanceof Map;
     let batch: unknown[] = [];
     const write = () => {
       const held = batch;
@@ -63,13 +64,16 @@ export class State extends Checkpointed {
     writeHeld?.();
     session.writeHeld = write;
     try {
-      for (const [key, value] of entries) {
+      for (const entry of entries) {
+        const [key, value] = entry;
         // Bytes come in order, too: what is held back is written first.
         if (value instanceof Uint8Array) this.set(key, value);
         else {
           checkValue(value);
-          const entry = [keyOf(key), value];
-          batch.push(areThere ? entry : JSON.stringify(entry));
+          keyOf(key);
+          const isPair = Array.isArray(entry) && entry.length === 2;
+          const pair = isPair ? entry : [key, value];
+          batch.push(areThere ? pair : JSON.stringify(pair));
           if (batch.length === BATCH) write();
         }
       }

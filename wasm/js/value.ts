@@ -98,7 +98,10 @@ export function live(bytes: Uint8Array): Uint8Array {
 
 /** Whether it is a text that stays the same as UTF-8. */
 export function isText(value: unknown): value is string {
-  return typeof value === "string" && !/\p{Surrogate}/u.test(value);
+  if (typeof value !== "string") return false;
+  // Not there everywhere; four times as fast.
+  const { isWellFormed }: { isWellFormed?: () => boolean } = String.prototype as object;
+  return isWellFormed ? isWellFormed.call(value) : !/\p{Surrogate}/u.test(value);
 }
 
 /** A key, or another text, that stays the same as UTF-8. */
