@@ -11,6 +11,8 @@ use nix::sys::signal::{SigSet, Signal};
 pub(super) fn keep_ignored() {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mut blocked = SigSet::empty();
+    // A file beyond the limit of the user is an error like another, once the signal does not end the process.
+    blocked.add(Signal::SIGXFSZ);
     for signal in [Signal::SIGHUP, Signal::SIGINT, Signal::SIGTERM] {
         if is_ignored(&status, signal) {
             blocked.add(signal);

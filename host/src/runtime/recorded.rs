@@ -14,8 +14,9 @@ const OUTPUT_TAIL: &str = "output.tail";
 /// Name of a hash of what must not change about the source.
 pub(super) const SOURCE_FINGERPRINT: &str = "source.fingerprint";
 
-/// Name of a hash of how the source begins.
+/// Names of hashes of how the source begins, and of what lies before the position.
 pub(super) const SOURCE_BEGINNING: &str = "source.beginning";
+pub(super) const SOURCE_BEFORE: &str = "source.before";
 
 fn find(pairs: &[(String, u64)], name: &str) -> Option<u64> {
     pairs.iter().find(|(other, _)| other == name).map(|(_, number)| *number)
@@ -38,6 +39,11 @@ pub(super) fn source_offset(manifest: &Manifest) -> Option<u64> {
 /// The hash of how the source began, as far as it was read.
 pub(super) fn source_beginning(manifest: &Manifest) -> Option<u64> {
     find(&manifest.progress.positions, SOURCE_BEGINNING)
+}
+
+/// The hash of the last bytes of the source that were read.
+pub(super) fn source_before(manifest: &Manifest) -> Option<u64> {
+    find(&manifest.progress.positions, SOURCE_BEFORE)
 }
 
 /// Whether a checkpoint tells where it was in some source, but not in that of a run of this definition: another program

@@ -8,7 +8,7 @@ use eventflux_core::{Engine, Error as CoreError, Retention, StepProgress};
 
 use super::plugins;
 use super::reader::Reader;
-use super::recorded::{Accounted, POSITION_LINE, POSITION_OFFSET, SOURCE_BEGINNING, SOURCE_FINGERPRINT};
+use super::recorded::{Accounted, POSITION_LINE, POSITION_OFFSET, SOURCE_BEFORE, SOURCE_BEGINNING, SOURCE_FINGERPRINT};
 use super::sink::Sink;
 use super::start::{Start, check_source, seek};
 use super::worker::{Outcome, Worker};
@@ -18,7 +18,7 @@ use crate::error::{Error, Result};
 use crate::manager::{CheckpointManager, ManagerConfig, read_head};
 use crate::observe::CheckpointWatch;
 use crate::observe::recorder::RunMetrics;
-use crate::source::{Batch, Beginning, Source, SourcePosition};
+use crate::source::{Batch, Imprint, Source, SourcePosition};
 use crate::storage::Access;
 
 /// Bytes of state captured after each event while a checkpoint is under way.
@@ -110,7 +110,7 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
     let events_before = engine.progress().events;
     let accounted = restored_from.as_ref().and_then(Accounted::of);
     let fingerprint = runtime.definition.source.fingerprint(source.fields());
-    let beginning = source.beginning().clone();
+    let imprint = source.imprint().clone();
     let overwrite = runtime.from == StartFrom::Start;
     let goes_on = sink.go_on_from(accounted, overwrite, engine.operator_names())? && is_newest;
     let mut run = Run {
@@ -120,7 +120,7 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         worker: Worker::start(manager)?,
         position,
         fingerprint,
-        beginning,
+        imprint,
         renew_after: address.lifetime().map(|lifetime| lifetime / RENEWALS),
         state: CheckpointState::Idle,
         interval: checkpoint.interval_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
@@ -184,7 +184,7 @@ struct Run<'o> {
     /// After the last event taken.
     position: SourcePosition,
     fingerprint: u64,
-    beginning: Beginning,
+    imprint: Imprint,
     /// How long after the last checkpoint one must come though nothing has changed: else the storage lets all of them go.
     renew_after: Option<Duration>,
     state: CheckpointState,
@@ -322,8 +322,10 @@ impl Run<'_> {
     }
 
     fn cut(&mut self, label: Option<String>) -> Result<()> {
-        let beginning = self.beginning.hash_before(self.position.offset);
-        let positions = beginning.map(|hash| (SOURCE_BEGINNING.into(), hash)).into_iter().chain([
+        let offset = self.position.offset;
+        let beginning = self.imprint.beginning_before(offset).map(|hash| (SOURCE_BEGINNING.into(), hash));
+        let before = self.imprint.end_before(offset).map(|hash| (SOURCE_BEFORE.into(), hash));
+        let positions = before.into_iter().chain(beginning).chain([
             (SOURCE_FINGERPRINT.into(), self.fingerprint),
             (POSITION_LINE.into(), self.position.line),
             (POSITION_OFFSET.into(), self.position.offset),

@@ -10,7 +10,7 @@ use eventflux_core::{
 
 use super::plugins;
 use super::recorded::{
-    Accounted, SOURCE_FINGERPRINT, is_of_other_source, source_beginning, source_offset, source_position,
+    Accounted, SOURCE_FINGERPRINT, is_of_other_source, source_before, source_beginning, source_offset, source_position,
 };
 use super::sink::Sink;
 use super::{RunSummary, Runtime, StartFrom};
@@ -68,7 +68,7 @@ impl Start {
             source => source?,
         };
         check_definition(runtime, &source, &runtime.engine(&source)?, manifest)?;
-        check_beginning(&source, manifest)?;
+        check_imprint(&source, manifest)?;
         check_end(runtime, &mut source, manifest)?;
         finished_before(runtime, manifest).map(Some)
     }
@@ -143,7 +143,7 @@ pub(super) fn seek(source: &mut Source, manifest: &Manifest) -> Result<()> {
     if source.position() != to {
         source.seek(to)?;
     }
-    check_beginning(source, manifest)
+    check_imprint(source, manifest)
 }
 
 /// Refuses to go on in the midst of a source that is read in another way now, or of another program's.
@@ -174,16 +174,21 @@ pub(super) fn check_source(runtime: &Runtime, source: &Source, manifest: &Manife
 }
 
 /// Refuses to go on in another file than the one that was read.
-fn check_beginning(source: &Source, manifest: &Manifest) -> Result<()> {
-    let now = source.beginning().hash_before(source_position(manifest).offset);
+fn check_imprint(source: &Source, manifest: &Manifest) -> Result<()> {
+    let (imprint, offset) = (source.imprint(), source_position(manifest).offset);
     // Of one that is too short by now the position tells.
-    if source_beginning(manifest).zip(now).is_none_or(|(before, now)| before == now) {
+    let differs = |before: Option<u64>, now: Option<u64>| before.zip(now).is_some_and(|(before, now)| before != now);
+    let reason = if differs(source_beginning(manifest), imprint.beginning_before(offset)) {
+        "it does not begin with what was read"
+    } else if differs(source_before(manifest), imprint.end_before(offset)) {
+        "what lies before the place to go on from is not what was read"
+    } else {
         return Ok(());
-    }
+    };
     Err(Error::DefinitionChanged {
         what: String::from("the source is another file"),
         checkpoint: manifest.object.id,
-        reason: String::from("it does not begin with what was read"),
+        reason: reason.into(),
         advice: String::from(
             "Put the file of before in its place, or start anew with --from none or another [checkpoint] storage.",
         ),

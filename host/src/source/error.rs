@@ -118,6 +118,14 @@ pub enum SourceError {
         /// The bytes there were.
         before: u64,
     },
+    /// A file with other contents than before.
+    #[error(
+        "{file}: it does not begin any more with what was read: something else was written over it while it was read; put the whole file back, then start with --from none"
+    )]
+    OverwrittenWhileRead {
+        /// The file.
+        file: String,
+    },
     /// A header whose line ends in what is no line end here, or nowhere.
     #[error(
         "{place}: a carriage return within the header; lines end in LF or CRLF: convert the file, for example with `tr '\\r' '\\n'`"

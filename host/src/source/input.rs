@@ -66,6 +66,11 @@ impl Input {
         self.bytes_total
     }
 
+    /// Whether it is a file that is read as it is.
+    pub(super) fn is_plain_file(&self) -> bool {
+        matches!(self.bytes, Bytes::Plain(_)) && self.bytes_total.is_some()
+    }
+
     /// Bytes read from the disk, if the file is compressed.
     pub(super) fn compressed_read(&self) -> Option<u64> {
         match &self.bytes {
@@ -119,14 +124,27 @@ impl Input {
     }
 
     /// Whether a file whose end was met after so many bytes has lost none: one that is cut ends early, and a read behind
-    /// its end says just that it has ended. What is compressed tells by itself, and a pipe cannot be cut.
-    pub(super) fn check_whole(&self, read: u64) -> Result<(), SourceError> {
+    /// its end says just that it has ended. And whether it still begins as it did: else it was written over in its place,
+    /// and what was read is of both. What is compressed tells by itself, and a pipe cannot be cut.
+    pub(super) fn check_whole(&self, read: u64, beginning: &[u8]) -> Result<(), SourceError> {
         let (Bytes::Plain(file), Some(opened)) = (&self.bytes, self.bytes_total) else { return Ok(()) };
         let found = file.metadata().map_err(|error| self.failed(error))?.len();
         let (length, before) = (found.min(read), opened.max(read));
         // Some file systems do not tell the length of what they make as it is read.
         if length < before && found + opened > 0 {
             return Err(SourceError::CutWhileRead { file: self.name.clone(), length, before });
+        }
+        if found == 0 {
+            return Ok(());
+        }
+        let mut now = vec![0; beginning.len()];
+        let mut file: &File = file;
+        let read_again = file.rewind().and_then(|()| file.read_exact(&mut now));
+        // Behind the end again, where nothing is read but its end.
+        let read_again = read_again.and_then(|()| file.seek(SeekFrom::Start(read)).map(drop));
+        read_again.map_err(|error| self.failed(error))?;
+        if now != beginning {
+            return Err(SourceError::OverwrittenWhileRead { file: self.name.clone() });
         }
         Ok(())
     }

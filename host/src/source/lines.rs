@@ -23,13 +23,15 @@ pub(super) struct Lines {
     ended: bool,
     position: SourcePosition,
     row_line: u64,
+    /// The first bytes of a file, once they were asked for.
+    beginning: Vec<u8>,
 }
 
 impl Lines {
     pub(super) fn new(input: Input) -> Lines {
         let buffer = vec![0; READ_BYTES];
         let position = SourcePosition::default();
-        Lines { input, buffer, start: 0, end: 0, ended: false, position, row_line: 1 }
+        Lines { input, buffer, start: 0, end: 0, ended: false, position, row_line: 1, beginning: Vec::new() }
     }
 
     pub(super) fn input(&self) -> &Input {
@@ -103,7 +105,8 @@ impl Lines {
                 break;
             }
         }
-        if is_file { self.bytes(self.end.min(bytes_max)).to_vec() } else { Vec::new() }
+        self.beginning = if is_file { self.bytes(self.end.min(bytes_max)).to_vec() } else { Vec::new() };
+        self.beginning.clone()
     }
 
     /// Skips the mark with which some programs start UTF-8.
@@ -203,7 +206,7 @@ impl Lines {
         let count = self.input.read(&mut self.buffer[self.end..])?;
         self.end += count;
         if count == 0 {
-            self.input.check_whole(self.position.offset + self.end as u64)?;
+            self.input.check_whole(self.position.offset + self.end as u64, &self.beginning)?;
             self.ended = true;
         }
         Ok(())

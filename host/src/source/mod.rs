@@ -32,6 +32,7 @@
 mod csv;
 mod error;
 mod field;
+mod imprint;
 mod input;
 mod lines;
 mod ndjson;
@@ -43,10 +44,10 @@ use std::fmt;
 use std::path::PathBuf;
 
 use eventflux_core::{Event, Value};
-use xxhash_rust::xxh3::xxh3_64;
 
 use self::csv::CsvRows;
 use self::field::Schema;
+pub(crate) use self::imprint::Imprint;
 use self::input::{Format, Input};
 use self::lines::Lines;
 use self::ndjson::NdjsonRows;
@@ -61,9 +62,6 @@ const READ_BYTES: usize = 256 * 1024;
 const BATCH_RESERVE_MAX: usize = 4096;
 /// Bytes of the input after which a batch ends: a reader ahead of the engine holds a few batches.
 const BATCH_BYTES_MAX: u64 = 4 << 20;
-
-/// Bytes at the beginning of a file that tell it from others.
-const BEGINNING_BYTES: usize = 4096;
 
 const _: () = assert!(READ_BYTES <= ROW_BYTES_MAX);
 
@@ -91,19 +89,6 @@ pub struct SourcePosition {
     pub line: u64,
 }
 
-/// How a file begins, uncompressed: so that no other file is gone on in.
-#[derive(Clone, Debug)]
-pub(crate) struct Beginning(Vec<u8>);
-
-impl Beginning {
-    /// A hash of it, as far as it lies before an offset. Nothing of what cannot be repeated, and where there are too few
-    /// bytes.
-    pub(crate) fn hash_before(&self, offset: u64) -> Option<u64> {
-        let bytes = usize::try_from(offset).unwrap_or(usize::MAX).min(BEGINNING_BYTES);
-        self.0.get(..bytes).filter(|bytes| !bytes.is_empty()).map(xxh3_64)
-    }
-}
-
 /// Some consecutive events of the input; never empty.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Batch {
@@ -123,7 +108,7 @@ pub struct Source {
     lines: Lines,
     rows: Rows,
     schema: Schema,
-    beginning: Beginning,
+    imprint: Imprint,
     /// Before the first row.
     start: SourcePosition,
     /// After the last event read; `lines` may have gone past blank lines.
@@ -149,7 +134,7 @@ impl Source {
     pub fn open(options: &SourceOptions) -> Result<Source, SourceError> {
         let (input, format) = Input::open(&options.file)?;
         let mut lines = Lines::new(input);
-        let beginning = Beginning(lines.beginning(BEGINNING_BYTES));
+        let imprint = Imprint::of(&mut lines, &options.file);
         lines.skip_byte_order_mark()?;
         let format = match format {
             Some(format) => format,
@@ -170,7 +155,7 @@ impl Source {
         };
         let schema = Schema::new(fields, &options.timestamp, &options.null, lines.file())?;
         let start = lines.position();
-        Ok(Source { lines, rows, schema, beginning, start, position: start, pending: None, spare: Vec::new() })
+        Ok(Source { lines, rows, schema, imprint, start, position: start, pending: None, spare: Vec::new() })
     }
 
     /// Names of the fields, in the order of each event's values.
@@ -179,9 +164,9 @@ impl Source {
         self.schema.fields()
     }
 
-    /// How the file begins.
-    pub(crate) fn beginning(&self) -> &Beginning {
-        &self.beginning
+    /// What tells the file from others.
+    pub(crate) fn imprint(&self) -> &Imprint {
+        &self.imprint
     }
 
     /// The position after the last event read; right after `open` that after the header.

@@ -95,6 +95,26 @@ fn a_source_that_is_another_file_now() {
     app.run(&[]).exits(1).says(&says);
 }
 
+/// A file that begins as the one that was read does, but has lost a row before the place where that was left; as long rows
+/// have others begin there.
+#[test]
+fn a_source_that_has_lost_a_row_since() {
+    let app = App::new();
+    let row = |number: usize| format!("{},{},1\n", 1_000_000 + number * 1000, ["a", "b"][number % 2]);
+    let rows: Vec<String> = (0..1000).map(row).collect();
+    let file = |rows: &[String]| String::from("at,city,value\n") + &rows.concat();
+    app.write("in.csv", file(&[&rows[..905], &["wrong\n".into()]].concat()));
+    app.run(&["-q"]).exits(1).says(&["in.csv, line 907"]);
+    let without = [&rows[..500], &rows[501..]].concat();
+    app.write("in.csv", file(&without));
+    let says = ["the source is another file since checkpoint", "what lies before the place to go on from is not what"];
+    app.run(&["-q"]).exits(1).says(&says);
+    app.write("in.csv", file(&rows));
+    app.run(&["-q"]).exits(0);
+    app.write("in.csv", file(&without) + &row(1000));
+    app.run(&["-q"]).exits(1).says(&says);
+}
+
 /// It is refused when there is neither the output nor the storage, not only once it has been written.
 #[test]
 fn an_output_that_would_be_inside_the_storage() {

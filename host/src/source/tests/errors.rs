@@ -334,3 +334,18 @@ fn a_file_that_is_cut_while_it_is_read() {
     std::fs::File::options().append(true).open(&options.file).unwrap().write_all(b"7,more\n").unwrap();
     assert_eq!(read_all(&mut source, 1000).unwrap().events.len(), 100_001);
 }
+
+/// As `cp` does, into the file that is being read: what was read is of both.
+#[test]
+fn a_file_that_is_written_over_while_it_is_read() {
+    let rows = |value: &str| (100_000..200_000).map(|number| format!("{number},{value}\n")).collect::<String>();
+    let directory = tempfile::tempdir().unwrap();
+    let options = options(&directory, "in.csv", format!("t,a\n{}", rows("x")).as_bytes());
+    let mut source = Source::open(&options).unwrap();
+    source.read_batch(100).unwrap();
+    let mut file = std::fs::File::options().write(true).open(&options.file).unwrap();
+    file.write_all(format!("t,a\n{}", rows("y")).as_bytes()).unwrap();
+    let error = read_all(&mut source, 1000).unwrap_err();
+    assert!(matches!(error, SourceError::OverwrittenWhileRead { .. }), "{error}");
+    assert!(error.to_string().contains("written over it while it was read; put the whole file back"), "{error}");
+}
