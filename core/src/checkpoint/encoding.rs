@@ -196,7 +196,8 @@ impl Rest {
         if parent.is_some_and(|parent| object.id <= parent.object.id) {
             // A restore would take its deltas for those of before what it builds on.
             return Err(Error::CallOrder(
-                "the number of a checkpoint must be above that of the one it builds on; take the storage's next one",
+                "the number of a checkpoint must be above that of the one it builds on; if the storage's next one is not, \
+                 what it builds on is in another storage: go on there, or copy that one",
             ));
         }
         let builds_on = parent.map(BuildsOn::new);

@@ -1,10 +1,11 @@
 //! Procedures that are given up while a request is on its way, as a program with a timeout does: what comes of it shows later.
 
 use crate::common::states::{contents, holder, write};
-use eventflux::{Backend, MemoryBackend, Retention, Selector, StateHolder, verify};
+use eventflux::{Backend, Error, MemoryBackend, Retention, Selector, StateHolder, verify};
 use eventflux_core::{
-    CheckpointRequest, Compression, EncodedCheckpoint, FindHead, Head, ObjectId, OpenWriter, Procedure, Prune, Publish,
-    ReadManifest, Republish, Request, Response, Restore, RestoreOptions, Step, Writer, drive,
+    CheckpointRequest, Compression, EncodedCheckpoint, Error as CoreError, FindHead, Head, ObjectId, OpenWriter,
+    Procedure, Prune, Publish, ReadManifest, Republish, Request, Response, Restore, RestoreOptions, Step, Writer,
+    drive,
 };
 
 const RETENTION: Retention = Retention { max_retained: 1 };
@@ -19,8 +20,8 @@ fn encode(state: &mut StateHolder, object: ObjectId) -> EncodedCheckpoint {
 
 fn publish(state: &mut StateHolder, writer: &mut Writer, storage: &mut MemoryBackend) -> eventflux::Result<u64> {
     let mut encoded = encode(state, writer.next_object());
-    let publish = Publish::new(writer, &mut encoded, RETENTION)?;
-    let published = drive(publish, storage).inspect_err(|_| state.abort().unwrap())?;
+    let published = Publish::new(writer, &mut encoded, RETENTION).and_then(|publish| drive(publish, storage));
+    let published = published.inspect_err(|_| state.abort().unwrap())?;
     state.commit(&encoded).unwrap();
     Ok(published.entry.object.id)
 }
@@ -75,7 +76,24 @@ fn the_next_checkpoint_finds_what_a_swap_did_that_nobody_waited_for() {
         assert_eq!(publish(&mut state, &mut writer, &mut storage).unwrap(), 2);
         assert!(!perform(&swap, &mut storage), "it comes too late");
         check(&mut storage, &state);
+        // Nor is there anything of it, if it came to nothing.
+        assert_eq!(verify(&mut storage).unwrap().unneeded, Vec::<String>::new());
     }
+}
+
+/// What a writer puts that was fenced off, no head will name.
+#[test]
+fn a_writer_that_knows_it_was_fenced_off_puts_nothing() {
+    let (mut storage, mut writer, mut state, _) = one_is_given_up();
+    drive(OpenWriter::new(), &mut storage).unwrap();
+    let mut counts = Vec::new();
+    for _ in 0..3 {
+        let error = publish(&mut state, &mut writer, &mut storage).unwrap_err();
+        assert!(matches!(error, Error::Core(CoreError::Fenced { held: 1, current: 2 })), "{error:?}");
+        counts.push(storage.list().unwrap().len());
+        write(&mut state, 3);
+    }
+    assert_eq!(counts, [counts[0]; 3]);
 }
 
 /// What a prune deletes is named by no head, also by none that is still on its way.
@@ -177,8 +195,8 @@ fn what_is_published_while_it_is_verified_is_needed() {
     }
     let (storage, writer, state, _) = one_is_given_up();
     let report = verify(&mut Publishing(storage, writer, state)).unwrap();
-    // That which was given up is, and the one before may be gone by then.
-    assert_eq!((report.findings, report.unneeded), (vec![], vec!["checkpoint-0000000001-g1.efx".to_string()]));
+    // That which was given up is deleted with the next one, and the one before may be gone by then.
+    assert_eq!((report.findings, report.unneeded), (vec![], Vec::<String>::new()));
 }
 
 /// Clocks jump; numbers do not.
