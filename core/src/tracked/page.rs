@@ -217,7 +217,7 @@ impl<V> Page<V> {
         reserved.map_err(|_| Error::OutOfMemory { doing: "adding a key", bytes: slots * size_of::<Slot<V>>() })
     }
 
-    /// Takes an entry out; the last one takes its place. A page that has become mostly empty gives room back.
+    /// Takes an entry out; the last one takes its place. A page that has become empty gives its room back.
     pub(super) fn swap_remove(&mut self, marks: &mut Marks, at: usize) -> Slot<V> {
         let last = self.slots.len() - 1;
         self.tags.set(at, self.tags.get(last));
@@ -226,9 +226,9 @@ impl<V> Page<V> {
             *mask = *mask & !(1 << at) & !(1 << last) | if at == last { 0 } else { moved << at };
         }
         let slot = self.slots.swap_remove(at);
-        let (len, room) = (self.slots.len(), self.slots.capacity());
-        if room > GROWTH_SLOTS && len <= room / 4 {
-            self.slots.shrink_to((2 * len).max(1).next_multiple_of(GROWTH_SLOTS));
+        // Not of one that was small: it would take the same again with the next entry.
+        if self.slots.is_empty() && self.slots.capacity() > GROWTH_SLOTS {
+            self.slots = Vec::new();
         }
         slot
     }
