@@ -128,11 +128,7 @@ impl Running {
 
     /// The lines that wait, or the first of them, if they are more than a text has room for.
     pub(crate) fn take_lines(&mut self) -> Vec<u8> {
-        let is_end = |byte: &u8| *byte == b'\n';
-        let last = self.lines.get(..LINES_BYTES).map(|first| first.iter().rposition(is_end));
-        let end = last.and_then(|last| last.or_else(|| self.lines.iter().position(is_end)));
-        let rest = end.map_or_else(Vec::new, |end| self.lines.split_off(end + 1));
-        std::mem::replace(&mut self.lines, rest)
+        take_first(&mut self.lines, LINES_BYTES)
     }
 
     pub(crate) fn finish(&mut self) -> Result<()> {
@@ -150,5 +146,36 @@ impl Running {
     /// What must stay the same of a source for a run to go on.
     pub(crate) fn source_fingerprint(&self) -> u64 {
         self.source.fingerprint(self.events.fields())
+    }
+}
+
+/// Takes so many bytes of lines at most, or one line.
+fn take_first(lines: &mut Vec<u8>, bytes: usize) -> Vec<u8> {
+    let is_end = |byte: &u8| *byte == b'\n';
+    let last = lines.get(..bytes).map(|first| first.iter().rposition(is_end));
+    let end = last.and_then(|last| last.or_else(|| lines.iter().position(is_end)));
+    let rest = end.map_or_else(Vec::new, |end| lines.split_off(end + 1));
+    std::mem::replace(lines, rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_taken_whole_until_none_is_left() {
+        let all = b"one\ntwo\nthirteen\n4\n";
+        for bytes in 1..=all.len() + 1 {
+            let (mut lines, mut taken, mut times) = (all.to_vec(), Vec::new(), 0);
+            while !lines.is_empty() {
+                let first = take_first(&mut lines, bytes);
+                let lines_taken = first.iter().filter(|byte| **byte == b'\n').count();
+                assert!(first.ends_with(b"\n") && (first.len() <= bytes || lines_taken == 1), "{bytes}");
+                taken.extend(first);
+                times += 1;
+            }
+            assert_eq!(taken, all);
+            assert!(times <= 4 && (bytes < all.len() || times == 1), "{bytes}: {times}");
+        }
     }
 }

@@ -249,7 +249,7 @@ test("a trap costs what was written since the last checkpoint, and nothing goes 
   state.set("a", 2);
   const past = await state.at(id);
   const reading = state.verify();
-  assert.throws(() => state.set("huge", new Uint8Array(8 << 20)), withCode("TRAPPED", `checkpoint ${id}`));
+  assert.throws(() => state.set("huge", "x".repeat(8 << 20)), withCode("TRAPPED", `checkpoint ${id}`));
   for (const call of [() => state.get("a"), () => state.set("a", 3), () => state.size, () => past.get("a")]) {
     assert.throws(call, withCode("TRAPPED"));
   }
@@ -337,7 +337,7 @@ test("closing while it recovers waits for that, and nothing is opened any more",
   const directory = temporaryDirectory(t);
   const state = await open({ name: "orders", directory, wasm: withLittleMemory(100) });
   await state.checkpoint();
-  assert.throws(() => state.set("huge", new Uint8Array(8 << 20)), withCode("TRAPPED"));
+  assert.throws(() => state.set("huge", "x".repeat(8 << 20)), withCode("TRAPPED"));
   const { instantiate } = WebAssembly;
   t.after(() => (WebAssembly.instantiate = instantiate));
   let goOn;
@@ -380,4 +380,28 @@ test("a trap within a checkpoint goes back to the one before", async () => {
   assert.equal((await state.recovered()).checkpoint.id, first.id);
   assert.equal(state.get("a"), 1);
   await state.close();
+});
+
+test("what there is no memory for is refused before it is taken, and costs nothing", async () => {
+  const state = await open({ name: "orders", backend: "memory" });
+  state.set("a", 1);
+  // Zeros that nobody touches, which take no memory here.
+  assert.throws(() => state.set("b", new Uint8Array(2_100_000_000)), withCode("BUDGET", "memory"));
+  assert.deepEqual([state.get("a"), state.get("b"), state.size], [1, undefined, 1]);
+  await state.checkpoint();
+  await state.close();
+});
+
+test("wrong options say what is wrong, and a wasm file that is another one is told", async () => {
+  const definition = {
+    name: "counts",
+    source: { fields: ["n"], timestamp: "t" },
+    operator: [{ name: "all", where: [{ field: "n", lt: 2 ** 63 }], aggregate: {}, compute: { n: "count" } }],
+  };
+  await assert.rejects(engine({ definition, backend: "memory" }), withCode("INVALID", "9223372036854775808"));
+  for (const max of [0, 1.5, "3"]) {
+    await assert.rejects(open({ name: "a", backend: "memory", retain: { max } }), withCode("INVALID", "whole number"));
+  }
+  const empty = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0);
+  await assert.rejects(open({ name: "a", backend: "memory", wasm: empty }), withCode("UNSUPPORTED", "package's own file"));
 });

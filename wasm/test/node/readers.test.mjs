@@ -217,3 +217,17 @@ test("a watcher that breaks down is told as a change, and ends nothing", async (
   await reader.refresh();
   await Promise.all([reader.close(), writer.close()]);
 });
+
+test("a reader shows nothing of a storage that was emptied", async () => {
+  const { backend, writer, reader } = await pair();
+  assert.equal(reader.size, 100);
+  await writer.close();
+  const { readHead, list } = backend;
+  Object.assign(backend, { readHead: async () => undefined, list: async () => [] });
+  assert.deepEqual((await reader.refresh()).checkpoint, undefined);
+  assert.deepEqual([reader.size, reader.get("key/1"), await ids(reader)], [0, undefined, []]);
+  Object.assign(backend, { readHead, list });
+  await reader.refresh();
+  assert.equal(reader.size, 100);
+  await reader.close();
+});

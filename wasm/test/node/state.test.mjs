@@ -2,6 +2,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import test from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { State, memoryStorage, open, rangeWithin } from "@eventflux/state";
 import { temporaryDirectory, withCode } from "./support.mjs";
 
@@ -288,4 +290,29 @@ test("what changed is counted, too, where it went into a base", async () => {
   }
   assert.ok(kinds.has("full"), "a base was renewed");
   await state.close();
+});
+
+test("what is closed keeps no memory, whoever keeps its older states", async () => {
+  setFlagsFromString("--expose-gc");
+  const collect = runInNewContext("gc");
+  const kept = [];
+  const taken = async () => {
+    // What was let go of within a turn is collected in the next.
+    for (let turn = 0; turn < 3; turn += 1) await new Promise(setImmediate).then(collect);
+    return process.memoryUsage().external;
+  };
+  const before = await taken();
+  for (let at = 0; at < 20; at += 1) {
+    const state = await open({ name: "orders", backend: "memory" });
+    state.set("large", new Uint8Array(4_000_000));
+    const { id } = await state.checkpoint();
+    kept.push(await state.at(id));
+    await state.close();
+  }
+  const more = (await taken()) - before;
+  assert.ok(more < 40_000_000, `${more} bytes more`);
+  for (const past of kept) {
+    assert.throws(() => past.get("large"), withCode("CLOSED"));
+    past.close();
+  }
 });
