@@ -248,7 +248,7 @@ fn a_job_whose_source_is_silent_does_not_expire() {
         let storage = server.url(&format!("prefix={name}&expire=2s"));
         let definition = format!(
             "name = \"silent\"\n[source]\nfile = \"-\"\ntimestamp = \"t\"\n[checkpoint]\nstorage = \"{storage}\"\n{when}\n\
-             [sink]\nfile = \"{name}.ndjson\"\n[[operator]]\nname = \"all\"\naggregate = {{ emit = \"end\" }}\ncompute = {{ n = \"count\" }}\n"
+             [sink]\nfile = \"{name}.ndjson\"\n[[operator]]\nname = \"all\"\naggregate = {{ n = \"count\" }}\n"
         );
         fs::write(directory.path().join("app.toml"), definition).unwrap();
         let mut command = eventflux();

@@ -396,7 +396,7 @@ test("wrong options say what is wrong, and a wasm file that is another one is to
   const definition = {
     name: "counts",
     source: { fields: ["n"], timestamp: "t" },
-    operator: [{ name: "all", where: [{ field: "n", lt: 2 ** 63 }], aggregate: {}, compute: { n: "count" } }],
+    operator: [{ name: "all", where: [{ field: "n", lt: 2 ** 63 }], aggregate: { n: "count" } }],
   };
   await assert.rejects(engine({ definition, backend: "memory" }), withCode("INVALID", "9223372036854775808"));
   for (const max of [0, 1.5, "3"]) {
