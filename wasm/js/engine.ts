@@ -111,7 +111,7 @@ export class Engine extends Checkpointed {
   }
 
   /**
-   * The results since the last call, in their order; of more than 256 MB of lines the first, and the next call gives more.
+   * The results since the last call, in their order; of more than 512 MB of lines the first, and the next call gives more.
    *
    * @example
    * for (const result of engine.results()) console.log(result.operator, result.key);
@@ -121,7 +121,10 @@ export class Engine extends Checkpointed {
     return lines === "" ? [] : (JSON.parse(`[${lines.trimEnd().replaceAll("\n", ",")}]`) as Result[]);
   }
 
-  /** The same as {@link Engine.results} as text: a JSON object a line, byte for byte what the native command writes. */
+  /**
+   * The same as {@link Engine.results} as text: a JSON object a line, byte for byte what the native command writes. Nothing
+   * is left once it gives an empty one.
+   */
   resultLines(): string {
     return this.session.call((handle) => handle.results());
   }

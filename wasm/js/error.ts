@@ -66,8 +66,10 @@ function textOf(thrown: unknown, property: "code" | "name"): string | undefined 
 /** An error of the engine as the user gets it; nothing if it is none, but a trap. */
 export function fromEngine(thrown: unknown): StateError | undefined {
   if (thrown instanceof StateError) return thrown;
-  const code = textOf(thrown, "code");
-  return code === undefined ? undefined : new StateError(code as ErrorCode, messageOf(thrown), thrown);
+  // Others have a code too.
+  return textOf(thrown, "name") === "StateError"
+    ? new StateError((thrown as StateError).code, messageOf(thrown), thrown)
+    : undefined;
 }
 
 /** An error of a storage as the user gets it: full is told from all else. */

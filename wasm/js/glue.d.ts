@@ -36,7 +36,7 @@ export interface Past extends Owned {
 
 /** A state, or an engine. */
 export interface Handle extends Owned {
-  set(key: string, json: string): void;
+  set(key: string, json: Uint8Array): void;
   setBytes(key: string, bytes: Uint8Array): void;
   setMany(json: Uint8Array): void;
   get(key: string): string | Uint8Array | undefined;

@@ -28,7 +28,8 @@ export class State extends Checkpointed {
       return this.session.change((handle) => handle.setBytes(checked, bytes));
     }
     const json = toJson(value);
-    this.session.change((handle) => handle.set(checked, json));
+    // As UTF-8 not before what is held back was written, for which the same place is used.
+    this.session.change((handle) => handle.set(checked, toUtf8(json)));
   }
 
   /**
@@ -40,16 +41,15 @@ export class State extends Checkpointed {
    * state.setMany(Object.entries(totals));
    */
   setMany(entries: Iterable<readonly [key: string, value: Value]>): void {
-    // What is neither array nor map may make each entry out of the objects of the one before: that one must be a text by
-    // then.
-    const areThere = Array.isArray(entries) || entries instanceof Map;
+    // What is no array may make each entry out of the objects of the one before: that one must be a text by then.
+    const areThere = Array.isArray(entries);
     let batch: unknown[] = [];
     const write = () => {
       const held = batch;
       batch = [];
       if (held.length > 0) {
-        const json = toUtf8(areThere ? JSON.stringify(held) : `[${held.join(",")}]`);
         try {
+          const json = toUtf8(areThere ? JSON.stringify(held) : `[${held.join(",")}]`);
           session.change((handle) => handle.setMany(json));
         } catch (error) {
           // If it is told to nobody, as within a checkpoint that is not awaited, it is told in the end.
@@ -64,16 +64,13 @@ export class State extends Checkpointed {
     writeHeld?.();
     session.writeHeld = write;
     try {
-      for (const entry of entries) {
-        const [key, value] = entry;
+      for (const [key, value] of entries) {
         // Bytes come in order, too: what is held back is written first.
         if (value instanceof Uint8Array) this.set(key, value);
         else {
           checkValue(value);
-          keyOf(key);
-          const isPair = Array.isArray(entry) && entry.length === 2;
-          const pair = isPair ? entry : [key, value];
-          batch.push(areThere ? pair : JSON.stringify(pair));
+          const entry = [keyOf(key), value];
+          batch.push(areThere ? entry : JSON.stringify(entry));
           if (batch.length === BATCH) write();
         }
       }

@@ -9,8 +9,8 @@ use wasm_bindgen::JsValue;
 
 use crate::error::{Result, coded, from_core};
 
-/// Most characters, as UTF-16 has them, of a text in V8; other engines have more.
-const TEXT_MAX: usize = (1 << 29) - 25;
+/// Most bytes of UTF-8 that V8 makes a text of; other engines take more.
+pub(crate) const TEXT_MAX: usize = (1 << 29) - 32;
 /// Checkpoints that stay if nothing else is said.
 const RETAINED: u32 = 10;
 
@@ -160,9 +160,9 @@ fn object(text: &str) -> Result<Map<String, Json>> {
     }
 }
 
-/// A text for JavaScript, which has room for so many characters.
+/// A text for JavaScript, which has room for so many bytes.
 pub(crate) fn text(text: String) -> Result<String> {
-    if text.len() > TEXT_MAX && text.encode_utf16().count() > TEXT_MAX {
+    if text.len() > TEXT_MAX {
         return Err(coded("BUDGET", "the answer is longer than a text in JavaScript can be; ask for less of it"));
     }
     Ok(text)

@@ -31,9 +31,11 @@ impl Handle {
         Ok(Handle { inner: Rc::new(Inner::new(convert::options(options)?)?) })
     }
 
-    /// Writes a value: its JSON.
-    pub fn set(&self, key: &str, json: &str) -> Result<()> {
+    /// Writes a value: its JSON, as UTF-8.
+    pub fn set(&self, key: &str, json: &Uint8Array) -> Result<()> {
         self.ensure_writable()?;
+        let json = memory::copy_of(json, BYTES_COPIES, "writing a value")?;
+        let json = std::str::from_utf8(&json).map_err(|_| invalid("the value is not UTF-8"))?;
         let mut bytes = Vec::new();
         JsonValue::encode_json(json, &mut bytes).map_err(convert::no_json)?;
         self.inner.state.borrow_mut().plain_mut()?.set_encoded(key.as_bytes(), &bytes).map_err(from_core)
@@ -201,7 +203,7 @@ impl Handle {
 
 impl Handle {
     fn ensure_writable(&self) -> Result<()> {
-        memory::grow_ahead();
+        memory::grow_ahead()?;
         self.inner.ensure_writable()
     }
 }

@@ -8,7 +8,7 @@ use js_sys::Uint8Array;
 
 use crate::error::{Result, from_core};
 
-/// So much is there, or nothing is.
+/// So much is there, or nothing is written any more.
 const SPARE_BYTES: usize = 16 * 1024 * 1024;
 /// The part of its memory by which an instance grows at once.
 const GROWTH_SHARE: usize = 8;
@@ -30,17 +30,21 @@ pub(crate) fn copy_of(bytes: &Uint8Array, copies: u64, doing: &'static str) -> R
 }
 
 /// Lets the memory of an instance that grows do so by an eighth at a time, not by pages: V8 stops to look for what it can
-/// collect whenever it grows, once it is large.
-pub(crate) fn grow_ahead() {
+/// collect whenever it grows, once it is large. An error once there is so little left that a write may not have it.
+pub(crate) fn grow_ahead() -> Result<()> {
     thread_local! {
         static SEEN: Cell<usize> = const { Cell::new(0) };
     }
     let now = pages();
-    if SEEN.replace(now) < now {
-        // If there is no room, there may be enough for what is to come.
-        let _ = Vec::<u8>::new().try_reserve_exact(now * PAGE_BYTES / GROWTH_SHARE);
-        SEEN.set(pages());
+    if SEEN.get() < now {
+        let is_there = |bytes| Vec::<u8>::new().try_reserve_exact(bytes).is_ok();
+        if is_there(now * PAGE_BYTES / GROWTH_SHARE) {
+            SEEN.set(pages());
+        } else if !is_there(SPARE_BYTES) {
+            return Err(from_core(Error::OutOfMemory { doing: "writing; remove something", bytes: SPARE_BYTES }));
+        }
     }
+    Ok(())
 }
 
 #[cfg(target_family = "wasm")]

@@ -54,7 +54,7 @@ pub(crate) fn value_of(holder: &StateHolder, key: &str) -> Result<JsValue> {
     Ok(match holder.get::<JsonValue>(key).map_err(from_core)? {
         None => JsValue::UNDEFINED,
         Some(JsonValue::Bytes(bytes)) => Uint8Array::from(bytes.as_slice()).into(),
-        Some(value) => value.to_json().map_err(|malformed| invalid(&malformed.to_string()))?.into(),
+        Some(value) => text(value.to_json().map_err(|malformed| invalid(&malformed.to_string()))?)?.into(),
     })
 }
 

@@ -1,13 +1,13 @@
 //! What a handle keeps: keyed values, or an engine.
 
 use eventflux_core::definition::SourceDefinition;
-use eventflux_core::{CheckpointRequest, Engine, JsonEvents, JsonValue, Manifest, Progress, StateHolder};
+use eventflux_core::{CheckpointRequest, Engine, Error, JsonEvents, JsonValue, Manifest, Progress, StateHolder};
 
-use crate::convert::{Options, invalid};
+use crate::convert::{Options, TEXT_MAX, invalid};
 use crate::error::{Result, from_core};
 
-/// Bytes of result lines that are given at once: half of what a text of JavaScript has room for.
-const LINES_BYTES: usize = 1 << 28;
+/// Bytes that the lines can take at least before they are asked to grow again: for one batch, mostly.
+const LINES_ROOM_BYTES: usize = 64 * 1024;
 
 /// Keyed values, or the state of an engine.
 pub(crate) enum State {
@@ -112,6 +112,9 @@ impl State {
 impl Running {
     /// Takes a batch of events; results wait to be taken out as lines.
     pub(crate) fn push(&mut self, json: &str) -> Result<()> {
+        let bytes = LINES_ROOM_BYTES.max(json.len());
+        let room = self.lines.try_reserve(bytes);
+        room.map_err(|_| from_core(Error::OutOfMemory { doing: "keeping results; take those that wait", bytes }))?;
         let events = self.events.read(json).map_err(from_core)?;
         for (at, event) in events.iter().enumerate() {
             let taken = self.engine.handle_event(event);
@@ -128,7 +131,7 @@ impl Running {
 
     /// The lines that wait, or the first of them, if they are more than a text has room for.
     pub(crate) fn take_lines(&mut self) -> Vec<u8> {
-        take_first(&mut self.lines, LINES_BYTES)
+        take_first(&mut self.lines, TEXT_MAX)
     }
 
     pub(crate) fn finish(&mut self) -> Result<()> {
@@ -153,9 +156,10 @@ impl Running {
 fn take_first(lines: &mut Vec<u8>, bytes: usize) -> Vec<u8> {
     let is_end = |byte: &u8| *byte == b'\n';
     let last = lines.get(..bytes).map(|first| first.iter().rposition(is_end));
-    let end = last.and_then(|last| last.or_else(|| lines.iter().position(is_end)));
-    let rest = end.map_or_else(Vec::new, |end| lines.split_off(end + 1));
-    std::mem::replace(lines, rest)
+    match last.and_then(|last| last.or_else(|| lines.iter().position(is_end))) {
+        Some(end) if end + 1 < lines.len() => lines.drain(..=end).collect(),
+        _ => std::mem::take(lines),
+    }
 }
 
 #[cfg(test)]

@@ -46,7 +46,8 @@ impl Task {
 impl Task {
     /// Goes on as far as it can; what it asks for next, or `undefined` at its end.
     pub fn poll(&mut self) -> JsValue {
-        memory::grow_ahead();
+        // Without room it may come to its end all the same; what it takes much of, it asks for itself.
+        let _ = memory::grow_ahead();
         if let Some(work) = &mut self.work
             && let Poll::Ready(result) = work.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         {

@@ -197,7 +197,7 @@ impl Rest {
             // A restore would take its deltas for those of before what it builds on.
             return Err(Error::CallOrder(
                 "the number of a checkpoint must be above that of the one it builds on; if the storage's next one is not, \
-                 what it builds on is in another storage: go on there, or copy that one",
+                 what it builds on is in another storage: go on there, copy that one, or call `forget_checkpoints`",
             ));
         }
         let builds_on = parent.map(BuildsOn::new);

@@ -24,7 +24,7 @@ const GIVEN_UP: &str = "retention has given it up: let it keep more, or call `fo
 pub struct Published {
     /// Its entry in the catalog.
     pub entry: CatalogEntry,
-    /// Objects deleted, since retention no longer needs them.
+    /// Objects deleted: retention no longer needs them, or checkpoints that failed have put them in vain.
     pub deleted: Vec<String>,
     /// A deletion that failed; the object is garbage that [`Prune`](super::Prune) deletes later.
     pub not_deleted: Option<Error>,

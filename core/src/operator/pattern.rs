@@ -105,7 +105,8 @@ impl PatternPlan {
             let watermark = context.watermark;
             let is_over = |held: &PatternState, partial: &PartialMatch| {
                 let next = held.pending().next().map_or(i64::MAX, |waiting| waiting.event.timestamp);
-                expire_time(partial.first_ms(), within) <= watermark.min(next)
+                let end = expire_time(partial.first_ms(), within);
+                end <= fired.time || end <= watermark && end < next
             };
             // They began in the order of their times.
             let first_is_over = |held: &PatternState| held.partials().first().is_some_and(|first| is_over(held, first));
@@ -152,9 +153,13 @@ impl PatternPlan {
     ) -> Vec<Vec<Event>> {
         let mut is_over = false;
         let mut matches = held.take_event(&event.event, |partial| {
+            if is_over {
+                // Dropped with all others, below.
+                return Fate::Waits;
+            }
             let in_time =
                 self.within_ms.is_none_or(|within| event.event.timestamp.saturating_sub(partial.first_ms()) <= within);
-            let step = self.steps.get(partial.events().len()).filter(|_| in_time && !is_over);
+            let step = self.steps.get(partial.events().len()).filter(|_| in_time);
             match step {
                 Some(step) if !step.fits(&event.event, partial.events()) => {
                     // Not the next event that had to fit?

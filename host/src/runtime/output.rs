@@ -117,13 +117,15 @@ impl OutputFile {
     /// Cuts off what lies behind a length; of an output that is taken over, in a copy. `ensure_ours` is to fail if another
     /// writer has taken the storage over.
     pub(super) fn cut(&mut self, len: u64, ensure_ours: &dyn Fn() -> Result<()>) -> Result<()> {
+        if !self.is_regular {
+            return Ok(());
+        }
+        take_over::end_copying(&self.path, ensure_ours)?;
+        // One that was fenced off by us may just have put its copy here.
+        self.find_again()?;
         if self.lock == Lock::OfAnother {
             self.file = take_over::go_on_in_copy(&mut self.file, &self.path, len, ensure_ours)?;
             self.lock = Lock::Held;
-        } else if self.is_regular {
-            take_over::remove_copy(&self.path);
-        } else {
-            return Ok(());
         }
         let mut cut = || -> io::Result<()> {
             self.file.set_len(len)?;
@@ -355,7 +357,7 @@ pub(super) fn failed(action: &'static str, path: &Path) -> impl Fn(io::Error) ->
     move |reason| Error::File { action, path: path.into(), reason }
 }
 
-fn refused(path: &Path, reason: impl Into<String>) -> Error {
+pub(super) fn refused(path: &Path, reason: impl Into<String>) -> Error {
     Error::Output { path: path.into(), reason: reason.into() }
 }
 

@@ -3,15 +3,15 @@
 //!
 //! Invariants, where several take over at once:
 //! - The copy is locked by who makes it; it gets the output's name as long as the storage is still its maker's, which is
-//!   asked last, with the lock held. So a run that was fenced off meanwhile puts nothing in the place of what the one that
-//!   has fenced it off wrote.
+//!   asked last, with the lock held; and who has fenced others off waits for that lock before it writes. So a run that was
+//!   fenced off meanwhile puts nothing in the place of what the one that has fenced it off wrote.
 //! - What is copied is what the checkpoint accounts for: whichever of the files before it is copied from, it is the same.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
 
-use super::output::{Lock, failed, open_locked};
+use super::output::{Lock, failed, open_locked, refused};
 use crate::error::Result;
 use crate::storage::{Access, sync_directory};
 
@@ -21,7 +21,10 @@ const COPY: (&str, &str) = (".", ".eventflux-take-over");
 /// Whether a copy can be made: asked before the run that is taken over is fenced off, so that it lives on where not.
 pub(super) fn try_copy(path: &Path) -> Result<()> {
     let copy = copy_of(path).map_err(failed("take over", path))?;
-    let _locked = open_locked(&copy, Access::Write)?;
+    let (_file, lock) = open_locked(&copy, Access::TakeOver)?;
+    if lock == Lock::OfAnother {
+        return Err(refused(path, "another run is taking it over just now; wait for it, then try again"));
+    }
     fs::remove_file(&copy).map_err(failed("take over", path))
 }
 
@@ -34,13 +37,7 @@ pub(super) fn go_on_in_copy(
 ) -> Result<File> {
     let path = path.canonicalize().map_err(failed("take over", path))?;
     let temporary = copy_of(&path).map_err(failed("take over", &path))?;
-    let mut copy = loop {
-        match open_locked(&temporary, Access::TakeOver)? {
-            (copy, Lock::Held) => break copy,
-            // Another one is at work, which one of us has fenced off.
-            (_, Lock::OfAnother) => ensure_ours()?,
-        }
-    };
+    let mut copy = lock_copy(&temporary, ensure_ours)?;
     let taken = copy_to(old, &mut copy, len).map_err(failed("take over", &path)).and_then(|()| {
         ensure_ours()?;
         let renamed = fs::rename(&temporary, &path);
@@ -67,15 +64,25 @@ fn copy_to(old: &mut File, copy: &mut File, len: u64) -> io::Result<()> {
     copy.sync_all()
 }
 
-/// Removes what a take-over left that was killed, unless it is another's at work.
-pub(super) fn remove_copy(path: &Path) {
-    let Ok(copy) = copy_of(path) else { return };
-    if copy.exists()
-        && let Ok((_locked, Lock::Held)) = open_locked(&copy, Access::Write)
-    {
+/// Locks the copy, once whoever else is at work with it has ended or given up; that one or we have been fenced off.
+fn lock_copy(copy: &Path, ensure_ours: &dyn Fn() -> Result<()>) -> Result<File> {
+    loop {
+        match open_locked(copy, Access::TakeOver)? {
+            (file, Lock::Held) => return Ok(file),
+            (_, Lock::OfAnother) => ensure_ours()?,
+        }
+    }
+}
+
+/// Waits for a run that is making a copy, which asked before it was fenced off, and removes what one left that was killed.
+pub(super) fn end_copying(path: &Path, ensure_ours: &dyn Fn() -> Result<()>) -> Result<()> {
+    let copy = copy_of(path).map_err(failed("read", path))?;
+    if copy.exists() {
+        let _locked = lock_copy(&copy, ensure_ours)?;
         // It is only room on the disk.
         let _ = fs::remove_file(&copy);
     }
+    Ok(())
 }
 
 /// The copy in which an output that is taken over goes on; of a link, beside where it leads to.
@@ -123,12 +130,41 @@ mod tests {
         assert_eq!(fs::read(&path).unwrap(), b"one two ");
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no copy is left");
 
-        late.find_again().unwrap();
         late.cut(8, &|| Ok(())).unwrap();
         late.append(b"three", 8).unwrap();
         // What is written into the file without a name, nobody finds.
         hung.append(b"late", 4).unwrap();
         quick.append(b"late", 8).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"one two three");
+    }
+
+    /// One that has asked, and is slow to put its copy there, is waited for: also where the run of before has ended by then,
+    /// so that nothing keeps the output locked.
+    #[test]
+    fn a_copy_on_its_way_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("out.ndjson");
+        let mut hung = OutputFile::open(&path, "out.ndjson", Access::Write).unwrap();
+        hung.cut(0, &|| Ok(())).unwrap();
+        hung.append(b"one ", 0).unwrap();
+        let mut slow = OutputFile::open(&path, "out.ndjson", Access::TakeOver).unwrap();
+        drop(hung);
+        let mut quick = OutputFile::open(&path, "out.ndjson", Access::TakeOver).unwrap();
+        std::thread::scope(|scope| {
+            let (asked, has_asked) = std::sync::mpsc::channel();
+            scope.spawn(move || {
+                let delayed = || {
+                    asked.send(()).unwrap();
+                    std::thread::sleep(std::time::Duration::from_secs(2));
+                    Ok(())
+                };
+                slow.cut(4, &delayed).unwrap();
+                slow.append(b"of one that was fenced off", 4).unwrap();
+            });
+            has_asked.recv().unwrap();
+            quick.cut(4, &|| Ok(())).unwrap();
+            quick.append(b"two ", 4).unwrap();
+        });
+        assert_eq!(fs::read(&path).unwrap(), b"one two ");
     }
 }

@@ -245,7 +245,7 @@ fn a_job_whose_source_is_silent_does_not_expire() {
     let server = RedisServer::start(&[]);
     let directory = tempfile::tempdir().unwrap();
     for (name, when) in [("counted", "every_events = 2"), ("timed", "interval = \"1h\"")] {
-        let storage = server.url(&format!("prefix={name}&expire=2s"));
+        let storage = server.url(&format!("prefix={name}&expire=6s"));
         let definition = format!(
             "name = \"silent\"\n[source]\nfile = \"-\"\ntimestamp = \"t\"\n[checkpoint]\nstorage = \"{storage}\"\n{when}\n\
              [sink]\nfile = \"{name}.ndjson\"\n[[operator]]\nname = \"all\"\naggregate = {{ n = \"count\" }}\n"
@@ -256,7 +256,7 @@ fn a_job_whose_source_is_silent_does_not_expire() {
         let mut run = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut events = run.stdin.take().unwrap();
         events.write_all(b"t,k\n1000,a\n2000,a\n3000,a\n").unwrap();
-        thread::sleep(Duration::from_secs(5));
+        thread::sleep(Duration::from_secs(8));
         events.write_all(b"4000,a\n").unwrap();
         drop(events);
         Ran::from(run.wait_with_output().unwrap()).exits(0);

@@ -7,7 +7,7 @@ import { memoryStorage, open } from "@eventflux/state";
 import { temporaryDirectory, withCode, withLittleMemory } from "./support.mjs";
 
 /** Breaks an engine down that has little memory. */
-const trap = (state) => assert.throws(() => state.set("huge", "x".repeat(8 << 20)), withCode("TRAPPED"));
+const trap = (state) => assert.throws(() => state.set("x".repeat(8 << 20), 1), withCode("TRAPPED"));
 
 async function ids(state) {
   const all = [];
