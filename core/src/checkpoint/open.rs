@@ -29,8 +29,8 @@ pub struct Writer {
     pub(crate) unsure: Vec<Vec<u8>>,
     /// Objects that were put, and not published as far as is known: the next checkpoint deletes those that no head names.
     pub(crate) put: Vec<ObjectId>,
-    /// The generation of the writer that has taken over, once it is known.
-    pub(crate) fenced_by: Option<u64>,
+    /// Whether another writer had taken over when the head was read last.
+    pub(crate) is_fenced: bool,
 }
 
 impl Writer {
@@ -94,7 +94,7 @@ impl Writer {
         let held = self.head.generation;
         match Head::from_bytes(found) {
             Ok(head) if head.generation != held => {
-                self.fenced_by = Some(head.generation);
+                self.is_fenced = true;
                 Error::Fenced { held, current: head.generation }
             }
             Ok(_) => Error::damaged(HEAD_NAME, "record", "it changed under the writer that holds it; open it anew"),
@@ -204,7 +204,7 @@ impl Procedure for OpenWriter {
                     holder: None,
                     unsure: Vec::new(),
                     put: Vec::new(),
-                    fenced_by: None,
+                    is_fenced: false,
                 });
             }
             (OpenState::Swap { head, .. }, Response::Swapped(false)) => {

@@ -57,7 +57,7 @@ pub struct Publish<'w> {
 
 #[derive(Debug)]
 enum PublishState {
-    /// A swap before this one may have taken effect: look.
+    /// A swap before this one may have taken effect, or another writer has taken over: look.
     Settle,
     Put,
     Swap,
@@ -89,10 +89,8 @@ impl<'w> Publish<'w> {
         if object != writer.next_object() {
             return Err(Error::Fenced { held: object.generation, current: writer.head.generation });
         }
-        if let Some(current) = writer.fenced_by {
-            // What it puts, no head would ever name.
-            return Err(Error::Fenced { held: object.generation, current });
-        }
+        // What one puts that was fenced off, no head would ever name.
+        let is_known = writer.unsure.is_empty() && !writer.is_fenced;
         let bytes = core::mem::take(&mut checkpoint.bytes);
         let mut publish = Publish {
             object: object.name(),
@@ -100,7 +98,7 @@ impl<'w> Publish<'w> {
             next: Head::default(),
             next_bytes: Vec::new(),
             held: Vec::new(),
-            state: if writer.unsure.is_empty() { PublishState::Put } else { PublishState::Settle },
+            state: if is_known { PublishState::Put } else { PublishState::Settle },
             deleted: Vec::new(),
             not_deleted: None,
             checkpoint: checkpoint.clone(),
@@ -108,9 +106,7 @@ impl<'w> Publish<'w> {
             bytes,
             writer,
         };
-        if publish.writer.unsure.is_empty()
-            && let Err(error) = publish.plan()
-        {
+        if is_known && let Err(error) = publish.plan() {
             checkpoint.bytes = publish.bytes;
             return Err(error);
         }
@@ -258,6 +254,7 @@ impl Procedure for Publish<'_> {
                 if !self.writer.settle(&bytes)? && bytes != self.writer.head_bytes {
                     return Err(self.writer.head_changed(&bytes));
                 }
+                self.writer.is_fenced = false;
                 self.plan()?;
                 self.state = PublishState::Put;
             }

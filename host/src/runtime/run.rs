@@ -19,7 +19,7 @@ use crate::manager::{CheckpointManager, ManagerConfig, read_head};
 use crate::observe::CheckpointWatch;
 use crate::observe::recorder::RunMetrics;
 use crate::source::{Batch, Imprint, Source, SourcePosition};
-use crate::storage::Access;
+use crate::storage::{Access, StorageAddress};
 
 /// Bytes of state captured after each event while a checkpoint is under way.
 const STEP_BYTES: usize = 8 * 1024;
@@ -153,6 +153,10 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
 
 /// Fails if another writer has taken the storage over since it was opened with this generation.
 fn ensure_ours(runtime: &Runtime, held: u64) -> Result<()> {
+    if matches!(runtime.storage()?, StorageAddress::Memory) {
+        // Nobody else has it.
+        return Ok(());
+    }
     let Some(mut storage) = runtime.to_read()? else { return Ok(()) };
     let current = read_head(&mut storage)?.generation;
     if current == held { Ok(()) } else { Err(CoreError::Fenced { held, current }.into()) }
