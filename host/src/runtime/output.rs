@@ -90,13 +90,16 @@ impl OutputFile {
         self.is_regular
     }
 
-    /// Once the storage is ours: opens what has the name by now, if another run has put a copy in its place since.
-    pub(super) fn find_again(&mut self) -> Result<()> {
-        if self.is_regular && !HostFiles.is_at(&self.file, &self.path).map_err(failed("read", &self.path))? {
-            // Whoever has that one open was fenced off by us.
+    /// Once the storage is ours: opens what has the name by now, if another run has put a copy in its place since; whether
+    /// it has.
+    pub(super) fn find_again(&mut self) -> Result<bool> {
+        let is_replaced =
+            self.is_regular && !HostFiles.is_at(&self.file, &self.path).map_err(failed("read", &self.path))?;
+        if is_replaced {
+            // Whoever has that one open was fenced off by us, or has fenced us off.
             (self.file, self.lock) = open_locked(&self.path, Access::TakeOver)?;
         }
-        Ok(())
+        Ok(is_replaced)
     }
 
     /// Goes on from what a checkpoint accounts for, which must be there, or from nothing. `operators`: those whose results
@@ -121,11 +124,13 @@ impl OutputFile {
             return Ok(());
         }
         take_over::end_copying(&self.path, ensure_ours)?;
-        // One that was fenced off by us may just have put its copy here.
-        self.find_again()?;
+        // One that was fenced off by us may just have put its copy here; or one that has fenced us off, and ended since.
+        let is_replaced = self.find_again()?;
         if self.lock == Lock::OfAnother {
             self.file = take_over::go_on_in_copy(&mut self.file, &self.path, len, ensure_ours)?;
             self.lock = Lock::Held;
+        } else if is_replaced {
+            ensure_ours()?;
         }
         let mut cut = || -> io::Result<()> {
             self.file.set_len(len)?;

@@ -56,7 +56,7 @@ impl Sink {
     /// Once the storage is ours: goes on with the output that is there by now. Changes nothing.
     pub(super) fn find_again(&mut self) -> Result<()> {
         match &mut self.target {
-            Target::File(file) => file.find_again(),
+            Target::File(file) => file.find_again().map(drop),
             Target::Stdout => Ok(()),
         }
     }

@@ -110,18 +110,29 @@ mod tests {
     use crate::error::Error;
     use crate::runtime::output::OutputFile;
 
+    /// An output into which a run has written `one `, and that run.
+    fn begun(directory: &tempfile::TempDir) -> (PathBuf, OutputFile) {
+        let path = directory.path().join("out.ndjson");
+        let mut run = OutputFile::open(&path, "out.ndjson", Access::Write).expect("a directory of our own");
+        run.cut(0, &|| Ok(())).expect("nobody else has it");
+        run.append(b"one ", 0).expect("the disk has room");
+        (path, run)
+    }
+
+    fn taken(path: &Path) -> OutputFile {
+        OutputFile::open(path, "out.ndjson", Access::TakeOver).expect("a directory of our own")
+    }
+
     /// Of two that take over from a third, the one that was fenced off by the other puts nothing in its place; and one
     /// whose file was replaced before it had the storage goes on with what is there.
     #[test]
     fn who_was_fenced_off_meanwhile_replaces_nothing() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("out.ndjson");
-        let mut hung = OutputFile::open(&path, "out.ndjson", Access::Write).unwrap();
-        hung.cut(0, &|| Ok(())).unwrap();
-        hung.append(b"one ", 0).unwrap();
-        let mut slow = OutputFile::open(&path, "out.ndjson", Access::TakeOver).unwrap();
-        let mut quick = OutputFile::open(&path, "out.ndjson", Access::TakeOver).unwrap();
-        let mut late = OutputFile::open(&path, "out.ndjson", Access::TakeOver).unwrap();
+        let (path, mut hung) = begun(&directory);
+        let mut slow = taken(&path);
+        let mut quick = taken(&path);
+        let mut late = taken(&path);
+        let mut later = taken(&path);
         quick.cut(4, &|| Ok(())).unwrap();
         quick.append(b"two ", 4).unwrap();
 
@@ -136,6 +147,11 @@ mod tests {
         hung.append(b"late", 4).unwrap();
         quick.append(b"late", 8).unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"one two three");
+
+        // Nor does one cut it that wakes when all others have ended, so that nothing is locked.
+        drop((hung, quick, late));
+        assert!(later.cut(4, &fenced).unwrap_err().to_string().contains("fenced"));
+        assert_eq!(fs::read(&path).unwrap(), b"one two three");
     }
 
     /// One that has asked, and is slow to put its copy there, is waited for: also where the run of before has ended by then,
@@ -143,13 +159,10 @@ mod tests {
     #[test]
     fn a_copy_on_its_way_is_waited_for() {
         let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("out.ndjson");
-        let mut hung = OutputFile::open(&path, "out.ndjson", Access::Write).unwrap();
-        hung.cut(0, &|| Ok(())).unwrap();
-        hung.append(b"one ", 0).unwrap();
-        let mut slow = OutputFile::open(&path, "out.ndjson", Access::TakeOver).unwrap();
+        let (path, hung) = begun(&directory);
+        let mut slow = taken(&path);
         drop(hung);
-        let mut quick = OutputFile::open(&path, "out.ndjson", Access::TakeOver).unwrap();
+        let mut quick = taken(&path);
         std::thread::scope(|scope| {
             let (asked, has_asked) = std::sync::mpsc::channel();
             scope.spawn(move || {

@@ -209,6 +209,10 @@ fn every_command_works_on_redis() {
     let newest = keys.iter().max().unwrap();
     redis::cmd("SETRANGE").arg(newest).arg(0).arg("damage").exec(&mut connection).unwrap();
     app.command(&["verify", b]).exits(3);
+    // An entry that no object can have hides neither that, nor the others.
+    redis::cmd("HSET").arg("{b}:objects").arg("checkpoint-0000000000-g1.efx").arg("9:1").exec(&mut connection).unwrap();
+    let report = app.command(&["verify", b, "--json"]).exits(3).json();
+    assert!(!report["findings"].as_array().unwrap().is_empty(), "{report}");
     redis::cmd("UNLINK").arg(newest).exec(&mut connection).unwrap();
     app.command(&["verify", b]).exits(3).says(&[]);
 }

@@ -304,3 +304,23 @@ test("what makes the values for setMany may read and write the state meanwhile",
   assert.equal(state.get("before"), undefined);
   await state.close();
 });
+
+test("a batch that cannot be made a text within a checkpoint that nobody waits for is written in the end", async () => {
+  const state = await open({ name: "orders", backend: "memory" });
+  const { join } = Array.prototype;
+  function* entries() {
+    yield ["a", 1];
+    yield ["b", 2];
+    Array.prototype.join = () => {
+      throw new RangeError("simulated");
+    };
+    // Writes what is held back, and nobody hears that it cannot.
+    const taking = state.checkpoint().catch(() => {});
+    Array.prototype.join = join;
+    void taking;
+    yield ["c", 3];
+  }
+  state.setMany(entries());
+  assert.deepEqual(state.keys(), ["a", "b", "c"]);
+  await state.close();
+});
