@@ -56,7 +56,7 @@ pub fn load(files: &[PathBuf]) -> Flights {
             file: file.clone(),
             timestamp: definition.source.timestamp.clone(),
             null: definition.source.null.clone(),
-            fields: None,
+            ..SourceOptions::default()
         })
         .expect("the flights are there");
         fields = source.fields().to_vec();

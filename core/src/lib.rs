@@ -58,7 +58,7 @@ mod growable {
     };
     pub use crate::tracked::{TrackedMap, TrackedValue};
 
-    pub use crate::engine::{Clock, Engine, JsonEvents, MatchedStep, NoTime, Output};
+    pub use crate::engine::{Engine, JsonEvents, MatchedStep, NoTimestamp, Output, TimestampReader};
 
     pub use crate::backend::{Backend, MemoryBackend, drive};
     pub use crate::checkpoint::{

@@ -6,7 +6,7 @@ pub const KEY_GROUPS_DEFAULT: u16 = 128;
 pub const KEY_GROUPS_MAX: u16 = 1024;
 /// Longest encoded key, in bytes.
 pub const KEY_BYTES_MAX: usize = 64 * 1024;
-/// Most named states of one holder.
+/// Most states of one holder, the plain values among them: so many less one with names.
 pub const STATES_MAX: usize = 1024;
 /// Longest label of a savepoint, in bytes of UTF-8.
 pub const LABEL_BYTES_MAX: usize = 200;

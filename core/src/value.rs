@@ -19,6 +19,7 @@ use crate::bytes::{INLINE_BYTES, heap_chunk_bytes};
 /// use eventflux_core::Value;
 /// assert!(Value::Null < Value::from(false) && Value::from(3) < Value::from(3.5));
 /// assert_eq!(Value::from(2), Value::from(2.0));
+/// assert_eq!((Value::from(2).as_i64(), Value::from(None::<&str>).is_null()), (Some(2), true));
 /// ```
 #[derive(Debug, Clone, Default)]
 pub enum Value {
@@ -84,7 +85,19 @@ impl Value {
         matches!(self, Value::Null)
     }
 
-    /// The number, if it is one.
+    /// The truth, if it is true or false.
+    #[must_use]
+    pub fn as_bool(&self) -> Option<bool> {
+        if let Value::Bool(bool) = self { Some(*bool) } else { None }
+    }
+
+    /// The whole number, if it is an [`Int`](Value::Int): no float is, whatever its value.
+    #[must_use]
+    pub fn as_i64(&self) -> Option<i64> {
+        if let Value::Int(int) = self { Some(*int) } else { None }
+    }
+
+    /// The number, if it is one; of a whole number beyond 2^53 the nearest float.
     #[must_use]
     pub fn as_f64(&self) -> Option<f64> {
         match self {
@@ -202,6 +215,26 @@ impl From<&str> for Value {
     }
 }
 
+#[cfg(feature = "alloc")]
+impl From<alloc::string::String> for Value {
+    fn from(text: alloc::string::String) -> Self {
+        Value::from(text.as_str())
+    }
+}
+
+impl From<Text> for Value {
+    fn from(text: Text) -> Self {
+        Value::Str(text)
+    }
+}
+
+/// `None` is null.
+impl<T: Into<Value>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Value::Null, Into::into)
+    }
+}
+
 impl Text {
     #[cfg(feature = "alloc")]
     /// Text of its own from a string.
@@ -234,6 +267,25 @@ impl Text {
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_slice()
+    }
+}
+
+#[cfg(feature = "alloc")]
+impl From<&str> for Text {
+    fn from(text: &str) -> Self {
+        Text::new(text)
+    }
+}
+
+impl AsRef<str> for Text {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
     }
 }
 

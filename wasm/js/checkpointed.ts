@@ -166,6 +166,8 @@ export abstract class Checkpointed {
    * Goes back to the last checkpoint after an error `TRAPPED`, with a fresh engine; the lock stays ours. Until then
    * every call is refused, so that nobody goes on with a state that has lost what they wrote. What was written since
    * that checkpoint has to be written again: from the positions that it returns.
+   *
+   * @throws {@link StateError} `INVALID`: nothing is lost; there was no such error
    */
   async recovered(): Promise<Restored> {
     return await this.session.recovered();

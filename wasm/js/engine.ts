@@ -48,6 +48,8 @@ export interface Definition {
     fields: string[];
     /** Texts that mean null: the empty one, unless others are named; none with `[]`. As in the native command. */
     null?: string[];
+    /** Fields whose numbers stay text, as they are written: identifiers, codes. As in the native command. */
+    text?: string[];
     /** How long events may be late, such as `24h`. */
     watermark_delay?: string;
     /** Read by the native command only. */
@@ -94,7 +96,8 @@ export interface Progress {
 
 /**
  * Windows, patterns and aggregations over events, with checkpoints; from {@link engine}. A checkpoint holds all that
- * later results depend on, but not results that were not taken yet: take them first, and put them where they are safe.
+ * later results depend on, but no results: take them first, and put them where they are safe. While there are some that
+ * were not taken it is refused as `INVALID`.
  */
 export class Engine extends Checkpointed {
   /**
@@ -150,6 +153,6 @@ export async function openEngine(platform: Platform, options: EngineOptions): Pr
   const named: OpenOptions = { ...options, name: options.name ?? definition.name };
   checkOptions(named);
   const told = JSON.stringify({ ...engineOptions(named), name: definition.name ?? named.name, definition });
-  // When the page hides, there may be results that were not taken yet.
+  // When the page hides, there may be results that were not taken yet, and positions are not known here.
   return new Engine(await Session.open(platform, named, told, false));
 }

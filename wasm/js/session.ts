@@ -321,7 +321,11 @@ export class Session {
   /** After a trap: a fresh instance with the last checkpoint. Without one: what there is. */
   async recovered(): Promise<Restored> {
     this.#ensureOpen();
-    if (!this.#trapped) return this.restored;
+    if (!this.#trapped) {
+      // Who asks twice gets the same; but not positions from before what was written since.
+      if (this.#changes === this.#changesTaken && this.#last === this.restored.checkpoint?.id) return this.restored;
+      throw new StateError("INVALID", "there is nothing to recover from");
+    }
     this.#recovery ??= this.#recover().finally(() => (this.#recovery = undefined));
     return this.#recovery;
   }

@@ -154,7 +154,7 @@ export function positionsToText(positions: Positions | undefined): Record<string
     if (typeof position !== "bigint" && !Number.isSafeInteger(position)) {
       throw new StateError(
         "INVALID",
-        `position ${name} is ${String(position)}; use a whole number below 2^53, or a bigint`,
+        `position ${name} is ${String(position)} (${typeof position}); use a whole number below 2^53, or a bigint`,
       );
     }
     texts[name] = String(position);

@@ -19,7 +19,7 @@ function takeLock(name: string, options: OpenOptions, lost: () => void): Promise
     const hold = (lock: Lock | null) => {
       if (!lock) {
         const advice = 'close it there, or open with `tabs: "wait"`, "read" or "takeover"';
-        throw new StateError("LOCKED", `another tab has ${JSON.stringify(options.name)} open for writing; ${advice}`);
+        throw new StateError("LOCKED", `${JSON.stringify(options.name)} is open for writing already, here or in another tab; ${advice}`);
       }
       return new Promise<void>((release) => {
         isHeld = true;

@@ -115,7 +115,7 @@ pub(crate) fn entry_to_json(entry: &CatalogEntry) -> Json {
         "label": entry.label,
         "kind": entry.kind(),
         "bytes": entry.object_bytes,
-        "rawBytes": sizes.delta_raw + sizes.base_raw,
+        "rawBytes": sizes.delta_raw.saturating_add(sizes.base_raw),
         // The first carries all of it as bases.
         "dirty": if entry.parent.is_none() { sizes.base_rows } else { sizes.delta_rows },
     })

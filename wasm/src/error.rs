@@ -38,9 +38,16 @@ impl From<Failure> for JsValue {
     }
 }
 
-/// An error of the core.
+/// An error of the core. Where its advice is for Rust, with that for JavaScript.
 pub(crate) fn from_core(error: Error) -> JsValue {
-    coded(code_of(&error), &error.to_string())
+    let has = match &error {
+        Error::StateMissing { state } => format!("the checkpoint has no state `{state}`, which the definition has"),
+        Error::StateUnknown { state } => format!("the checkpoint has a state `{state}`, which the definition has not"),
+        Error::StateChanged { .. } => error.to_string(),
+        _ => return coded(code_of(&error), &error.to_string()),
+    };
+    let advice = "put the definition back as it was; or begin anew, with another `name` or with `from: \"none\"`";
+    coded(code_of(&error), &format!("{has}; {advice}"))
 }
 
 /// An error of the core, with a message that says more.

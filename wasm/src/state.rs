@@ -60,10 +60,16 @@ impl State {
         }
     }
 
-    /// Cuts a checkpoint.
+    /// Cuts a checkpoint. Not of an engine with results that nobody has taken: no checkpoint holds them, and whoever goes on
+    /// from this one would never see them.
     pub(crate) fn begin(&mut self, request: CheckpointRequest) -> Result<()> {
         match self {
             State::Plain(holder) => holder.begin(request),
+            State::Engine(running) if !running.lines.is_empty() => {
+                return Err(invalid(
+                    "there are results that nobody has taken, which no checkpoint holds; take them with results() first",
+                ));
+            }
             State::Engine(running) => {
                 let Progress { positions, outputs, .. } = request.progress;
                 running.engine.begin_checkpoint(request.created_ms, request.label, positions, outputs)

@@ -62,6 +62,8 @@ export class Chart {
   show(checkpoints, selected) {
     this.#checkpoints = checkpoints;
     this.#plot.setData(this.#data());
+    // The numbers below the bars are others though there are as many.
+    this.#plot.redraw(false, true);
     this.#plot.ctx.canvas.setAttribute("aria-label", this.#description());
     this.mark(selected);
   }

@@ -5,6 +5,8 @@ import { byId, element, setText } from "./dom.js";
 import { bytes, count, moment, plural, ratio } from "./format.js";
 
 const OPEN_DELAY_MS = 120;
+/** Time after which what is shown is compared with a newer checkpoint. */
+const COMPARE_DELAY_MS = 1000;
 
 const cell = (text, className = "number") => element("td", { className }, text);
 
@@ -57,6 +59,9 @@ export class CheckpointsView {
   #chart;
   #timer;
   #asked = 0;
+  /** The newest checkpoint as the open one was compared with it. */
+  #comparedWith;
+  #isStale;
 
   /** `open(id)` asks the worker what a checkpoint holds. */
   constructor(open) {
@@ -64,6 +69,7 @@ export class CheckpointsView {
     const slider = byId("time");
     slider.addEventListener("input", () => this.select(Number(slider.value)));
     this.#chart = new Chart(byId("chart"), (index) => this.select(index));
+    this.close();
   }
 
   /** The one that is open, or else the newest. */
@@ -73,7 +79,10 @@ export class CheckpointsView {
 
   show(checkpoints) {
     this.#checkpoints = checkpoints;
-    if (!checkpoints.some(({ id }) => id === this.#selected)) this.close();
+    if (this.#selected !== undefined) {
+      if (checkpoints.some(({ id }) => id === this.#selected)) this.#compareLater();
+      else this.close();
+    }
     const slider = byId("time");
     slider.max = Math.max(0, checkpoints.length - 1);
     slider.disabled = checkpoints.length === 0;
@@ -86,7 +95,7 @@ export class CheckpointsView {
       "checkpoints-text",
       checkpoints.length === 0
         ? "None yet."
-        : `${plural(checkpoints.length, "checkpoint")}: ${bytes(raw)} raw, ${bytes(stored)} stored, ${ratio(raw, stored)} smaller.`,
+        : `${plural(checkpoints.length, "checkpoint")}: ${bytes(raw)} raw, ${bytes(stored)} stored${raw > 0 ? `, ${ratio(raw, stored)} smaller` : ""}.`,
     );
     byId("checkpoint-rows").replaceChildren(...checkpoints.map(tableRow).reverse());
     this.#chart.show(checkpoints, this.#index());
@@ -101,7 +110,17 @@ export class CheckpointsView {
     this.#chart.mark(index);
     this.#markRow();
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#load(), OPEN_DELAY_MS);
+    this.#timer = setTimeout(() => this.#load("polite"), OPEN_DELAY_MS);
+  }
+
+  /** What is shown of the open one says what has changed up to now: soon with what is now. */
+  #compareLater() {
+    if (this.#isStale || this.#comparedWith === this.#checkpoints.at(-1).id) return;
+    this.#isStale = true;
+    setTimeout(() => {
+      this.#isStale = false;
+      if (this.#selected !== undefined) this.#load("off");
+    }, COMPARE_DELAY_MS);
   }
 
   /** Shows none. */
@@ -113,15 +132,23 @@ export class CheckpointsView {
     byId("past").replaceChildren(element("p", { className: "hint" }, "Move the slider to look into an older checkpoint."));
   }
 
-  async #load() {
+  /** `live`: whether readers of screens are told. */
+  async #load(live) {
     const asked = (this.#asked += 1);
     const view = byId("past");
+    view.setAttribute("aria-live", live);
     view.setAttribute("aria-busy", "true");
+    this.#comparedWith = undefined;
     let shown;
     try {
-      shown = this.#describe(await this.#open(this.#selected));
+      const past = await this.#open(this.#selected);
+      shown = this.#describe(past);
+      if (asked === this.#asked) this.#comparedWith = past.newest;
     } catch ({ code, message }) {
+      // By the user, who sees what becomes of it; once it is there again it is asked again.
+      if (code === "KILLED") return;
       shown = [element("p", { className: "error" }, element("code", {}, code), ` ${message}`)];
+      if (asked === this.#asked) this.#comparedWith = this.#checkpoints.at(-1)?.id;
     }
     if (asked !== this.#asked) return;
     view.replaceChildren(...shown);

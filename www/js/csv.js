@@ -41,6 +41,9 @@ export class Rows {
   /** Refuses a place that is not in this file. */
   check(offset) {
     if (offset > this.#bytes.length) throw new Error("the checkpoint is of a longer file than this one");
+    if (offset > 0 && this.#bytes[offset - 1] !== LINE_END) {
+      throw new Error("the checkpoint is of another file than this one, in which no row ends there");
+    }
   }
 
   /** Goes to a place that was recorded; without one, to the first row. */

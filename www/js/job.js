@@ -63,13 +63,19 @@ export class Job {
     return this.engine.progress().events;
   }
 
-  /** Refuses positions of another source than that of this page. */
-  #check(positions) {
+  /** Refuses positions of another source than that of this page, and those that do not say where the events end. */
+  #check(positions, events) {
     const fingerprint = positions["source.fingerprint"];
     if (fingerprint !== undefined && fingerprint !== this.engine.progress().sourceFingerprint) {
       throw new Error("the checkpoint is of another source: its fields, or what they mean, are not those of this page");
     }
-    this.rows.check(Number(positions["source.offset"] ?? 0));
+    const offset = positions["source.offset"];
+    if (events > 0 && offset === undefined) {
+      throw new Error(
+        "the checkpoint does not say how far it is in the source (`source.offset`), as this page and the native command do",
+      );
+    }
+    this.rows.check(Number(offset ?? 0));
   }
 
   /**
@@ -77,7 +83,7 @@ export class Job {
    * the output here is empty, since it was written elsewhere.
    */
   async #goOnFrom(positions, outputs, isNewest, hole = 0) {
-    this.#check(positions);
+    this.#check(positions, this.events);
     this.rows.seek(Number(positions["source.offset"] ?? 0), Number(positions["source.line"] ?? 0));
     const start = Number(outputs["output.start"] ?? 0);
     const length = Number(outputs["output.length"] ?? 0);
@@ -156,7 +162,8 @@ export class Job {
     // What it recorded is known only once it is imported: elsewhere first, since here it replaces the state.
     const beside = await engine({ definition: this.#definition, backend: "memory" });
     try {
-      this.#check((await beside.import(bytes)).positions);
+      const { positions } = await beside.import(bytes);
+      this.#check(positions, beside.progress().events);
     } finally {
       await beside.close();
     }

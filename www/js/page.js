@@ -192,13 +192,19 @@ async function flip() {
 }
 
 async function openFile(file) {
-  if (!file || byId("file").disabled || main.inert) return;
+  if (!file) return;
+  if (byId("file").disabled || main.inert) {
+    return setText("file-text", `${file.name} was not opened: this page does not write the state now.`);
+  }
+  setText("file-text", "");
   try {
     const { id, events } = await alone(async () => link.call("import", new Uint8Array(await file.arrayBuffer())));
     log(`Opened ${file.name} as checkpoint ${id}: event ${count(events)}.`);
   } catch ({ code, message }) {
     // The state is as it was.
-    log(`${file.name} was refused. ${code}: ${message}.`);
+    const refused = `${file.name} was refused. ${code}: ${message}.`;
+    log(refused);
+    setText("file-text", refused);
   }
 }
 

@@ -171,10 +171,18 @@ const calls = {
   output: readOutput,
 
   async import(bytes) {
+    const wasPlaying = isPlaying;
     await pause();
-    const imported = await job.import(bytes);
-    await report();
-    return imported;
+    try {
+      return await job.import(bytes);
+    } catch (error) {
+      // Refused: the state is as it was, and goes on as it did.
+      isPlaying = wasPlaying;
+      if (isPlaying) loop = play();
+      throw error;
+    } finally {
+      await report();
+    }
   },
 
   /** Damages the newest checkpoint; the state is closed after it. */

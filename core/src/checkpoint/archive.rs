@@ -6,13 +6,15 @@ use alloc::vec::Vec;
 use super::open::{ReadHead, ReadManifest};
 use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
 use super::restore::Selector;
-use crate::backend::{Backend, MemoryBackend};
+use super::verify::Verify;
+use crate::backend::{Backend, MemoryBackend, drive};
 use crate::error::{Error, Result};
 use crate::format::archive;
 use crate::format::head::{HEAD_NAME, Head};
 use crate::format::manifest::ObjectId;
 
-/// Reads a checkpoint with all objects it needs; comes to the bytes of an archive.
+/// Reads a checkpoint with all objects it needs, and checks all that is in them: a copy of what is damaged is of use to
+/// nobody, and would be found out when it is needed. Comes to the bytes of an archive.
 ///
 /// [`open_archive`] makes a storage of it. The archive's generation is above the storage's, so that no writer of the
 /// storage can publish into a copy made of it.
@@ -90,8 +92,7 @@ impl Procedure for Export {
                     if let Some(object) = wanted.last() {
                         return Ok(Step::Request(Request::Read { object: object.name(), range: ByteRange::All }));
                     }
-                    objects.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-                    return Ok(Step::Done(archive::write(head, objects)?));
+                    return Ok(Step::Done(archive::write(head, &checked(head, core::mem::take(objects))?)?));
                 }
             }
         }
@@ -110,6 +111,17 @@ impl Procedure for Export {
             (_, Response::Failed(error)) => Err(error),
             _ => Err(unexpected("export", "checkpoint")),
         }
+    }
+}
+
+/// The objects of a checkpoint in the order of their names, if all is well with them.
+fn checked(head: &Head, objects: Vec<(String, Vec<u8>)>) -> Result<Vec<(String, Vec<u8>)>> {
+    let mut copy = MemoryBackend::new();
+    *copy.objects_mut() = objects.into_iter().collect();
+    copy.swap_head(None, &head.to_bytes())?;
+    match drive(Verify::new(), &mut copy)?.findings.into_iter().next() {
+        Some(found) => Err(found.error),
+        None => Ok(core::mem::take(copy.objects_mut()).into_iter().collect()),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::format::manifest::{Base, Delta, Manifest, StateDescriptor, StateKind}
 use crate::format::rows::{Form, Row, read_rows};
 use crate::format::section::{SectionRef, read_section};
 use crate::format::{Cursor, Malformed, key_group, key_hash};
+use crate::limits::KEY_BYTES_MAX;
 use crate::state::{AggregationState, PatternState, StateMap, WindowState};
 use crate::tracked::sealed::Sealed;
 
@@ -266,6 +267,9 @@ impl AnyRow<'_, '_> {
         }
         if key_group(key_hash(key), key_groups) != group {
             return Err(Malformed::new("a key is filed under another key group than its own"));
+        }
+        if key.len() > KEY_BYTES_MAX {
+            return Err(Malformed::new("a key is longer than any can be"));
         }
         if part == Part::Base && form != Form::Whole {
             return Err(not_whole());

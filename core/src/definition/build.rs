@@ -51,6 +51,7 @@ impl SourceDefinition {
             file: file.into(),
             timestamp: String::new(),
             null: vec![String::new()],
+            text: Vec::new(),
             watermark_delay_ms: 0,
             fields: None,
         }
@@ -67,6 +68,13 @@ impl SourceDefinition {
     #[must_use]
     pub fn null<T: Into<String>>(mut self, texts: impl IntoIterator<Item = T>) -> Self {
         self.null = texts.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Fields whose values stay text though they look like numbers.
+    #[must_use]
+    pub fn text<T: Into<String>>(mut self, fields: impl IntoIterator<Item = T>) -> Self {
+        self.text = fields.into_iter().map(Into::into).collect();
         self
     }
 

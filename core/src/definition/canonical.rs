@@ -13,11 +13,17 @@ use crate::format::hash64;
 
 impl SourceDefinition {
     /// What must stay the same for a run to go on where another one stopped: a hash (XXH3) of the
-    /// fields, of which one is the time, and of the texts that stand for null.
+    /// fields, of which one is the time and some may stay text, and of the texts that stand for null.
     #[must_use]
     pub fn fingerprint<S: AsRef<str>>(&self, fields: &[S]) -> u64 {
         let fields: Vec<&str> = fields.iter().map(AsRef::as_ref).collect();
-        let canonical = serde_json::json!({ "fields": fields, "null": self.null, "timestamp": self.timestamp });
+        let mut canonical = serde_json::json!({ "fields": fields, "null": self.null, "timestamp": self.timestamp });
+        // Checkpoints from before there was this have none.
+        if !self.text.is_empty() {
+            let mut text: Vec<&str> = self.text.iter().map(String::as_str).collect();
+            text.sort_unstable();
+            canonical["text"] = text.into();
+        }
         hash64(canonical.to_string().as_bytes())
     }
 }

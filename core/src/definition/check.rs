@@ -60,6 +60,13 @@ fn check_source(source: &SourceDefinition) -> Result<()> {
     check_not_empty("source.file", &source.file)?;
     check_not_empty("source.timestamp", &source.timestamp)?;
     check_duration("source.watermark_delay", source.watermark_delay_ms, 0)?;
+    check_fields("source.text", &source.text)?;
+    if let Some(at) = source.text.iter().position(|field| *field == source.timestamp) {
+        return Err(Error::definition(
+            item_path("source.text", at),
+            format!("`{}` holds the time, which is no text", shown(&source.timestamp)),
+        ));
+    }
     if let Some(fields) = &source.fields {
         if fields.is_empty() {
             return Err(Error::definition("source.fields", "must not be empty"));

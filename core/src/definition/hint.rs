@@ -48,6 +48,11 @@ pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) ->
     best.map(|(_, candidate)| candidate)
 }
 
+/// That a source does not have a field, and which was meant.
+pub(crate) fn no_field<'a>(name: &str, fields: impl IntoIterator<Item = &'a str>) -> String {
+    format!("the source has no field `{name}`{}", hint(name, fields))
+}
+
 /// The end of an error message about an unknown name: "; did you mean `compute`?" or "; known: a, b, c".
 pub(crate) fn hint<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     let candidates: Vec<&str> = candidates.into_iter().collect();

@@ -100,6 +100,9 @@ pub struct SourceDefinition {
     pub timestamp: String,
     /// Texts that stand for null; the empty text unless given.
     pub null: Vec<String>,
+    /// Fields whose values stay text though they look like numbers, such as identifiers and codes; none unless given. Of
+    /// numbers in JSON it is the text that stands there.
+    pub text: Vec<String>,
     /// How far the watermark stays behind the largest timestamp, in milliseconds; 0 unless given.
     pub watermark_delay_ms: i64,
     /// Names of the fields, where the source cannot tell them itself.

@@ -73,13 +73,16 @@ pub(super) fn application(document: &Document) -> Result<ApplicationDefinition> 
 }
 
 fn source(node: &Node) -> Result<SourceDefinition> {
-    let known = ["file", "timestamp", "null", "watermark_delay", "fields"];
+    let known = ["file", "timestamp", "null", "text", "watermark_delay", "fields"];
     let table = node.table("a table with the keys `file` and `timestamp`", "key", &known)?;
     let file = table.required_text("file", "a text such as \"flights.csv\", or \"-\" for standard input")?;
     let timestamp = table.required_text("timestamp", "the name of the field that holds the time")?;
     let mut source = SourceDefinition::file(file).timestamp(timestamp);
     if let Some(node) = table.get("null") {
         source.null = node.texts("a list of texts such as [\"\", \"NA\"]")?;
+    }
+    if let Some(node) = table.get("text") {
+        source.text = node.texts("a list of names such as [\"order_number\"]")?;
     }
     if let Some(node) = table.get("watermark_delay") {
         source.watermark_delay_ms = node.duration_ms()?;

@@ -5,9 +5,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
-use super::clock::{Clock, NoTime};
+use super::timestamp::{NoTimestamp, TimestampReader};
 use crate::definition::{SourceDefinition, nearest};
 use crate::error::{Error, Result};
 use crate::limits::TIMESTAMP_MS_MAX;
@@ -16,10 +18,9 @@ use crate::value::{Event, Value};
 /// Reads events out of JSON texts: arrays of flat objects.
 ///
 /// A field that is absent is null, as is a text that equals one of the source's `null`. A number without fraction and
-/// exponent is an integer; beyond 64 bits it is an error up to 2^64 - 1, and a float from there on. The time is an
-/// integer in milliseconds since 1970 or an RFC 3339 text (rounded down to the millisecond), and its field keeps its own
-/// value too: as in the files that the command reads, but for `-0` and integers below -2^63, which are floats here, and an
-/// integer and an error there.
+/// exponent is an integer. The time is an integer in milliseconds since 1970 or an RFC 3339 text (rounded down to the
+/// millisecond), and its field keeps its own value too: all as in the files that the command reads, but for integers
+/// beyond 64 bits and `-0`. They are floats here, since JavaScript writes floats so; there they are an error, and 0.
 ///
 /// ```
 /// use eventflux_core::definition::SourceDefinition;
@@ -37,9 +38,13 @@ use crate::value::{Event, Value};
 #[derive(Debug)]
 pub struct JsonEvents {
     fields: Vec<String>,
+    /// Places of the fields, in the order of their names.
+    by_name: Vec<usize>,
     timestamp: usize,
     null: Vec<String>,
-    clock: Clock,
+    /// Of each field, whether its numbers stay text.
+    text: Vec<bool>,
+    times: TimestampReader,
 }
 
 impl JsonEvents {
@@ -58,7 +63,18 @@ impl JsonEvents {
                 format!("`{}` is not in source.fields{hint}", source.timestamp),
             ));
         };
-        Ok(JsonEvents { fields: fields.clone(), timestamp, null: source.null.clone(), clock: Clock::default() })
+        let fields = fields.clone();
+        let text = fields.iter().map(|field| source.text.contains(field)).collect();
+        let mut by_name: Vec<usize> = (0..fields.len()).collect();
+        by_name.sort_by_key(|place| &fields[*place]);
+        Ok(JsonEvents {
+            fields,
+            by_name,
+            timestamp,
+            null: source.null.clone(),
+            text,
+            times: TimestampReader::default(),
+        })
     }
 
     /// The fields, in the order of each event's values.
@@ -77,10 +93,15 @@ impl JsonEvents {
         events.map_err(|error| {
             let text = error.to_string();
             // The place of a JSON error says more than nothing; of our own, the event's number is enough.
-            let reason = if error.is_data() { text.split(" at line ").next().unwrap_or_default().into() } else { text };
+            let reason = if error.is_data() { without_place(&text).into() } else { text };
             Error::Event { operator: String::new(), field: String::new(), reason }
         })
     }
+}
+
+/// What an error of JSON says but where.
+fn without_place(text: &str) -> &str {
+    text.rsplit_once(" at line ").map_or(text, |(reason, _)| reason)
 }
 
 fn hint(name: &str, fields: &[String]) -> String {
@@ -140,7 +161,7 @@ impl<'de> Visitor<'de> for OneEvent<'_> {
         let fields = &reader.fields;
         let mut values: Vec<Option<Value>> = alloc::vec![None; fields.len()];
         let mut next = 0;
-        while let Some(found) = members.next_key_seed(PlaceOf { fields, next })? {
+        while let Some(found) = members.next_key_seed(PlaceOf { fields, by_name: &reader.by_name, next })? {
             let place = match found {
                 Ok(place) => place,
                 Err(name) => {
@@ -148,25 +169,24 @@ impl<'de> Visitor<'de> for OneEvent<'_> {
                     return Err(wrong(format!("unknown field `{name}`{}", hint(&name, fields))));
                 }
             };
-            let Scalar(value) = members.next_value_seed(ScalarOf(&reader.null)).map_err(|error| {
-                let text = error.to_string();
-                let reason = text.split(" at line ").next().unwrap_or_default();
-                wrong(format!("field `{}`: {reason}", fields[place]))
-            })?;
+            let Scalar(value) =
+                members.next_value_seed(ScalarOf { null: &reader.null, is_text: reader.text[place] }).map_err(
+                    |error| wrong(format!("field `{}`: {}", fields[place], without_place(&error.to_string()))),
+                )?;
             if values[place].replace(value).is_some() {
                 return Err(wrong(format!("field `{}` is given twice", fields[place])));
             }
             next = place + 1;
         }
         let values: Vec<Value> = values.into_iter().map(Option::unwrap_or_default).collect();
-        let timestamp = reader.clock.read(&values[reader.timestamp]).map_err(|problem| {
+        let timestamp = reader.times.read(&values[reader.timestamp]).map_err(|problem| {
             let field = &reader.fields[reader.timestamp];
             wrong(match problem {
-                NoTime::Null => format!("`{field}`, which holds the time, is missing or null"),
-                NoTime::Invalid => format!(
+                NoTimestamp::Null => format!("`{field}`, which holds the time, is missing or null"),
+                NoTimestamp::Invalid => format!(
                     "`{field}` is no time; write milliseconds since 1970, or RFC 3339 such as 2013-01-01T10:00:00Z"
                 ),
-                NoTime::OutOfRange(ms) => {
+                NoTimestamp::OutOfRange(ms) => {
                     format!("`{field}`: the time {ms} ms is out of range, ±{TIMESTAMP_MS_MAX} ms")
                 }
             })
@@ -178,6 +198,7 @@ impl<'de> Visitor<'de> for OneEvent<'_> {
 /// Finds the field that a member names.
 struct PlaceOf<'a> {
     fields: &'a [String],
+    by_name: &'a [usize],
     /// The one after the last: objects mostly keep the order of the fields.
     next: usize,
 }
@@ -201,7 +222,10 @@ impl Visitor<'_> for PlaceOf<'_> {
     fn visit_str<E>(self, name: &str) -> core::result::Result<Self::Value, E> {
         let place = match self.fields.get(self.next) {
             Some(field) if field == name => Some(self.next),
-            _ => self.fields.iter().position(|field| field == name),
+            _ => {
+                let found = self.by_name.binary_search_by(|place| self.fields[*place].as_str().cmp(name));
+                found.ok().map(|found| self.by_name[found])
+            }
         };
         Ok(place.ok_or_else(|| String::from(name)))
     }
@@ -209,13 +233,24 @@ impl Visitor<'_> for PlaceOf<'_> {
 
 struct Scalar(Value);
 
-struct ScalarOf<'a>(&'a [String]);
+struct ScalarOf<'a> {
+    null: &'a [String],
+    /// Whether numbers stay as they stand there.
+    is_text: bool,
+}
 
 impl<'de> DeserializeSeed<'de> for ScalarOf<'_> {
     type Value = Scalar;
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> core::result::Result<Scalar, D::Error> {
-        reader.deserialize_any(self)
+        if !self.is_text {
+            return reader.deserialize_any(self);
+        }
+        let json = <&RawValue>::deserialize(reader)?.get();
+        if json.starts_with(|first: char| first == '-' || first.is_ascii_digit()) {
+            return self.visit_str(json);
+        }
+        serde_json::Deserializer::from_str(json).deserialize_any(self).map_err(D::Error::custom)
     }
 }
 
@@ -239,9 +274,7 @@ impl<'de> Visitor<'de> for ScalarOf<'_> {
     }
 
     fn visit_u64<E: serde::de::Error>(self, int: u64) -> core::result::Result<Scalar, E> {
-        let int = i64::try_from(int)
-            .map_err(|_| E::custom(format!("the number {int} is too large; whole numbers end at {}", i64::MAX)))?;
-        Ok(Scalar(Value::Int(int)))
+        Ok(Scalar(i64::try_from(int).map_or_else(|_| Value::from(int as f64), Value::Int)))
     }
 
     fn visit_f64<E: serde::de::Error>(self, float: f64) -> core::result::Result<Scalar, E> {
@@ -249,7 +282,7 @@ impl<'de> Visitor<'de> for ScalarOf<'_> {
     }
 
     fn visit_str<E: serde::de::Error>(self, text: &str) -> core::result::Result<Scalar, E> {
-        Ok(Scalar(if self.0.iter().any(|null| null == text) { Value::Null } else { Value::from(text) }))
+        Ok(Scalar(if self.null.iter().any(|null| null == text) { Value::Null } else { Value::from(text) }))
     }
 }
 
@@ -270,6 +303,47 @@ mod tests {
         }
     }
 
+    /// As JavaScript writes them.
+    #[test]
+    fn whole_numbers_beyond_64_bits_are_the_nearest_floats() {
+        let source = SourceDefinition::file("-").timestamp("t").fields(["t", "v"]);
+        for (text, expected) in [
+            ("9223372036854775807", Value::Int(i64::MAX)),
+            ("-9223372036854775808", Value::Int(i64::MIN)),
+            ("9223372036854775808", Value::from(9_223_372_036_854_775_808.0)),
+            ("10000000000000000000", Value::from(1e19)),
+            ("-10000000000000000000", Value::from(-1e19)),
+            ("100000000000000000000", Value::from(1e20)),
+        ] {
+            let events = JsonEvents::new(&source).unwrap().read(&format!(r#"[{{"v":{text},"t":1}}]"#)).unwrap();
+            assert_eq!(events[0].values[1], expected, "{text}");
+        }
+    }
+
+    /// As they stand there: not all digits of a number fit into one.
+    #[test]
+    fn numbers_that_are_no_quantities_stay_text() {
+        let source = SourceDefinition::file("-").timestamp("t").fields(["t", "v"]).text(["v"]).null(["NA", "0"]);
+        let mut reader = JsonEvents::new(&source).unwrap();
+        for (json, expected) in [
+            ("12345678901234567890", Value::from("12345678901234567890")),
+            ("-1.50", Value::from("-1.50")),
+            ("7e2", Value::from("7e2")),
+            (r#""a\u0062""#, Value::from("ab")),
+            ("true", Value::from(true)),
+            ("null", Value::Null),
+            (r#""NA""#, Value::Null),
+            ("0", Value::Null),
+        ] {
+            assert_eq!(reader.read(&format!(r#"[{{"v": {json} ,"t":1}}]"#)).unwrap()[0].values[1], expected, "{json}");
+        }
+        let wrong = reader.read(r#"[{"t":1,"v":[1]}]"#).unwrap_err().to_string();
+        assert!(
+            wrong.starts_with("event 0 of the batch: field `v`: invalid type: sequence, expected a text"),
+            "{wrong}"
+        );
+    }
+
     #[test]
     fn what_is_wrong_is_named_with_its_event_and_nothing_is_read() {
         let source = SourceDefinition::file("-").timestamp("t").fields(["t", "v"]).null(["NA"]);
@@ -286,10 +360,7 @@ mod tests {
                 r#"[{"t":1,"v":[1]}]"#,
                 "event 0 of the batch: field `v`: invalid type: sequence, expected a text, a number, true, false or null",
             ),
-            (
-                r#"[{"t":1,"v":9223372036854775808}]"#,
-                "event 0 of the batch: field `v`: the number 9223372036854775808 is too large; whole numbers end at 9223372036854775807",
-            ),
+            (r#"[{"t":1,"v at line y":1}]"#, "event 0 of the batch: unknown field `v at line y`"),
             (r#"[{"t":1,"t":2}]"#, "event 0 of the batch: field `t` is given twice"),
             (r#"[{"t":1},7]"#, "invalid type: integer `7`, expected an object for event 1 of the batch"),
             (r#"{"t":1}"#, "invalid type: map, expected an array of events"),

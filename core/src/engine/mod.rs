@@ -1,9 +1,9 @@
 //! The engine: events in, results and checkpoints out.
 
-mod clock;
 mod json_events;
 mod plugins;
 mod rfc3339;
+mod timestamp;
 
 use alloc::collections::{BTreeSet, VecDeque};
 use alloc::format;
@@ -12,7 +12,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::borrow::Borrow;
 
-use crate::definition::ApplicationDefinition;
+use crate::definition::{ApplicationDefinition, hint};
 use crate::error::{Error, Result};
 use crate::format::manifest::{EngineProgress, Manifest, Progress};
 use crate::limits::{FIELDS_MAX, PLUGIN_BATCH_EVENTS, PLUGIN_BATCH_TEXT_BYTES, TIMESTAMP_MS_MAX};
@@ -21,9 +21,9 @@ use crate::state::{CheckpointRequest, StateHolder};
 use crate::tracked::MapKey;
 use crate::value::Event;
 
-pub use self::clock::{Clock, NoTime};
 pub use self::json_events::JsonEvents;
 use self::plugins::{Moment, Plugins};
+pub use self::timestamp::{NoTimestamp, TimestampReader};
 pub use crate::operator::{MatchedStep, Output};
 
 /// Name under which the watermark of the one source is recorded.
@@ -110,8 +110,8 @@ impl Engine {
     }
 
     /// As [`Engine::new`], with a bound on the memory of the states: an event that may take them
-    /// past it is answered with [`Error::OverBudget`]. What it would add is reckoned when it comes: of events that wait for
-    /// the watermark, several may go into the same partial match of a pattern in the end.
+    /// past it is answered with [`Error::OverBudget`], and not taken. What it may add is reckoned as it comes: an event
+    /// that waits for the watermark, and advances several partial matches of a pattern in the end, may pass the bound.
     ///
     /// # Errors
     /// As [`Engine::new`].
@@ -130,9 +130,15 @@ impl Engine {
         }
         let fields: Vec<Arc<str>> = fields.iter().map(|field| field.as_ref().into()).collect();
         let mut seen = BTreeSet::new();
-        if let Some(twice) = fields.iter().find(|field| !seen.insert(*field)) {
+        if let Some(twice) = fields.iter().map(AsRef::as_ref).find(|field: &&str| !seen.insert(*field)) {
             let reason = format!("two fields have the name `{twice}`; operators could not tell them apart");
             return Err(Error::definition("fields", reason));
+        }
+        for (at, name) in definition.source.text.iter().enumerate() {
+            if !seen.contains(name.as_str()) {
+                let reason = hint::no_field(name, fields.iter().map(AsRef::as_ref));
+                return Err(Error::definition(format!("source.text[{at}]"), reason));
+            }
         }
         let mut operators = Vec::with_capacity(definition.operators.len());
         let mut builder = StateHolder::builder(definition.name.clone());
@@ -316,8 +322,8 @@ impl Engine {
         self.fields.iter().map(AsRef::as_ref)
     }
 
-    /// Number of timers set: windows open, events waiting, matches under way; of what has gone early, some more, until
-    /// they are as many as the others.
+    /// Number of timers set: for windows open, events waiting and matches under way; and for some that have gone early, at
+    /// most about as many.
     #[must_use]
     pub fn timer_count(&self) -> usize {
         self.timers.len()
@@ -427,7 +433,7 @@ impl Engine {
                 let key = &self.keys[self.key_of[number]].bytes;
                 operator.check(&mut self.holder, number + 1, key, (event, watermark))?;
                 let asked = self.holder.growth_for(number + 1, key, event);
-                if asked > 0 {
+                if asked > 0 && operator.keeps(&mut self.holder, number + 1, key, (event, watermark)) {
                     growth += asked + operator.growth(&mut self.holder, number + 1, key, event);
                 }
             }

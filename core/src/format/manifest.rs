@@ -249,12 +249,6 @@ impl Manifest {
     pub fn section_count(&self) -> usize {
         self.sections().len()
     }
-
-    /// Whether the checkpoint carries all of its state itself.
-    #[must_use]
-    pub fn is_self_contained(&self) -> bool {
-        self.needed_objects() == [self.object]
-    }
 }
 
 /// That bases are of states, key groups and plans that are there.

@@ -98,6 +98,8 @@ impl Malformed {
     }
 }
 
+impl core::error::Error for Malformed {}
+
 impl core::fmt::Display for Malformed {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         f.write_str(self.0.as_ref())

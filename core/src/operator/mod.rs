@@ -94,11 +94,8 @@ impl Operator {
     pub(crate) fn new(definition: &OperatorDefinition, path: &str, fields: &[Arc<str>]) -> Result<Self> {
         for (within, name) in definition.fields() {
             if !fields.iter().any(|field| **field == *name) {
-                let hint = hint::hint(name, fields.iter().map(AsRef::as_ref));
-                return Err(Error::definition(
-                    format!("{path}.{within}"),
-                    format!("the source has no field `{name}`{hint}"),
-                ));
+                let reason = hint::no_field(name, fields.iter().map(AsRef::as_ref));
+                return Err(Error::definition(format!("{path}.{within}"), reason));
             }
         }
         let place = |name: &str| fields.iter().position(|field| **field == *name).unwrap_or(0);
@@ -199,6 +196,21 @@ impl Operator {
 
     fn refused(&self, field: String, reason: String) -> Error {
         Error::Event { operator: String::from(&*self.name), field, reason }
+    }
+
+    /// Whether the state keeps anything of the event, which [`Operator::admits`] let through: of one that is late it does not.
+    pub(crate) fn keeps(
+        &self,
+        holder: &mut StateHolder,
+        state: usize,
+        key: &[u8],
+        (event, watermark): (&Event, i64),
+    ) -> bool {
+        match &self.kind {
+            Kind::Window(plan) => !plan.is_late(holder, state, key, (event, watermark)),
+            Kind::Pattern(plan) => plan.keeps(event, watermark),
+            Kind::Aggregation(_) | Kind::Plugin(_) => true,
+        }
     }
 
     /// Most bytes by which the event makes the state of its key grow, beside what each event is reckoned at: where

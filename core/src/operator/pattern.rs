@@ -62,8 +62,7 @@ impl PatternPlan {
             *context.late += 1;
             return Ok(());
         }
-        // An event that no step can take changes nothing, unless a step insists on the next one.
-        if !self.strict && !self.steps.iter().any(|step| step.checks.iter().all(|check| check.may_hold(event))) {
+        if !self.is_of_use(event) {
             return Ok(());
         }
         let state = context.state();
@@ -72,6 +71,16 @@ impl PatternPlan {
         patterns.update_hashed(key, PatternState::new, |held| held.wait(waiting))?;
         context.timers.set(event_timer(context.number, key.to_small(), event.timestamp, context.sequence));
         Ok(())
+    }
+
+    /// Whether the state keeps an event.
+    pub(super) fn keeps(&self, event: &Event, watermark: i64) -> bool {
+        event.timestamp >= watermark && self.is_of_use(event)
+    }
+
+    /// An event that no step can take changes nothing, unless a step insists on the next one.
+    fn is_of_use(&self, event: &Event) -> bool {
+        self.strict || self.steps.iter().any(|step| step.checks.iter().all(|check| check.may_hold(event)))
     }
 
     /// As [`Operator::growth`](super::Operator::growth). Which partial matches the event will advance is known once its

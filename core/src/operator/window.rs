@@ -71,7 +71,13 @@ impl WindowPlan {
     }
 
     /// Whether none of the windows of an event is still open.
-    fn is_late(&self, holder: &mut StateHolder, state: usize, key: &[u8], (event, watermark): (&Event, i64)) -> bool {
+    pub(super) fn is_late(
+        &self,
+        holder: &mut StateHolder,
+        state: usize,
+        key: &[u8],
+        (event, watermark): (&Event, i64),
+    ) -> bool {
         let time = event.timestamp;
         match self.window {
             WindowKind::Tumbling { size_ms } | WindowKind::Hopping { size_ms, .. } => {

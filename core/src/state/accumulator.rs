@@ -94,6 +94,8 @@ impl core::fmt::Display for Article {
     }
 }
 
+impl core::error::Error for AccumulateError {}
+
 impl core::fmt::Display for AccumulateError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {

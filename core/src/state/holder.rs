@@ -101,12 +101,33 @@ impl StateHolder {
     /// [`Error::Undecodable`] if what is stored is not a `T`.
     pub fn get<T: DeserializeOwned>(&self, key: impl AsRef<[u8]>) -> Result<Option<T>> {
         let key = key.as_ref();
-        let Some(value) = self.values().get(key) else { return Ok(None) };
-        match postcard::take_from_bytes::<T>(value.as_bytes()) {
-            Ok((value, [])) => Ok(Some(value)),
-            Ok(_) => Err(undecodable::<T>(key, "bytes are left over".into())),
-            Err(error) => Err(undecodable::<T>(key, error.to_string())),
-        }
+        self.values().get(key).map(|value| decode(key, value)).transpose()
+    }
+
+    /// Whether there is a plain value of a key, of whatever type.
+    #[must_use]
+    pub fn contains_key(&self, key: impl AsRef<[u8]>) -> bool {
+        self.values().get(key.as_ref()).is_some()
+    }
+
+    /// All plain values, each decoded as it comes, with their keys; in no useful order. [`StateHolder::values`] has them
+    /// as bytes.
+    ///
+    /// # Errors
+    /// As [`StateHolder::get`], for each.
+    ///
+    /// ```
+    /// use eventflux_core::{Result, StateHolder};
+    ///
+    /// let mut totals = StateHolder::builder("shop").build()?;
+    /// totals.set_many([("total/eu", 3_u32), ("total/us", 4)])?;
+    /// let mut all = totals.iter::<u32>().collect::<Result<Vec<_>>>()?;
+    /// all.sort();
+    /// assert_eq!(all, [(&b"total/eu"[..], 3), (&b"total/us"[..], 4)]);
+    /// # Ok::<(), eventflux_core::Error>(())
+    /// ```
+    pub fn iter<T: DeserializeOwned>(&self) -> impl Iterator<Item = Result<(&[u8], T)>> {
+        self.values().iter().map(|(key, value)| Ok((key, decode(key, value)?)))
     }
 
     /// Writes a plain value.
@@ -188,7 +209,7 @@ impl StateHolder {
     /// Removes a plain value; whether it was there.
     ///
     /// # Errors
-    /// None at present; removals may need room in states of fixed capacity.
+    /// None at present.
     pub fn remove(&mut self, key: impl AsRef<[u8]>) -> Result<bool> {
         Ok(self.values_mut().remove(key.as_ref()))
     }
@@ -319,6 +340,14 @@ impl StateHolder {
 
     fn index_of(&self, name: &str) -> Option<usize> {
         self.descriptors.iter().position(|descriptor| descriptor.name == name)
+    }
+}
+
+fn decode<T: DeserializeOwned>(key: &[u8], value: &PlainValue) -> Result<T> {
+    match postcard::take_from_bytes::<T>(value.as_bytes()) {
+        Ok((value, [])) => Ok(value),
+        Ok(_) => Err(undecodable::<T>(key, "bytes are left over".into())),
+        Err(error) => Err(undecodable::<T>(key, error.to_string())),
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) const DEPTH_MAX: usize = 100;
 /// # }
 /// ```
 ///
-/// Integers that fit 64 bits are [`JsonValue::Int`], other numbers [`JsonValue::Float`]. Members of
+/// Integers from -2^63 to 2^63 - 1 are [`JsonValue::Int`], other numbers, and `-0`, [`JsonValue::Float`]. Members of
 /// objects stay in their order.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub enum JsonValue {

@@ -18,10 +18,10 @@ impl JsonValue {
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let mut holder = StateHolder::builder("orders").values_of::<JsonValue>(JsonValue::VERSION).build()?;
     /// let mut bytes = Vec::new();
-    /// JsonValue::encode_json(r#"{"n": 3, "sum": 12.5}"#, &mut bytes).map_err(|wrong| wrong.to_string())?;
+    /// JsonValue::encode_json(r#"{"n": 3, "sum": 12.5}"#, &mut bytes)?;
     /// holder.set_encoded(b"eu", &bytes)?;
     /// let value = holder.get::<JsonValue>("eu")?.expect("it was just set");
-    /// assert_eq!(value.to_json().map_err(|wrong| wrong.to_string())?, r#"{"n":3,"sum":12.5}"#);
+    /// assert_eq!(value.to_json()?, r#"{"n":3,"sum":12.5}"#);
     /// # Ok(())
     /// # }
     /// ```

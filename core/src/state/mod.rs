@@ -27,6 +27,8 @@ mod pattern;
 #[cfg(feature = "alloc")]
 mod plain;
 #[cfg(feature = "alloc")]
+mod waiting;
+#[cfg(feature = "alloc")]
 mod window;
 #[cfg(feature = "alloc")]
 mod window_list;

@@ -1,9 +1,9 @@
 //! Partial matches of one key, and the events that wait for the watermark.
 
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use super::captured::Captured;
+use super::waiting::{Waiting, WaitingEvents};
 use crate::bytes::heap_bytes_of;
 use crate::error::{Error, Result};
 use crate::format::Malformed;
@@ -44,7 +44,7 @@ pub struct PartialMatch {
 #[derive(Debug)]
 pub struct PatternState {
     /// Waiting for the watermark, by time, then input order.
-    pending: VecDeque<Pending>,
+    pending: WaitingEvents,
     /// Oldest first.
     partials: Vec<PartialMatch>,
     /// Sequences of pending events that the last capture had and that are gone.
@@ -53,12 +53,6 @@ pub struct PatternState {
     dropped: Vec<u64>,
     captured: Captured,
     footprint: Footprint,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-struct Pending {
-    event: BufferedEvent,
-    captured: bool,
 }
 
 impl Default for PatternState {
@@ -141,7 +135,7 @@ impl PatternState {
     #[must_use]
     pub fn new() -> Self {
         PatternState {
-            pending: VecDeque::new(),
+            pending: WaitingEvents::new(),
             partials: Vec::new(),
             taken: Vec::new(),
             dropped: Vec::new(),
@@ -169,16 +163,13 @@ impl PatternState {
 
     /// Bytes by which one more event makes the list of those that wait grow.
     pub(crate) fn growth_of_wait(&self) -> usize {
-        let capacity = self.pending.capacity();
-        if self.pending.len() < capacity { 0 } else { capacity.max(4) * size_of::<Pending>() }
+        self.pending.growth()
     }
 
-    /// Lets an event wait for the watermark: behind all that are no later, the last of them first by number.
+    /// Lets an event wait for the watermark: by its time, then its number, and behind those that have the same.
     pub fn wait(&mut self, event: BufferedEvent) {
-        let order = (event.event.timestamp, event.sequence);
-        let at = self.pending.partition_point(|other| (other.event.event.timestamp, other.event.sequence) <= order);
         self.footprint += event.footprint();
-        self.pending.insert(at, Pending { event, captured: false });
+        self.pending.insert(Waiting { event, captured: false });
     }
 
     /// Takes the first waiting event if its time has come.
@@ -186,7 +177,7 @@ impl PatternState {
         if self.pending.front()?.event.event.timestamp > watermark_ms {
             return None;
         }
-        let Pending { event, captured } = self.pending.pop_front()?;
+        let Waiting { event, captured } = self.pending.pop_front()?;
         self.footprint -= event.footprint();
         if captured {
             self.taken.push(event.sequence);
@@ -319,7 +310,7 @@ impl PatternRows for PatternState {
         // A program may have given one number to several events: as many of them go as were taken.
         let mut gone = alloc::vec![0; taken.len()];
         let (before, footprint) = (self.pending.len(), &mut self.footprint);
-        self.pending.retain(|Pending { event, .. }| {
+        self.pending.retain(|Waiting { event, .. }| {
             let first = taken.partition_point(|number| *number < event.sequence);
             let is_taken = gone.get(first).is_some_and(|gone| taken.get(first + gone) == Some(&event.sequence));
             if is_taken {
@@ -332,17 +323,14 @@ impl PatternRows for PatternState {
     }
 
     fn add_waiting(&mut self, events: impl Iterator<Item = Result<(u64, Event), Malformed>>) -> Result<(), Malformed> {
+        let mut added = Vec::new();
         for event in events {
             let (sequence, event) = event?;
             let event = BufferedEvent { sequence, event };
             self.footprint += event.footprint();
-            self.pending.push_back(Pending { event, captured: false });
+            added.push(Waiting { event, captured: false });
         }
-        // Once for all: each by itself would move those behind it.
-        let order = |pending: &Pending| (pending.event.event.timestamp, pending.event.sequence);
-        if !self.pending.iter().is_sorted_by_key(order) {
-            self.pending.make_contiguous().sort_by_key(order);
-        }
+        self.pending.extend(added);
         Ok(())
     }
 
@@ -431,7 +419,7 @@ impl Sealed for PatternState {
     }
 
     fn footprint(&self) -> Footprint {
-        let reserved = heap_bytes_of::<Pending>(self.pending.capacity())
+        let reserved = self.pending.memory()
             + heap_bytes_of::<PartialMatch>(self.partials.capacity())
             + heap_bytes_of::<u64>(self.taken.capacity())
             + heap_bytes_of::<u64>(self.dropped.capacity());

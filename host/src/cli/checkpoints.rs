@@ -43,7 +43,7 @@ pub(super) fn checkpoints(arguments: &Arguments, json: bool) -> Result<Outcome, 
             entry.kind().into(),
             size(entry.object_bytes),
             ratio(raw, entry.object_bytes),
-            number(entry.sizes.delta_rows + entry.sizes.base_rows),
+            number(entry.sizes.delta_rows.saturating_add(entry.sizes.base_rows)),
             entry.label.clone().unwrap_or_default(),
         ]);
     }

@@ -84,7 +84,7 @@ pub(super) fn entry_to_json(entry: &CatalogEntry, head: &Head) -> Json {
 
 /// Raw bytes of the sections of a checkpoint.
 pub(super) fn raw_bytes(entry: &CatalogEntry) -> u64 {
-    entry.sizes.delta_raw + entry.sizes.base_raw
+    entry.sizes.delta_raw.saturating_add(entry.sizes.base_raw)
 }
 
 /// Whether an object is one of a checkpoint's, and no checkpoint of the head needs it.

@@ -396,6 +396,7 @@ impl Runtime {
             file,
             timestamp: source.timestamp.clone(),
             null: source.null.clone(),
+            text: source.text.clone(),
             fields: source.fields.clone(),
         })?)
     }

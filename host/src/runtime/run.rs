@@ -7,7 +7,7 @@ use eventflux_core::limits::PLUGIN_BATCH_EVENTS;
 use eventflux_core::{Engine, Error as CoreError, Retention, StepProgress};
 
 use super::plugins;
-use super::reader::Reader;
+use super::reader::{Read, Reader};
 use super::recorded::{Accounted, POSITION_LINE, POSITION_OFFSET, SOURCE_BEFORE, SOURCE_BEGINNING, SOURCE_FINGERPRINT};
 use super::sink::Sink;
 use super::start::{Start, check_source, seek};
@@ -29,6 +29,8 @@ const IDLE_STEP_BYTES: usize = 64 * 1024;
 const RENEWALS: u32 = 3;
 /// How long the loop waits for events before it looks at clock and worker.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
+/// How long a run that is stopped waits for the rest of a row.
+const REST_OF_ROW_WAIT: Duration = Duration::from_secs(2);
 
 pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
     let mut observer = runtime.observer.take();
@@ -144,6 +146,11 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         if is_taken_back(runtime, &error) {
             return Err(error);
         }
+        if !is_repeatable(runtime) && matches!(error, Error::Source(_) | Error::Event { .. }) {
+            // A wrong row has changed nothing, and those before it do not come again.
+            let saved = run.checkpoint_now();
+            saved.unwrap_or_else(|reason| tracing::warn!(%reason, "no checkpoint could be taken before the wrong row"));
+        }
         run.sink.print();
         return Err(run.told_of_upgrade(error));
     }
@@ -166,7 +173,12 @@ fn ensure_ours(runtime: &Runtime, held: u64) -> Result<()> {
 /// yet, and nothing was read or printed that cannot be read or printed again.
 fn is_taken_back(runtime: &Runtime, error: &Error) -> bool {
     let is_upgrade = matches!(error, Error::Core(CoreError::Plugin { upgraded: true, .. }));
-    is_upgrade && runtime.definition.source.file != "-" && Sink::is_repeatable(&runtime.sink_path())
+    is_upgrade && is_repeatable(runtime) && Sink::is_repeatable(&runtime.sink_path())
+}
+
+/// Whether the source can be read once more.
+fn is_repeatable(runtime: &Runtime) -> bool {
+    runtime.definition.source.file != "-"
 }
 
 /// The checkpoint of the loop, from its cut to its end.
@@ -207,11 +219,15 @@ impl Run<'_> {
         let reader = Reader::start(source)?;
         loop {
             if runtime.stop.is_stopped() {
-                return self.checkpoint_now();
+                return if is_repeatable(runtime) {
+                    self.checkpoint_now()
+                } else {
+                    self.stop_between_rows(&reader, runtime)
+                };
             }
             let is_capturing = matches!(self.state, CheckpointState::Capturing(_));
-            match reader.next(if is_capturing { Duration::ZERO } else { IDLE_WAIT }).transpose()? {
-                None => {
+            match reader.next(if is_capturing { Duration::ZERO } else { IDLE_WAIT })? {
+                Read::Nothing => {
                     // Nothing comes in: who reads the output live need not wait for more of it.
                     self.sink.flush()?;
                     if is_capturing {
@@ -219,22 +235,55 @@ impl Run<'_> {
                     }
                     self.between_batches()?;
                 }
-                Some((Some(batch), bytes_read)) => {
+                Read::Batch(batch, bytes_read) => {
                     self.progress.bytes_read = bytes_read;
                     self.take_batch(&batch, runtime)?;
                     reader.recycle(batch);
                 }
-                Some((None, bytes_read)) => {
+                Read::End(bytes_read) => {
                     self.progress.bytes_read = bytes_read;
                     return self.finish();
                 }
+                Read::Stopped => return Err(Error::Worker),
+            }
+        }
+    }
+
+    /// Takes all rows of standard input that were read, since nobody can read them again, and a last checkpoint; what is
+    /// behind them stays there. Where the input ends now, that is no end of the source: whoever stops a run mostly stops
+    /// what feeds it, too.
+    fn stop_between_rows(&mut self, reader: &Reader, runtime: &Runtime) -> Result<()> {
+        reader.end_with_row();
+        let (mut last, mut is_saved) = (Instant::now(), false);
+        loop {
+            // Asked first: what it gave before it waits is there then.
+            let is_waiting = reader.is_waiting();
+            match reader.next(if is_waiting { Duration::ZERO } else { IDLE_WAIT })? {
+                Read::Batch(batch, bytes_read) => {
+                    self.progress.bytes_read = bytes_read;
+                    self.take_batch(&batch, runtime)?;
+                    reader.recycle(batch);
+                    (last, is_saved) = (Instant::now(), false);
+                }
+                Read::Nothing if is_waiting && is_saved => return Ok(()),
+                // Something may come in before it is durable.
+                Read::Nothing if is_waiting => {
+                    self.checkpoint_now()?;
+                    is_saved = true;
+                }
+                Read::Nothing if last.elapsed() < REST_OF_ROW_WAIT => {}
+                Read::Nothing => {
+                    tracing::warn!("a row had begun when the run was stopped, and did not end: it is lost");
+                    return self.checkpoint_now();
+                }
+                Read::End(_) | Read::Stopped => return self.checkpoint_now(),
             }
         }
     }
 
     fn take_batch(&mut self, batch: &Batch, runtime: &Runtime) -> Result<()> {
         // The rest of a file is read again; what came in on standard input would be lost.
-        let can_stop = runtime.definition.source.file != "-";
+        let can_stop = is_repeatable(runtime);
         let mut at = 0;
         while at < batch.events.len() && !(can_stop && runtime.stop.is_stopped()) {
             let count = self.events_at_once().min(batch.events.len() - at);

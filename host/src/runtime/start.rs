@@ -168,7 +168,7 @@ pub(super) fn check_source(runtime: &Runtime, source: &Source, manifest: &Manife
     Err(Error::DefinitionChanged {
         what: String::from("the source has changed"),
         checkpoint: manifest.object.id,
-        reason: String::from("its fields, or `timestamp` or `null` under [source], are not what they were"),
+        reason: String::from("its fields, or `timestamp`, `null` or `text` under [source], are not what they were"),
         advice: String::from("Put it back as it was, or start anew with --from none or another [checkpoint] storage."),
     })
 }

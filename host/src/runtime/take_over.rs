@@ -10,6 +10,7 @@
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use super::output::{Lock, failed, open_locked, refused};
 use crate::error::Result;
@@ -17,6 +18,9 @@ use crate::storage::{Access, sync_directory};
 
 /// Name of a copy, around that of its output: one that nobody gives to something else.
 const COPY: (&str, &str) = (".", ".eventflux-take-over");
+
+/// How long a copy is waited for that another run makes. To start again goes on.
+const COPYING_WAIT: Duration = Duration::from_secs(60);
 
 /// Whether a copy can be made: asked before the run that is taken over is fenced off, so that it lives on where not.
 pub(super) fn try_copy(path: &Path) -> Result<()> {
@@ -66,10 +70,16 @@ fn copy_to(old: &mut File, copy: &mut File, len: u64) -> io::Result<()> {
 
 /// Locks the copy, once whoever else is at work with it has ended or given up; that one or we have been fenced off.
 fn lock_copy(copy: &Path, ensure_ours: &dyn Fn() -> Result<()>) -> Result<File> {
+    let begun = Instant::now();
     loop {
         match open_locked(copy, Access::TakeOver)? {
             (file, Lock::Held) => return Ok(file),
             (_, Lock::OfAnother) => ensure_ours()?,
+        }
+        if begun.elapsed() > COPYING_WAIT {
+            let reason = "another process has it locked, as one does that takes the output over; wait for it or end it, \
+                          then start again";
+            return Err(refused(copy, reason));
         }
     }
 }
@@ -168,7 +178,7 @@ mod tests {
             scope.spawn(move || {
                 let delayed = || {
                     asked.send(()).unwrap();
-                    std::thread::sleep(std::time::Duration::from_secs(2));
+                    std::thread::sleep(Duration::from_secs(2));
                     Ok(())
                 };
                 slow.cut(4, &delayed).unwrap();

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use eventflux_core::{Event, Value};
 
 use super::error::{SourceError, quoted};
-use super::field::{Number, Schema, first_repeated, parse_number};
+use super::field::{Number, Schema, first_repeated};
 use super::lines::{Lines, without_line_end};
 
 /// Splits and reads rows.
@@ -215,7 +215,7 @@ fn push_value(values: &mut Vec<Value>, text: &str, schema: &Schema) -> Result<()
         values.push(Value::Null);
         return Ok(());
     }
-    match parse_number(text) {
+    match schema.number(values.len(), text) {
         Number::Int(int) => values.push(Value::Int(int)),
         Number::Float(float) => values.push(Value::from(float)),
         Number::Not => values.push(Value::from(text)),

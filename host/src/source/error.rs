@@ -37,7 +37,7 @@ pub enum SourceError {
     },
     /// The name does not tell the format.
     #[error(
-        "{file}: unknown format; the name must end in .csv, .ndjson, .csv.gz or .ndjson.gz, or be `-` for standard input"
+        "{file}: unknown format; the name must end in .csv, .ndjson or .jsonl, each also with .gz, or be `-` for standard input"
     )]
     Extension {
         /// The file.
@@ -225,7 +225,7 @@ pub enum SourceError {
     },
     /// A whole number beyond `i64` or another beyond `f64`.
     #[error(
-        "{place}, field `{}`: number too large: {text}; whole numbers go from {} to {}, others to {:.3e}; correct it, or make it text: in CSV with a letter in it, in NDJSON in quotes",
+        "{place}, field `{}`: number too large: {text}; whole numbers go from {} to {}, others to {:.3e}; correct it, or name the field under `text` of the source, so that its values stay text",
         named(field),
         i64::MIN,
         i64::MAX,

@@ -1,10 +1,11 @@
 //! What the fields of a stream are called, and what a field's text means.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use eventflux_core::definition::nearest;
-use eventflux_core::{Clock, Event, NoTime, Value};
+use eventflux_core::{Event, NoTimestamp, TimestampReader, Value};
 
+use super::SourceOptions;
 use super::error::{Place, SourceError, quoted};
 
 /// Most digits that surely fit an `i64`.
@@ -13,18 +14,20 @@ const DIGITS_SAFE: usize = 18;
 /// The fields of a stream, in order.
 pub(super) struct Schema {
     fields: Vec<String>,
+    places: HashMap<String, usize>,
     timestamp: usize,
     null: Vec<String>,
+    /// For each field, whether its values stay text.
+    text: Vec<bool>,
     /// For each byte, whether a text of `null` starts with it: few other fields do.
     null_starts: [bool; 256],
-    clock: Clock,
+    times: TimestampReader,
 }
 
 impl Schema {
     pub(super) fn new(
         fields: Vec<String>,
-        timestamp: &str,
-        null: &[String],
+        SourceOptions { timestamp, null, text, .. }: &SourceOptions,
         file: &str,
     ) -> Result<Schema, SourceError> {
         if let Some(field) = first_repeated(&fields) {
@@ -33,7 +36,7 @@ impl Schema {
         let Some(index) = fields.iter().position(|field| field == timestamp) else {
             let (file, field, hint) = (
                 file.into(),
-                timestamp.into(),
+                timestamp.clone(),
                 nearest(timestamp, fields.iter().map(String::as_str)).map(String::from),
             );
             return Err(SourceError::TimestampField { file, field, hint, known: fields });
@@ -42,7 +45,17 @@ impl Schema {
         for byte in null.iter().filter_map(|text| text.bytes().next()) {
             null_starts[usize::from(byte)] = true;
         }
-        Ok(Schema { fields, timestamp: index, null: null.to_vec(), null_starts, clock: Clock::default() })
+        let text = fields.iter().map(|field| text.contains(field)).collect();
+        let places = fields.iter().cloned().zip(0..).collect();
+        Ok(Schema {
+            fields,
+            places,
+            timestamp: index,
+            null: null.clone(),
+            text,
+            null_starts,
+            times: TimestampReader::default(),
+        })
     }
 
     pub(super) fn fields(&self) -> &[String] {
@@ -54,9 +67,24 @@ impl Schema {
         self.fields.get(index).cloned().unwrap_or_default()
     }
 
+    /// Number of the field of a name.
+    pub(super) fn place_of(&self, name: &str) -> Option<usize> {
+        self.places.get(name).copied()
+    }
+
     /// Number of the field that holds the time.
     pub(super) fn timestamp(&self) -> usize {
         self.timestamp
+    }
+
+    /// The number that the text of a field is, unless it stays text.
+    #[inline]
+    pub(super) fn number(&self, index: usize, text: &str) -> Number {
+        match parse_number(text) {
+            Number::Not => Number::Not,
+            _ if self.text.get(index) == Some(&true) => Number::Not,
+            number => number,
+        }
     }
 
     /// Whether a text stands for null.
@@ -69,14 +97,16 @@ impl Schema {
     /// The event of a row with one value a field.
     pub(super) fn event(&mut self, values: Vec<Value>, place: impl Fn() -> Place) -> Result<Event, SourceError> {
         let value = values.get(self.timestamp).unwrap_or(&Value::Null);
-        match self.clock.read(value) {
+        match self.times.read(value) {
             Ok(timestamp) => Ok(Event::new(timestamp, values)),
             Err(problem) => {
                 let (place, field) = (place(), self.name(self.timestamp));
                 Err(match problem {
-                    NoTime::Null => SourceError::TimestampNull { place, field },
-                    NoTime::OutOfRange(milliseconds) => SourceError::TimestampOutOfRange { place, field, milliseconds },
-                    NoTime::Invalid => {
+                    NoTimestamp::Null => SourceError::TimestampNull { place, field },
+                    NoTimestamp::OutOfRange(milliseconds) => {
+                        SourceError::TimestampOutOfRange { place, field, milliseconds }
+                    }
+                    NoTimestamp::Invalid => {
                         let text = value.as_str().map_or_else(|| value.to_json().to_string(), quoted);
                         SourceError::TimestampInvalid { place, field, text }
                     }

@@ -27,20 +27,43 @@ pub(super) struct Input {
     bytes_total: Option<u64>,
     /// What the decompressor failed with; asked again, it might claim the end of the file.
     gzip_failure: Option<(ErrorKind, String)>,
+    /// Most bytes taken at once.
+    read_max: usize,
 }
 
 enum Bytes {
     Plain(File),
     Gzip(Box<Members>),
-    Stdin(io::Stdin),
+    Stdin(StandardInput),
+}
+
+/// Without a buffer of its own, where that can be had: what is not asked for stays for the next process.
+#[cfg(unix)]
+type StandardInput = File;
+#[cfg(not(unix))]
+type StandardInput = io::Stdin;
+
+#[cfg(unix)]
+fn standard_input() -> io::Result<StandardInput> {
+    use std::os::fd::AsFd;
+    Ok(io::stdin().as_fd().try_clone_to_owned()?.into())
+}
+
+#[cfg(not(unix))]
+fn standard_input() -> io::Result<StandardInput> {
+    Ok(io::stdin())
 }
 
 impl Input {
     /// Opens a file; the format is `None` where the name does not tell it, for standard input.
     pub(super) fn open(file: &Path) -> Result<(Input, Option<Format>), SourceError> {
         if file.as_os_str() == "-" {
-            let (name, bytes) = ("standard input".into(), Bytes::Stdin(io::stdin()));
-            return Ok((Input { name, bytes, bytes_total: None, gzip_failure: None }, None));
+            let name = String::from("standard input");
+            let bytes = match standard_input() {
+                Ok(stdin) => Bytes::Stdin(stdin),
+                Err(reason) => return Err(SourceError::Open { file: name, reason }),
+            };
+            return Ok((Input { name, bytes, bytes_total: None, gzip_failure: None, read_max: usize::MAX }, None));
         }
         let name = file.display().to_string();
         let Some((format, gzip)) = format_of(&name) else {
@@ -53,7 +76,7 @@ impl Input {
         };
         let bytes = if gzip { Bytes::Gzip(Box::new(Members::new(open))) } else { Bytes::Plain(open) };
         let bytes_total = metadata.is_file().then_some(metadata.len());
-        Ok((Input { name, bytes, bytes_total, gzip_failure: None }, Some(format)))
+        Ok((Input { name, bytes, bytes_total, gzip_failure: None, read_max: usize::MAX }, Some(format)))
     }
 
     /// The file as messages name it.
@@ -71,6 +94,11 @@ impl Input {
         matches!(self.bytes, Bytes::Plain(_)) && self.bytes_total.is_some()
     }
 
+    /// From now on takes no byte beyond the one that is looked for: what follows is for somebody else.
+    pub(super) fn read_single_bytes(&mut self) {
+        self.read_max = 1;
+    }
+
     /// Bytes read from the disk, if the file is compressed.
     pub(super) fn compressed_read(&self) -> Option<u64> {
         match &self.bytes {
@@ -84,6 +112,8 @@ impl Input {
         if let Some((kind, reason)) = &self.gzip_failure {
             return Err(self.failed(io::Error::new(*kind, reason.clone())));
         }
+        let length = buffer.len().min(self.read_max);
+        let buffer = &mut buffer[..length];
         loop {
             let result = match &mut self.bytes {
                 Bytes::Plain(file) => file.read(buffer),
@@ -254,7 +284,7 @@ fn format_of(name: &str) -> Option<(Format, bool)> {
     let (stem, gzip) = name.strip_suffix(".gz").map_or((name.as_str(), false), |stem| (stem, true));
     let format = if stem.ends_with(".csv") {
         Format::Csv
-    } else if stem.ends_with(".ndjson") {
+    } else if stem.ends_with(".ndjson") || stem.ends_with(".jsonl") {
         Format::Ndjson
     } else {
         return None;

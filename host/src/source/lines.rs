@@ -136,6 +136,22 @@ impl Lines {
         })
     }
 
+    /// From now on reads no further than to the end of the row that has begun.
+    pub(super) fn read_single_bytes(&mut self) {
+        self.input.read_single_bytes();
+    }
+
+    /// Whether all that was read is consumed.
+    pub(super) fn is_consumed(&self) -> bool {
+        self.unread().is_empty()
+    }
+
+    /// Whether the last line has no end: of what was consumed, if that is all, else of what is next.
+    pub(super) fn is_cut(&self) -> bool {
+        let line = if self.is_consumed() { &self.buffer[..self.end] } else { self.unread() };
+        self.ended && !line.is_empty() && !line.ends_with(b"\n") && (self.is_consumed() || !line.contains(&b'\n'))
+    }
+
     /// The next byte that is not white space, without consuming it; blank lines before it are consumed: they are no part of
     /// the row behind them.
     pub(super) fn peek_nonblank(&mut self) -> Result<Option<u8>, SourceError> {

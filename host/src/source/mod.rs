@@ -25,6 +25,9 @@
 //!
 //! # Both
 //!
+//! Values of the fields in [`SourceOptions::text`] stay text though they look like numbers: identifiers, codes, amounts of
+//! more digits than a number has. Of a number in NDJSON it is the text that stands there.
+//!
 //! The input is UTF-8; a byte order mark is skipped. The time of an event is an integer in
 //! milliseconds since 1970 or an RFC 3339 string (rounded down to the millisecond), and that field
 //! keeps its own value too.
@@ -68,13 +71,15 @@ const _: () = assert!(READ_BYTES <= ROW_BYTES_MAX);
 /// What to read, and how.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SourceOptions {
-    /// The file: `.csv` or `.ndjson`, each also `.gz`. `-` is standard input, taken for NDJSON if
+    /// The file: `.csv`, `.ndjson` or `.jsonl`, each also `.gz`. `-` is standard input, taken for NDJSON if
     /// its first byte that is not blank is `{`, else for CSV.
     pub file: PathBuf,
     /// Name of the field that holds the time of an event.
     pub timestamp: String,
     /// Texts that stand for null.
     pub null: Vec<String>,
+    /// Fields whose values stay text though they look like numbers. A name that is no field's does nothing.
+    pub text: Vec<String>,
     /// For NDJSON, the stream's fields in order; by default those of the first object. CSV takes
     /// its fields from the header, which must be these if they are given.
     pub fields: Option<Vec<String>>,
@@ -153,7 +158,7 @@ impl Source {
             (Format::Ndjson, Some(fields)) => (Rows::Ndjson(NdjsonRows::default()), fields.clone()),
             (Format::Ndjson, None) => (Rows::Ndjson(NdjsonRows::default()), ndjson::peek_fields(&mut lines)?),
         };
-        let schema = Schema::new(fields, &options.timestamp, &options.null, lines.file())?;
+        let schema = Schema::new(fields, options, lines.file())?;
         let start = lines.position();
         Ok(Source { lines, rows, schema, imprint, start, position: start, pending: None, spare: Vec::new() })
     }
@@ -256,6 +261,23 @@ impl Source {
         self.lines.input().bytes_total()
     }
 
+    /// From now on reads no further than to the end of the row that has begun: whoever reads the input after this one finds
+    /// the next row whole.
+    pub(crate) fn read_to_end_of_row(&mut self) {
+        self.lines.read_single_bytes();
+    }
+
+    /// Whether nothing was read but the rows that were handed out.
+    pub(crate) fn is_between_rows(&self) -> bool {
+        self.pending.is_none() && self.lines.is_consumed()
+    }
+
+    /// Whether the input ended in the midst of a row, as far as can be told: of the last that was handed out, or after an
+    /// error of the one that is wrong. An object that is one is whole, with a line end or without.
+    pub(crate) fn is_row_cut(&self, is_error: bool) -> bool {
+        self.lines.is_cut() && self.lines.is_consumed() != is_error && (is_error || matches!(self.rows, Rows::Csv(_)))
+    }
+
     /// Whether nothing but blank lines is left.
     pub(crate) fn is_at_end(&mut self) -> Result<bool, SourceError> {
         Ok(self.lines.peek_nonblank()?.is_none())
@@ -270,6 +292,15 @@ impl Source {
     #[must_use]
     pub fn bytes_read(&self) -> u64 {
         self.lines.input().compressed_read().unwrap_or(self.lines.position().offset)
+    }
+}
+
+impl Batch {
+    /// Takes the last event out.
+    pub(crate) fn pop(&mut self) {
+        self.events.pop();
+        self.positions.pop();
+        self.lines.pop();
     }
 }
 

@@ -10,7 +10,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::error::{Place, SourceError, quoted};
-use super::field::{Number, Schema, first_repeated, parse_number};
+use super::field::{Number, Schema, first_repeated};
 use super::lines::{Lines, without_line_end};
 
 /// Reads rows.
@@ -56,7 +56,7 @@ impl NdjsonRows {
         scan_object(text, place, |name, scalar| {
             let index = match fields.get(next) {
                 Some(field) if *field == name => next,
-                _ => fields.iter().position(|field| *field == name).ok_or_else(|| SourceError::UnknownField {
+                _ => schema.place_of(&name).ok_or_else(|| SourceError::UnknownField {
                     place: place(),
                     field: name.clone().into(),
                     hint: nearest(&name, fields.iter().map(String::as_str)).map(String::from),
@@ -70,9 +70,21 @@ impl NdjsonRows {
                 Scalar::Str(text) if schema.is_null(&text) => Value::Null,
                 Scalar::Str(text) => Value::from(&*text),
                 Scalar::Bool(bool) => Value::Bool(bool),
-                Scalar::Number(Number::Int(int)) => Value::Int(int),
-                Scalar::Number(Number::Float(float)) => Value::from(float),
-                Scalar::Null | Scalar::Number(Number::TooLarge | Number::Not) => Value::Null,
+                Scalar::Null => Value::Null,
+                // `serde_json` would make floats of whole numbers beyond 64 bits.
+                Scalar::Number(json) => match schema.number(index, json) {
+                    Number::Int(int) => Value::Int(int),
+                    Number::Float(float) => Value::from(float),
+                    Number::Not if schema.is_null(json) => Value::Null,
+                    Number::Not => Value::from(json),
+                    Number::TooLarge => {
+                        return Err(SourceError::NumberTooLarge {
+                            place: place(),
+                            field: name.into(),
+                            text: quoted(json),
+                        });
+                    }
+                },
             };
             Ok(())
         })?;
@@ -122,7 +134,8 @@ fn row_text(lines: &Lines, length: usize) -> Result<&str, SourceError> {
 enum Scalar<'a> {
     Null,
     Bool(bool),
-    Number(Number),
+    /// As it stands there.
+    Number(&'a str),
     Str(Cow<'a, str>),
 }
 
@@ -150,11 +163,11 @@ fn scan_object<'a>(
 fn malformed(error: &serde_json::Error, before: usize, place: Place) -> SourceError {
     let reason = error.to_string();
     // The row is one line: only the column says where in it.
-    let reason = reason.split(" at line ").next().unwrap_or_default().into();
+    let reason = reason.rsplit_once(" at line ").map_or(&*reason, |(reason, _)| reason).into();
     SourceError::MalformedJson { place, column: before + error.column().max(1), reason }
 }
 
-/// A value as the text it stands as. `serde_json` would make floats of whole numbers beyond 64 bits.
+/// A value from the text it stands as.
 fn read_scalar<'a>(row: &str, json: &'a str, name: &str, place: &dyn Fn() -> Place) -> Result<Scalar<'a>, SourceError> {
     let nested = |kind| Err(SourceError::NestedValue { place: place(), field: name.into(), kind });
     match json.as_bytes().first() {
@@ -167,12 +180,7 @@ fn read_scalar<'a>(row: &str, json: &'a str, name: &str, place: &dyn Fn() -> Pla
         Some(b't') => Ok(Scalar::Bool(true)),
         Some(b'f') => Ok(Scalar::Bool(false)),
         Some(b'n') => Ok(Scalar::Null),
-        _ => match parse_number(json) {
-            Number::TooLarge => {
-                Err(SourceError::NumberTooLarge { place: place(), field: name.into(), text: quoted(json) })
-            }
-            number => Ok(Scalar::Number(number)),
-        },
+        _ => Ok(Scalar::Number(json)),
     }
 }
 

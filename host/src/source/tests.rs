@@ -27,7 +27,7 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 fn options(directory: &TempDir, name: &str, bytes: &[u8]) -> SourceOptions {
     let file = directory.path().join(name);
     std::fs::write(&file, bytes).unwrap();
-    SourceOptions { file, timestamp: "t".into(), null: vec![String::new(), "NA".into()], fields: None }
+    SourceOptions { file, timestamp: "t".into(), null: vec![String::new(), "NA".into()], ..SourceOptions::default() }
 }
 
 fn read_all(source: &mut Source, events_max: usize) -> Result<Batch, SourceError> {
@@ -88,6 +88,30 @@ fn null() -> (&'static str, Value) {
 
 fn at(offset: u64, line: u64) -> SourcePosition {
     SourcePosition { offset, line }
+}
+
+/// A number of 20 digits fits none, and one with zeros behind it is another text than without.
+#[test]
+fn fields_that_stay_text() {
+    let read = |name: &str, bytes: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let options = SourceOptions { text: vec!["n".into()], ..options(&directory, name, bytes.as_bytes()) };
+        let batch = read_all(&mut Source::open(&options)?, 100)?;
+        Ok::<_, SourceError>(batch.events.into_iter().map(|event| event.values[1].clone()).collect::<Vec<_>>())
+    };
+    let texts = ["12345678901234567890", "1.50", "7E2", "5E1000", "-0", "a"].map(Value::from);
+    let csv = read("in.csv", "t,n,m\n1,12345678901234567890,1\n1,1.50,1\n1,7E2,1\n1,\"5E1000\",1\n1,-0,1\n1,a,1\n");
+    assert_eq!(csv.unwrap(), texts);
+    let row = |value: &str| format!("{{\"t\":1,\"n\":{value}}}\n");
+    let ndjson: String = ["12345678901234567890", "1.50", "7E2", "5E1000", "-0", "\"a\""].map(row).concat();
+    assert_eq!(read("in.ndjson", &ndjson).unwrap(), texts);
+    assert_eq!(
+        read("in.jsonl", &[row("null"), row("\"NA\""), row("true")].concat()).unwrap(),
+        [Value::Null, Value::Null, true.into()]
+    );
+    assert_eq!(read("in.csv", "t,n\n1,NA\n1,\n").unwrap(), [Value::Null, Value::Null]);
+    // The others are numbers as before.
+    assert!(read("in.csv", "t,n,m\n1,1,12345678901234567890\n").is_err());
 }
 
 #[test]

@@ -35,6 +35,7 @@ fn file(input: &[u8], format: &str) {
         timestamp: String::from("at"),
         null: if first & 8 == 0 { vec![String::new(), String::from("NA")] } else { vec![] },
         fields: (first & 16 != 0).then(|| ["at", "city", "value"].map(String::from).to_vec()),
+        text: if first & 32 == 0 { vec![] } else { vec![String::from("value")] },
     };
     let per_byte = if gzip { GZIP_PER_BYTE } else { PLAIN_PER_BYTE };
     let all = bounded(input.len(), per_byte, || read(&options, None, usize::MAX));

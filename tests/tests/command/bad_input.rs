@@ -140,6 +140,13 @@ fn definitions_that_name_what_is_not_there() {
         "18",
         "operator[0].key[0]: the source has no field",
     );
+    unknown(
+        "timestamp = \"at\"",
+        "timestamp = \"at\"\ntext = [\"citty\"]",
+        "6",
+        "source.text[0]: the source has no field `citty`",
+    );
+    unknown("timestamp = \"at\"", "timestamp = \"at\"\ntext = [\"at\"]", "6", "source.text[0]: `at` holds the time");
     unknown("window = {", "windw = {", "17", "operator[0].windw: unknown key; did you mean `window`?");
     unknown("tumbling", "tumblng", "17", "unknown kind of window; did you mean `tumbling`?");
     unknown("avg value", "avrg value", "19", "unknown function `avrg`; did you mean `avg`?");

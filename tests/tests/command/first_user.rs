@@ -19,7 +19,9 @@ fn a_source_that_is_another_now() {
     app.run(&[]).exits(1).says(&["has changed since checkpoint"]);
     app.write("app.toml", DEFINITION);
     app.write("in.csv", rows().replacen("value", "value,more", 1));
-    app.run(&[]).exits(1).says(&["the source has changed since checkpoint", "its fields, or `timestamp` or `null`"]);
+    app.run(&[])
+        .exits(1)
+        .says(&["the source has changed since checkpoint", "its fields, or `timestamp`, `null` or `text`"]);
     app.write("in.csv", rows());
     let null = DEFINITION.lines().find(|line| line.starts_with("null = ")).unwrap();
     app.redefine(null, "null = [\"\", \"b\"]");
@@ -380,5 +382,92 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
             Ran::from(child.wait_with_output().unwrap()).exits(0);
         }
         app.command(&["verify", "state"]).exits(0);
+    }
+}
+
+/// Rows come one after the other from a pipe: one run after the other takes them, stopped in the midst of them, and none is
+/// lost between two.
+#[cfg(unix)]
+#[test]
+fn runs_that_are_stopped_leave_the_rest_of_their_input_to_the_next() {
+    use std::io::{Read, Write};
+
+    const EVENTS: usize = 200_000;
+    let app = App::new();
+    app.write(
+        "app.toml",
+        "name = \"rest\"\n[source]\nfile = \"-\"\ntimestamp = \"t\"\nfields = [\"t\", \"text\"]\n[checkpoint]\n\
+         storage = \"file:state\"\n[sink]\nfile = \"out.ndjson\"\n[[operator]]\nname = \"all\"\n\
+         window = { length = 1 }\ncompute = { at = \"first t\" }\n",
+    );
+    let (from, into) = std::io::pipe().unwrap();
+    let writer = std::thread::spawn(move || {
+        let mut into = std::io::BufWriter::with_capacity(3000, into);
+        for number in 0..EVENTS {
+            writeln!(into, "{{\"t\":{number},\"text\":\"{:1$}\"}}", "", number % 50).unwrap();
+        }
+    });
+    let mut runs = 0;
+    loop {
+        let mut command = eventflux();
+        command.args(["run", "-q", "app.toml"]).current_dir(app.path("")).stdin(from.try_clone().unwrap());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(command);
+        runs += 1;
+        let before = fs::metadata(app.path("out.ndjson")).map_or(0, |metadata| metadata.len());
+        // Once it has taken some.
+        let ended = loop {
+            if let Some(status) = child.try_wait().unwrap() {
+                break Some(status);
+            }
+            if runs < 8 && fs::metadata(app.path("out.ndjson")).is_ok_and(|metadata| metadata.len() > before) {
+                ask_to_stop(&child);
+                break None;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        };
+        let mut errors = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
+        let status = ended.unwrap_or_else(|| child.wait().unwrap());
+        match status.code() {
+            Some(0) => break,
+            Some(130) => {}
+            other => panic!("run {runs}: {other:?}: {errors}"),
+        }
+    }
+    drop(from);
+    writer.join().unwrap();
+    assert!(runs > 2, "{runs} runs");
+    let output = fs::read_to_string(app.path("out.ndjson")).unwrap();
+    let taken = output.lines().map(|line| line.split("\"at\":").nth(1).unwrap().trim_end_matches('}').to_owned());
+    assert!(
+        taken.eq((0..EVENTS).map(|number| number.to_string())),
+        "{} of {EVENTS} in {runs} runs",
+        output.lines().count()
+    );
+}
+
+/// Rows before a wrong one do not come again.
+#[test]
+fn what_came_on_standard_input_before_a_wrong_row_is_kept() {
+    for wrong in ["999,x\n", "soon,a,1\n"] {
+        let app = App::new();
+        app.redefine("in.csv", "-");
+        let fed = |input: String| {
+            let mut command = eventflux();
+            command.args(["run", "-q", "app.toml"]).current_dir(app.path(""));
+            let mut child =
+                command.stdin(Stdio::piped()).stderr(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+            Ran::from(child.wait_with_output().unwrap())
+        };
+        let all = rows();
+        let (header, events) = all.split_at(all.find('\n').unwrap() + 1);
+        let half = events.match_indices('\n').nth(ROWS / 2).unwrap().0 + 1;
+        fed(format!("{header}{}{wrong}", &events[..half])).exits(1);
+        fed(format!("{header}{}", &events[half..])).exits(0);
+        let whole = App::finished();
+        let output = |app: &App| fs::read_to_string(app.path("out.ndjson")).unwrap();
+        assert_eq!(output(&app), output(&whole), "{wrong}");
     }
 }

@@ -470,3 +470,48 @@ fn too_few_replicas_are_no_acknowledgement() {
     wait_for(|| manager.checkpoint(&mut state, None).is_ok());
     assert_eq!(check(&mut replica.open("prefix=a", Access::Read)), 2);
 }
+
+/// For a moment the server has no room for another client: it says so in answer to the password, or to whatever comes first.
+#[test]
+fn a_server_that_has_no_room_for_a_moment() {
+    for (who, database, options) in [("", 0, vec![]), (":pw@", 0, vec!["--requirepass", "pw"]), ("", 2, vec![])] {
+        let server = RedisServer::start(&options);
+        let address = |database| format!("redis://{who}127.0.0.1:{}/{database}", server.port());
+        let mut storage =
+            open(&format!("{}?prefix=a&retries=20&backoff=50ms", address(database)), Access::Write).unwrap();
+        storage.put("x", b"1").unwrap();
+        let mut admin = redis::Client::open(address(0)).unwrap().get_connection().unwrap();
+        cmd("CONFIG").arg("SET").arg("maxclients").arg(1).exec(&mut admin).unwrap();
+        cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes").exec(&mut admin).unwrap();
+        let told = open(&format!("{}?prefix=b&retries=0", address(database)), Access::Write).unwrap_err().to_string();
+        assert!(told.contains("maxclients"), "{told}");
+        let later = thread::spawn(move || {
+            thread::sleep(Duration::from_millis(200));
+            cmd("CONFIG").arg("SET").arg("maxclients").arg(100).exec(&mut admin).unwrap();
+        });
+        storage.put("y", b"1").unwrap();
+        later.join().unwrap();
+    }
+}
+
+/// However many hosts there are: a try is one of all of them.
+#[test]
+fn the_master_is_the_last_of_many_hosts() {
+    let master = RedisServer::start(&[]);
+    let port = master.port().to_string();
+    let replica = RedisServer::start(&["--replicaof", "127.0.0.1", &port]);
+    wait_for(|| master.command::<String>("INFO replication").contains("state=online"));
+    let host = |server: &RedisServer| format!("127.0.0.1:{}", server.port());
+    let url =
+        |hosts: &[String], retries| format!("redis://{}/0?prefix=a&retries={retries}&backoff=1ms", hosts.join(","));
+    let dead = (1..6).map(|port| format!("127.0.0.1:{port}"));
+    let hosts: Vec<String> = dead.chain([host(&replica), host(&master)]).collect();
+    let mut storage = open(&url(&hosts, 0), Access::Write).unwrap();
+    storage.put("x", b"1").unwrap();
+    drop(storage);
+    // The next of them is no master, and those behind it are dead.
+    let hosts: Vec<String> = hosts.into_iter().rev().collect();
+    let mut storage = open(&url(&hosts, 1), Access::Write).unwrap();
+    master.command::<u64>("CLIENT KILL TYPE normal SKIPME yes");
+    storage.put("y", b"1").unwrap();
+}

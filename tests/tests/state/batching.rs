@@ -185,7 +185,7 @@ fn flights_in_batches(definition: &ApplicationDefinition, batch: usize) -> Batch
         file: flights().join(&definition.source.file),
         timestamp: definition.source.timestamp.clone(),
         null: definition.source.null.clone(),
-        fields: None,
+        ..SourceOptions::default()
     })
     .unwrap();
     let mut batched = Batched::new(definition, source.fields(), batch);

@@ -46,7 +46,7 @@ fn the_example_gives_what_the_model_gives() {
         file: directory.join(&definition.source.file),
         timestamp: definition.source.timestamp.clone(),
         null: definition.source.null.clone(),
-        fields: None,
+        ..SourceOptions::default()
     })
     .unwrap();
     let fields = source.fields().to_vec();

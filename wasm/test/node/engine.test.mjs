@@ -99,3 +99,37 @@ test("an engine goes on where its checkpoint was, and gives the same results", a
   }
   assert.equal(lines, expected);
 });
+
+test("no checkpoint is taken while there are results that nobody has taken", async () => {
+  const totals = await engine({ definition: small, backend: "memory" });
+  totals.push([
+    { at: 0, key: "a", n: 1 },
+    { at: 1000, key: "a", n: 2 },
+  ]);
+  await assert.rejects(totals.checkpoint(), withCode("INVALID", "results()"));
+  assert.equal(totals.results().length, 1);
+  const taken = await totals.checkpoint();
+  totals.finish();
+  await assert.rejects(totals.checkpoint(), withCode("INVALID", "results()"));
+  assert.equal(totals.results().length, 1);
+  await totals.restore(taken.id);
+  assert.deepEqual(totals.results(), []);
+  await totals.close();
+});
+
+test("an engine whose operators are others says how to go on", async () => {
+  const storage = memoryStorage();
+  const opened = (operator, options) => engine({ definition: { ...small, operator }, backend: storage, ...options });
+  const [sums] = small.operator;
+  const totals = { name: "totals", aggregate: { n: "count" } };
+  const first = await opened([sums]);
+  await first.checkpoint();
+  await first.close();
+  for (const operator of [[sums, totals], [totals], [{ ...sums, window: { tumbling: "2s" } }]]) {
+    await assert.rejects(opened(operator), withCode("MISMATCH", 'from: "none"'));
+    await assert.rejects(opened(operator), (error) => !/allow_/.test(error.message));
+  }
+  const anew = await opened([sums, totals], { from: "none" });
+  await anew.checkpoint();
+  await anew.close();
+});

@@ -237,6 +237,10 @@ test("damage is told, and an older checkpoint can be chosen", async (t) => {
   const report = await older.verify();
   assert.equal(report.findings.length, 1);
   assert.equal(report.newestWhole, id);
+  // A copy of it would be found out when it is needed.
+  await assert.rejects(older.export(id + 1), withCode("CORRUPT"));
+  await older.import(await older.export(id));
+  assert.equal(older.get("a"), "first");
   await older.close();
   await assert.rejects(open({ name: "others", directory, from: id }), withCode("MISMATCH", "orders"));
 });
@@ -260,6 +264,10 @@ test("a trap costs what was written since the last checkpoint, and nothing goes 
   const recoveries = await Promise.all([state.recovered(), state.recovered()]);
   for (const { checkpoint, positions } of recoveries) assert.deepEqual([checkpoint.id, positions], [id, { n: 1n }]);
   assert.equal(state.get("a"), 1);
+  assert.deepEqual((await state.recovered()).positions, { n: 1n });
+  // Whoever went back to those positions now would write all of it twice.
+  state.set("a", 2);
+  await assert.rejects(state.recovered(), withCode("INVALID", "nothing to recover"));
   assert.throws(() => past.get("a"), withCode("TRAPPED"));
   past.close();
   state.set("a", 4);

@@ -42,7 +42,7 @@ fn errors_of_source_and_checkpoint() {
         (r#""file": "f", "timestamp": """#, "source.timestamp: must not be empty"),
         (
             r#""file": "f", "timestamp": "t", "time": 1"#,
-            "source.time: unknown key; known: file, timestamp, null, watermark_delay, fields",
+            "source.time: unknown key; known: file, timestamp, null, text, watermark_delay, fields",
         ),
         (
             r#""file": "f", "timestamp": "t", "null": "NA""#,

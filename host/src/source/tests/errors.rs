@@ -9,7 +9,7 @@ fn opening() {
     assert!(missing.ends_with("; check `file` under [source]"), "{missing}");
     assert_eq!(
         message("in.txt.gz", b""),
-        "in.txt.gz: unknown format; the name must end in .csv, .ndjson, .csv.gz or .ndjson.gz, or be `-` for standard input"
+        "in.txt.gz: unknown format; the name must end in .csv, .ndjson or .jsonl, each also with .gz, or be `-` for standard input"
     );
     let empty = "it is empty; CSV starts with a header of field names, and NDJSON without any object needs `fields` in [source]";
     for name in ["in.csv", "in.ndjson"] {
@@ -160,7 +160,7 @@ fn csv_rows_that_are_wrong() {
     assert_eq!(
         message("in.csv", b"t,a\n1,9223372036854775808\n"),
         "in.csv, line 2, field `a`: number too large: \"9223372036854775808\"; whole numbers go from -9223372036854775808 to \
-         9223372036854775807, others to 1.798e308; correct it, or make it text: in CSV with a letter in it, in NDJSON in quotes"
+         9223372036854775807, others to 1.798e308; correct it, or name the field under `text` of the source, so that its values stay text"
     );
     let open = [b"t,a\n1,\"".as_slice(), &b"0123456789abcde\n".repeat(ROW_BYTES_MAX / 16 + READ_BYTES)].concat();
     assert_eq!(

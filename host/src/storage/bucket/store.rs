@@ -48,6 +48,13 @@ pub(super) struct Store {
     pub(super) has_worked: bool,
 }
 
+/// What is in the place of an object that is put.
+enum Found {
+    Nothing,
+    Same,
+    Other,
+}
+
 impl Store {
     /// How errors call an object.
     pub(super) fn name_of(&self, path: &Path) -> String {
@@ -75,8 +82,12 @@ impl Store {
 
     pub(super) async fn put(&self, path: &Path, bytes: &[u8]) -> Result<(), CoreError> {
         let in_parts = bytes.len() as u64 > self.multipart_above;
-        if in_parts && self.is_there(path, bytes).await? {
-            return Ok(());
+        if in_parts {
+            match self.find(path, bytes).await? {
+                Found::Same => return Ok(()),
+                Found::Nothing => {}
+                Found::Other => return Err(self.is_taken(path)),
+            }
         }
         let whole = PutPayload::from(if in_parts { Vec::new() } else { bytes.to_vec() });
         let create = PutOptions { mode: PutMode::Create, ..PutOptions::default() };
@@ -99,8 +110,12 @@ impl Store {
                 // Of parts: that the upload is gone, ended perhaps by an attempt whose answer was lost.
                 Meaning::Refused | Meaning::Missing | Meaning::Transient => {}
             }
-            if self.is_there(path, bytes).await? {
-                return Ok(());
+            match self.find(path, bytes).await {
+                Ok(Found::Same) => return Ok(()),
+                Ok(Found::Nothing) => {}
+                Ok(Found::Other) => return Err(self.is_taken(path)),
+                // What the put failed with says more.
+                Err(_) => return Err(self.error("put", path, &error)),
             }
             if !retry.again().await {
                 return Err(self.error("put", path, &error));
@@ -108,22 +123,25 @@ impl Store {
         }
     }
 
-    /// Whether an object is there already; it must be the same.
-    async fn is_there(&self, path: &Path, bytes: &[u8]) -> Result<bool, CoreError> {
-        let Some(len) = self.len(path).await? else { return Ok(false) };
-        let is_same = len == bytes.len() as u64 && {
-            let found = self.read(path, ByteRange::All).await?;
-            // Gone in between: not there.
-            let Some(found) = found else { return Ok(false) };
-            found == bytes
-        };
-        if is_same {
-            Ok(true)
-        } else {
-            let reason = "another object of this name is there, and names are written once: two storages must not \
-                          share a prefix; remove it if it was left behind by an interrupted copy";
-            Err(storage_error_saying("put", &self.name_of(path), reason))
+    /// What is there in the place of an object.
+    async fn find(&self, path: &Path, bytes: &[u8]) -> Result<Found, CoreError> {
+        match self.len(path).await? {
+            None => return Ok(Found::Nothing),
+            Some(len) if len != bytes.len() as u64 => return Ok(Found::Other),
+            Some(_) => {}
         }
+        Ok(match self.read(path, ByteRange::All).await? {
+            // Gone in between.
+            None => Found::Nothing,
+            Some(found) if found == bytes => Found::Same,
+            Some(_) => Found::Other,
+        })
+    }
+
+    fn is_taken(&self, path: &Path) -> CoreError {
+        let reason = "another object of this name is there, and names are written once: two storages must not \
+                      share a prefix; remove it if it was left behind by an interrupted copy";
+        storage_error_saying("put", &self.name_of(path), reason)
     }
 
     /// Uploads an object in parts, in one attempt.

@@ -24,6 +24,8 @@ pub(super) fn reaction(error: &RedisError, address: &RedisAddress) -> Reaction {
         // A certificate does not become valid by trying again.
         ErrorKind::Io if error.to_string().contains("certificate") => return Reaction::GiveUp,
         ErrorKind::Io => return Reaction::Reconnect,
+        // Said in answer to whatever is sent first, the password among them.
+        _ if has_no_room(error) => return Reaction::Reconnect,
         _ => {}
     }
     match code(error).as_str() {
@@ -36,6 +38,11 @@ pub(super) fn reaction(error: &RedisError, address: &RedisAddress) -> Reaction {
         "READONLY" | "UNBLOCKED" => Reaction::Reconnect,
         _ => Reaction::GiveUp,
     }
+}
+
+/// Whether the server has as many clients as it takes.
+fn has_no_room(error: &RedisError) -> bool {
+    error.to_string().contains("max number of clients")
 }
 
 /// The server that a redirection names, behind the slot; also one within a transaction.
@@ -86,6 +93,7 @@ fn advice(error: &RedisError, said: &str, address: &RedisAddress) -> String {
     let has = |part: &str| said.contains(part);
     // Scripts wrap what a command in them said, so that its code may be within.
     let advice = match code(error).as_str() {
+        _ if has_no_room(error) => "it has as many clients as it takes: close some, or raise its maxclients".into(),
         _ if has("OOM") => "free memory of the server or raise its maxmemory; the last checkpoint is whole".into(),
         "MISCONF" => {
             "the server cannot save to its disk, and so refuses to write: see its log, free its disk; the last \
@@ -95,7 +103,9 @@ fn advice(error: &RedisError, said: &str, address: &RedisAddress) -> String {
         "WRONGPASS" => "user name or password are wrong; they stand before the host: redis://user:password@host".into(),
         "NOAUTH" => "the server wants a password: redis://user:password@host".into(),
         _ if error.kind() == ErrorKind::AuthenticationFailed => {
-            "user name or password are wrong; they stand before the host: redis://user:password@host".into()
+            "user name or password are wrong, which stand before the host: redis://user:password@host; or the server has as \
+             many clients as it takes: maxclients"
+                .into()
         }
         "MOVED" | "CROSSSLOT" | "ASK" if !address.cluster => "this is a cluster: add the option cluster=true".into(),
         "READONLY" => "this server is a replica: name its master, or several hosts, separated by commas".into(),

@@ -61,7 +61,8 @@ impl Link {
     /// Gives the connection a name, now and whenever it is made again.
     pub(super) fn set_client_name(&mut self, name: String) {
         if let Some(connection) = &mut self.connection {
-            name_client(connection, &name);
+            // If it is broken, that shows with what is asked next.
+            let _ = name_client(connection, &name);
         }
         self.client_name = Some(name);
     }
@@ -73,14 +74,22 @@ impl Link {
         object: &str,
         mut attempt: impl FnMut(&mut Connection) -> RedisResult<T>,
     ) -> Result<T, CoreError> {
-        let (mut failures, mut moves) = (0, 0);
+        let (mut attempts, mut failures, mut moves, mut hosts_tried) = (0, 0, 0, 0);
         loop {
+            attempts += 1;
             let outcome = self.connected().and_then(&mut attempt);
             let error = match outcome {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            match reaction(&error, &self.address) {
+            let reaction = match reaction(&error, &self.address) {
+                // It was taken before: the server has no room for another client, which this error hides.
+                Reaction::GiveUp if self.was_connected && error.kind() == ErrorKind::AuthenticationFailed => {
+                    Reaction::Reconnect
+                }
+                reaction => reaction,
+            };
+            match reaction {
                 Reaction::Move(host) => {
                     self.move_to(host);
                     moves += 1;
@@ -91,6 +100,11 @@ impl Link {
                 Reaction::Reconnect => {
                     self.connection = None;
                     self.at = (self.at + 1) % self.hosts.len();
+                    hosts_tried += 1;
+                    if hosts_tried < self.hosts.len() {
+                        continue;
+                    }
+                    hosts_tried = 0;
                 }
                 Reaction::Wait => {}
                 Reaction::GiveUp => {
@@ -98,20 +112,20 @@ impl Link {
                     if !matches!(error.kind(), ErrorKind::Server(_) | ErrorKind::Extension) {
                         self.connection = None;
                     }
-                    return Err(explained(operation, object, &error, &self.address, failures + 1));
+                    return Err(explained(operation, object, &error, &self.address, attempts));
                 }
             }
             failures += 1;
             if failures > self.retries() {
-                return Err(explained(operation, object, &error, &self.address, failures));
+                return Err(explained(operation, object, &error, &self.address, attempts));
             }
             let pause = self.pause(failures);
-            tracing::warn!(operation, object, %error, attempt = failures, ?pause, "Redis: trying again");
+            tracing::warn!(operation, object, %error, attempt = attempts, ?pause, "Redis: trying again");
             thread::sleep(pause);
         }
     }
 
-    /// How often to try again. A round is over all hosts.
+    /// How often to try all hosts again.
     fn retries(&self) -> u32 {
         if self.was_connected { self.address.retries } else { self.address.retries.min(FIRST_ATTEMPTS_MAX - 1) }
     }
@@ -142,10 +156,10 @@ impl Link {
         let address = &self.address;
         let mut connection = connect_to(&self.hosts[self.at], address)?;
         if let Some(name) = &self.client_name {
-            name_client(&mut connection, name);
+            name_client(&mut connection, name)?;
         }
         if address.cluster {
-            for host in nodes(&mut connection) {
+            for host in nodes(&mut connection)? {
                 if !self.hosts.contains(&host) {
                     self.hosts.push(host);
                 }
@@ -187,10 +201,15 @@ fn connect_to(host: &Host, address: &RedisAddress) -> RedisResult<Connection> {
     Ok(connection)
 }
 
-/// A name is for those who look; a user that may not give itself one goes without.
-fn name_client(connection: &mut Connection, name: &str) {
-    if let Err(error) = redis::cmd("CLIENT").arg("SETNAME").arg(name).exec(connection) {
-        tracing::debug!(%error, "Redis: the connection has no name");
+/// A name is for those who look; a user that may not give itself one goes without. Fails if there was no answer.
+fn name_client(connection: &mut Connection, name: &str) -> RedisResult<()> {
+    match redis::cmd("CLIENT").arg("SETNAME").arg(name).exec(connection) {
+        Err(error) if error.kind() == ErrorKind::Io => Err(error),
+        Err(error) => {
+            tracing::debug!(%error, "Redis: the connection has no name");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
     }
 }
 
@@ -223,10 +242,12 @@ fn client(host: &Host, address: &RedisAddress) -> RedisResult<Client> {
     Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert })
 }
 
-/// The servers of a cluster, as far as they can be read.
-fn nodes(connection: &mut Connection) -> Vec<Host> {
-    let Ok(Value::Array(ranges)) = redis::cmd("CLUSTER").arg("SLOTS").query::<Value>(connection) else {
-        return Vec::new();
+/// The servers of a cluster, as far as they can be read. Fails if there was no answer.
+fn nodes(connection: &mut Connection) -> RedisResult<Vec<Host>> {
+    let ranges = match redis::cmd("CLUSTER").arg("SLOTS").query::<Value>(connection) {
+        Ok(Value::Array(ranges)) => ranges,
+        Err(error) if error.kind() == ErrorKind::Io => return Err(error),
+        Ok(_) | Err(_) => return Ok(Vec::new()),
     };
     let mut found = Vec::new();
     for range in ranges {
@@ -241,5 +262,5 @@ fn nodes(connection: &mut Connection) -> Vec<Host> {
             }
         }
     }
-    found
+    Ok(found)
 }

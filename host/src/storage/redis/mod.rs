@@ -71,8 +71,8 @@ const WRITER_GONE_WAIT: Duration = Duration::from_secs(1);
 /// `redis://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE&…`; all but the host may be left out. `rediss://` is TLS. Of
 /// several hosts, separated by commas, the one that is a master is used, and another one when it fails; if two of them
 /// say that they are, opening for writing is refused. Characters that mean something in an address are written as
-/// %-escapes. A server that hangs is given up after `retries` more attempts, each of
-/// which takes `timeout`; before it was first reached, after three at most.
+/// %-escapes. A server that hangs is given up after `retries` more attempts, each of which takes `timeout`; before it was
+/// first reached, after three at most. Of several hosts an attempt is one at each of them.
 ///
 /// | option | meaning | else |
 /// |---|---|---|
@@ -351,8 +351,10 @@ impl Backend for RedisBackend {
         for _ in 0..PUT_ATTEMPTS {
             if let Some(replicas) = self.put_once(object, bytes, &entry, &ends_at)? {
                 self.unfinished = None;
+                self.acknowledged("put", object, replicas)?;
+                // From now on it has to be there.
                 self.put.insert(object.into(), entry);
-                return self.acknowledged("put", object, replicas);
+                return Ok(());
             }
         }
         let address = self.link.address();
