@@ -315,8 +315,24 @@ test("a file that is refused changes nothing", async (t) => {
     await other.close();
     await page.locator("#file").setInputFiles(join(directory, name));
     await text(page, "#log", new RegExp(`${name} was refused\\. ERROR: the checkpoint is of`));
+    await text(page, "#file-text", new RegExp(`^${name} was refused`));
   }
+  // One that says how far it is in words of its own, and one that is in the midst of a row.
+  for (const [name, positions] of [
+    ["own.efx", { events: 5n }],
+    ["row.efx", { "source.offset": 500n }],
+  ]) {
+    const other = await engine({ definition, backend: "memory" });
+    other.push([{ time_hour: "2013-01-01T10:00:00Z" }]);
+    await other.checkpoint({ positions });
+    writeFileSync(join(directory, name), await other.export());
+    await other.close();
+    await page.locator("#file").setInputFiles(join(directory, name));
+    await text(page, "#file-text", /row\.efx was refused.*no row ends there|own\.efx was refused.*does not say how far/);
+  }
+  // A stream that is under way goes on.
   await play(page);
+  await page.locator("#file").setInputFiles(join(directory, "own.efx"));
   await finished(page);
   assert.equal(sha256(await outputOf(page, directory)), expected.sha256);
   assert.deepEqual((await chartAndTable(page)).ids, [...Array(29).keys()]);
@@ -411,4 +427,27 @@ test("the chart chooses a checkpoint, and follows the window and the theme", asy
   const dark = await colors();
   assert.deepEqual((await drawn).slice(0, 2), dark);
   assert.notDeepEqual(light, dark);
+});
+
+test("what is looked at is compared with what is now, and bars have their numbers when the oldest go", async (t) => {
+  const page = await openPage(await launch(t), server.address);
+  await play(page, SLOW);
+  await runTo(page, 2_100);
+  await pause(page);
+  await page.locator("#time").fill("1");
+  await text(page, "#past", /Checkpoint 1 [^]*Now is checkpoint \d+\./);
+  await play(page);
+  for (let newest = 28; ; newest += 29) {
+    await finished(page);
+    await text(page, "#past", new RegExp(`Now is checkpoint ${newest}\\.|Move the slider`));
+    if (newest > 128) break;
+    await page.getByRole("button", { name: "Start anew", exact: true }).click();
+    await text(page, "#play", /Start|Continue/);
+    await play(page);
+  }
+  const { ids } = await chartAndTable(page);
+  assert.equal(ids.length, 100);
+  // The numbers under the bars are those of the checkpoints.
+  const labels = await page.evaluate(() => document.getElementById("chart").plot.axes[0]._values);
+  assert.ok(labels.every((label) => label === "" || ids.includes(Number(label))), labels.join(" "));
 });
