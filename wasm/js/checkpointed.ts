@@ -57,7 +57,8 @@ export abstract class Checkpointed {
    * @returns the checkpoint, once the storage says that it is durable
    * @throws {@link StateError} `FENCED` (another writer has taken over: stop), `QUOTA` and `STORAGE` (it is not taken or,
    * where an answer was lost, nobody knows; the state is as before, and the next one makes up for it), `BUSY` (it had to wait for another one, a restore or an
-   * import, and the state has changed since: its positions or outputs are no longer those of the state)
+   * import, and the state has changed since: its positions or outputs are no longer those of the state; or an engine has
+   * results that were not taken)
    *
    * @example
    * const taken = await state.checkpoint({ label: "deploy", positions: { orders: 123n } });
@@ -167,7 +168,8 @@ export abstract class Checkpointed {
    * every call is refused, so that nobody goes on with a state that has lost what they wrote. What was written since
    * that checkpoint has to be written again: from the positions that it returns.
    *
-   * @throws {@link StateError} `INVALID`: nothing is lost; there was no such error
+   * @throws {@link StateError} `INVALID`: there was no such error, or another call has recovered from it, and what is there
+   * has changed since
    */
   async recovered(): Promise<Restored> {
     return await this.session.recovered();

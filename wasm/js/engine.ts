@@ -48,7 +48,10 @@ export interface Definition {
     fields: string[];
     /** Texts that mean null: the empty one, unless others are named; none with `[]`. As in the native command. */
     null?: string[];
-    /** Fields whose numbers stay text, as they are written: identifiers, codes. As in the native command. */
+    /**
+     * Fields whose numbers stay text, as the JSON has them: identifiers, codes. As in the native command; but of objects
+     * it is what JavaScript makes of their numbers: give identifiers of many digits as texts.
+     */
     text?: string[];
     /** How long events may be late, such as `24h`. */
     watermark_delay?: string;
@@ -97,7 +100,7 @@ export interface Progress {
 /**
  * Windows, patterns and aggregations over events, with checkpoints; from {@link engine}. A checkpoint holds all that
  * later results depend on, but no results: take them first, and put them where they are safe. While there are some that
- * were not taken it is refused as `INVALID`.
+ * were not taken it is refused as `BUSY`.
  */
 export class Engine extends Checkpointed {
   /**

@@ -63,6 +63,7 @@ export interface OpenOptions {
    * Takes a checkpoint when the page is hidden or left, if anything has changed: best effort, never a guarantee. A
    * function gives its request, or nothing if this is no moment for one: a program with positions or outputs gives one,
    * since only it knows which of them belong to the state. `true` does so for as long as no checkpoint has had any.
+   * Of an engine none is taken while it has results that were not taken: let the function take them first.
    * Default, for states in pages: once a checkpoint was taken or restored that has none, as for `true`; for engines: `false`.
    */
   checkpointOnHide?: boolean | (() => CheckpointRequest | undefined);

@@ -324,7 +324,7 @@ export class Session {
     if (!this.#trapped) {
       // Who asks twice gets the same; but not positions from before what was written since.
       if (this.#changes === this.#changesTaken && this.#last === this.restored.checkpoint?.id) return this.restored;
-      throw new StateError("INVALID", "there is nothing to recover from");
+      throw new StateError("INVALID", "there is nothing to recover from, or it was done, and there are changes since");
     }
     this.#recovery ??= this.#recover().finally(() => (this.#recovery = undefined));
     return this.#recovery;
@@ -491,7 +491,7 @@ export class Session {
         : (this.#usesProgress ?? !checkpointOnHide)
           ? undefined
           : {};
-    // Nobody waits for it: what it fails with, the next one fails with too.
+    // Nobody waits for it; what it fails with the next one fails with too, unless results were not taken.
     if (request) this.checkpoint(request).catch(() => {});
   }
 }
@@ -510,7 +510,7 @@ export function checkId(id: number): void {
 function trapped(): StateError {
   return new StateError(
     "TRAPPED",
-    "its engine broke down; `await recovered()`, and ask for it again",
+    "its engine broke down; ask for it again with at()",
   );
 }
 

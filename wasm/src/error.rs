@@ -38,16 +38,39 @@ impl From<Failure> for JsValue {
     }
 }
 
-/// An error of the core. Where its advice is for Rust, with that for JavaScript.
+/// An error of the core.
 pub(crate) fn from_core(error: Error) -> JsValue {
-    let has = match &error {
+    coded(code_of(&error), &told(&error))
+}
+
+/// What the core says of an error, without advice that is for Rust.
+fn told(error: &Error) -> String {
+    match error {
         Error::StateMissing { state } => format!("the checkpoint has no state `{state}`, which the definition has"),
-        Error::StateUnknown { state } => format!("the checkpoint has a state `{state}`, which the definition has not"),
-        Error::StateChanged { .. } => error.to_string(),
-        _ => return coded(code_of(&error), &error.to_string()),
-    };
-    let advice = "put the definition back as it was; or begin anew, with another `name` or with `from: \"none\"`";
-    coded(code_of(&error), &format!("{has}; {advice}"))
+        Error::StateUnknown { state } => {
+            format!("the checkpoint has a state `{state}`, which the definition does not have")
+        }
+        error => error.to_string(),
+    }
+}
+
+impl Failure {
+    /// Of what a state was opened from: with what to do if that is of another definition.
+    pub(crate) fn of_opening(self, is_engine: bool) -> Failure {
+        let advice = match is_engine {
+            true => {
+                "put the definition back as it was, or begin anew: with `from: \"none\"`, or under another name in a \
+                     storage of its own"
+            }
+            false => "what an engine wrote is opened with engine(), with its definition",
+        };
+        match self {
+            Failure::Core(
+                error @ (Error::StateMissing { .. } | Error::StateUnknown { .. } | Error::StateChanged { .. }),
+            ) => Failure::Thrown(coded(code_of(&error), &format!("{}; {advice}", told(&error)))),
+            other => other,
+        }
+    }
 }
 
 /// An error of the core, with a message that says more.

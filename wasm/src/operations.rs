@@ -200,7 +200,8 @@ async fn restore_fresh(
     let restore = async |head: &Head| {
         let Some(object) = find(selector, head)? else { return Ok(None) };
         let restore = Restore::object(fresh.holder_mut(), object, RestoreOptions::default());
-        mailbox.drive(restore).await.map(Some)
+        let restored = mailbox.drive(restore).await;
+        restored.map(Some).map_err(|failure| failure.of_opening(inner.options.definition.is_some()))
     };
     let (head, restored) = read_named(mailbox, restore).await?;
     if let Some(checkpoint) = &restored {

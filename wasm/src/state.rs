@@ -4,7 +4,7 @@ use eventflux_core::definition::SourceDefinition;
 use eventflux_core::{CheckpointRequest, Engine, Error, JsonEvents, JsonValue, Manifest, Progress, StateHolder};
 
 use crate::convert::{Options, TEXT_MAX, invalid};
-use crate::error::{Result, from_core};
+use crate::error::{Result, coded, from_core};
 
 /// Bytes that the lines can take at least before they are asked to grow again: for one batch, mostly.
 const LINES_ROOM_BYTES: usize = 64 * 1024;
@@ -66,7 +66,8 @@ impl State {
         match self {
             State::Plain(holder) => holder.begin(request),
             State::Engine(running) if !running.lines.is_empty() => {
-                return Err(invalid(
+                return Err(coded(
+                    "BUSY",
                     "there are results that nobody has taken, which no checkpoint holds; take them with results() first",
                 ));
             }

@@ -5,8 +5,6 @@ import { byId, element, setText } from "./dom.js";
 import { bytes, count, moment, plural, ratio } from "./format.js";
 
 const OPEN_DELAY_MS = 120;
-/** Time after which what is shown is compared with a newer checkpoint. */
-const COMPARE_DELAY_MS = 1000;
 
 const cell = (text, className = "number") => element("td", { className }, text);
 
@@ -61,7 +59,8 @@ export class CheckpointsView {
   #asked = 0;
   /** The newest checkpoint as the open one was compared with it. */
   #comparedWith;
-  #isStale;
+  /** Whether what was asked for was lost with the worker. */
+  #isLost = false;
 
   /** `open(id)` asks the worker what a checkpoint holds. */
   constructor(open) {
@@ -80,8 +79,9 @@ export class CheckpointsView {
   show(checkpoints) {
     this.#checkpoints = checkpoints;
     if (this.#selected !== undefined) {
-      if (checkpoints.some(({ id }) => id === this.#selected)) this.#compareLater();
-      else this.close();
+      if (!checkpoints.some(({ id }) => id === this.#selected)) this.close();
+      else if (this.#isLost) this.#load();
+      else this.#sayWhatIsNow();
     }
     const slider = byId("time");
     slider.max = Math.max(0, checkpoints.length - 1);
@@ -110,17 +110,16 @@ export class CheckpointsView {
     this.#chart.mark(index);
     this.#markRow();
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#load("polite"), OPEN_DELAY_MS);
+    this.#timer = setTimeout(() => this.#load(), OPEN_DELAY_MS);
   }
 
-  /** What is shown of the open one says what has changed up to now: soon with what is now. */
-  #compareLater() {
-    if (this.#isStale || this.#comparedWith === this.#checkpoints.at(-1).id) return;
-    this.#isStale = true;
-    setTimeout(() => {
-      this.#isStale = false;
-      if (this.#selected !== undefined) this.#load("off");
-    }, COMPARE_DELAY_MS);
+  /** Of the open one: what it was compared with may not be the newest any more. */
+  #sayWhatIsNow() {
+    const [newest, compared] = [this.#checkpoints.at(-1).id, this.#comparedWith];
+    const differences = `the differences are to checkpoint ${compared}, the newest when this one was opened.`;
+    const text =
+      newest === this.#selected ? "It is the newest: this is now." : `Now is checkpoint ${newest}${newest === compared ? "." : `; ${differences}`}`;
+    if (compared !== undefined) setText("now-text", text);
   }
 
   /** Shows none. */
@@ -128,38 +127,43 @@ export class CheckpointsView {
     clearTimeout(this.#timer);
     this.#selected = undefined;
     this.#asked += 1;
+    this.#comparedWith = undefined;
+    this.#isLost = false;
+    setText("now-text", "");
     byId("past").setAttribute("aria-busy", "false");
     byId("past").replaceChildren(element("p", { className: "hint" }, "Move the slider to look into an older checkpoint."));
   }
 
-  /** `live`: whether readers of screens are told. */
-  async #load(live) {
+  async #load() {
     const asked = (this.#asked += 1);
     const view = byId("past");
-    view.setAttribute("aria-live", live);
     view.setAttribute("aria-busy", "true");
     this.#comparedWith = undefined;
+    this.#isLost = false;
     let shown;
     try {
       const past = await this.#open(this.#selected);
       shown = this.#describe(past);
       if (asked === this.#asked) this.#comparedWith = past.newest;
     } catch ({ code, message }) {
-      // By the user, who sees what becomes of it; once it is there again it is asked again.
-      if (code === "KILLED") return;
+      // The worker was killed, or opens the state anew: asked again once it has.
+      if (code === "KILLED" || code === "CLOSED") {
+        this.#isLost = asked === this.#asked;
+        return;
+      }
       shown = [element("p", { className: "error" }, element("code", {}, code), ` ${message}`)];
-      if (asked === this.#asked) this.#comparedWith = this.#checkpoints.at(-1)?.id;
     }
     if (asked !== this.#asked) return;
     view.replaceChildren(...shown);
+    setText("now-text", "");
+    this.#sayWhatIsNow();
     view.setAttribute("aria-busy", "false");
   }
 
-  #describe({ checkpoint, newest, events, offset, output, operators }) {
-    const isNow = checkpoint.id === newest;
+  #describe({ checkpoint, events, offset, output, operators }) {
     const summary =
       `Checkpoint ${checkpoint.id} (${checkpoint.kind}), taken ${moment(checkpoint.time)}: event ${count(events)}, byte ${count(offset)} of the ` +
-      `source, ${bytes(output)} of output. ${isNow ? "It is the newest: this is now." : `Now is checkpoint ${newest}.`}`;
+      `source, ${bytes(output)} of output.`;
     return [element("p", {}, summary), ...operators.map(operatorDetails)];
   }
 

@@ -70,9 +70,9 @@ export class Job {
       throw new Error("the checkpoint is of another source: its fields, or what they mean, are not those of this page");
     }
     const offset = positions["source.offset"];
-    if (events > 0 && offset === undefined) {
+    if (events > 0 && (!offset || positions["source.line"] === undefined)) {
       throw new Error(
-        "the checkpoint does not say how far it is in the source (`source.offset`), as this page and the native command do",
+        "the checkpoint does not say how far it is in the source (`source.offset`, `source.line`), as this page and the native command do",
       );
     }
     this.rows.check(Number(offset ?? 0));
@@ -169,6 +169,7 @@ export class Job {
     }
     const hole = this.output?.start;
     const { id, positions, outputs } = await this.engine.import(bytes);
+    this.comparison = undefined;
     const cut = await this.#goOnFrom(positions, outputs, true, hole);
     return { id, events: this.events, cut };
   }
@@ -185,6 +186,11 @@ export class Job {
       checkpoints.push({ ...checkpoint, milliseconds: this.#took.get(checkpoint.id) });
     }
     return checkpoints;
+  }
+
+  /** Whether source, output and state are of one checkpoint. */
+  get isWhole() {
+    return this.comparison !== undefined;
   }
 
   /** What the page shows of it. */

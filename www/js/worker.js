@@ -87,7 +87,7 @@ async function play() {
 
 /** A job cannot go on; of one that is there no more nobody wants to know. */
 async function stopped(old, error) {
-  if (old !== job) return;
+  if (!old || old !== job) return;
   job = undefined;
   await old.close().catch(() => {});
   if (!job) postMessage({ event: "stopped", error: told(error) });
@@ -171,17 +171,21 @@ const calls = {
   output: readOutput,
 
   async import(bytes) {
-    const wasPlaying = isPlaying;
+    const [importing, wasPlaying] = [job, isPlaying];
     await pause();
+    if (importing !== job) throw new StateError("CLOSED", "the state was closed meanwhile");
     try {
-      return await job.import(bytes);
-    } catch (error) {
-      // Refused: the state is as it was, and goes on as it did.
-      isPlaying = wasPlaying;
-      if (isPlaying) loop = play();
-      throw error;
-    } finally {
+      const imported = await importing.import(bytes);
       await report();
+      return imported;
+    } catch (error) {
+      // Half-way in the new one it cannot go on; if the file was refused, all is as it was, and goes on as it did.
+      if (!importing.isWhole) await stopped(importing, error);
+      else if (importing === job && wasPlaying) {
+        isPlaying = true;
+        loop = play();
+      }
+      throw error;
     }
   },
 

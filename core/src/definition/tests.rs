@@ -320,3 +320,14 @@ fn random_documents_never_panic() {
     }
     assert!(accepted > 500, "only {accepted} of the damaged definitions are still valid");
 }
+
+/// Checkpoints from before there were fields that stay text are gone on from.
+#[test]
+fn fields_that_stay_text_are_in_the_fingerprint() {
+    let source = || SourceDefinition::file("f").timestamp("t");
+    let fields = ["t", "a", "b"];
+    let of = |text: &[&str]| source().text(text.iter().copied()).fingerprint(&fields);
+    assert_eq!(of(&[]), crate::format::hash64(br#"{"fields":["t","a","b"],"null":[""],"timestamp":"t"}"#));
+    assert_eq!(of(&["a", "b"]), of(&["b", "a"]));
+    assert!(of(&["a"]) != of(&[]) && of(&["a"]) != of(&["b"]) && of(&["a"]) != of(&["a", "b"]));
+}

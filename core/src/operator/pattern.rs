@@ -91,7 +91,7 @@ impl PatternPlan {
         let kept = self.steps.get(1..self.steps.len() - 1).unwrap_or_default();
         let may_be_kept = kept.iter().any(|step| step.checks.iter().all(|check| check.may_hold(event)));
         if !may_be_kept {
-            return held.growth_of_wait();
+            return held.growth_of_wait(event.timestamp);
         }
         let next = |partial: &PartialMatch| kept.get(partial.events().len() - 1);
         let fitting = held
@@ -99,7 +99,7 @@ impl PatternPlan {
             .iter()
             .filter(|partial| next(partial).is_some_and(|step| step.fits(event, partial.events())));
         let copies = fitting.count() + held.pending().len();
-        held.growth_of_wait() + copies * PartialMatch::growth_of(event)
+        held.growth_of_wait(event.timestamp) + copies * PartialMatch::growth_of(event)
     }
 
     pub(super) fn fire(&self, context: &mut Context<'_>, fired: &Timer) -> Result<()> {

@@ -162,8 +162,8 @@ impl PatternState {
     }
 
     /// Bytes by which one more event makes the list of those that wait grow.
-    pub(crate) fn growth_of_wait(&self) -> usize {
-        self.pending.growth()
+    pub(crate) fn growth_of_wait(&self, timestamp: i64) -> usize {
+        self.pending.growth(timestamp)
     }
 
     /// Lets an event wait for the watermark: by its time, then its number, and behind those that have the same.

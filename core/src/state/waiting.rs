@@ -67,30 +67,33 @@ impl WaitingEvents {
         heap_bytes_of::<Waiting>(self.room) + heap_bytes_of::<VecDeque<Waiting>>(self.others.capacity())
     }
 
-    /// Bytes by which the runs grow at most with one more event.
-    pub(super) fn growth(&self) -> usize {
-        let room = self.first.capacity();
-        if !self.others.is_empty() || self.len == RUN_MAX {
-            let runs = if self.others.len() < self.others.capacity() { 0 } else { self.others.capacity().max(4) };
-            RUN_MAX * size_of::<Waiting>() + runs * size_of::<VecDeque<Waiting>>()
-        } else if self.len < room {
-            0
-        } else {
-            room.max(4) * size_of::<Waiting>()
+    /// Bytes by which the runs grow at most with one more event, whatever its number.
+    pub(super) fn growth(&self, timestamp: i64) -> usize {
+        let (number, at) = self.place_of((timestamp, u64::MAX));
+        // One before it may take the place of those that have its time.
+        let run = self.run(number);
+        let is_clear =
+            number == 0 || at > 0 && run.front().is_some_and(|front| front.event.event.timestamp < timestamp);
+        if run.len() < RUN_MAX && is_clear {
+            return if run.len() < run.capacity() { 0 } else { run.capacity().max(4) * size_of::<Waiting>() };
         }
+        let runs = if self.others.len() < self.others.capacity() { 0 } else { self.others.capacity().max(4) };
+        RUN_MAX * size_of::<Waiting>() + runs * size_of::<VecDeque<Waiting>>()
+    }
+
+    /// Where an event goes: which run, and where in it.
+    fn place_of(&self, order: (i64, u64)) -> (usize, usize) {
+        let is_no_later = |run: &VecDeque<Waiting>| run.front().is_some_and(|front| front.order() <= order);
+        // The run that begins last of those that begin no later.
+        let number = self.others.partition_point(is_no_later);
+        let at = self.run(number).partition_point(|other| other.order() <= order);
+        // Between two runs: into the second, which may have room.
+        if at == RUN_MAX && number < self.others.len() { (number + 1, 0) } else { (number, at) }
     }
 
     /// Adds an event behind all that are no later; of those of one time and number it is the last.
     pub(super) fn insert(&mut self, waiting: Waiting) {
-        let order = waiting.order();
-        let is_no_later = |run: &VecDeque<Waiting>| run.front().is_some_and(|front| front.order() <= order);
-        // The run that begins last of those that begin no later.
-        let mut number = self.others.partition_point(is_no_later);
-        let mut at = self.run(number).partition_point(|other| other.order() <= order);
-        if at == RUN_MAX && number < self.others.len() {
-            // Between two runs: into the second, which may have room.
-            (number, at) = (number + 1, 0);
-        }
+        let (mut number, mut at) = self.place_of(waiting.order());
         if self.run(number).len() == RUN_MAX {
             // Mostly events come in order: then runs stay full.
             let half = if at == RUN_MAX { RUN_MAX } else { RUN_MAX / 2 };
@@ -245,10 +248,10 @@ mod tests {
                 match action {
                     Action::Insert(from, by, count) => {
                         for number in 0..count as i64 {
-                            let (growth, before) = (list.growth() as u64, list.memory());
                             // Every third has the number of the one before.
                             sequence += u64::from(number % 3 != 0);
                             let new = waiting(from + by * number, sequence);
+                            let (growth, before) = (list.growth(from + by * number) as u64, list.memory());
                             model.insert(model.partition_point(|other| other.order() <= new.order()), new.clone());
                             list.insert(new);
                             // Room of an allocation is rounded up.

@@ -1,6 +1,7 @@
 //! The loop of a run.
 
 use std::ops::Range;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use eventflux_core::limits::PLUGIN_BATCH_EVENTS;
@@ -29,8 +30,10 @@ const IDLE_STEP_BYTES: usize = 64 * 1024;
 const RENEWALS: u32 = 3;
 /// How long the loop waits for events before it looks at clock and worker.
 const IDLE_WAIT: Duration = Duration::from_millis(20);
-/// How long a run that is stopped waits for the rest of a row.
-const REST_OF_ROW_WAIT: Duration = Duration::from_secs(2);
+/// How long the news that a run is to stop may take longer than those that its input has ended.
+const STOP_WAIT: Duration = Duration::from_millis(30);
+/// How long a run that is to stop waits for an input that cannot be asked whether anything is there.
+const INPUT_WAIT: Duration = Duration::from_secs(5);
 
 pub(super) fn run(mut runtime: Runtime) -> Result<RunSummary> {
     let mut observer = runtime.observer.take();
@@ -176,6 +179,19 @@ fn is_taken_back(runtime: &Runtime, error: &Error) -> bool {
     is_upgrade && is_repeatable(runtime) && Sink::is_repeatable(&runtime.sink_path())
 }
 
+/// Whether a run that has met the end of its input is to stop. Whoever stops it mostly stops what feeds it too, and news of
+/// both come in either order.
+fn is_stopped_now(runtime: &Runtime) -> bool {
+    if !runtime.stop.is_stopped() {
+        thread::sleep(STOP_WAIT);
+    }
+    runtime.stop.is_stopped()
+}
+
+fn warn_of_cut_row(what: &str) {
+    tracing::warn!("standard input ended in the midst of a row as the run was stopped: {what}");
+}
+
 /// Whether the source can be read once more.
 fn is_repeatable(runtime: &Runtime) -> bool {
     runtime.definition.source.file != "-"
@@ -214,20 +230,26 @@ struct Run<'o> {
 }
 
 impl Run<'_> {
-    /// Takes events until the source has ended or the run is to stop, and then a last checkpoint.
-    fn take_source(&mut self, source: Source, runtime: &Runtime) -> Result<()> {
+    /// Takes events until the source has ended or the run is to stop, and then a last checkpoint. Standard input ends as the
+    /// run is to stop, behind the rows that were read: nobody can read them again.
+    fn take_source(&mut self, mut source: Source, runtime: &Runtime) -> Result<()> {
+        let is_repeatable = is_repeatable(runtime);
+        let stop = runtime.stop.clone();
+        source.stop_when(Box::new(move || stop.is_stopped()));
         let reader = Reader::start(source)?;
+        let mut stopped_since: Option<Instant> = None;
         loop {
-            if runtime.stop.is_stopped() {
-                return if is_repeatable(runtime) {
-                    self.checkpoint_now()
-                } else {
-                    self.stop_between_rows(&reader, runtime)
-                };
+            if runtime.stop.is_stopped() && is_repeatable {
+                return self.checkpoint_now();
             }
             let is_capturing = matches!(self.state, CheckpointState::Capturing(_));
             match reader.next(if is_capturing { Duration::ZERO } else { IDLE_WAIT })? {
                 Read::Nothing => {
+                    if runtime.stop.is_stopped()
+                        && stopped_since.get_or_insert_with(Instant::now).elapsed() > INPUT_WAIT
+                    {
+                        return self.checkpoint_now();
+                    }
                     // Nothing comes in: who reads the output live need not wait for more of it.
                     self.sink.flush()?;
                     if is_capturing {
@@ -235,48 +257,23 @@ impl Run<'_> {
                     }
                     self.between_batches()?;
                 }
-                Read::Batch(batch, bytes_read) => {
+                Read::LastRow(..) if !is_repeatable && is_stopped_now(runtime) => warn_of_cut_row("it is not taken"),
+                Read::Batch(batch, bytes_read) | Read::LastRow(batch, bytes_read) => {
                     self.progress.bytes_read = bytes_read;
                     self.take_batch(&batch, runtime)?;
                     reader.recycle(batch);
+                    stopped_since = None;
                 }
+                Read::Failed { error, is_cut: true } if !is_repeatable && is_stopped_now(runtime) => {
+                    warn_of_cut_row(&error.to_string());
+                    return self.checkpoint_now();
+                }
+                Read::Failed { error, .. } => return Err(error),
+                Read::End(_) if !is_repeatable && is_stopped_now(runtime) => return self.checkpoint_now(),
                 Read::End(bytes_read) => {
                     self.progress.bytes_read = bytes_read;
                     return self.finish();
                 }
-                Read::Stopped => return Err(Error::Worker),
-            }
-        }
-    }
-
-    /// Takes all rows of standard input that were read, since nobody can read them again, and a last checkpoint; what is
-    /// behind them stays there. Where the input ends now, that is no end of the source: whoever stops a run mostly stops
-    /// what feeds it, too.
-    fn stop_between_rows(&mut self, reader: &Reader, runtime: &Runtime) -> Result<()> {
-        reader.end_with_row();
-        let (mut last, mut is_saved) = (Instant::now(), false);
-        loop {
-            // Asked first: what it gave before it waits is there then.
-            let is_waiting = reader.is_waiting();
-            match reader.next(if is_waiting { Duration::ZERO } else { IDLE_WAIT })? {
-                Read::Batch(batch, bytes_read) => {
-                    self.progress.bytes_read = bytes_read;
-                    self.take_batch(&batch, runtime)?;
-                    reader.recycle(batch);
-                    (last, is_saved) = (Instant::now(), false);
-                }
-                Read::Nothing if is_waiting && is_saved => return Ok(()),
-                // Something may come in before it is durable.
-                Read::Nothing if is_waiting => {
-                    self.checkpoint_now()?;
-                    is_saved = true;
-                }
-                Read::Nothing if last.elapsed() < REST_OF_ROW_WAIT => {}
-                Read::Nothing => {
-                    tracing::warn!("a row had begun when the run was stopped, and did not end: it is lost");
-                    return self.checkpoint_now();
-                }
-                Read::End(_) | Read::Stopped => return self.checkpoint_now(),
             }
         }
     }

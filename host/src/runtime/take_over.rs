@@ -19,7 +19,7 @@ use crate::storage::{Access, sync_directory};
 /// Name of a copy, around that of its output: one that nobody gives to something else.
 const COPY: (&str, &str) = (".", ".eventflux-take-over");
 
-/// How long a copy is waited for that another run makes. To start again goes on.
+/// How long a copy is waited for that another run makes and that does not grow. To start again goes on.
 const COPYING_WAIT: Duration = Duration::from_secs(60);
 
 /// Whether a copy can be made: asked before the run that is taken over is fenced off, so that it lives on where not.
@@ -70,11 +70,16 @@ fn copy_to(old: &mut File, copy: &mut File, len: u64) -> io::Result<()> {
 
 /// Locks the copy, once whoever else is at work with it has ended or given up; that one or we have been fenced off.
 fn lock_copy(copy: &Path, ensure_ours: &dyn Fn() -> Result<()>) -> Result<File> {
-    let begun = Instant::now();
+    let (mut begun, mut copied) = (Instant::now(), 0);
     loop {
-        match open_locked(copy, Access::TakeOver)? {
-            (file, Lock::Held) => return Ok(file),
-            (_, Lock::OfAnother) => ensure_ours()?,
+        let (file, lock) = open_locked(copy, Access::TakeOver)?;
+        if lock == Lock::Held {
+            return Ok(file);
+        }
+        ensure_ours()?;
+        let len = file.metadata().map_err(failed("read", copy))?.len();
+        if len > copied {
+            (begun, copied) = (Instant::now(), len);
         }
         if begun.elapsed() > COPYING_WAIT {
             let reason = "another process has it locked, as one does that takes the output over; wait for it or end it, \

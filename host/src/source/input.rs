@@ -7,6 +7,7 @@ use std::path::Path;
 use flate2::bufread::GzDecoder;
 
 use super::error::SourceError;
+use super::stdin::StandardInput;
 
 /// Compressed bytes read at a time.
 const COMPRESSED_READ_BYTES: usize = 64 * 1024;
@@ -27,8 +28,6 @@ pub(super) struct Input {
     bytes_total: Option<u64>,
     /// What the decompressor failed with; asked again, it might claim the end of the file.
     gzip_failure: Option<(ErrorKind, String)>,
-    /// Most bytes taken at once.
-    read_max: usize,
 }
 
 enum Bytes {
@@ -37,33 +36,16 @@ enum Bytes {
     Stdin(StandardInput),
 }
 
-/// Without a buffer of its own, where that can be had: what is not asked for stays for the next process.
-#[cfg(unix)]
-type StandardInput = File;
-#[cfg(not(unix))]
-type StandardInput = io::Stdin;
-
-#[cfg(unix)]
-fn standard_input() -> io::Result<StandardInput> {
-    use std::os::fd::AsFd;
-    Ok(io::stdin().as_fd().try_clone_to_owned()?.into())
-}
-
-#[cfg(not(unix))]
-fn standard_input() -> io::Result<StandardInput> {
-    Ok(io::stdin())
-}
-
 impl Input {
     /// Opens a file; the format is `None` where the name does not tell it, for standard input.
     pub(super) fn open(file: &Path) -> Result<(Input, Option<Format>), SourceError> {
         if file.as_os_str() == "-" {
             let name = String::from("standard input");
-            let bytes = match standard_input() {
+            let bytes = match StandardInput::open() {
                 Ok(stdin) => Bytes::Stdin(stdin),
                 Err(reason) => return Err(SourceError::Open { file: name, reason }),
             };
-            return Ok((Input { name, bytes, bytes_total: None, gzip_failure: None, read_max: usize::MAX }, None));
+            return Ok((Input { name, bytes, bytes_total: None, gzip_failure: None }, None));
         }
         let name = file.display().to_string();
         let Some((format, gzip)) = format_of(&name) else {
@@ -76,7 +58,7 @@ impl Input {
         };
         let bytes = if gzip { Bytes::Gzip(Box::new(Members::new(open))) } else { Bytes::Plain(open) };
         let bytes_total = metadata.is_file().then_some(metadata.len());
-        Ok((Input { name, bytes, bytes_total, gzip_failure: None, read_max: usize::MAX }, Some(format)))
+        Ok((Input { name, bytes, bytes_total, gzip_failure: None }, Some(format)))
     }
 
     /// The file as messages name it.
@@ -94,9 +76,11 @@ impl Input {
         matches!(self.bytes, Bytes::Plain(_)) && self.bytes_total.is_some()
     }
 
-    /// From now on takes no byte beyond the one that is looked for: what follows is for somebody else.
-    pub(super) fn read_single_bytes(&mut self) {
-        self.read_max = 1;
+    /// Of standard input: from now on asks whether it is to stop before it takes anything.
+    pub(super) fn stop_when(&mut self, is_stopped: Box<dyn Fn() -> bool + Send>) {
+        if let Bytes::Stdin(stdin) = &mut self.bytes {
+            stdin.stop_when(is_stopped);
+        }
     }
 
     /// Bytes read from the disk, if the file is compressed.
@@ -107,18 +91,16 @@ impl Input {
         }
     }
 
-    /// Fills some of `buffer`; 0 is the end.
-    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Result<usize, SourceError> {
+    /// Fills some of `buffer`; 0 is the end. `is_in_row`: whether what was read so far ends in the midst of a row.
+    pub(super) fn read(&mut self, buffer: &mut [u8], is_in_row: bool) -> Result<usize, SourceError> {
         if let Some((kind, reason)) = &self.gzip_failure {
             return Err(self.failed(io::Error::new(*kind, reason.clone())));
         }
-        let length = buffer.len().min(self.read_max);
-        let buffer = &mut buffer[..length];
         loop {
             let result = match &mut self.bytes {
                 Bytes::Plain(file) => file.read(buffer),
                 Bytes::Gzip(members) => members.read(buffer),
-                Bytes::Stdin(stdin) => stdin.read(buffer),
+                Bytes::Stdin(stdin) => stdin.read(buffer, is_in_row),
             };
             match result {
                 Ok(count) => return Ok(count),
@@ -184,7 +166,7 @@ impl Input {
         let mut done = 0;
         while done < offset {
             let wanted = usize::try_from(offset - done).unwrap_or(usize::MAX).min(buffer.len());
-            match self.read(&mut buffer[..wanted])? {
+            match self.read(&mut buffer[..wanted], false)? {
                 0 => return Err(self.beyond_end(offset, done)),
                 count => done += count as u64,
             }

@@ -136,20 +136,21 @@ impl Lines {
         })
     }
 
-    /// From now on reads no further than to the end of the row that has begun.
-    pub(super) fn read_single_bytes(&mut self) {
-        self.input.read_single_bytes();
+    /// Of standard input: from now on asks whether it is to stop before it takes anything. Then it ends, once the row that
+    /// has begun has come to its end, or does not.
+    pub(super) fn stop_when(&mut self, is_stopped: Box<dyn Fn() -> bool + Send>) {
+        self.input.stop_when(is_stopped);
     }
 
-    /// Whether all that was read is consumed.
-    pub(super) fn is_consumed(&self) -> bool {
-        self.unread().is_empty()
-    }
-
-    /// Whether the last line has no end: of what was consumed, if that is all, else of what is next.
+    /// Whether the input has ended without the end of a line: of the row consumed last, if that is all, else of the next.
     pub(super) fn is_cut(&self) -> bool {
-        let line = if self.is_consumed() { &self.buffer[..self.end] } else { self.unread() };
-        self.ended && !line.is_empty() && !line.ends_with(b"\n") && (self.is_consumed() || !line.contains(&b'\n'))
+        let read = if self.unread().is_empty() { &self.buffer[..self.end] } else { self.unread() };
+        self.ended && read.last().is_some_and(|last| *last != b'\n')
+    }
+
+    /// Whether all that was read is consumed, and there is no more.
+    pub(super) fn is_all_consumed(&self) -> bool {
+        self.ended && self.unread().is_empty()
     }
 
     /// The next byte that is not white space, without consuming it; blank lines before it are consumed: they are no part of
@@ -219,7 +220,8 @@ impl Lines {
         if self.buffer.len() - self.end < READ_BYTES / 2 {
             self.buffer.resize(self.buffer.len() * 2, 0);
         }
-        let count = self.input.read(&mut self.buffer[self.end..])?;
+        let is_in_row = self.unread().iter().any(|byte| !byte.is_ascii_whitespace());
+        let count = self.input.read(&mut self.buffer[self.end..], is_in_row)?;
         self.end += count;
         if count == 0 {
             self.input.check_whole(self.position.offset + self.end as u64, &self.beginning)?;

@@ -39,6 +39,7 @@ mod imprint;
 mod input;
 mod lines;
 mod ndjson;
+mod stdin;
 
 #[cfg(test)]
 mod tests;
@@ -143,8 +144,12 @@ impl Source {
         lines.skip_byte_order_mark()?;
         let format = match format {
             Some(format) => format,
-            None if lines.peek_nonblank()? == Some(b'{') => Format::Ndjson,
-            None => Format::Csv,
+            None => match lines.peek_nonblank()? {
+                Some(b'{') => Format::Ndjson,
+                // The rest of what another run has read to its end.
+                None if options.fields.is_some() => Format::Ndjson,
+                _ => Format::Csv,
+            },
         };
         let (rows, fields) = match (format, &options.fields) {
             (Format::Csv, wanted) => {
@@ -261,21 +266,23 @@ impl Source {
         self.lines.input().bytes_total()
     }
 
-    /// From now on reads no further than to the end of the row that has begun: whoever reads the input after this one finds
-    /// the next row whole.
-    pub(crate) fn read_to_end_of_row(&mut self) {
-        self.lines.read_single_bytes();
+    /// Of standard input: from now on asks whether it is to stop before it takes anything. Then it ends with the row that
+    /// has begun; whoever reads it next finds the row behind.
+    pub(crate) fn stop_when(&mut self, is_stopped: Box<dyn Fn() -> bool + Send>) {
+        self.lines.stop_when(is_stopped);
     }
 
-    /// Whether nothing was read but the rows that were handed out.
-    pub(crate) fn is_between_rows(&self) -> bool {
-        self.pending.is_none() && self.lines.is_consumed()
-    }
-
-    /// Whether the input ended in the midst of a row, as far as can be told: of the last that was handed out, or after an
-    /// error of the one that is wrong. An object that is one is whole, with a line end or without.
-    pub(crate) fn is_row_cut(&self, is_error: bool) -> bool {
-        self.lines.is_cut() && self.lines.is_consumed() != is_error && (is_error || matches!(self.rows, Rows::Csv(_)))
+    /// Whether the input has ended in the midst of a row, as far as can be told: of the last that was handed out; or of
+    /// the one that an error was about. An object that is one is whole, with a line end or without.
+    pub(crate) fn is_row_cut(&self, error: Option<&SourceError>) -> bool {
+        let is_csv = matches!(self.rows, Rows::Csv(_));
+        match error {
+            None => is_csv && self.pending.is_none() && self.lines.is_all_consumed() && self.lines.is_cut(),
+            // It is looked for up to the end of the input.
+            Some(SourceError::UnclosedQuote { .. }) => true,
+            Some(SourceError::MalformedJson { .. } | SourceError::NotUtf8 { .. }) => self.lines.is_cut(),
+            Some(_) => is_csv && self.lines.is_cut(),
+        }
     }
 
     /// Whether nothing but blank lines is left.
@@ -296,11 +303,14 @@ impl Source {
 }
 
 impl Batch {
-    /// Takes the last event out.
-    pub(crate) fn pop(&mut self) {
-        self.events.pop();
-        self.positions.pop();
-        self.lines.pop();
+    /// Takes the last event out, as a batch of its own.
+    pub(crate) fn split_last(&mut self) -> Batch {
+        let at = self.events.len().saturating_sub(1);
+        Batch {
+            events: self.events.split_off(at),
+            positions: self.positions.split_off(at),
+            lines: self.lines.split_off(at),
+        }
     }
 }
 

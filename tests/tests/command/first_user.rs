@@ -385,66 +385,92 @@ fn a_signal_that_was_ignored_at_the_start_stays_ignored() {
     }
 }
 
-/// Rows come one after the other from a pipe: one run after the other takes them, stopped in the midst of them, and none is
-/// lost between two.
+/// Rows come from a pipe: one run after the other takes them, stopped in the midst of them or as it waits for more, and none
+/// is lost between two.
 #[cfg(unix)]
 #[test]
 fn runs_that_are_stopped_leave_the_rest_of_their_input_to_the_next() {
-    use std::io::{Read, Write};
-
-    const EVENTS: usize = 200_000;
+    const STOPS: usize = 8;
+    const EVENTS: usize = 160_000;
     let app = App::new();
-    app.write(
-        "app.toml",
-        "name = \"rest\"\n[source]\nfile = \"-\"\ntimestamp = \"t\"\nfields = [\"t\", \"text\"]\n[checkpoint]\n\
-         storage = \"file:state\"\n[sink]\nfile = \"out.ndjson\"\n[[operator]]\nname = \"all\"\n\
-         window = { length = 1 }\ncompute = { at = \"first t\" }\n",
-    );
+    app.write("app.toml", EACH_EVENT);
     let (from, into) = std::io::pipe().unwrap();
+    let (stopped, was_stopped) = std::sync::mpsc::channel::<()>();
     let writer = std::thread::spawn(move || {
-        let mut into = std::io::BufWriter::with_capacity(3000, into);
+        // Rows are cut anywhere.
+        let mut into = std::io::BufWriter::with_capacity(3001, into);
         for number in 0..EVENTS {
             writeln!(into, "{{\"t\":{number},\"text\":\"{:1$}\"}}", "", number % 50).unwrap();
+            if number % (EVENTS / STOPS) == EVENTS / STOPS / 2 {
+                // Now and then with blank lines, and a part of the next row.
+                into.write_all(if number % 3 == 0 { b"\n\n" } else { b"" }).unwrap();
+                into.flush().unwrap();
+                was_stopped.recv().unwrap();
+            }
         }
+        into.flush().unwrap();
     });
-    let mut runs = 0;
-    loop {
+    let start = || {
         let mut command = eventflux();
         command.args(["run", "-q", "app.toml"]).current_dir(app.path("")).stdin(from.try_clone().unwrap());
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        drop(command);
-        runs += 1;
-        let before = fs::metadata(app.path("out.ndjson")).map_or(0, |metadata| metadata.len());
-        // Once it has taken some.
-        let ended = loop {
-            if let Some(status) = child.try_wait().unwrap() {
-                break Some(status);
-            }
-            if runs < 8 && fs::metadata(app.path("out.ndjson")).is_ok_and(|metadata| metadata.len() > before) {
-                ask_to_stop(&child);
-                break None;
-            }
+        command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap()
+    };
+    let length = || fs::metadata(app.path("out.ndjson")).map_or(0, |metadata| metadata.len());
+    for stop in 0..STOPS {
+        let before = length();
+        let child = start();
+        while length() <= before {
             std::thread::sleep(std::time::Duration::from_millis(1));
-        };
-        let mut errors = String::new();
-        child.stderr.take().unwrap().read_to_string(&mut errors).unwrap();
-        let status = ended.unwrap_or_else(|| child.wait().unwrap());
-        match status.code() {
-            Some(0) => break,
-            Some(130) => {}
-            other => panic!("run {runs}: {other:?}: {errors}"),
         }
+        std::thread::sleep(std::time::Duration::from_millis(stop as u64 * 3));
+        ask_to_stop(&child);
+        let ran = Ran::from(child.wait_with_output().unwrap()).exits(130);
+        assert_eq!(ran.stderr, "", "{stop}");
+        stopped.send(()).unwrap();
     }
-    drop(from);
+    Ran::from(start().wait_with_output().unwrap()).exits(0);
     writer.join().unwrap();
-    assert!(runs > 2, "{runs} runs");
     let output = fs::read_to_string(app.path("out.ndjson")).unwrap();
     let taken = output.lines().map(|line| line.split("\"at\":").nth(1).unwrap().trim_end_matches('}').to_owned());
-    assert!(
-        taken.eq((0..EVENTS).map(|number| number.to_string())),
-        "{} of {EVENTS} in {runs} runs",
-        output.lines().count()
-    );
+    assert!(taken.eq((0..EVENTS).map(|number| number.to_string())), "{} of {EVENTS}", output.lines().count());
+}
+
+/// A result for each event, with its time.
+#[cfg(unix)]
+const EACH_EVENT: &str = "name = \"each\"\n[source]\nfile = \"-\"\ntimestamp = \"t\"\nfields = [\"t\", \"text\"]\n\
+    [checkpoint]\nstorage = \"file:state\"\n[sink]\nfile = \"out.ndjson\"\n[[operator]]\nname = \"all\"\n\
+    window = { length = 1 }\ncompute = { at = \"first t\" }\n";
+
+/// Who stops a run stops what feeds it, too: then its end is none of the source, and a row that is cut is none.
+#[cfg(unix)]
+#[test]
+fn an_input_that_ends_as_the_run_is_stopped_has_not_ended() {
+    let csv = EACH_EVENT.replace("fields = [\"t\", \"text\"]\n", "");
+    for (definition, rows, cut) in [
+        (EACH_EVENT, "{\"t\":1,\"text\":\"a\"}\n", "{\"t\":2,\"te"),
+        (EACH_EVENT, "{\"t\":1,\"text\":\"a\"}\n", ""),
+        (&csv, "t,text\n1,a\n", "2,b"),
+        (&csv, "t,text\n1,a\n", "2,\"b\nc\n"),
+        (&csv, "t,text\n1,a\n", "2"),
+    ] {
+        let app = App::new();
+        app.write("app.toml", definition);
+        let mut command = eventflux();
+        command.args(["run", "-q", "app.toml"]).current_dir(app.path("")).stdin(Stdio::piped());
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut input = child.stdin.take().unwrap();
+        input.write_all(rows.as_bytes()).unwrap();
+        while !fs::metadata(app.path("out.ndjson")).is_ok_and(|metadata| metadata.len() > 0) {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        input.write_all(cut.as_bytes()).unwrap();
+        ask_to_stop(&child);
+        drop(input);
+        let ran = Ran::from(child.wait_with_output().unwrap()).exits(130);
+        assert_eq!(ran.stderr.contains("in the midst of a row"), !cut.is_empty(), "{cut}: {}", ran.stderr);
+        assert_eq!(fs::read_to_string(app.path("out.ndjson")).unwrap().lines().count(), 1, "{cut}");
+        app.command(&["verify", "state"]).exits(0);
+    }
 }
 
 /// Rows before a wrong one do not come again.

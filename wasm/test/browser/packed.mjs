@@ -36,6 +36,12 @@ before(() => {
   run("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefer-offline", `../${tarball}`, ...packages);
 });
 
+test("the tarball has its licence and its readme", () => {
+  const installed = (name) => readFileSync(join(project, "node_modules/@eventflux/state", name), "utf8");
+  assert.equal(installed("LICENSE"), readFileSync(join(root, "LICENSE"), "utf8"));
+  assert.equal(installed("README.md"), readFileSync(join(root, "wasm/README.md"), "utf8"));
+});
+
 /** What each project does: the same for all. */
 const USE = `
   const state = await open({ name: "packed", backend: "memory" });

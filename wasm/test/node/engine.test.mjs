@@ -106,11 +106,11 @@ test("no checkpoint is taken while there are results that nobody has taken", asy
     { at: 0, key: "a", n: 1 },
     { at: 1000, key: "a", n: 2 },
   ]);
-  await assert.rejects(totals.checkpoint(), withCode("INVALID", "results()"));
+  await assert.rejects(totals.checkpoint(), withCode("BUSY", "results()"));
   assert.equal(totals.results().length, 1);
   const taken = await totals.checkpoint();
   totals.finish();
-  await assert.rejects(totals.checkpoint(), withCode("INVALID", "results()"));
+  await assert.rejects(totals.checkpoint(), withCode("BUSY", "results()"));
   assert.equal(totals.results().length, 1);
   await totals.restore(taken.id);
   assert.deepEqual(totals.results(), []);
