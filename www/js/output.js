@@ -32,14 +32,18 @@ async function withFile(use) {
   }
 }
 
-/** The output as it is stored, beside whoever writes it. */
+/** The output as it is stored, beside whoever writes it: one that is changed meanwhile cannot be read, and is read again. */
 export async function readOutput() {
-  try {
-    const file = await (await navigator.storage.getDirectory()).getFileHandle(NAME);
-    return new Uint8Array(await (await file.getFile()).arrayBuffer());
-  } catch (error) {
-    if (error.name === "NotFoundError") return new Uint8Array();
-    throw error;
+  const until = Date.now() + OPEN_WAIT_MS;
+  for (;;) {
+    try {
+      const file = await (await navigator.storage.getDirectory()).getFileHandle(NAME);
+      return new Uint8Array(await (await file.getFile()).arrayBuffer());
+    } catch (error) {
+      if (error.name === "NotFoundError") return new Uint8Array();
+      if (error.name !== "NotReadableError" || Date.now() > until) throw error;
+      await new Promise((resolve) => setTimeout(resolve, OPEN_RETRY_MS));
+    }
   }
 }
 
