@@ -9,10 +9,9 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::timestamp::{NoTimestamp, TimestampReader};
+use super::timestamp::TimestampReader;
 use crate::definition::{SourceDefinition, nearest};
 use crate::error::{Error, Result};
-use crate::limits::TIMESTAMP_MS_MAX;
 use crate::value::{Event, Value};
 
 /// Reads events out of JSON texts: arrays of flat objects.
@@ -179,18 +178,10 @@ impl<'de> Visitor<'de> for OneEvent<'_> {
             next = place + 1;
         }
         let values: Vec<Value> = values.into_iter().map(Option::unwrap_or_default).collect();
-        let timestamp = reader.times.read(&values[reader.timestamp]).map_err(|problem| {
-            let field = &reader.fields[reader.timestamp];
-            wrong(match problem {
-                NoTimestamp::Null => format!("`{field}`, which holds the time, is missing or null"),
-                NoTimestamp::Invalid => format!(
-                    "`{field}` is no time; write milliseconds since 1970, or RFC 3339 such as 2013-01-01T10:00:00Z"
-                ),
-                NoTimestamp::OutOfRange(ms) => {
-                    format!("`{field}`: the time {ms} ms is out of range, ±{TIMESTAMP_MS_MAX} ms")
-                }
-            })
-        })?;
+        let timestamp = reader
+            .times
+            .read(&values[reader.timestamp])
+            .map_err(|problem| wrong(format!("field `{}`: {problem}", reader.fields[reader.timestamp])))?;
         Ok(Event::new(timestamp, values))
     }
 }
@@ -351,10 +342,10 @@ mod tests {
         assert_eq!(reader.read("[]").unwrap(), []);
         assert_eq!(reader.read(r#"[{"v":"NA","t":1}]"#).unwrap()[0].values, [Value::Int(1), Value::Null]);
         for (text, expected) in [
-            (r#"[{"t":1},{"v":1}]"#, "event 1 of the batch: `t`, which holds the time, is missing or null"),
+            (r#"[{"t":1},{"v":1}]"#, "event 1 of the batch: field `t`: the time is missing or null"),
             (
                 r#"[{"t":"soon"}]"#,
-                "event 0 of the batch: `t` is no time; write milliseconds since 1970, or RFC 3339 such as 2013-01-01T10:00:00Z",
+                "event 0 of the batch: field `t`: no time; write milliseconds since 1970, or RFC 3339 such as 2013-01-01T10:00:00Z",
             ),
             (
                 r#"[{"t":1,"v":[1]}]"#,

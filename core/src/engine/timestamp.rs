@@ -33,7 +33,7 @@ pub enum NoTimestamp {
 impl fmt::Display for NoTimestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NoTimestamp::Null => f.write_str("the time is null"),
+            NoTimestamp::Null => f.write_str("the time is missing or null"),
             NoTimestamp::Invalid => {
                 f.write_str("no time; write milliseconds since 1970, or RFC 3339 such as 2013-01-01T10:00:00Z")
             }
