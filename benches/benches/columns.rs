@@ -9,7 +9,7 @@ use criterion::{BatchSize, BenchmarkGroup, Criterion, Throughput, criterion_grou
 use eventflux::{CheckpointManager, ManagerConfig, MemoryBackend, Selector, config};
 use eventflux_benches::{filled_holder, flights, rows};
 use eventflux_core::{
-    BufferedEvent, CheckpointRequest, Compression, Engine, Event, ObjectId, RestoreOptions, StateDescriptor,
+    BufferedEvent, CheckpointRequest, Compression, Engine, Event, ObjectId, Progress, RestoreOptions, StateDescriptor,
     StateHolder, StateKind, StepProgress, WindowState,
 };
 
@@ -83,7 +83,7 @@ fn aggregations(criterion: &mut Criterion) {
             let mut total = Duration::ZERO;
             for _ in 0..rounds {
                 let started = Instant::now();
-                engine.begin_checkpoint(0, None, vec![], vec![]).expect("all results were taken");
+                engine.begin_checkpoint(CheckpointRequest::default()).expect("all results were taken");
                 to_object(engine.holder_mut());
                 total += started.elapsed();
                 engine.holder_mut().abort().expect("one is under way");
@@ -91,7 +91,7 @@ fn aggregations(criterion: &mut Criterion) {
             total
         });
     });
-    manager.checkpoint_engine(&mut engine, None, vec![], vec![]).expect("memory has room");
+    manager.checkpoint_engine(&mut engine, None, Progress::default()).expect("memory has room");
     group.bench_function("restore", |bencher| {
         bencher.iter_batched(
             || Engine::new(&definition, &input.fields).expect("a good definition"),

@@ -58,8 +58,8 @@ pub enum Error {
     },
     /// Another process writes to the storage.
     #[error(
-        "{path}: another process writes to this storage ({holder}); stop it, or take over with --take-over, \
-         after which its next checkpoint is refused",
+        "{path}: another process writes to this storage ({holder}); stop it, or take the storage over \
+         (--take-over; in a program `Access::TakeOver`), after which its next checkpoint is refused",
         path = path.display()
     )]
     Locked {

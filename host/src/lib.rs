@@ -23,6 +23,6 @@ pub use crate::error::{Error, Result};
 pub use eventflux_core;
 pub use eventflux_core::{
     Accumulator, AggregationState, Backend, CatalogEntry, CheckpointRequest, Compression, Engine, Event, Head,
-    Manifest, MemoryBackend, Output, PatternState, RestoreOptions, Retention, Selector, StateDescriptor, StateHolder,
-    StateKind, StepProgress, Value, WindowState, definition,
+    Manifest, MemoryBackend, Output, PatternState, Progress, RestoreOptions, Retention, Selector, StateDescriptor,
+    StateHolder, StateKind, StepProgress, Value, WindowState, definition,
 };

@@ -6,8 +6,9 @@ use std::thread;
 
 use eventflux_core::{
     Backend, Capture, CatalogEntry, CheckpointRequest, Compression, EncodedCheckpoint, Engine, Executor, FindHead,
-    Head, Manifest, ObjectId, OpenWriter, Prune, Publish, Published, ReadHead, ReadManifest, Republish, Restore,
-    RestoreOptions, RestoredCheckpoint, Retention, Selector, StateHolder, Task, Verify, VerifyReport, Writer, drive,
+    Head, Manifest, ObjectId, OpenWriter, Progress, Prune, Publish, Published, ReadHead, ReadManifest, Republish,
+    Restore, RestoreOptions, RestoredCheckpoint, Retention, Selector, StateHolder, Task, Verify, VerifyReport, Writer,
+    drive,
 };
 use tracing::field::Empty;
 
@@ -164,8 +165,8 @@ impl<B: Backend> CheckpointManager<B> {
         }
     }
 
-    /// Takes a checkpoint of an engine, with positions in its sources and lengths of its outputs.
-    /// Take all results out before.
+    /// Takes a checkpoint of an engine, with positions in its sources and lengths of its outputs, all else of `progress`
+    /// being the engine's own. Take all results out before.
     ///
     /// # Errors
     /// As [`CheckpointManager::checkpoint`]; [`CallOrder`](eventflux_core::Error::CallOrder) if
@@ -173,7 +174,7 @@ impl<B: Backend> CheckpointManager<B> {
     ///
     /// ```
     /// use eventflux::definition::{ApplicationDefinition, OperatorDefinition, SourceDefinition, WindowKind};
-    /// use eventflux::{CheckpointManager, Engine, Event, ManagerConfig, MemoryBackend, Selector};
+    /// use eventflux::{CheckpointManager, Engine, Event, ManagerConfig, MemoryBackend, Progress, Selector};
     /// # fn main() -> eventflux::Result<()> {
     /// let definition = ApplicationDefinition::new("demo", SourceDefinition::file("-").timestamp("at")).operator(
     ///     OperatorDefinition::window("second", WindowKind::Tumbling { size_ms: 1000 }).compute("n", "count")?,
@@ -181,7 +182,8 @@ impl<B: Backend> CheckpointManager<B> {
     /// let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default())?;
     /// let mut engine = Engine::new(&definition, &["at"])?;
     /// engine.handle_event(Event::new(10, vec![10.into()]))?;
-    /// manager.checkpoint_engine(&mut engine, None, vec![("input".into(), 1)], vec![])?;
+    /// let progress = Progress { positions: vec![("input".into(), 1)], ..Progress::default() };
+    /// manager.checkpoint_engine(&mut engine, None, progress)?;
     ///
     /// let mut engine = Engine::new(&definition, &["at"])?; // another day
     /// let restored = manager.restore_engine(&mut engine, Selector::Latest)?;
@@ -195,11 +197,11 @@ impl<B: Backend> CheckpointManager<B> {
         &mut self,
         engine: &mut Engine,
         label: Option<&str>,
-        positions: Vec<(String, u64)>,
-        outputs: Vec<(String, u64)>,
+        progress: Progress,
     ) -> Result<CatalogEntry> {
+        let request = CheckpointRequest { created_ms: now_ms(), label: label.map(Into::into), progress };
         let mut watch = CheckpointWatch::begin(engine.holder().id());
-        watch.cut(|| engine.begin_checkpoint(now_ms(), label.map(Into::into), positions, outputs))?;
+        watch.cut(|| engine.begin_checkpoint(request))?;
         self.complete(engine.holder_mut(), watch)
     }
 

@@ -124,10 +124,11 @@ fn engine() -> Json {
             take_lines(&mut engine, &mut output);
         }
         steps.push(json!(["push", batch]));
-        let time = 1_700_000_000_000 + checkpoint * 1000;
-        engine.begin_checkpoint(time, None, vec![], vec![("out".into(), output.len() as u64)]).unwrap();
+        let created_ms = 1_700_000_000_000 + checkpoint * 1000;
+        let progress = Progress { outputs: vec![("out".into(), output.len() as u64)], ..Progress::default() };
+        engine.begin_checkpoint(CheckpointRequest { created_ms, label: None, progress }).unwrap();
         let hash = publish(engine.holder_mut(), &mut writer, &mut storage, Compression::Lz4);
-        steps.push(json!(["checkpoint", time, output.len(), hash]));
+        steps.push(json!(["checkpoint", created_ms, output.len(), hash]));
     }
     engine.finish().unwrap();
     take_lines(&mut engine, &mut output);

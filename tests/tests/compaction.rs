@@ -314,7 +314,7 @@ fn large_values_that_change_a_little() {
             let values = vec![at.into(), (numbers.below(200) as i64).into(), (numbers.next() as i64 >> 20).into()];
             engine.handle_event(Event::new(at, values)).unwrap();
         }
-        engine.begin_checkpoint(0, None, Vec::new(), Vec::new()).unwrap();
+        engine.begin_checkpoint(CheckpointRequest::default()).unwrap();
         let sizes = complete(engine.holder_mut(), &mut writer, &mut storage).sizes;
         // Twice an event with its value, and the key of each group.
         assert!(number == 0 || sizes.dirty < 20_000, "checkpoint {number}: {} bytes", sizes.dirty);
@@ -324,7 +324,7 @@ fn large_values_that_change_a_little() {
     }
     assert!(written as f64 <= WRITTEN_MAX * dirty as f64 + AT_ONCE_BYTES_MAX as f64, "{written} for {dirty}");
     engine.holder_mut().forget_checkpoints().unwrap();
-    engine.begin_checkpoint(0, None, Vec::new(), Vec::new()).unwrap();
+    engine.begin_checkpoint(CheckpointRequest::default()).unwrap();
     let whole = engine.holder_mut().take_capture().unwrap();
     let live = whole.into_object(writer.next_object(), Compression::None).unwrap().manifest().sizes.base_raw;
     assert!(restore_raw as f64 <= READ_MAX * live as f64, "{restore_raw} for {live}");
@@ -356,7 +356,7 @@ fn sessions_that_late_events_unite() {
             let eventflux_core::Value::Int(at) = values[0] else { unreachable!() };
             engine.handle_event(Event::new(at, values.clone())).unwrap();
         }
-        engine.begin_checkpoint(0, None, Vec::new(), Vec::new()).unwrap();
+        engine.begin_checkpoint(CheckpointRequest::default()).unwrap();
         let sizes = complete(engine.holder_mut(), &mut writer, &mut storage).sizes;
         assert!(sizes.dirty < 60_000, "checkpoint {number}: {} bytes", sizes.dirty);
     }

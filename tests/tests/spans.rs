@@ -11,8 +11,8 @@ use crate::common::cli::{App, ROWS};
 use crate::common::recorded::{Recorded, Span};
 use eventflux::storage::{Access, Fault, FaultBackend, FileBackend};
 use eventflux::{
-    CheckpointManager, Engine, Event, EventFluxManager, ManagerConfig, MemoryBackend, Retention, Selector, StartFrom,
-    StateHolder, read_head,
+    CheckpointManager, Engine, Event, EventFluxManager, ManagerConfig, MemoryBackend, Progress, Retention, Selector,
+    StartFrom, StateHolder, read_head,
 };
 use tracing::Level;
 
@@ -134,7 +134,7 @@ fn an_engine_of_ones_own_is_told_of_too() {
     let mut engine = Engine::new(&definition.unwrap(), &["at"]).unwrap();
     let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
     engine.handle_event(Event::new(1, vec![1.into()])).unwrap();
-    manager.checkpoint_engine(&mut engine, None, vec![], vec![]).unwrap();
+    manager.checkpoint_engine(&mut engine, None, Progress::default()).unwrap();
     let spans = recorded.spans();
     let checkpoint = named(&spans, "checkpoint")[0];
     assert_eq!((checkpoint.fields["application"].as_str(), parts(&spans, checkpoint).len()), ("mine", 5));

@@ -1,7 +1,7 @@
 //! What a handle keeps: keyed values, or an engine.
 
 use eventflux_core::definition::SourceDefinition;
-use eventflux_core::{CheckpointRequest, Engine, Error, JsonEvents, JsonValue, Manifest, Progress, StateHolder};
+use eventflux_core::{CheckpointRequest, Engine, Error, JsonEvents, JsonValue, Manifest, StateHolder};
 
 use crate::convert::{Options, TEXT_MAX, invalid};
 use crate::error::{Result, coded, from_core};
@@ -71,10 +71,7 @@ impl State {
                     "there are results that nobody has taken, which no checkpoint holds; take them with results() first",
                 ));
             }
-            State::Engine(running) => {
-                let Progress { positions, outputs, .. } = request.progress;
-                running.engine.begin_checkpoint(request.created_ms, request.label, positions, outputs)
-            }
+            State::Engine(running) => running.engine.begin_checkpoint(request),
         }
         .map_err(from_core)
     }

@@ -14,9 +14,9 @@ use core::borrow::Borrow;
 
 use crate::definition::{ApplicationDefinition, hint};
 use crate::error::{Error, Result};
-use crate::format::manifest::{EngineProgress, Manifest, Progress};
+use crate::format::manifest::{EngineProgress, Manifest};
 use crate::limits::{FIELDS_MAX, PLUGIN_BATCH_EVENTS, PLUGIN_BATCH_TEXT_BYTES, TIMESTAMP_MS_MAX};
-use crate::operator::{Context, Operator, Purpose, Timers};
+use crate::operator::{Context, Operator, Purpose, Timers, state_of};
 use crate::state::{CheckpointRequest, StateHolder};
 use crate::tracked::MapKey;
 use crate::value::Event;
@@ -329,19 +329,13 @@ impl Engine {
         self.timers.len()
     }
 
-    /// Cuts a checkpoint of the state, with positions in sources and lengths of outputs as of now.
-    /// Constant time. Go on with [`StateHolder::step`] and the rest of the
-    /// [`holder`](Self::holder_mut)'s checkpoint.
+    /// Cuts a checkpoint of the state, with positions in sources and lengths of outputs as of now; watermarks and how far
+    /// the engine is are put in here, whatever the request has of them. Constant time. Go on with [`StateHolder::step`]
+    /// and the rest of the [`holder`](Self::holder_mut)'s checkpoint.
     ///
     /// # Errors
     /// As [`StateHolder::begin`]; [`Error::CallOrder`] if results wait to be taken out.
-    pub fn begin_checkpoint(
-        &mut self,
-        created_ms: i64,
-        label: Option<String>,
-        positions: Vec<(String, u64)>,
-        outputs: Vec<(String, u64)>,
-    ) -> Result<()> {
+    pub fn begin_checkpoint(&mut self, mut request: CheckpointRequest) -> Result<()> {
         self.check_resumed()?;
         if !self.outputs.is_empty() {
             return Err(Error::CallOrder(
@@ -354,9 +348,10 @@ impl Engine {
         self.check_finished()?;
         self.check_plugins()?;
         self.plugins_at(Moment::Checkpoint)?;
-        let watermarks = self.watermark_ms().map(|watermark| (SOURCE.into(), watermark)).into_iter().collect();
-        let progress = Progress { positions, outputs, watermarks, engine: Some(self.progress.clone()) };
-        self.holder.begin(CheckpointRequest { created_ms, label, progress })
+        request.progress.watermarks =
+            self.watermark_ms().map(|watermark| (SOURCE.into(), watermark)).into_iter().collect();
+        request.progress.engine = Some(self.progress.clone());
+        self.holder.begin(request)
     }
 
     /// The state.
@@ -430,11 +425,11 @@ impl Engine {
         let mut growth = 0;
         for (number, operator) in self.operators.iter_mut().enumerate() {
             if self.admitted[number] && operator.plugin().is_none() {
-                let key = &self.keys[self.key_of[number]].bytes;
-                operator.check(&mut self.holder, number + 1, key, (event, watermark))?;
-                let asked = self.holder.growth_for(number + 1, key, event);
-                if asked > 0 && operator.keeps(&mut self.holder, number + 1, key, (event, watermark)) {
-                    growth += asked + operator.growth(&mut self.holder, number + 1, key, event);
+                let (key, state) = (&self.keys[self.key_of[number]].bytes, state_of(number));
+                operator.check(&mut self.holder, state, key, (event, watermark))?;
+                let asked = self.holder.growth_for(state, key, event);
+                if asked > 0 && operator.keeps(&mut self.holder, state, key, (event, watermark)) {
+                    growth += asked + operator.growth(&mut self.holder, state, key, event);
                 }
             }
         }

@@ -23,7 +23,7 @@ use super::Engine;
 use crate::definition::{OnFailure, PluginDefinition, hint};
 use crate::error::{Error, Result};
 use crate::limits::FIELDS_MAX;
-use crate::operator::Timer;
+use crate::operator::{Timer, state_of};
 use crate::plugin::{Answer, BatchWriter, Component, Given, GuestHome, PluginNotice, Supervisor, Trouble};
 use crate::value::{Event, Value};
 
@@ -340,7 +340,7 @@ impl Engine {
             return Ok(());
         }
         slot.answers.clear();
-        let Some(state) = self.holder.values_at(slot.operator + 1) else { return Ok(()) };
+        let Some(state) = self.holder.values_at(state_of(slot.operator)) else { return Ok(()) };
         if slot.batch.items() > 0 {
             let given = Given::Batch { bytes: slot.batch.bytes(), watermarks: &slot.watermarks };
             slot.answers = slot.supervisor.give(state, given)?.into();
@@ -360,7 +360,7 @@ impl Engine {
             return Ok(());
         }
         slot.answers.clear();
-        let Some(state) = self.holder.values_at(slot.operator + 1) else { return Ok(()) };
+        let Some(state) = self.holder.values_at(state_of(slot.operator)) else { return Ok(()) };
         if slot.batch.items() == 0 {
             return Ok(());
         }
@@ -409,7 +409,7 @@ impl Engine {
     fn take_frames(&mut self) -> Result<()> {
         for at in 0..self.plugins.slots.len() {
             let slot = &mut self.plugins.slots[at];
-            let Some(state) = self.holder.values_at(slot.operator + 1) else { continue };
+            let Some(state) = self.holder.values_at(state_of(slot.operator)) else { continue };
             if let Err(error) = slot.supervisor.take_frames(state) {
                 self.stop_or_detach(at, 0, error)?;
             }
@@ -429,7 +429,7 @@ impl Engine {
         let slot = &mut self.plugins.slots[at];
         slot.answers.clear();
         slot.waiting.clear();
-        if let Some(state) = self.holder.values_at(slot.operator + 1)
+        if let Some(state) = self.holder.values_at(state_of(slot.operator))
             && let Err(error) = slot.supervisor.resume(state, checkpoint, keep)
         {
             // Its frames are in this checkpoint and in all after it: whoever wants to go on without it, must from here.

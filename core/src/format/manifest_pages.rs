@@ -250,7 +250,7 @@ mod tests {
         ];
         for (raw, reason) in cases {
             let error = read(Vec::new(), &[raw]).unwrap_err();
-            assert!(error.0.contains(reason), "{error} instead of {reason}");
+            assert!(error.reason.contains(reason), "{error} instead of {reason}");
         }
     }
 }

@@ -65,21 +65,26 @@ pub(crate) type Reason = &'static str;
 
 /// Bytes that do not say what they should; the caller adds object and part.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Malformed(pub(crate) Reason);
-
-/// Of what is as it should be, and does not fit.
-#[cfg(feature = "alloc")]
-const NO_MEMORY: &str = "there is no memory for what it holds";
+pub struct Malformed {
+    pub(crate) reason: Reason,
+    /// Whether the bytes may be as they should be, and do not fit into memory.
+    #[cfg(feature = "alloc")]
+    lacks_memory: bool,
+}
 
 impl Malformed {
     pub(crate) fn new(reason: impl Into<Reason>) -> Self {
-        Malformed(reason.into())
+        Malformed {
+            reason: reason.into(),
+            #[cfg(feature = "alloc")]
+            lacks_memory: false,
+        }
     }
 
     /// There is no memory for what was read: no word against the bytes.
     #[cfg(feature = "alloc")]
     pub(crate) fn no_memory() -> Self {
-        Malformed::new(NO_MEMORY)
+        Malformed { reason: "there is no memory for what it holds".into(), lacks_memory: true }
     }
 
     /// The error of who knows what was read.
@@ -91,9 +96,9 @@ impl Malformed {
     /// As [`Malformed::at`], of another error than damage.
     #[cfg(feature = "alloc")]
     pub(crate) fn or_no_memory(self, error: impl FnOnce(Reason) -> crate::error::Error) -> crate::error::Error {
-        match self.0 == NO_MEMORY {
+        match self.lacks_memory {
             true => crate::error::Error::OutOfMemory { doing: "reading a checkpoint", bytes: 0 },
-            false => error(self.0),
+            false => error(self.reason),
         }
     }
 }
@@ -102,19 +107,19 @@ impl core::error::Error for Malformed {}
 
 impl core::fmt::Display for Malformed {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(self.0.as_ref())
+        f.write_str(self.reason.as_ref())
     }
 }
 
 impl From<postcard::Error> for Malformed {
     #[cfg(feature = "alloc")]
     fn from(error: postcard::Error) -> Self {
-        Malformed(alloc::string::ToString::to_string(&error).into())
+        Malformed::new(alloc::string::ToString::to_string(&error))
     }
 
     #[cfg(not(feature = "alloc"))]
     fn from(_: postcard::Error) -> Self {
-        Malformed("a record is not what it should be")
+        Malformed::new("a record is not what it should be")
     }
 }
 

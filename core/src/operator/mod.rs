@@ -53,6 +53,11 @@ enum Kind {
     Plugin(PluginDefinition),
 }
 
+/// Place of an operator's state in the holder of its engine: plain values come first.
+pub(crate) fn state_of(number: usize) -> usize {
+    number + 1
+}
+
 /// What an operator works with while it takes an event or a timer.
 pub(crate) struct Context<'a> {
     /// Number of the operator, which orders results of one moment.
@@ -70,9 +75,8 @@ pub(crate) struct Context<'a> {
 }
 
 impl Context<'_> {
-    /// Place of the operator's state in the holder: plain values come first.
     fn state(&self) -> usize {
-        usize::from(self.number) + 1
+        state_of(usize::from(self.number))
     }
 
     /// Gives out a result; those of no window, function or match are empty.
@@ -258,15 +262,15 @@ impl Operator {
     /// Whether a timer, which is one of its own, has anything to do once its time comes.
     pub(crate) fn is_awaited(&self, number: usize, holder: &mut StateHolder, timer: &Timer) -> bool {
         match &self.kind {
-            Kind::Window(plan) => plan.is_awaited(number + 1, holder, timer),
-            Kind::Pattern(plan) => plan.is_awaited(number + 1, holder, timer),
+            Kind::Window(plan) => plan.is_awaited(state_of(number), holder, timer),
+            Kind::Pattern(plan) => plan.is_awaited(state_of(number), holder, timer),
             Kind::Aggregation(_) | Kind::Plugin(_) => true,
         }
     }
 
     /// Sets up what is derived from restored state: timers, and the guards of functions.
     pub(crate) fn resume(&mut self, number: u16, holder: &mut StateHolder, timers: &mut Timers) {
-        let state = usize::from(number) + 1;
+        let state = state_of(usize::from(number));
         match &mut self.kind {
             Kind::Window(plan) => plan.resume(number, state, holder, timers),
             Kind::Pattern(plan) => plan.resume(number, state, holder, timers),

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use eventflux_core::limits::PLUGIN_BATCH_EVENTS;
-use eventflux_core::{Engine, Error as CoreError, Retention, StepProgress};
+use eventflux_core::{CheckpointRequest, Engine, Error as CoreError, Progress, Retention, StepProgress};
 
 use super::plugins;
 use super::reader::{Read, Reader};
@@ -290,7 +290,7 @@ impl Run<'_> {
             at += count;
             if self.every_events.is_some_and(|every| self.events_since_cut >= every) {
                 self.complete()?;
-                self.cut(None)?;
+                self.cut()?;
             }
             if matches!(self.state, CheckpointState::Capturing(_)) {
                 self.step(STEP_BYTES * count)?;
@@ -345,7 +345,7 @@ impl Run<'_> {
         if matches!(self.state, CheckpointState::Idle)
             && due_after.is_some_and(|after| self.last_cut.elapsed() >= after)
         {
-            self.cut(None)?;
+            self.cut()?;
         }
         self.report();
         Ok(())
@@ -371,7 +371,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn cut(&mut self, label: Option<String>) -> Result<()> {
+    fn cut(&mut self) -> Result<()> {
         let offset = self.position.offset;
         let beginning = self.imprint.beginning_before(offset).map(|hash| (SOURCE_BEGINNING.into(), hash));
         let before = self.imprint.end_before(offset).map(|hash| (SOURCE_BEFORE.into(), hash));
@@ -382,8 +382,10 @@ impl Run<'_> {
         ]);
         // What the cut accounts for must be with the operating system before the worker syncs it.
         let outputs = self.sink.account()?.to_outputs();
+        let progress = Progress { positions: positions.collect(), outputs, ..Progress::default() };
+        let request = CheckpointRequest { created_ms: now_ms(), label: None, progress };
         let mut watch = CheckpointWatch::begin(&self.summary.name);
-        let cut = watch.cut(|| self.engine.begin_checkpoint(now_ms(), label, positions.collect(), outputs));
+        let cut = watch.cut(|| self.engine.begin_checkpoint(request));
         plugins::tell(&mut self.engine);
         cut?;
         self.last_cut = Instant::now();
@@ -429,7 +431,7 @@ impl Run<'_> {
 
     fn checkpoint_now(&mut self) -> Result<()> {
         self.complete()?;
-        self.cut(None)?;
+        self.cut()?;
         self.complete()
     }
 

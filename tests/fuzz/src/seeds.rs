@@ -4,7 +4,7 @@ use eventflux::{
     Accumulator, AggregationState, CheckpointManager, Compression, ManagerConfig, MemoryBackend, PatternState,
     Retention, StateDescriptor, StateHolder, StateKind, Value, WindowState,
 };
-use eventflux_core::{BufferedEvent, CheckpointRequest, Event, Function, ObjectId};
+use eventflux_core::{BufferedEvent, CheckpointRequest, Event, Function, ObjectId, Progress};
 
 use super::object::{Manifest, Section};
 use super::storage::{APPLICATION, ManifestV2, engine_event, new_engine, sample};
@@ -120,7 +120,9 @@ fn engine_objects() -> Vec<Vec<u8>> {
             let mut engine = new_engine();
             engine.handle_events((0..25).map(engine_event)).expect("the events fit");
             while engine.poll_output().is_some() {}
-            engine.begin_checkpoint(0, None, vec![("source".into(), 25)], vec![]).expect("no other is under way");
+            let progress = Progress { positions: vec![("source".into(), 25)], ..Progress::default() };
+            let request = CheckpointRequest { progress, ..CheckpointRequest::default() };
+            engine.begin_checkpoint(request).expect("no other is under way");
             let capture = engine.holder_mut().take_capture().expect("it was begun");
             let encoded = capture.into_object(ObjectId { id: 0, generation: 1 }, compression).expect("it fits");
             encoded.bytes().to_vec()

@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::bad_input::start_run;
 use crate::common::cli::{App, DEFINITION, Ran, flip, rows, undisturbed};
 use eventflux::storage::{Access, FileBackend};
-use eventflux::{CheckpointManager, Engine, EventFluxManager, ManagerConfig, Selector};
+use eventflux::{CheckpointManager, Engine, EventFluxManager, ManagerConfig, Progress, Selector};
 
 /// The output is refused, and nothing has changed.
 #[track_caller]
@@ -79,7 +79,7 @@ fn a_checkpoint_that_has_the_length_alone() {
     let names: Vec<&str> = progress.outputs.iter().map(|(name, _)| name.as_str()).collect();
     assert_eq!(names, ["output.length", "output.tail"]);
     progress.outputs.truncate(1);
-    manager.checkpoint_engine(&mut engine, None, progress.positions, progress.outputs).unwrap();
+    manager.checkpoint_engine(&mut engine, None, progress).unwrap();
     drop(manager);
     app.assert_goes_on();
 }
@@ -88,7 +88,8 @@ fn a_checkpoint_that_has_the_length_alone() {
 fn checkpoint_of_another_program(app: &App, positions: &[(&str, u64)]) {
     let (mut manager, mut engine) = without_command(app);
     let positions = positions.iter().map(|(name, at)| (String::from(*name), *at)).collect();
-    manager.checkpoint_engine(&mut engine, None, positions, vec![("out".into(), 3)]).unwrap();
+    let progress = Progress { positions, outputs: vec![("out".into(), 3)], ..Progress::default() };
+    manager.checkpoint_engine(&mut engine, None, progress).unwrap();
 }
 
 /// It accounts for no output, so that what is in the file is somebody else's.
@@ -121,7 +122,8 @@ fn a_finished_checkpoint_of_another_program() {
     let app = App::new();
     let (mut manager, mut engine) = without_command(&app);
     engine.finish().unwrap();
-    manager.checkpoint_engine(&mut engine, None, vec![("input".into(), 1000)], vec![]).unwrap();
+    let progress = Progress { positions: vec![("input".into(), 1000)], ..Progress::default() };
+    manager.checkpoint_engine(&mut engine, None, progress).unwrap();
     drop(manager);
     app.run(&[]).exits(0).says(&["the source is finished"]);
     assert!(!app.path("out.ndjson").exists());

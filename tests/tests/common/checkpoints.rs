@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 
 use eventflux_core::definition::ApplicationDefinition;
 use eventflux_core::{
-    Compression, Engine, Event, MemoryBackend, OpenWriter, Publish, Restore, RestoreOptions, Retention, Selector,
-    StepProgress, Writer, drive,
+    CheckpointRequest, Compression, Engine, Event, MemoryBackend, OpenWriter, Progress, Publish, Restore,
+    RestoreOptions, Retention, Selector, StepProgress, Writer, drive,
 };
 
 use super::stream::{poll_lines, take};
@@ -132,8 +132,8 @@ impl<'a> Session<'a> {
 
     fn cut(&mut self, budget: usize, abort_after: Option<usize>) {
         let event = self.at.event;
-        let positions = vec![("events".into(), event as u64)];
-        self.engine.begin_checkpoint(event as i64, None, positions, Vec::new()).unwrap();
+        let progress = Progress { positions: vec![("events".into(), event as u64)], ..Progress::default() };
+        self.engine.begin_checkpoint(CheckpointRequest { created_ms: event as i64, label: None, progress }).unwrap();
         self.under_way = Some(UnderWay { cut: self.at, budget, abort_after });
     }
 

@@ -299,7 +299,8 @@ pub fn of_engine(backend: &mut dyn Backend) -> Points {
 
 fn checkpoint_engine(recorder: &mut Recorder<'_>, engine: &mut Engine) {
     let positions = vec![("source.offset".into(), engine.progress().events)];
-    engine.begin_checkpoint(recorder.created_ms(), None, positions, Vec::new()).unwrap();
+    let progress = Progress { positions, ..Progress::default() };
+    engine.begin_checkpoint(CheckpointRequest { created_ms: recorder.created_ms(), label: None, progress }).unwrap();
     recorder.publish_cut(engine.holder_mut());
 }
 

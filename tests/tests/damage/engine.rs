@@ -4,7 +4,7 @@
 use crate::common::object::{Manifest, manifest_bytes, with_manifest};
 use crate::measured;
 use eventflux::definition::ApplicationDefinition;
-use eventflux::{Compression, Engine, Event, MemoryBackend, Retention, Selector, Value};
+use eventflux::{CheckpointRequest, Compression, Engine, Event, MemoryBackend, Progress, Retention, Selector, Value};
 use eventflux_core::{OpenWriter, Publish, Restore, RestoreOptions, drive};
 
 /// What restoring a few kilobytes and going on for some events may take at most.
@@ -42,7 +42,9 @@ fn sample() -> (MemoryBackend, String) {
     let mut engine = engine();
     engine.handle_events((0..25).map(event)).unwrap();
     while engine.poll_output().is_some() {}
-    engine.begin_checkpoint(0, None, vec![("source".into(), 25)], vec![("output".into(), 100)]).unwrap();
+    let (positions, outputs) = (vec![("source".into(), 25)], vec![("output".into(), 100)]);
+    let progress = Progress { positions, outputs, ..Progress::default() };
+    engine.begin_checkpoint(CheckpointRequest { progress, ..CheckpointRequest::default() }).unwrap();
     let mut storage = MemoryBackend::new();
     let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
     let capture = engine.holder_mut().take_capture().unwrap();

@@ -2,7 +2,8 @@
 
 use crate::common::stream::{FIELDS, application, poll_lines, take};
 use eventflux_core::{
-    Compression, Engine, MemoryBackend, OpenWriter, Publish, Restore, RestoreOptions, Retention, Selector, drive,
+    CheckpointRequest, Compression, Engine, MemoryBackend, OpenWriter, Publish, Restore, RestoreOptions, Retention,
+    Selector, drive,
 };
 use eventflux_core::{Event, Value};
 
@@ -47,7 +48,7 @@ fn what_a_shorter_delay_ends_takes_no_event_more() {
 fn goes_on(mut before: Engine, watermark_delay_ms: i64, operator: &str) -> Engine {
     let mut storage = MemoryBackend::new();
     let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
-    before.begin_checkpoint(0, None, Vec::new(), Vec::new()).unwrap();
+    before.begin_checkpoint(CheckpointRequest::default()).unwrap();
     let capture = before.holder_mut().take_capture().unwrap();
     let mut encoded = capture.into_object(writer.next_object(), Compression::Lz4).unwrap();
     drive(Publish::new(&mut writer, &mut encoded, Retention { max_retained: 1 }).unwrap(), &mut storage).unwrap();

@@ -10,8 +10,8 @@ use eventflux::{EventFluxManager, config, read_head, restore};
 use eventflux_core::definition::ApplicationDefinition;
 use eventflux_core::{
     Backend, CheckpointRequest, Compression, EncodedCheckpoint, Encoding, Engine, EngineProgress, Error, Event,
-    MemoryBackend, ObjectId, OpenWriter, Publish, RestoreOptions, Retention, Selector, StateContents, StateHolder,
-    StepProgress, Writer, contents, drive,
+    MemoryBackend, ObjectId, OpenWriter, Progress, Publish, RestoreOptions, Retention, Selector, StateContents,
+    StateHolder, StepProgress, Writer, contents, drive,
 };
 use proptest::prelude::*;
 
@@ -67,7 +67,9 @@ impl Batched {
             self.publish();
         }
         let outputs = vec![("output.length".into(), self.output.len() as u64)];
-        self.engine.begin_checkpoint(self.objects.len() as i64, None, Vec::new(), outputs).unwrap();
+        let progress = Progress { outputs, ..Progress::default() };
+        let created_ms = self.objects.len() as i64;
+        self.engine.begin_checkpoint(CheckpointRequest { created_ms, label: None, progress }).unwrap();
         self.capturing = true;
     }
 

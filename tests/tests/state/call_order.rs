@@ -2,8 +2,8 @@
 
 use crate::common::stream::{FIELDS, application, poll_lines};
 use eventflux::{
-    CheckpointManager, CheckpointRequest, Engine, Error, Event, ManagerConfig, MemoryBackend, Selector, StateHolder,
-    Value,
+    CheckpointManager, CheckpointRequest, Engine, Error, Event, ManagerConfig, MemoryBackend, Progress, Selector,
+    StateHolder, Value,
 };
 use eventflux_core::{Compression, Error as CoreError, ObjectId, StateDescriptor, StateKind, StepProgress};
 
@@ -28,16 +28,16 @@ fn the_state_of_an_engine_is_not_checkpointed_or_restored_behind_its_back() {
     let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
     let mut first = engine();
     first.handle_event(event()).unwrap();
-    refused(manager.checkpoint_engine(&mut first, None, Vec::new(), Vec::new()), "results are waiting");
+    refused(manager.checkpoint_engine(&mut first, None, Progress::default()), "results are waiting");
     assert_eq!(poll_lines(&mut first).len(), 1);
     refused(manager.checkpoint(first.holder_mut(), None), "`Engine::begin_checkpoint`");
-    manager.checkpoint_engine(&mut first, None, Vec::new(), Vec::new()).unwrap();
+    manager.checkpoint_engine(&mut first, None, Progress::default()).unwrap();
 
     let mut second = engine();
     let restored = manager.restore_latest(second.holder_mut()).unwrap();
     refused(second.handle_event(event()).map_err(Error::from), "`Engine::resume`");
     refused(second.finish().map_err(Error::from), "`Engine::resume`");
-    refused(manager.checkpoint_engine(&mut second, None, Vec::new(), Vec::new()), "`Engine::resume`");
+    refused(manager.checkpoint_engine(&mut second, None, Progress::default()), "`Engine::resume`");
     second.resume(&restored.manifest).unwrap();
     second.handle_event(event()).unwrap();
     assert_eq!(poll_lines(&mut second), ["{\"operator\":\"totals\",\"key\":{},\"n\":2}"]);

@@ -4,7 +4,8 @@ use crate::common::scrape::Page;
 use crate::common::storage::Shared;
 use eventflux::storage::{Fault, FaultBackend, Operation};
 use eventflux::{
-    Backend, CheckpointManager, Engine, Event, ManagerConfig, Retention, Selector, StateHolder, definition, observe,
+    Backend, CheckpointManager, Engine, Event, ManagerConfig, Progress, Retention, Selector, StateHolder, definition,
+    observe,
 };
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 
@@ -110,7 +111,7 @@ fn applications_are_told_apart() {
             let mut engine = Engine::new(&definition, &["at"]).unwrap();
             for number in 0..checkpoints {
                 engine.handle_event(Event::new(number, vec![number.into()])).unwrap();
-                manager.checkpoint_engine(&mut engine, None, vec![], vec![]).unwrap();
+                manager.checkpoint_engine(&mut engine, None, Progress::default()).unwrap();
             }
         }
         let page = page();

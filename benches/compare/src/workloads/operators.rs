@@ -1,7 +1,7 @@
 //! State of operators: what the engine holds after real flights, against codecs of rows of the same content.
 
 use eventflux::{CheckpointManager, ManagerConfig, MemoryBackend, config};
-use eventflux_core::{Accumulator, BufferedEvent, Engine, Event, Selector, Value};
+use eventflux_core::{Accumulator, BufferedEvent, CheckpointRequest, Engine, Event, Progress, Selector, Value};
 use hashbrown::HashMap;
 use serde::{Deserialize, Serialize};
 
@@ -127,7 +127,7 @@ fn measure<T: Clone + PartialEq + Serialize + for<'de> Deserialize<'de>, U>(
     let mut manager = published(&mut twin);
     let mut encode = || {
         let (seconds, encoded) = timed(|| {
-            engine.begin_checkpoint(0, None, vec![], vec![]).expect("all results were taken");
+            engine.begin_checkpoint(CheckpointRequest::default()).expect("all results were taken");
             encode(engine.holder_mut(), |_| ())
         });
         engine.holder_mut().abort().expect("one is under way");
@@ -147,7 +147,7 @@ fn measure<T: Clone + PartialEq + Serialize + for<'de> Deserialize<'de>, U>(
 /// A storage in memory with a checkpoint of an engine.
 fn published(engine: &mut Engine) -> CheckpointManager<MemoryBackend> {
     let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).expect("it is new");
-    manager.checkpoint_engine(engine, None, vec![], vec![]).expect("memory has room");
+    manager.checkpoint_engine(engine, None, Progress::default()).expect("memory has room");
     manager
 }
 

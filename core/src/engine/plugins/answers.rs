@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::super::Engine;
 use crate::bytes::SmallBytes;
 use crate::error::Result;
-use crate::operator::{Purpose, Timer};
+use crate::operator::{Purpose, Timer, state_of};
 use crate::plugin::{Answer, Given, Trouble};
 
 impl Engine {
@@ -45,7 +45,7 @@ impl Engine {
         for at in 0..self.plugins.slots.len() {
             let slot = &mut self.plugins.slots[at];
             slot.answers.clear();
-            let Some(state) = self.holder.values_at(slot.operator + 1) else { continue };
+            let Some(state) = self.holder.values_at(state_of(slot.operator)) else { continue };
             if slot.supervisor.is_detached() {
                 continue;
             }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::super::Engine;
 use crate::definition::OnFailure;
 use crate::error::{Error, Result};
+use crate::operator::state_of;
 use crate::plugin::{Answer, GuestError};
 
 impl Engine {
@@ -39,7 +40,7 @@ impl Engine {
     fn last_answers(&mut self, at: usize) -> core::result::Result<(u32, Vec<Answer>), (u32, String)> {
         let slot = &mut self.plugins.slots[at];
         let (mut taken, mut failing, mut answers) = (0, slot.batch.items(), Vec::new());
-        let Some(state) = self.holder.values_at(slot.operator + 1) else { return Ok((0, answers)) };
+        let Some(state) = self.holder.values_at(state_of(slot.operator)) else { return Ok((0, answers)) };
         while failing - taken > 1 {
             let items = taken.midpoint(failing);
             let batch = slot.batch.first(items, slot.inputs.len());
@@ -60,7 +61,7 @@ impl Engine {
         slot.answers.clear();
         let error = slot.supervisor.stopped(error, newest);
         if let (Error::Plugin { upgraded: false, .. }, OnFailure::Detach) = (&error, slot.on_failure)
-            && let Some(state) = self.holder.values_at(slot.operator + 1)
+            && let Some(state) = self.holder.values_at(state_of(slot.operator))
         {
             return slot.supervisor.detach(state, self.progress.events + taken, &error);
         }

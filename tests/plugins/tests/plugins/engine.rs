@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering;
 
 use eventflux_core::plugin::{Happening, PluginNotice};
 use eventflux_core::{
-    Compression, Engine, Error, Event, MemoryBackend, OpenWriter, Publish, Restore, RestoreOptions, Retention,
-    Selector, Value, Writer, drive, limits,
+    CheckpointRequest, Compression, Engine, Error, Event, MemoryBackend, OpenWriter, Publish, Restore, RestoreOptions,
+    Retention, Selector, Value, Writer, drive, limits,
 };
 use proptest::prelude::*;
 
@@ -94,7 +94,7 @@ impl Session {
     }
 
     fn checkpoint(&mut self, engine: &mut Engine) -> eventflux_core::Result<()> {
-        engine.begin_checkpoint(0, None, Vec::new(), Vec::new())?;
+        engine.begin_checkpoint(CheckpointRequest::default())?;
         let capture = engine.holder_mut().take_capture()?;
         let mut encoded = capture.into_object(self.writer.next_object(), Compression::Lz4)?;
         let publish = Publish::new(&mut self.writer, &mut encoded, Retention { max_retained: 3 })?;
@@ -247,7 +247,7 @@ fn what_fails_for_good_stops_and_says_why() {
     assert_eq!(engine.progress().events, 0);
     // Other plugins may be ahead: only a checkpoint leads on.
     assert!(matches!(engine.handle_event(some_events(1).remove(0)), Err(Error::CallOrder(_))));
-    assert!(matches!(engine.begin_checkpoint(0, None, Vec::new(), Vec::new()), Err(Error::CallOrder(_))));
+    assert!(matches!(engine.begin_checkpoint(CheckpointRequest::default()), Err(Error::CallOrder(_))));
 }
 
 #[test]
