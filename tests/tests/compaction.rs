@@ -330,6 +330,29 @@ fn large_values_that_change_a_little() {
     assert!(restore_raw as f64 <= READ_MAX * live as f64, "{restore_raw} for {live}");
 }
 
+/// Keys that no checkpoint has seen are no change: bases are not rewritten for them.
+#[test]
+fn what_came_and_went_between_two_checkpoints() {
+    let mut holder = StateHolder::builder("passing").build().unwrap();
+    let (mut storage, mut numbers) = (MemoryBackend::new(), Random::new(17));
+    let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
+    for key in 0..20_000_u64 {
+        holder.set(key.to_be_bytes(), &value(numbers.next())).unwrap();
+    }
+    checkpoint(&mut holder, &mut writer, &mut storage);
+    for turn in 0..30_u64 {
+        holder.set(turn.to_be_bytes(), &value(numbers.next())).unwrap();
+        for passing in 0..5000_u64 {
+            let key = (1 << 40 | turn << 20 | passing).to_be_bytes();
+            holder.set(key, &value(numbers.next())).unwrap();
+            assert!(holder.remove(key).unwrap());
+        }
+        let sizes = checkpoint(&mut holder, &mut writer, &mut storage).sizes;
+        assert!(sizes.dirty < 100, "{} bytes", sizes.dirty);
+        assert!(sizes.base_raw < 8192, "turn {turn}: {} bytes", sizes.base_raw);
+    }
+}
+
 /// One event in five is a little late, and so unites the session of all before with one of a few: what a checkpoint writes
 /// is still what came.
 #[test]

@@ -233,11 +233,13 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
         let Some(value) = entry.value.take() else { return false };
         let before = value.encoded() + row_overhead(key);
         entry.marks |= DIRTY;
-        // No checkpoint, durable or under way, knows of it.
-        if entry.has(NEVER) && !entry.has(SENT) {
-            self.entries.swap_remove(at);
-        }
+        let is_known = !entry.has(NEVER) || entry.has(SENT);
         self.account(before, 0);
+        // What no checkpoint, durable or under way, knows of is gone without a trace.
+        if !is_known {
+            self.entries.swap_remove(at);
+            self.shrunk -= before;
+        }
         true
     }
 

@@ -224,14 +224,16 @@ impl<V: Sealed> TrackedMap<V> {
         self.before_write(group, place);
         let value = self.slot_mut(group, place).value.take();
         let before = value.map_or_else(Footprint::default, |value| value.footprint());
-        let row = row_overhead(key.bytes().len());
-        self.account(group, Footprint { memory: before.memory, encoded: before.encoded + row }, Footprint::default());
+        let encoded = before.encoded + row_overhead(key.bytes().len());
+        self.account(group, Footprint { memory: before.memory, encoded }, Footprint::default());
         self.keys -= 1;
-        // What no checkpoint knows, durable or under way, has no reason to stay until the next is durable.
+        // What no checkpoint knows, durable or under way, has no reason to stay until the next is durable, nor is it a change
+        // to that.
         let (page, at) = place;
         let held = &mut self.groups[group];
         let marks = &mut held.marks[page as usize];
         if marks.never & !marks.sent & 1 << at != 0 {
+            self.shrunk -= encoded;
             let slot = self.release_from(group, page, |page, marks| page.swap_remove(marks, at));
             self.heap = self.heap.saturating_sub(slot.key.heap_bytes() as u64);
         }

@@ -19,10 +19,10 @@ use crate::manager::{CheckpointManager, read_head, verify};
 pub(super) struct Arguments {
     #[command(flatten)]
     storage: Storage,
-    /// How many checkpoints stay, the newest, beside all labelled ones.
-    #[arg(long, value_name = "N", default_value_t = Retention::default().max_retained,
-        value_parser = clap::value_parser!(u32).range(1..))]
-    keep: u32,
+    /// How many checkpoints stay, the newest, beside all labelled ones. Without it all stay, and only what none of them
+    /// needs is deleted.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    keep: Option<u32>,
     /// Deletes this checkpoint too, by its number or label; may be given several times. A savepoint stays until it is
     /// named here. The newest checkpoint cannot be deleted.
     #[arg(long, value_name = "CHECKPOINT", value_parser = parse_to_delete)]
@@ -41,7 +41,11 @@ fn parse_to_delete(text: &str) -> Result<Selector, String> {
 }
 
 pub(super) fn prune(arguments: &Arguments, json: bool) -> Result<Outcome, Failure> {
-    let retention = Retention { max_retained: arguments.keep };
+    // How many the application keeps is not known here: whoever only tidies up loses no checkpoint.
+    let retention = Retention { max_retained: arguments.keep.unwrap_or(u32::MAX) };
+    if arguments.keep.is_some() || !arguments.delete.is_empty() {
+        refuse_damaged(&arguments.storage)?;
+    }
     let (before, after, deleted) =
         if arguments.dry_run { plan(arguments, retention)? } else { delete(arguments, retention)? };
     let gone: Vec<u64> = before.iter().copied().filter(|id| !after.contains(id)).collect();
@@ -74,7 +78,6 @@ pub(super) fn prune(arguments: &Arguments, json: bool) -> Result<Outcome, Failur
 type Pruned = (Vec<u64>, Vec<u64>, Vec<(String, u64)>);
 
 fn plan(arguments: &Arguments, retention: Retention) -> Result<Pruned, Failure> {
-    refuse_damaged(&arguments.storage)?;
     let mut backend = arguments.storage.open()?;
     // Before the head: what a run beside this publishes meanwhile is needed.
     let objects = backend.list()?;
@@ -89,9 +92,7 @@ fn plan(arguments: &Arguments, retention: Retention) -> Result<Pruned, Failure> 
 }
 
 fn delete(arguments: &Arguments, retention: Retention) -> Result<Pruned, Failure> {
-    let storage = &arguments.storage;
-    refuse_damaged(storage)?;
-    let mut manager = storage.open_to_write("pruning")?;
+    let mut manager = arguments.storage.open_to_write("pruning")?;
     let listed = |manager: &CheckpointManager<_>| manager.list().iter().map(|entry| entry.object.id).collect();
     let before = listed(&manager);
     let objects = manager.backend_mut().list()?;

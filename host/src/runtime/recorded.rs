@@ -2,21 +2,24 @@
 
 use eventflux_core::Manifest;
 
-use crate::source::SourcePosition;
+use crate::source::{Imprint, SourcePosition};
 
 /// Names under which the source's position and what is accounted for of the output are recorded.
-pub(super) const POSITION_OFFSET: &str = "source.offset";
-pub(super) const POSITION_LINE: &str = "source.line";
+const POSITION_OFFSET: &str = "source.offset";
+const POSITION_LINE: &str = "source.line";
+/// In the place of the offset: bytes that a run read of standard input where another one had left it, which are a place in
+/// no file.
+const POSITION_SENT: &str = "source.sent";
 const OUTPUT_LENGTH: &str = "output.length";
 /// In the place of the length of a file: what was printed, of which there is no file.
 const OUTPUT_PRINTED: &str = "output.printed";
 const OUTPUT_TAIL: &str = "output.tail";
 /// Name of a hash of what must not change about the source.
-pub(super) const SOURCE_FINGERPRINT: &str = "source.fingerprint";
+const SOURCE_FINGERPRINT: &str = "source.fingerprint";
 
 /// Names of hashes of how the source begins, and of what lies before the position.
-pub(super) const SOURCE_BEGINNING: &str = "source.beginning";
-pub(super) const SOURCE_BEFORE: &str = "source.before";
+const SOURCE_BEGINNING: &str = "source.beginning";
+const SOURCE_BEFORE: &str = "source.before";
 
 fn find(pairs: &[(String, u64)], name: &str) -> Option<u64> {
     pairs.iter().find(|(other, _)| other == name).map(|(_, number)| *number)
@@ -24,6 +27,26 @@ fn find(pairs: &[(String, u64)], name: &str) -> Option<u64> {
 
 fn recorded(pairs: &[(String, u64)], name: &str) -> u64 {
     find(pairs, name).unwrap_or(0)
+}
+
+/// For the manifest: where a run is in its source.
+pub(super) fn positions(at: SourcePosition, fingerprint: u64, imprint: &Imprint, is_sent: bool) -> Vec<(String, u64)> {
+    let pair = |name: &str, number| (String::from(name), number);
+    let before = imprint.end_before(at.offset).map(|hash| pair(SOURCE_BEFORE, hash));
+    let beginning = imprint.beginning_before(at.offset).map(|hash| pair(SOURCE_BEGINNING, hash));
+    let offset = if is_sent { POSITION_SENT } else { POSITION_OFFSET };
+    let others = [pair(SOURCE_FINGERPRINT, fingerprint), pair(POSITION_LINE, at.line), pair(offset, at.offset)];
+    before.into_iter().chain(beginning).chain(others).collect()
+}
+
+/// The hash of what must not change about the source, if it was one of a run.
+pub(super) fn source_fingerprint(manifest: &Manifest) -> Option<u64> {
+    find(&manifest.progress.positions, SOURCE_FINGERPRINT)
+}
+
+/// Whether the source was what came in on standard input after an earlier run.
+pub(super) fn is_of_standard_input(manifest: &Manifest) -> bool {
+    find(&manifest.progress.positions, POSITION_SENT).is_some()
 }
 
 pub(super) fn source_position(manifest: &Manifest) -> SourcePosition {

@@ -9,7 +9,7 @@ use eventflux_core::{CheckpointRequest, Engine, Error as CoreError, Progress, Re
 
 use super::plugins;
 use super::reader::{Read, Reader};
-use super::recorded::{Accounted, POSITION_LINE, POSITION_OFFSET, SOURCE_BEFORE, SOURCE_BEGINNING, SOURCE_FINGERPRINT};
+use super::recorded::{Accounted, positions};
 use super::sink::Sink;
 use super::start::{Start, check_source, seek};
 use super::worker::{Outcome, Worker};
@@ -126,6 +126,7 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         position,
         fingerprint,
         imprint,
+        is_sent: !is_repeatable(runtime) && restored_from.is_some(),
         renew_after: address.lifetime().map(|lifetime| lifetime / RENEWALS),
         state: CheckpointState::Idle,
         interval: checkpoint.interval_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
@@ -146,6 +147,7 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
     }
     run.sink.cut(&|| ensure_ours(runtime, generation))?;
     if let Err(error) = run.take_source(source, runtime) {
+        let error = run.told_of_upgrade(error);
         if is_taken_back(runtime, &error) {
             return Err(error);
         }
@@ -155,7 +157,7 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
             saved.unwrap_or_else(|reason| tracing::warn!(%reason, "no checkpoint could be taken before the wrong row"));
         }
         run.sink.print();
-        return Err(run.told_of_upgrade(error));
+        return Err(error);
     }
     run.summary.events_this_run = run.engine.progress().events - events_before;
     Ok(run.into_summary(started))
@@ -217,6 +219,8 @@ struct Run<'o> {
     position: SourcePosition,
     fingerprint: u64,
     imprint: Imprint,
+    /// Whether the source is what was sent on standard input since an earlier run, whose bytes it does not have.
+    is_sent: bool,
     /// How long after the last checkpoint one must come though nothing has changed: else the storage lets all of them go.
     renew_after: Option<Duration>,
     state: CheckpointState,
@@ -372,17 +376,10 @@ impl Run<'_> {
     }
 
     fn cut(&mut self) -> Result<()> {
-        let offset = self.position.offset;
-        let beginning = self.imprint.beginning_before(offset).map(|hash| (SOURCE_BEGINNING.into(), hash));
-        let before = self.imprint.end_before(offset).map(|hash| (SOURCE_BEFORE.into(), hash));
-        let positions = before.into_iter().chain(beginning).chain([
-            (SOURCE_FINGERPRINT.into(), self.fingerprint),
-            (POSITION_LINE.into(), self.position.line),
-            (POSITION_OFFSET.into(), self.position.offset),
-        ]);
+        let positions = positions(self.position, self.fingerprint, &self.imprint, self.is_sent);
         // What the cut accounts for must be with the operating system before the worker syncs it.
         let outputs = self.sink.account()?.to_outputs();
-        let progress = Progress { positions: positions.collect(), outputs, ..Progress::default() };
+        let progress = Progress { positions, outputs, ..Progress::default() };
         let request = CheckpointRequest { created_ms: now_ms(), label: None, progress };
         let mut watch = CheckpointWatch::begin(&self.summary.name);
         let cut = watch.cut(|| self.engine.begin_checkpoint(request));

@@ -10,7 +10,8 @@ use eventflux_core::{
 
 use super::plugins;
 use super::recorded::{
-    Accounted, SOURCE_FINGERPRINT, is_of_other_source, source_before, source_beginning, source_offset, source_position,
+    Accounted, is_of_other_source, is_of_standard_input, source_before, source_beginning, source_fingerprint,
+    source_offset, source_position,
 };
 use super::sink::Sink;
 use super::{RunSummary, Runtime, StartFrom};
@@ -149,7 +150,21 @@ pub(super) fn seek(source: &mut Source, manifest: &Manifest) -> Result<()> {
 /// Refuses to go on in the midst of a source that is read in another way now, or of another program's.
 pub(super) fn check_source(runtime: &Runtime, source: &Source, manifest: &Manifest) -> Result<()> {
     // What comes in on standard input is what comes next, for whoever sends it; after the end nothing comes.
-    if runtime.definition.source.file != "-" && !is_finished(manifest) && is_of_other_source(manifest) {
+    let is_file = runtime.definition.source.file != "-";
+    if is_file && is_of_standard_input(manifest) {
+        return Err(Error::DefinitionChanged {
+            what: String::from("the source was standard input"),
+            checkpoint: manifest.object.id,
+            reason: String::from(
+                "what was sent there is a place in no file, whose rows might be taken twice or not at all",
+            ),
+            advice: String::from(
+                "Set `file` to \"-\" again and send what follows, go back with --from to a checkpoint of before, or start \
+                 anew with --from none or another [checkpoint] storage.",
+            ),
+        });
+    }
+    if is_file && !is_finished(manifest) && is_of_other_source(manifest) {
         return Err(Error::DefinitionChanged {
             what: String::from("another program took the checkpoint"),
             checkpoint: manifest.object.id,
@@ -161,8 +176,7 @@ pub(super) fn check_source(runtime: &Runtime, source: &Source, manifest: &Manife
         });
     }
     let now = runtime.definition.source.fingerprint(source.fields());
-    let before = manifest.progress.positions.iter().find(|(name, _)| name == SOURCE_FINGERPRINT);
-    if before.is_none_or(|(_, before)| *before == now) {
+    if source_fingerprint(manifest).is_none_or(|before| before == now) {
         return Ok(());
     }
     Err(Error::DefinitionChanged {

@@ -225,7 +225,7 @@ pub enum SourceError {
     },
     /// A whole number beyond `i64` or another beyond `f64`.
     #[error(
-        "{place}, field `{}`: number too large: {text}; whole numbers go from {} to {}, others to {:.3e}; correct it, or name the field under `text` of the source, so that its values stay text",
+        "{place}, field `{}`: number too large: {text}; whole numbers go from {} to {}, others to {:.3e}; correct it, or name the field under `text` of the source, so that its values stay text (with checkpoints already there, start anew then: --from none)",
         named(field),
         i64::MIN,
         i64::MAX,
@@ -241,7 +241,7 @@ pub enum SourceError {
     },
     /// An object without the timestamp field.
     #[error(
-        "{place}, field `{}`: the timestamp is missing; add it to the object, or name another field as `timestamp` in [source]",
+        "{place}, field `{}`: the timestamp is missing; add it to the object, or name another field as `timestamp` in [source] (with checkpoints already there, start anew then: --from none)",
         named(field)
     )]
     TimestampMissing {
@@ -252,7 +252,7 @@ pub enum SourceError {
     },
     /// An event whose time is null.
     #[error(
-        "{place}, field `{}`: the timestamp is null; fill it in, or name another field as `timestamp` in [source]",
+        "{place}, field `{}`: the timestamp is null; fill it in, or name another field as `timestamp` in [source] (with checkpoints already there, start anew then: --from none)",
         named(field)
     )]
     TimestampNull {

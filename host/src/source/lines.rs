@@ -193,21 +193,23 @@ impl Lines {
 
     /// Passes the byte before a position, if a row ended with it.
     fn pass_end_of_row(&mut self, to: SourcePosition) -> Result<(), SourceError> {
-        while self.unread().len() < 2 && !self.ended {
+        while self.unread().len() < 3 && !self.ended {
             self.fill()?;
         }
-        match self.unread() {
+        let length = match self.unread() {
             [] => {
                 let (file, length) = (self.file().into(), self.position.offset);
-                Err(SourceError::PositionBeyondEnd { file, offset: to.offset, length })
+                return Err(SourceError::PositionBeyondEnd { file, offset: to.offset, length });
             }
-            // The last row may lack its end, and may have got one since.
-            [b'\n', ..] | [_] | [_, b'\r' | b'\n', ..] => {
-                self.consume(1, 0);
-                Ok(())
-            }
-            _ => Err(SourceError::PositionInRow { file: self.file().into(), offset: to.offset }),
-        }
+            [b'\n', ..] | [_] => 1,
+            // The last row lacked its end, and has got it since: it is no line of its own.
+            [_, b'\n', ..] => 2,
+            [_, b'\r', b'\n', ..] => 3,
+            [_, b'\r', ..] => 1,
+            _ => return Err(SourceError::PositionInRow { file: self.file().into(), offset: to.offset }),
+        };
+        self.consume(length, 0);
+        Ok(())
     }
 
     fn unread(&self) -> &[u8] {

@@ -232,6 +232,24 @@ fn good_events_come_before_the_error_and_the_error_stays() {
     assert_eq!(source.read_batch(10).unwrap(), None);
 }
 
+/// Lines are counted once, also where the last one got its end after it was read.
+#[test]
+fn a_line_end_that_comes_late_is_no_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut source = Source::open(&options(&directory, "in.csv", b"t\n1\n2")).unwrap();
+    assert_eq!(source.read_batch(10).unwrap().unwrap().events.len(), 2);
+    assert_eq!(source.position(), at(5, 3));
+    for (more, lines) in [("\n3\nx\n", 4), ("\r\n3\nx\n", 4), ("\n\n3\nx\n", 5)] {
+        let bytes = format!("t\n1\n2{more}");
+        let mut grown = Source::open(&options(&directory, "in.csv", bytes.as_bytes())).unwrap();
+        grown.seek(at(5, 3)).unwrap();
+        assert_eq!(grown.read_batch(10).unwrap().unwrap().events[0].timestamp, 3, "{more:?}");
+        assert_eq!(grown.position().line, lines, "{more:?}");
+        let wrong = grown.read_batch(10).unwrap_err().to_string();
+        assert!(wrong.contains(&format!("line {}", lines + 1)), "{more:?}: {wrong}");
+    }
+}
+
 #[test]
 fn fields_of_the_stream() {
     let directory = tempfile::tempdir().unwrap();

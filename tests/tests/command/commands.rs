@@ -348,6 +348,21 @@ fn savepoint_labels() {
     app.command(&["verify", "state"]).exits(0);
 }
 
+/// What `verify` advises: how many checkpoints the application keeps is not known to the command.
+#[test]
+fn prune_by_itself_only_tidies_up() {
+    let app = App::finished();
+    let before = app.checkpoints();
+    assert!(before.len() > 2);
+    fs::write(app.path("state/objects/checkpoint-0000000099-g1.efx"), "left by a crash").unwrap();
+    let advice = "`eventflux prune` deletes what is left";
+    assert!(app.command(&["verify", "state"]).exits(0).stdout.replace('\n', " ").contains(advice));
+    let ran = app.command(&["prune", "state"]).exits(0);
+    assert!(ran.stdout.ends_with(&format!("1 object deleted, 15 B freed; {} checkpoints kept\n", before.len())));
+    assert_eq!(app.checkpoints(), before);
+    assert!(!app.path("state/objects/checkpoint-0000000099-g1.efx").exists());
+}
+
 #[test]
 fn prune_deletes_what_it_said() {
     let app = App::finished();

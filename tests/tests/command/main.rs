@@ -16,3 +16,4 @@ mod output;
 mod restore;
 mod review_run;
 mod self_description;
+mod standard_input;

@@ -160,7 +160,7 @@ fn csv_rows_that_are_wrong() {
     assert_eq!(
         message("in.csv", b"t,a\n1,9223372036854775808\n"),
         "in.csv, line 2, field `a`: number too large: \"9223372036854775808\"; whole numbers go from -9223372036854775808 to \
-         9223372036854775807, others to 1.798e308; correct it, or name the field under `text` of the source, so that its values stay text"
+         9223372036854775807, others to 1.798e308; correct it, or name the field under `text` of the source, so that its values stay text (with checkpoints already there, start anew then: --from none)"
     );
     let open = [b"t,a\n1,\"".as_slice(), &b"0123456789abcde\n".repeat(ROW_BYTES_MAX / 16 + READ_BYTES)].concat();
     assert_eq!(
@@ -257,9 +257,9 @@ fn ndjson_rows_that_are_wrong() {
 fn timestamps_that_are_wrong() {
     assert_eq!(
         message("in.ndjson", b"{\"t\":1,\"a\":2}\n{\"a\":2}"),
-        "in.ndjson, line 2, field `t`: the timestamp is missing; add it to the object, or name another field as `timestamp` in [source]"
+        "in.ndjson, line 2, field `t`: the timestamp is missing; add it to the object, or name another field as `timestamp` in [source] (with checkpoints already there, start anew then: --from none)"
     );
-    let null = "field `t`: the timestamp is null; fill it in, or name another field as `timestamp` in [source]";
+    let null = "field `t`: the timestamp is null; fill it in, or name another field as `timestamp` in [source] (with checkpoints already there, start anew then: --from none)";
     assert_eq!(message("in.csv", b"t,a\nNA,1\n"), format!("in.csv, line 2, {null}"));
     assert_eq!(message("in.ndjson", b"{\"t\":null}"), format!("in.ndjson, line 1, {null}"));
     assert_eq!(
