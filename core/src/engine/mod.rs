@@ -185,8 +185,9 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Event`] if the event does not fit the stream or a function cannot take a value;
-    /// [`Error::OverBudget`]. State is unchanged then, and the engine goes on with the next event; but after a restart
-    /// with a shorter delay, what is over by the watermark gives its results before the first event, even if that is refused.
+    /// [`Error::OverBudget`]. State is unchanged then, and the engine goes on with the next event; but what is over by the
+    /// watermark gives its results, even if the event is refused: by that of an event over budget, and, before the first
+    /// event after a restart, by that of a shorter delay.
     pub fn handle_event(&mut self, event: impl Borrow<Event>) -> Result<()> {
         if !self.has_plugins() {
             return self.take(event.borrow());
@@ -202,7 +203,19 @@ impl Engine {
             self.check_shape(event)?;
             self.release(watermark)?;
         }
-        self.check(event, watermark)?;
+        let watermark = match self.check(event, watermark) {
+            Err(Error::OverBudget { .. }) if self.releases_before(event) => {
+                // What is over by the event's own time goes out before it, where it would have gone behind it, and makes
+                // room: else an engine at its budget would stay there. No window and no match that this closes has room for
+                // the event.
+                self.progress.timestamp_max = Some(event.timestamp);
+                let watermark = self.watermark_ms().unwrap_or(i64::MIN);
+                self.release(watermark)?;
+                self.check(event, watermark)?;
+                watermark
+            }
+            checked => checked.map(|()| watermark)?,
+        };
         let sequence = self.progress.events;
         let keys = core::mem::take(&mut self.keys);
         let mut taken = Ok(());
@@ -226,6 +239,14 @@ impl Engine {
         self.plugins_at(Moment::Taken)?;
         // Waiting events may be due even if the watermark stands: those that came at its very time.
         self.release(self.watermark_ms().unwrap_or(i64::MIN))
+    }
+
+    /// Whether the watermark of an event releases anything that the one before has not. With plugins nothing is released
+    /// before its event: they have been asked about it in another order.
+    fn releases_before(&self, event: &Event) -> bool {
+        let is_newest = self.progress.timestamp_max.is_none_or(|max| event.timestamp > max);
+        let watermark = event.timestamp.saturating_sub(self.watermark_delay_ms);
+        is_newest && !self.has_plugins() && self.timers.is_due(watermark)
     }
 
     /// Takes events one by one: the same as [`Engine::handle_event`] for each, but faster where there are plugins,
@@ -427,9 +448,9 @@ impl Engine {
             if self.admitted[number] && operator.plugin().is_none() {
                 let (key, state) = (&self.keys[self.key_of[number]].bytes, state_of(number));
                 operator.check(&mut self.holder, state, key, (event, watermark))?;
-                let asked = self.holder.growth_for(state, key, event);
-                if asked > 0 && operator.keeps(&mut self.holder, state, key, (event, watermark)) {
-                    growth += asked + operator.growth(&mut self.holder, state, key, event);
+                let reckoned = self.holder.growth_for(state, key, event);
+                if reckoned > 0 && operator.keeps(&mut self.holder, state, key, (event, watermark)) {
+                    growth += operator.growth(&mut self.holder, state, key, (event, watermark), reckoned);
                 }
             }
         }

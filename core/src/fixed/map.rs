@@ -16,7 +16,7 @@ use super::error::FixedError;
 use crate::format::manifest_parts::StateKind;
 use crate::format::rows::{Form, Row, append_group, append_row_head};
 use crate::format::{FixedBytes, Malformed, key_group, key_hash};
-use crate::state::Captured;
+use crate::state::{Captured, Vanished};
 
 const DIRTY: u8 = 1;
 const CUT_DIRTY: u8 = 1 << 1;
@@ -33,9 +33,10 @@ const ABSENT: u8 = 1 << 5;
 #[derive(Debug, Clone)]
 pub struct FixedMap<V, const KEYS: usize, const KEY_BYTES: usize> {
     entries: Vec<Entry<V, KEY_BYTES>, KEYS, u16>,
-    /// Encoded bytes of what lives, and by how many rows shrank since the newest cut.
+    /// Encoded bytes of what lives, and by how many rows shrank since the newest cut; those that vanished are beside it.
     live: u64,
     shrunk: u64,
+    vanished: Vanished,
     /// How many captures there were, which tells their values apart.
     captures: u32,
 }
@@ -171,7 +172,7 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
                 "a key has at most 65,535 bytes, which its length in 16 bits counts"
             );
         }
-        FixedMap { entries: Vec::new(), live: 0, shrunk: 0, captures: 0 }
+        FixedMap { entries: Vec::new(), live: 0, shrunk: 0, vanished: Vanished::NONE, captures: 0 }
     }
 
     /// The value of a key.
@@ -233,13 +234,14 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
         let Some(value) = entry.value.take() else { return false };
         let before = value.encoded() + row_overhead(key);
         entry.marks |= DIRTY;
-        let is_known = !entry.has(NEVER) || entry.has(SENT);
-        self.account(before, 0);
-        // What no checkpoint, durable or under way, knows of is gone without a trace.
-        if !is_known {
+        let (never, sent, absent) = (entry.has(NEVER), entry.has(SENT), entry.has(ABSENT));
+        // No checkpoint, durable or under way, knows of it.
+        if never && !sent {
             self.entries.swap_remove(at);
-            self.shrunk -= before;
         }
+        self.account(before, 0);
+        self.shrunk -= before;
+        self.vanished.add(before, never, sent, absent);
         true
     }
 
@@ -330,7 +332,7 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
     }
 
     fn shrunk(&self) -> u64 {
-        self.shrunk
+        self.shrunk + self.vanished.known()
     }
 
     fn has_changes(&self) -> bool {
@@ -382,6 +384,7 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
 
     fn cut(&mut self, all: bool) {
         self.shrunk = 0;
+        self.vanished.take();
         let captured = self.next_capture();
         for entry in &mut self.entries {
             let dirty = entry.has(DIRTY);
@@ -399,6 +402,7 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
     }
 
     fn end(&mut self, durable: bool) {
+        self.vanished.end(durable);
         for entry in &mut self.entries {
             let (sent, absent, cut_dirty) = (entry.has(SENT), entry.has(ABSENT), entry.has(CUT_DIRTY));
             if durable {
@@ -441,6 +445,7 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
 
     fn settle(&mut self) {
         self.shrunk = 0;
+        self.vanished = Vanished::NONE;
         let captured = self.next_capture();
         for entry in &mut self.entries {
             entry.marks = 0;

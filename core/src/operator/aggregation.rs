@@ -35,11 +35,18 @@ impl AggregationPlan {
         group.map_or(Ok(()), |group| self.functions.check_against(group.accumulators(), event))
     }
 
-    /// Most bytes by which an event makes its group grow, beside what each event is reckoned at.
-    pub(super) fn growth(&self, holder: &mut StateHolder, state: usize, key: &[u8], event: &Event) -> usize {
+    /// As [`Operator::growth`](super::Operator::growth). Of a group that is there nothing has to be reckoned.
+    pub(super) fn growth(
+        &self,
+        holder: &mut StateHolder,
+        state: usize,
+        key: &[u8],
+        event: &Event,
+        reckoned: usize,
+    ) -> usize {
         match holder.aggregations_at(state).and_then(|groups| groups.get(key)) {
             Some(group) => self.functions.growth(group.accumulators(), event),
-            None => self.functions.growth_of_new(event),
+            None => reckoned + self.functions.growth_of_new(event),
         }
     }
 

@@ -217,13 +217,20 @@ impl Operator {
         }
     }
 
-    /// Most bytes by which the event makes the state of its key grow, beside what each event is reckoned at: where
-    /// it opens many windows, or where lists double.
-    pub(crate) fn growth(&self, holder: &mut StateHolder, state: usize, key: &[u8], event: &Event) -> usize {
+    /// Most bytes by which the event makes the state of its key grow: what each event is reckoned at, unless more is known
+    /// of it, and what comes beside, where it opens many windows, or where lists double.
+    pub(crate) fn growth(
+        &self,
+        holder: &mut StateHolder,
+        state: usize,
+        key: &[u8],
+        (event, watermark): (&Event, i64),
+        reckoned: usize,
+    ) -> usize {
         match &self.kind {
-            Kind::Window(plan) => plan.growth(holder, state, key, event),
-            Kind::Pattern(plan) => plan.growth(holder, state, key, event),
-            Kind::Aggregation(plan) => plan.growth(holder, state, key, event),
+            Kind::Window(plan) => plan.growth(holder, state, key, (event, watermark), reckoned),
+            Kind::Pattern(plan) => reckoned + plan.growth(holder, state, key, event),
+            Kind::Aggregation(plan) => plan.growth(holder, state, key, event, reckoned),
             Kind::Plugin(_) => 0,
         }
     }

@@ -83,7 +83,7 @@ impl PatternPlan {
         self.strict || self.steps.iter().any(|step| step.checks.iter().all(|check| check.may_hold(event)))
     }
 
-    /// As [`Operator::growth`](super::Operator::growth). Which partial matches the event will advance is known once its
+    /// As [`Operator::growth`](super::Operator::growth), beside what each event is reckoned at. Which partial matches the event will advance is known once its
     /// time has come: here it is those that it fits now, and one for each event that waits.
     pub(super) fn growth(&self, holder: &mut StateHolder, state: usize, key: &[u8], event: &Event) -> usize {
         let Some(held) = holder.patterns_at(state).and_then(|patterns| patterns.get(key)) else { return 0 };

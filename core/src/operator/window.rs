@@ -91,14 +91,21 @@ impl WindowPlan {
         }
     }
 
-    /// Most bytes by which an event makes the windows of its key grow, beside what each event is reckoned at.
-    pub(super) fn growth(&self, holder: &mut StateHolder, state: usize, key: &[u8], event: &Event) -> usize {
+    /// As [`Operator::growth`](super::Operator::growth). Of windows that are there nothing has to be reckoned.
+    pub(super) fn growth(
+        &self,
+        holder: &mut StateHolder,
+        state: usize,
+        key: &[u8],
+        (event, watermark): (&Event, i64),
+        reckoned: usize,
+    ) -> usize {
         let empty = WindowState::new();
         let held = holder.windows_at(state).and_then(|windows| windows.get(key)).unwrap_or(&empty);
         let new = self.functions.growth_of_new(event);
         // Wherever it comes in the input.
         let row = || row_bytes(u64::MAX, event.timestamp, self.functions.project(event));
-        match self.window {
+        let growth = match self.window {
             WindowKind::Session { gap_ms } => match &held.windows()[touched(held, event.timestamp, gap_ms)] {
                 [] => new + held.growth_of_windows(1) + TrackedEvents::new().growth_of_push(row()),
                 [window] if window.start() <= event.timestamp => {
@@ -115,17 +122,21 @@ impl WindowPlan {
                 || new + held.growth_of_windows(1),
                 |window| self.functions.growth(window.accumulators(), event),
             ),
-            WindowKind::Tumbling { .. } | WindowKind::Hopping { .. } => {
+            WindowKind::Tumbling { size_ms } | WindowKind::Hopping { size_ms, .. } => {
                 let (mut opened, mut growth) = (0, 0);
-                for start in self.starts(event.timestamp) {
+                for start in self.starts(event.timestamp).filter(|start| start + size_ms > watermark) {
                     match held.window(start) {
                         Some(window) => growth += self.functions.growth(window.accumulators(), event),
                         None => opened += 1,
                     }
                 }
+                if opened == 0 {
+                    return growth;
+                }
                 growth + opened * new + held.growth_of_windows(opened)
             }
-        }
+        };
+        reckoned + growth
     }
 
     pub(super) fn take(&self, context: &mut Context<'_>, key: &MapKey<'_>, event: &Event) -> Result<()> {

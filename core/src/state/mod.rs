@@ -26,6 +26,7 @@ mod migrate;
 mod pattern;
 #[cfg(feature = "alloc")]
 mod plain;
+mod vanished;
 #[cfg(feature = "alloc")]
 mod waiting;
 #[cfg(feature = "alloc")]
@@ -58,5 +59,6 @@ pub(crate) use pattern::Fate;
 pub use pattern::{PartialMatch, PatternState};
 #[cfg(feature = "alloc")]
 pub use plain::PlainValue;
+pub(crate) use vanished::Vanished;
 #[cfg(feature = "alloc")]
 pub use window::{Window, WindowState};

@@ -52,9 +52,9 @@ impl<V: Sealed> TrackedMap<V> {
         }
     }
 
-    /// Encoded bytes by which rows shrank since the cut before; starts anew.
+    /// Encoded bytes by which rows shrank or vanished since the cut before; starts anew.
     pub(crate) fn take_shrunk(&mut self) -> u64 {
-        core::mem::take(&mut self.shrunk)
+        core::mem::take(&mut self.shrunk) + self.vanished.take()
     }
 
     /// Captures rows until about `budget` bytes are spent; whether all are captured.
@@ -156,6 +156,7 @@ impl<V: Sealed> TrackedMap<V> {
     /// Ends the checkpoint, durable or not: `clock` says which.
     pub(crate) fn end(&mut self, clock: Clock) {
         let aborted = self.clock.under_way != NO_CUT && clock.committed < self.clock.under_way;
+        self.vanished.end(!aborted);
         self.clock = clock;
         self.rebasing.fill(false);
         self.overflow = false;

@@ -16,11 +16,12 @@ use alloc::vec::Vec;
 use super::clock::{Clock, NO_CUT};
 use super::group::{Group, Place};
 use super::key::MapKey;
-use super::page::{Marks, Page, Slot};
+use super::page::{Marks, Mask, Page, Slot};
 use super::sealed::Sealed;
 use crate::bytes::{SmallBytes, heap_bytes_beyond_inline};
 use crate::error::Result;
 use crate::format::key_group;
+use crate::state::Vanished;
 use crate::value::Footprint;
 
 /// A keyed map that tracks changes. Keys are bytes; a named state of a
@@ -50,8 +51,10 @@ pub struct TrackedMap<V> {
     /// Bytes of tables, and of keys and values beside them.
     pub(super) tables: usize,
     pub(super) heap: u64,
-    /// Encoded bytes by which rows shrank or vanished since the newest cut.
+    /// Encoded bytes by which rows shrank since the newest cut …
     pub(super) shrunk: u64,
+    /// … and those that vanished.
+    pub(super) vanished: Vanished,
     /// Encoded bytes of dirty rows captured as part of a base.
     pub(super) dirty_in_bases: u64,
     /// Where changes are written to be measured.
@@ -75,6 +78,7 @@ impl<V: Sealed> TrackedMap<V> {
             tables: groups * size_of::<Group<V>>(),
             heap: 0,
             shrunk: 0,
+            vanished: Vanished::NONE,
             dirty_in_bases: 0,
             scratch: Vec::new(),
             dirty_entries: 0,
@@ -227,13 +231,14 @@ impl<V: Sealed> TrackedMap<V> {
         let encoded = before.encoded + row_overhead(key.bytes().len());
         self.account(group, Footprint { memory: before.memory, encoded }, Footprint::default());
         self.keys -= 1;
-        // What no checkpoint knows, durable or under way, has no reason to stay until the next is durable, nor is it a change
-        // to that.
+        // What no checkpoint knows, durable or under way, has no reason to stay until the next is durable.
         let (page, at) = place;
         let held = &mut self.groups[group];
         let marks = &mut held.marks[page as usize];
-        if marks.never & !marks.sent & 1 << at != 0 {
-            self.shrunk -= encoded;
+        let has = |mask: Mask| mask & 1 << at != 0;
+        self.shrunk -= encoded;
+        self.vanished.add(encoded, has(marks.never), has(marks.sent), has(marks.absent));
+        if has(marks.never & !marks.sent) {
             let slot = self.release_from(group, page, |page, marks| page.swap_remove(marks, at));
             self.heap = self.heap.saturating_sub(slot.key.heap_bytes() as u64);
         }

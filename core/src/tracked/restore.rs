@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::format::columns::ColumnGroup;
 use crate::format::rows::{Form, Row};
 use crate::format::{Malformed, key_hash};
+use crate::state::Vanished;
 use crate::value::Footprint;
 
 impl<V: Sealed> TrackedMap<V> {
@@ -113,6 +114,7 @@ impl<V: Sealed> TrackedMap<V> {
             }
         }
         self.shrunk = 0;
+        self.vanished = Vanished::NONE;
         Ok(())
     }
 
