@@ -15,9 +15,16 @@ use crate::format::manifest::{Manifest, ObjectId};
 use crate::format::object::{append_manifest, header};
 use crate::limits::{DELETED_UNSEEN_MAX, LABEL_BYTES_MAX, OBJECTS_PER_CHECKPOINT_MAX};
 
-/// Why there is no checkpoint that another one builds on, and what helps.
-const GIVEN_UP: &str = "retention has given it up: let it keep more, or call `forget_checkpoints`, after which the next one \
-                        builds on none";
+/// There is no checkpoint any more that another one builds on.
+fn given_up(parent: u64) -> Error {
+    Error::NoSuchCheckpoint {
+        selector: format!("{parent} any more, on which this one builds"),
+        available:
+            "retention has given it up: let it keep more, or call `forget_checkpoints`, after which the next one \
+                    builds on none"
+                .into(),
+    }
+}
 
 /// A published checkpoint.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,12 +127,17 @@ impl<'w> Publish<'w> {
         let (head, checkpoint) = (&self.writer.head, &self.checkpoint);
         let object = checkpoint.manifest.object;
         if let Some(parent) = &checkpoint.builds_on {
-            let found = head.entry(parent.object.id);
-            if parent.object.id >= object.id || found.is_some_and(|entry| !parent.is(entry)) {
-                return Err(Error::NoSuchCheckpoint {
-                    selector: format!("{}, which this state builds on, in this storage", parent.object.id),
-                    available: "it is in another one: go on there, or copy that storage".into(),
-                });
+            let parent_id = parent.object.id;
+            match head.entry(parent_id) {
+                Some(entry) if parent.is(entry) => {}
+                // Its objects may be there for others, or be those of another storage's checkpoint of that number.
+                None if parent_id < object.id => return Err(given_up(parent_id)),
+                _ => {
+                    return Err(Error::NoSuchCheckpoint {
+                        selector: format!("{parent_id}, which this state builds on, in this storage"),
+                        available: "it is in another one: go on there, or copy that storage".into(),
+                    });
+                }
             }
         }
         // Retention takes older checkpoints for those of the same state.
@@ -138,11 +150,8 @@ impl<'w> Publish<'w> {
         let needed = checkpoint.manifest.needed_objects();
         Error::ensure_within("objects of a checkpoint", needed.len() as u64, OBJECTS_PER_CHECKPOINT_MAX)?;
         if needed.into_iter().any(|needed| needed != object && !kept(&needed)) {
-            let given_up = checkpoint.builds_on.as_ref().map(|parent| parent.object.id).or(checkpoint.relabels);
-            return Err(Error::NoSuchCheckpoint {
-                selector: format!("{} any more, on which this one builds", given_up.unwrap_or_default()),
-                available: GIVEN_UP.into(),
-            });
+            let parent = checkpoint.builds_on.as_ref().map(|parent| parent.object.id);
+            return Err(given_up(parent.or(checkpoint.relabels).unwrap_or_default()));
         }
         let mut next = head.clone();
         next.entries.push(self.entry.clone());

@@ -17,15 +17,22 @@ impl SourceDefinition {
     #[must_use]
     pub fn fingerprint<S: AsRef<str>>(&self, fields: &[S]) -> u64 {
         let fields: Vec<&str> = fields.iter().map(AsRef::as_ref).collect();
-        let mut canonical = serde_json::json!({ "fields": fields, "null": self.null, "timestamp": self.timestamp });
+        let nulls = as_set(&self.null);
+        let mut canonical = serde_json::json!({ "fields": fields, "null": nulls, "timestamp": self.timestamp });
         // Checkpoints from before there was this have none.
         if !self.text.is_empty() {
-            let mut text: Vec<&str> = self.text.iter().map(String::as_str).collect();
-            text.sort_unstable();
-            canonical["text"] = text.into();
+            canonical["text"] = as_set(&self.text).into();
         }
         hash64(canonical.to_string().as_bytes())
     }
+}
+
+/// Of texts whose order says nothing.
+fn as_set(texts: &[String]) -> Vec<&str> {
+    let mut texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    texts
 }
 
 impl OperatorDefinition {

@@ -329,5 +329,9 @@ fn fields_that_stay_text_are_in_the_fingerprint() {
     let of = |text: &[&str]| source().text(text.iter().copied()).fingerprint(&fields);
     assert_eq!(of(&[]), crate::format::hash64(br#"{"fields":["t","a","b"],"null":[""],"timestamp":"t"}"#));
     assert_eq!(of(&["a", "b"]), of(&["b", "a"]));
+    assert_eq!(of(&["a", "b", "a"]), of(&["a", "b"]));
     assert!(of(&["a"]) != of(&[]) && of(&["a"]) != of(&["b"]) && of(&["a"]) != of(&["a", "b"]));
+    let of = |null: &[&str]| source().null(null.iter().copied()).fingerprint(&fields);
+    assert_eq!(of(&["NA", ""]), of(&["", "NA", ""]));
+    assert_ne!(of(&["NA", ""]), of(&["NA"]));
 }

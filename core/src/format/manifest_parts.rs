@@ -102,7 +102,8 @@ pub struct CheckpointSizes {
     pub base_raw: u64,
     /// Stored bytes of all sections of this checkpoint.
     pub stored: u64,
-    /// Bytes of state that changed since the checkpoint before: rows written and rows removed.
+    /// Bytes of state that changed since the checkpoint before: rows written and rows removed. What came and went in
+    /// between has not changed.
     pub dirty: u64,
     /// Raw bytes a restore of this checkpoint reads, from all objects.
     pub restore_raw: u64,

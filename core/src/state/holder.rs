@@ -134,7 +134,8 @@ impl StateHolder {
     ///
     /// # Errors
     /// [`Error::OverBudget`], [`Error::OutOfMemory`], [`Error::OverLimit`] for a key too long,
-    /// [`Error::Undecodable`] if the value's `Serialize` fails. Nothing has changed then.
+    /// [`Error::Undecodable`] if the value's `Serialize` fails. Nothing has changed then, but that the next checkpoint may
+    /// write the value of before once more.
     pub fn set<T: Serialize + ?Sized>(&mut self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
         self.set_hashed(&MapKey::new(key.as_ref()), value)
     }

@@ -44,6 +44,32 @@ fn a_checkpoint_in_another_storage_is_whole_or_refused() {
     }
 }
 
+/// A number that retention has given up may be that of anything in another storage.
+#[test]
+fn a_checkpoint_on_a_number_that_is_given_up_is_refused() {
+    let mut holder = filled(1);
+    let mut first = CheckpointManager::open(MemoryBackend::new(), config(10)).unwrap();
+    first.checkpoint(&mut holder, None).unwrap();
+    // A standby: the object of its first checkpoint is there for the second, whose place in the catalog it has lost.
+    let mut standby = CheckpointManager::open(MemoryBackend::new(), config(1)).unwrap();
+    let mut other = filled(1000);
+    for number in 0..2_u64 {
+        other.set("n", &number).unwrap();
+        standby.checkpoint(&mut other, None).unwrap();
+    }
+    holder.set("more", &7_u64).unwrap();
+    let error = standby.checkpoint(&mut holder, None).unwrap_err().to_string();
+    assert!(error.contains("0 any more, on which this one builds"), "{error}");
+    let mut restored = filled(0);
+    standby.restore_latest(&mut restored).unwrap();
+    assert_eq!(restored.get::<u64>("n").unwrap(), Some(1));
+    // As advised.
+    holder.forget_checkpoints().unwrap();
+    standby.checkpoint(&mut holder, None).unwrap();
+    standby.restore_latest(&mut restored).unwrap();
+    assert_eq!(restored.get::<u64>("more").unwrap(), Some(7));
+}
+
 #[test]
 fn what_is_held_takes_the_place_of_nothing() {
     let mut manager = CheckpointManager::open(MemoryBackend::new(), config(3)).unwrap();
