@@ -142,6 +142,15 @@ test("a flipped bit is refused, and there is a choice", async (t) => {
   await finished(page);
   assert.equal(sha256(await outputOf(page, directory)), expected.sha256);
 
+  // The end once more, which comes at once.
+  await page.locator("#flip").click();
+  await text(page, "#notice-code", /^CORRUPT$/);
+  await choose(/^Go back to checkpoint \d+$/);
+  await text(page, "#log", /Went back by your choice[^]*Went back by your choice/);
+  await play(page);
+  await finished(page);
+  assert.doesNotMatch(await page.locator("#log").innerText(), /Mismatch/);
+
   await page.locator("#flip").click();
   await text(page, "#notice-code", /^CORRUPT$/);
   await choose("Start anew");
