@@ -10,7 +10,7 @@ import { bytes, count, plural } from "./format.js";
 import { hideNotice, showNotice } from "./notice.js";
 import { log, showResults, showRun } from "./run-view.js";
 import { askToPersist, showStorage } from "./storage-view.js";
-import { WorkerLink } from "./worker-link.js";
+import { WorkerLink, told } from "./worker-link.js";
 
 /** Events a second for each place of the slider; 0 is as fast as it goes. */
 const SPEEDS = [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 0];
@@ -43,7 +43,7 @@ const act = (action) => async () => {
   } catch (error) {
     // Killed by the button beside; or closed by what a notice says already.
     if (error.code === "KILLED" || (error.code === "CLOSED" && !byId("notice").hidden)) return;
-    stopped(error);
+    stopped(told(error));
   }
 };
 
@@ -200,8 +200,9 @@ async function openFile(file) {
   try {
     const { id, events } = await alone(async () => link.call("import", new Uint8Array(await file.arrayBuffer())));
     log(`Opened ${file.name} as checkpoint ${id}: event ${count(events)}.`);
-  } catch ({ code, message }) {
+  } catch (error) {
     // The state is as it was.
+    const { code, message } = told(error);
     const refused = `${file.name} was refused. ${code}: ${message}.`;
     log(refused);
     setText("file-text", refused);
@@ -241,7 +242,8 @@ onClick("download", async () => {
   download(await link.call("export", id), `flights-${id}.efx`, "application/octet-stream");
 });
 onClick("download-output", async () => download(await link.call("output"), "out.ndjson", "application/x-ndjson"));
-byId("speed").addEventListener("input", () => link.call("speed", showSpeed()));
+// A worker that is killed meanwhile is replaced by one that is told when it opens the state.
+byId("speed").addEventListener("input", () => link.call("speed", showSpeed()).catch(() => {}));
 askToPersist();
 acceptFiles();
 

@@ -8,6 +8,9 @@ export class WorkerError extends Error {
   }
 }
 
+/** Whatever was thrown, likewise: errors of browsers have a number for a code, or none. */
+export const told = (thrown) => (typeof thrown.code === "string" ? thrown : new WorkerError({ code: "ERROR", message: thrown.message }));
+
 export class WorkerLink {
   #worker;
   #calls = new Map();

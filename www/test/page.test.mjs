@@ -168,6 +168,27 @@ test("what could not be fetched once is fetched again", async (t) => {
   await page.locator("#play:not(:disabled)").waitFor();
 });
 
+test("what fails in the page itself is told as an error, too", async (t) => {
+  const directory = temporaryDirectory(t);
+  const page = await openPage(await launch(t), server.address);
+  await page.evaluate(() => {
+    File.prototype.arrayBuffer = () => Promise.reject(new DOMException("it is gone", "NotFoundError"));
+  });
+  writeFileSync(join(directory, "gone.efx"), "");
+  await page.locator("#file").setInputFiles(join(directory, "gone.efx"));
+  await text(page, "#file-text", /^gone\.efx was refused\. ERROR: it is gone\.$/);
+  // A worker that is killed never answers what it was asked.
+  await page.evaluate(() => {
+    document.getElementById("speed").dispatchEvent(new Event("input"));
+    document.getElementById("kill-worker").click();
+  });
+  await text(page, "#log", /Killed the worker/);
+  await page.evaluate(() => sessionStorage.setItem("interrupted", "no JSON"));
+  await page.reload();
+  await text(page, "#notice-code", /^ERROR$/);
+  await text(page, "#log", /ERROR: .*JSON/);
+});
+
 test("a second tab reads or takes over, and the loser is told", async (t) => {
   const directory = temporaryDirectory(t);
   const context = await launch(t);
