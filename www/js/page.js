@@ -134,7 +134,7 @@ function stopped(error) {
     default:
       return showNotice({
         title: "It cannot go on",
-        text: "What was stored is as it was.",
+        text: error.isStored ? "The file is stored as the newest checkpoint, but going on from it failed." : "What was stored is as it was.",
         error,
         choices: [
           ["Try again", act(restart)],
@@ -191,6 +191,12 @@ async function flip() {
   await open({ tabs: "wait" });
 }
 
+/** Says beside the buttons for files what became of one. */
+function tell(text) {
+  log(text);
+  setText("file-text", text);
+}
+
 async function openFile(file) {
   if (!file) return;
   if (byId("file").disabled || main.inert) {
@@ -201,11 +207,9 @@ async function openFile(file) {
     const { id, events } = await alone(async () => link.call("import", new Uint8Array(await file.arrayBuffer())));
     log(`Opened ${file.name} as checkpoint ${id}: event ${count(events)}.`);
   } catch (error) {
-    // The state is as it was.
-    const { code, message } = told(error);
-    const refused = `${file.name} was refused. ${code}: ${message}.`;
-    log(refused);
-    setText("file-text", refused);
+    const { code, message, isStored } = told(error);
+    const what = isStored ? "is stored as the newest checkpoint, but going on from it failed" : "was refused";
+    tell(`${file.name} ${what}. ${code}: ${message}.`);
   }
 }
 

@@ -2,9 +2,11 @@
 
 /** An error as the worker told it: what to act on, and what happened. */
 export class WorkerError extends Error {
-  constructor({ code, message }) {
+  constructor({ code, message, isStored }) {
     super(message);
     this.code = code;
+    /** Whether a file that was to be opened is a checkpoint all the same. */
+    this.isStored = isStored;
   }
 }
 

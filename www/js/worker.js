@@ -26,7 +26,11 @@ let isPlaying = false;
 let loop = Promise.resolve();
 let knownCheckpoints = "";
 
-const told = (error) => ({ code: error instanceof StateError ? error.code : "ERROR", message: error.message });
+const told = (error) => ({
+  code: error instanceof StateError ? error.code : "ERROR",
+  message: error.message,
+  isStored: error.isStored,
+});
 
 async function load() {
   const [definition, expected, bytes] = await Promise.all([
@@ -180,8 +184,10 @@ const calls = {
       return imported;
     } catch (error) {
       // Half-way in the new one it cannot go on; if the file was refused, all is as it was, and goes on as it did.
-      if (!importing.isWhole) await stopped(importing, error);
-      else if (importing === job && wasPlaying) {
+      if (!importing.isWhole) {
+        error.isStored = true;
+        await stopped(importing, error);
+      } else if (importing === job && wasPlaying) {
         isPlaying = true;
         loop = play();
       }

@@ -372,6 +372,29 @@ test("a file that is refused changes nothing", async (t) => {
   assert.deepEqual((await chartAndTable(page)).ids, [...Array(29).keys()]);
 });
 
+test("a file that is stored, but cannot be gone on from, is not told as refused", async (t) => {
+  const directory = temporaryDirectory(t);
+  const page = await openPage(await launch(t), server.address);
+  await play(page, SLOW);
+  await runTo(page, 2_100);
+  await pause(page);
+  const file = await downloaded(page, "#download", join(directory, "page.efx"));
+  // Nobody else can open the output meanwhile.
+  await page.evaluate(async () => {
+    const output = await (await navigator.storage.getDirectory()).getFileHandle("flights-output.ndjson");
+    globalThis.held = await output.createWritable();
+  });
+  await page.locator("#file").setInputFiles(file);
+  await text(page, "#file-text", /^page\.efx is stored as the newest checkpoint, but going on from it failed\. ERROR/);
+  assert.match(await page.locator("#notice-text").innerText(), /^The file is stored as the newest checkpoint/);
+  await page.evaluate(() => globalThis.held.abort());
+  await page.locator("#notice-choices").getByRole("button", { name: "Try again" }).click();
+  await text(page, "#log", /^\S+ Went on from checkpoint \d+ .* 0 mismatches/);
+  await play(page);
+  await finished(page);
+  assert.equal(sha256(await outputOf(page, directory)), expected.sha256);
+});
+
 test("a checkpoint of the native command goes on in the page", { skip: !native && "EVENTFLUX_BIN is not given" }, async (t) => {
   const directory = temporaryDirectory(t);
   const run = nativeApplication(directory);
