@@ -191,10 +191,21 @@ async function flip() {
   await open({ tabs: "wait" });
 }
 
-/** Says beside the buttons for files what became of one. */
-function tell(text) {
+/** Says what became of a file, beside its button too. */
+function tell(place, text) {
   log(text);
-  setText("file-text", text);
+  setText(place, text);
+}
+
+/** Downloads something. If that fails the stream goes on as it did. */
+async function offer(place, what, action) {
+  setText(place, "");
+  try {
+    await action();
+  } catch (error) {
+    const { code, message } = told(error);
+    if (code !== "KILLED") tell(place, `${what} cannot be downloaded. ${code}: ${message}.`);
+  }
 }
 
 async function openFile(file) {
@@ -209,7 +220,7 @@ async function openFile(file) {
   } catch (error) {
     const { code, message, isStored } = told(error);
     const what = isStored ? "is stored as the newest checkpoint, but going on from it failed" : "was refused";
-    tell(`${file.name} ${what}. ${code}: ${message}.`);
+    tell("file-text", `${file.name} ${what}. ${code}: ${message}.`);
   }
 }
 
@@ -243,9 +254,13 @@ onClick("kill-tab", killTab);
 onClick("flip", flip);
 onClick("download", async () => {
   const id = checkpoints.current;
-  download(await link.call("export", id), `flights-${id}.efx`, "application/octet-stream");
+  await offer("file-text", `Checkpoint ${id}`, async () =>
+    download(await link.call("export", id), `flights-${id}.efx`, "application/octet-stream"),
+  );
 });
-onClick("download-output", async () => download(await link.call("output"), "out.ndjson", "application/x-ndjson"));
+onClick("download-output", () =>
+  offer("output-text", "The output", async () => download(await link.call("output"), "out.ndjson", "application/x-ndjson")),
+);
 // A worker that is killed meanwhile is replaced by one that is told when it opens the state.
 byId("speed").addEventListener("input", () => link.call("speed", showSpeed()).catch(() => {}));
 askToPersist();

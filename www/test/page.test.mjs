@@ -88,6 +88,22 @@ function nativeApplication(directory) {
   return (...args) => execFileSync(native, args, { cwd: directory, stdio: "pipe" });
 }
 
+/** Flips a bit of what is stored for a checkpoint. */
+function damage(page, id) {
+  return page.evaluate(async (id) => {
+    let objects = await navigator.storage.getDirectory();
+    for (const part of ["eventflux", "flights", "objects"]) objects = await objects.getDirectoryHandle(part);
+    for await (const handle of objects.values()) {
+      if (!handle.name.startsWith(`checkpoint-${String(id).padStart(10, "0")}-`)) continue;
+      const bytes = new Uint8Array(await (await handle.getFile()).arrayBuffer());
+      bytes[bytes.length >> 1] ^= 1;
+      const file = await handle.createWritable();
+      await file.write(bytes);
+      await file.close();
+    }
+  }, id);
+}
+
 test("a whole run gives the native output", async (t) => {
   const directory = temporaryDirectory(t);
   const page = await openPage(await launch(t), server.address);
@@ -279,21 +295,25 @@ test("a reader that finds damage is given a choice, though the other tab goes on
   const [second] = await Promise.all([context.waitForEvent("page"), first.locator("#second-tab").click()]);
   await text(second, "#notice-code", /^LOCKED$/);
   const newest = (await chartAndTable(first)).ids.at(-1);
-  await second.evaluate(async (newest) => {
-    let objects = await navigator.storage.getDirectory();
-    for (const part of ["eventflux", "flights", "objects"]) objects = await objects.getDirectoryHandle(part);
-    for await (const handle of objects.values()) {
-      if (!handle.name.startsWith(`checkpoint-${String(newest).padStart(10, "0")}-`)) continue;
-      const bytes = new Uint8Array(await (await handle.getFile()).arrayBuffer());
-      bytes[bytes.length >> 1] ^= 1;
-      const file = await handle.createWritable();
-      await file.write(bytes);
-      await file.close();
-    }
-  }, newest);
+  await damage(second, newest);
   await second.getByRole("button", { name: "Read beside it" }).click();
   await text(second, "#notice-code", /^CORRUPT$/);
   await second.getByRole("button", { name: `Go back to checkpoint ${newest - 1}`, exact: true }).waitFor();
+});
+
+test("a checkpoint that cannot be downloaded stops nothing", async (t) => {
+  const directory = temporaryDirectory(t);
+  const page = await openPage(await launch(t), server.address);
+  await play(page, SLOW);
+  await runTo(page, 3_100);
+  await damage(page, 1);
+  await page.locator("#time").fill("1");
+  await page.locator("#download").click();
+  await text(page, "#file-text", /^Checkpoint 1 cannot be downloaded\. CORRUPT: .*\.$/);
+  assert.ok(await page.locator("#notice").isHidden());
+  await setSpeed(page, FULL_SPEED);
+  await finished(page);
+  assert.equal(sha256(await outputOf(page, directory)), expected.sha256);
 });
 
 test("a checkpoint goes to another browser and to the native command", async (t) => {
