@@ -76,7 +76,17 @@ export class CheckpointsView {
     return this.#selected ?? this.#checkpoints.at(-1)?.id;
   }
 
+  /** Shows none, since it is not known which there are: the state is not open here. */
+  hide() {
+    this.#show([], "They are shown once the state is open here.");
+  }
+
   show(checkpoints) {
+    this.#show(checkpoints, "None yet.");
+  }
+
+  /** `none`: what is said if there are none. */
+  #show(checkpoints, none) {
     this.#checkpoints = checkpoints;
     if (this.#selected !== undefined) {
       if (!checkpoints.some(({ id }) => id === this.#selected)) this.close();
@@ -94,7 +104,7 @@ export class CheckpointsView {
     setText(
       "checkpoints-text",
       checkpoints.length === 0
-        ? "None yet."
+        ? none
         : `${plural(checkpoints.length, "checkpoint")}: ${bytes(raw)} raw, ${bytes(stored)} stored${raw > 0 ? `, ${ratio(raw, stored)} smaller` : ""}.`,
     );
     byId("checkpoint-rows").replaceChildren(...checkpoints.map(tableRow).reverse());
@@ -173,7 +183,7 @@ export class CheckpointsView {
 
   #label() {
     const checkpoint = this.#checkpoints.find(({ id }) => id === this.current);
-    const text = checkpoint ? `number ${checkpoint.id}${this.#selected === undefined ? ", the newest" : ""}` : "none yet";
+    const text = checkpoint ? `number ${checkpoint.id}${this.#selected === undefined ? ", the newest" : ""}` : "none";
     setText("time-text", text);
     byId("time").setAttribute("aria-valuetext", text);
   }

@@ -52,7 +52,7 @@ const onClick = (id, action) => byId(id).addEventListener("click", act(action));
 function enable(isOpen) {
   for (const id of STATE_BUTTONS) byId(id).disabled = !isOpen;
   byId("file").disabled = !isOpen;
-  if (!isOpen) checkpoints.show([]);
+  if (!isOpen) checkpoints.hide();
 }
 
 /** Does something while nothing else can be asked for: a second click would meet what the first one has half done. */

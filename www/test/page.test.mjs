@@ -213,6 +213,7 @@ test("a second tab reads or takes over, and the loser is told", async (t) => {
   await runTo(first, 1_100);
   const [second] = await Promise.all([context.waitForEvent("page"), first.locator("#second-tab").click()]);
   await text(second, "#notice-code", /^LOCKED$/);
+  assert.equal(await second.locator("#checkpoints-text").innerText(), "They are shown once the state is open here.");
   await second.getByRole("button", { name: "Read beside it" }).click();
   await text(second, "#notice-title", /Reading/);
   await runTo(first, 3_100);
