@@ -259,7 +259,11 @@ onClick("download", async () => {
   );
 });
 onClick("download-output", () =>
-  offer("output-text", "The output", async () => download(await link.call("output"), "out.ndjson", "application/x-ndjson")),
+  offer("output-text", "The output", async () => {
+    const { start, bytes } = await link.call("output");
+    // What comes before was written elsewhere.
+    download(bytes, start > 0 ? `out-from-byte-${start}.ndjson` : "out.ndjson", "application/x-ndjson");
+  }),
 );
 // A worker that is killed meanwhile is replaced by one that is told when it opens the state.
 byId("speed").addEventListener("input", () => link.call("speed", showSpeed()).catch(() => {}));
