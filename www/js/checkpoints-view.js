@@ -9,13 +9,14 @@ const OPEN_DELAY_MS = 120;
 const cell = (text, className = "number") => element("td", { className }, text);
 
 function tableRow({ id, kind, rawBytes, bytes: stored, dirty, milliseconds }) {
+  const entries = kind === "full" ? "all" : count(dirty);
   const took = milliseconds === undefined ? "–" : `${milliseconds.toFixed(1)} ms`;
   return element(
     "tr",
     {},
     element("th", { scope: "row", className: "number" }, String(id)),
     cell(kind, ""),
-    ...[bytes(rawBytes), bytes(stored), ratio(rawBytes, stored), count(dirty), took].map((text) => cell(text)),
+    ...[bytes(rawBytes), bytes(stored), ratio(rawBytes, stored), entries, took].map((text) => cell(text)),
   );
 }
 

@@ -109,6 +109,7 @@ const anew = () => open({ from: "none" }, () => "Started anew. ");
 /** Says why it does not go on, and what can be done. */
 function stopped(error) {
   if (status) showRun({ ...status, isPlaying: false });
+  else setText("verdict", "Nothing to compare yet.");
   enable(false);
   log(`${error.code}: ${error.message}.`);
   const takeOver = (label) => [label, act(() => open({ tabs: "takeover" }, () => "Took over from the other tab. "))];
@@ -275,6 +276,7 @@ async function begin() {
   sessionStorage.removeItem(INTERRUPTED);
   if (interrupted) byId("speed").value = interrupted.speed;
   showSpeed();
+  setText("verdict", "Loading the engine and the flights…");
   showStorage();
   // After a reload the lock of the page before it may not be free yet.
   const isReload = performance.getEntriesByType("navigation")[0]?.type === "reload";

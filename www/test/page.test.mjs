@@ -56,6 +56,7 @@ async function chartAndTable(page) {
   const drawn = places.map((place) => [bytes(raw[place]), bytes(stored[place]), ratio(raw[place], stored[place])]);
   assert.deepEqual(drawn, rows.map(([, , ...rest]) => rest.slice(0, 3)));
   assert.match(name, new RegExp(`^Chart of ${rows.length} checkpoints: .* The table below says the same\\.$`));
+  assert.ok(rows.every(([, kind, , , , entries]) => (kind === "full") === (entries === "all")));
   return { ids: rows.map(([id]) => Number(id)), raw, stored };
 }
 
@@ -114,6 +115,7 @@ test("a whole run gives the native output", async (t) => {
   const page = await openPage(await launch(t), server.address);
   await play(page);
   await finished(page);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "verdict", "the keyboard goes on from what came of it");
   const output = await outputOf(page, directory);
   assert.equal(sha256(output), expected.sha256);
   const { ids, stored } = await chartAndTable(page);
@@ -181,10 +183,18 @@ test("a flipped bit is refused, and there is a choice", async (t) => {
 
 test("what could not be fetched once is fetched again", async (t) => {
   const context = await launch(t);
-  await context.route("**/expected.json", (route) => route.fulfill({ body: "no JSON" }), { times: 1 });
+  let answer;
+  const asked = new Promise((resolve) => {
+    const slowly = (route) => ((answer = () => route.fulfill({ body: "no JSON" })), resolve());
+    context.route("**/expected.json", slowly, { times: 1 });
+  });
   const [page] = context.pages();
   await page.goto(server.address);
+  await asked;
+  await text(page, "#verdict", /^Loading/);
+  await answer();
   await text(page, "#notice-code", /^ERROR$/);
+  assert.equal(await page.locator("#verdict").innerText(), "Nothing to compare yet.");
   await page.locator("#notice-choices").getByRole("button", { name: "Start anew" }).click();
   await page.locator("#play:not(:disabled)").waitFor();
 });
