@@ -337,7 +337,7 @@ export class Session {
 
   async #instantiate(): Promise<void> {
     const glue = createGlue();
-    await compiled(() => glue.init({ module: this.#module }), "the wasm module");
+    await compiled(() => glue.init(this.#module), "the wasm module");
     const instance: Instance = { glue, handle: undefined as never, isDead: false };
     this.#instance = instance;
     instance.handle = this.#guard(instance, () => new glue.Handle(this.#handleOptions));
