@@ -132,7 +132,9 @@ export class Engine extends Checkpointed {
    * is left once it gives an empty one.
    */
   resultLines(): string {
-    return this.session.call((handle) => handle.results());
+    const lines = this.session.call((handle) => handle.results());
+    // The outputs that a checkpoint which waits was given are without these.
+    return lines && this.session.change(() => lines);
   }
 
   /** Ends the source: all windows close, and no more events are taken. */
