@@ -432,7 +432,8 @@ export class Session {
         this.#put = (request as { object?: string }).object;
       }
       const given = await perform(request, this.#place.storage, this.#place.takeOver);
-      return given instanceof Uint8Array ? live(given) : given;
+      // Whoever answered may use their place for the next answer. That of Node's buffers is a slice in name only.
+      return given instanceof Uint8Array ? Uint8Array.prototype.slice.call(live(given)) : given;
     });
     this.#asked = answer.catch(() => {});
     return answer;
