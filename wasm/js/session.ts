@@ -144,7 +144,7 @@ export class Session {
     const session = new Session(options, handleOptions, await platform.compile(options.wasm));
     await session.#instantiate();
     session.#place = await platform.openPlace(options, {
-      newestHead: (slots) => session.#instance.glue.newestHead(slots),
+      newestHead: (slots) => session.#guard(session.#instance, () => session.#instance.glue.newestHead(slots)),
       published: () => session.#tell({ kind: "published" }),
       fenced: () => {
         session.#isFenced = true;
@@ -458,7 +458,7 @@ export class Session {
         `\`await recovered()\` goes back to ${point}, and until then every call is refused`,
       cause,
     );
-    if (instance === this.#instance) this.#trapped = error;
+    if (instance === this.#instance) this.#trapped ??= error;
     return error;
   }
 
