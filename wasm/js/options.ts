@@ -16,7 +16,7 @@ export type Change =
   /** Another tab has taken over: nothing that is written from now on can be published. */
   | { kind: "fenced" };
 
-/** How a state is opened. Only `name` has to be given. */
+/** How a state is opened. Only `name` has to be given; what is no option is refused. */
 export interface OpenOptions {
   /** Name of the state: its checkpoints restore into a state of this name only, and it names the storage. */
   name: string;
@@ -76,7 +76,7 @@ export interface OpenOptions {
   wasm?: string | URL | ArrayBuffer | ArrayBufferView | WebAssembly.Module;
 }
 
-/** What is recorded with a checkpoint. */
+/** What is recorded with a checkpoint; what is no member of this is refused. */
 export interface CheckpointRequest {
   /** Makes it a savepoint: it stays until `deleteCheckpoint`. */
   label?: string;
@@ -173,7 +173,7 @@ function choose(option: string, value: unknown, of: readonly string[]): void {
   }
 }
 
-/** Refuses options that only JavaScript looks at; the engine looks at the rest. */
+/** Refuses options that only JavaScript looks at; the engine looks at the rest, and knows the names of all. */
 export function checkOptions(options: OpenOptions): void {
   if (typeof options !== "object" || options === null) throw new StateError("INVALID", "options must be an object");
   if (!isText(options.name) || options.name === "") {

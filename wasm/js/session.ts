@@ -250,14 +250,15 @@ export class Session {
   }
 
   async checkpoint(request: CheckpointRequest): Promise<TakenCheckpoint> {
-    const { label, ...progress } = plain(request, "request");
-    const positions = positionsToText(progress.positions);
-    const outputs = positionsToText(progress.outputs);
+    const given = plain(request, "request");
+    const positions = positionsToText(given.positions);
+    const outputs = positionsToText(given.outputs);
     const isBound = hasProgress({ positions, outputs });
     // Also of one that fails.
     if (isBound) this.#usesProgress = true;
     let changes = 0;
-    const text = JSON.stringify({ label, positions, outputs });
+    // What is no member of a request the engine refuses.
+    const text = JSON.stringify({ ...given, positions, outputs });
     const begin = (handle: Handle) => {
       changes = this.#changes;
       return handle.checkpoint(text, Date.now());

@@ -120,8 +120,9 @@ export function engineOptions(options: OpenOptions): Record<string, unknown> {
   return {
     name: options.name,
     compression: options.compression,
-    maxRetained: options.retain?.max,
+    retain: options.retain,
     budgetBytes: options.budgetBytes,
+    given: Object.keys(options),
   };
 }
 

@@ -1,6 +1,6 @@
 // Every error is a StateError with a code, and leaves the state as it was.
 import assert from "node:assert/strict";
-import fs, { readFileSync, readdirSync, writeFileSync } from "node:fs";
+import fs, { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { syncBuiltinESMExports } from "node:module";
 import { join } from "node:path";
 import test from "node:test";
@@ -159,6 +159,8 @@ test("wrong options are refused before anything is opened", async () => {
     { budgetBytes: -1 },
     { from: "newest" },
     { from: 0.5 },
+    { retain: 5 },
+    { retain: null },
   ];
   for (const options of wrong) {
     const given =
@@ -177,6 +179,31 @@ test("wrong options are refused before anything is opened", async () => {
     withCode("UNSUPPORTED", "wasm"),
   );
   await assert.rejects(open({ name: "orders", backend: "memory", from: 3 }), withCode("NOT_FOUND"));
+});
+
+test("an option that there is not is refused, with what may be meant", async (t) => {
+  const directory = join(temporaryDirectory(t), "orders");
+  const definition = { name: "sums", source: { timestamp: "at", fields: ["at"] } };
+  definition.operator = [{ name: "all", aggregate: { n: "count" } }];
+  for (const [wrong, meant] of [
+    [{ budgetbytes: 1000 }, "`budgetBytes`"],
+    [{ tab: "wait" }, "`tabs`"],
+    [{ checkpointsOnHide: false }, "`checkpointOnHide`"],
+    [{ retain: { maximum: 5 } }, "`maximum`"],
+    [{ retain: { maxx: 5 } }, "`max`?"],
+    [{ isDeleted: undefined }, "no option `isDeleted`"],
+  ]) {
+    await assert.rejects(open({ name: "orders", directory, ...wrong }), withCode("INVALID", meant));
+    await assert.rejects(engine({ definition, directory, ...wrong }), withCode("INVALID", meant));
+  }
+  // Only engines have one.
+  await assert.rejects(open({ name: "orders", directory, definition }), withCode("INVALID", "no option `definition`"));
+  assert.ok(!existsSync(directory), "nothing was opened");
+  const all = { backend: "memory", directory, durability: "strict", compression: "none", tabs: "exclusive", from: "none" };
+  Object.assign(all, { signal: undefined, retain: {}, budgetBytes: 1e6, persist: false, checkpointOnHide: false });
+  Object.assign(all, { onChange: () => {}, wasm: undefined, name: "orders" });
+  await (await open(all)).close();
+  await (await engine({ ...all, definition })).close();
 });
 
 test("a directory that cannot be watched is told, with what to do", async (t) => {
@@ -343,7 +370,10 @@ test("a request that is none is refused", async (t) => {
     await assert.rejects(state.checkpoint(request), withCode("INVALID", "plain object"));
   }
   await assert.rejects(state.checkpoint({ positions: new Map() }), withCode("INVALID", "positions must be a plain object"));
-  assert.equal((await state.checkpoint()).id, 0);
+  // Positions that are not taken as such would be missed only after a crash.
+  await assert.rejects(state.checkpoint({ position: { p: 1 } }), withCode("INVALID", "did you mean `positions`?"));
+  await assert.rejects(state.checkpoint({ time: 5 }), withCode("INVALID", "no member of a request `time`"));
+  assert.equal((await state.checkpoint({ label: undefined })).id, 0);
 });
 
 test("a reader that follows a writer recovers to what it showed, or what is newer", async () => {
