@@ -166,10 +166,8 @@ const DURABILITIES = ["strict", "relaxed"];
 function choose(option: string, value: unknown, of: readonly string[]): void {
   if (value !== undefined && !of.includes(value as string)) {
     const choices = of.map((choice) => JSON.stringify(choice)).join(", ");
-    throw new StateError(
-      "INVALID",
-      `\`${option}\` must be one of ${choices}, not ${JSON.stringify(value) ?? String(value)}`,
-    );
+    const given = typeof value === "string" ? JSON.stringify(value) : typeof value;
+    throw new StateError("INVALID", `\`${option}\` must be one of ${choices}, not ${given}`);
   }
 }
 

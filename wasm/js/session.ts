@@ -24,7 +24,7 @@ import type {
 } from "./options.js";
 import type { Place, Platform } from "./place.js";
 import type { Storage } from "./storage/storage.js";
-import { live, plain, positionsFromText, positionsToText } from "./value.js";
+import { jsonOf, live, plain, positionsFromText, positionsToText } from "./value.js";
 
 /** A checkpoint as the engine tells of it, with what it recorded. */
 interface Recorded<C, Position = string> {
@@ -258,7 +258,7 @@ export class Session {
     if (isBound) this.#usesProgress = true;
     let changes = 0;
     // What is no member of a request the engine refuses.
-    const text = JSON.stringify({ ...given, positions, outputs });
+    const text = jsonOf({ ...given, positions, outputs }, "the request");
     const begin = (handle: Handle) => {
       changes = this.#changes;
       return handle.checkpoint(text, Date.now());

@@ -67,6 +67,39 @@ test("values that would come back as something else are refused", async () => {
   await state.close();
 });
 
+test("what cannot be made a text is refused, too", async (t) => {
+  const definition = { name: "sums", source: { timestamp: "at", fields: ["at"] } };
+  definition.operator = [{ name: "all", aggregate: { n: "count" } }];
+  const circular = { ...definition };
+  circular.checkpoint = circular;
+  for (const options of [{ budgetBytes: 1n }, { retain: { max: 1n } }, { compression: 1n }, { tabs: 1n }, { backend: 1n }]) {
+    await assert.rejects(open({ name: "orders", backend: "memory", ...options }), withCode("INVALID"));
+    await assert.rejects(engine({ definition, backend: "memory", ...options }), withCode("INVALID"));
+  }
+  for (const wrong of [circular, { ...definition, checkpoint: { interval: 5n } }]) {
+    await assert.rejects(engine({ definition: wrong, backend: "memory" }), withCode("INVALID", "JSON"));
+  }
+  const state = await open({ name: "orders", backend: "memory" });
+  await assert.rejects(state.checkpoint({ label: 1n }), withCode("INVALID", "BigInt"));
+  // As for what is longer than a text can be, of which it would take half a minute to find out.
+  const { stringify } = JSON;
+  t.after(() => (JSON.stringify = stringify));
+  JSON.stringify = () => {
+    throw new RangeError("Invalid string length");
+  };
+  const refused = (what) => withCode("BUDGET", `${what} cannot be made JSON: Invalid string length`);
+  assert.throws(() => state.set("a", "long"), refused("the value"));
+  assert.throws(() => state.setMany([["a", "long"]]), refused("the batch"));
+  assert.throws(() => state.setMany(new Map([["a", "long"]])), refused("the value"));
+  JSON.stringify = stringify;
+  assert.equal(state.size, 0);
+  await state.close();
+  const { instantiate } = WebAssembly;
+  t.after(() => (WebAssembly.instantiate = instantiate));
+  WebAssembly.instantiate = () => Promise.reject(new RangeError("could not allocate memory"));
+  await assert.rejects(open({ name: "orders", backend: "memory" }), withCode("BUDGET", "could not allocate memory"));
+});
+
 test("bytes that were given away are refused, and nothing is lost", async () => {
   const storage = memoryStorage();
   let isGone = false;
