@@ -41,7 +41,10 @@ export abstract class Checkpointed {
     return this.session.isReader;
   }
 
-  /** Whether the browser promised to keep the storage; `undefined` if it was not asked (`persist`). */
+  /**
+   * Whether the browser promised to keep the storage; `undefined` if it was not asked (`persist`), or has not answered yet:
+   * it may ask the user.
+   */
   get persisted(): boolean | undefined {
     return this.session.persisted;
   }

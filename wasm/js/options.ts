@@ -57,7 +57,10 @@ export interface OpenOptions {
    * import brings back is not: it was taken once, and would be lost otherwise.
    */
   budgetBytes?: number;
-  /** Asks the browser to keep the storage when the disk is nearly full; `state.persisted` says what it answered. */
+  /**
+   * Asks the browser to keep the storage when the disk is nearly full; `state.persisted` says what it answered, once it
+   * has: opening does not wait for that.
+   */
   persist?: boolean;
   /**
    * Takes a checkpoint when the page is hidden or left, if anything has changed: best effort, never a guarantee. A
