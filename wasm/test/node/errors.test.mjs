@@ -314,6 +314,9 @@ test("damage is told, and an older checkpoint can be chosen", async (t) => {
   bytes[26] ^= 1;
   writeFileSync(object, bytes);
   await assert.rejects(open({ name: "orders", directory }), withCode("CORRUPT"));
+  const beside = await open({ name: "orders", directory, tabs: "read", from: "none" });
+  assert.equal((await beside.verify()).newestWhole, id);
+  await beside.close();
   // The lock was given back, and nothing has changed.
   const older = await open({ name: "orders", directory, from: id });
   assert.equal(older.get("a"), "first");
