@@ -14,10 +14,7 @@ import { type Session, checkId } from "./session.js";
 import { live } from "./value.js";
 
 /** Closes what its user has let go of without closing it. */
-const forgotten =
-  typeof FinalizationRegistry === "function"
-    ? new FinalizationRegistry<Session>((session) => void session.close().catch(() => {}))
-    : undefined;
+const forgotten = new FinalizationRegistry<Session>((session) => void session.close().catch(() => {}));
 
 /**
  * What a {@link State} and an {@link Engine} have in common: checkpoints.
@@ -31,7 +28,7 @@ export abstract class Checkpointed {
   /** @internal */
   constructor(session: Session) {
     this.session = session;
-    forgotten?.register(this, session, this);
+    forgotten.register(this, session, this);
   }
 
   /** The checkpoint that the state began with, or was last restored from, and its positions. */
@@ -44,7 +41,10 @@ export abstract class Checkpointed {
     return this.session.isReader;
   }
 
-  /** Whether the browser promised to keep the storage; `undefined` if it was not asked (`persist`). */
+  /**
+   * Whether the browser promised to keep the storage; `undefined` if it was not asked (`persist`), or has not answered yet:
+   * it may ask the user.
+   */
   get persisted(): boolean | undefined {
     return this.session.persisted;
   }
@@ -180,7 +180,7 @@ export abstract class Checkpointed {
    * twice; all other calls get `CLOSED` from now on. `await using` calls it.
    */
   close(): Promise<void> {
-    forgotten?.unregister(this);
+    forgotten.unregister(this);
     return this.session.close();
   }
 

@@ -8,8 +8,11 @@ export async function compiled<T>(compile: () => Promise<T>, where: string): Pro
   try {
     return await compile();
   } catch (error) {
+    if (error instanceof StateError) throw error;
     // Of too little memory the file is not to blame.
-    if (error instanceof StateError || error instanceof RangeError) throw error;
+    if (error instanceof RangeError) {
+      throw new StateError("BUDGET", `there is no memory for ${where}: ${messageOf(error)}`, error);
+    }
     throw new StateError(
       "UNSUPPORTED",
       `${where} cannot be compiled as wasm (${messageOf(error)}); see that the package's own file is served there, or import @eventflux/state/inline`,

@@ -4,7 +4,7 @@ import { type OpenOptions, checkOptions } from "./options.js";
 import type { Platform } from "./place.js";
 import { Session } from "./session.js";
 import { engineOptions } from "./state.js";
-import { eventsToJson, keyOf, live, toUtf8 } from "./value.js";
+import { eventsToJson, jsonOf, keyOf, live, toUtf8 } from "./value.js";
 
 /** A condition on a field; all that it says must hold. */
 export interface Condition {
@@ -132,7 +132,9 @@ export class Engine extends Checkpointed {
    * is left once it gives an empty one.
    */
   resultLines(): string {
-    return this.session.call((handle) => handle.results());
+    const lines = this.session.call((handle) => handle.results());
+    // The outputs that a checkpoint which waits was given are without these.
+    return lines && this.session.change(() => lines);
   }
 
   /** Ends the source: all windows close, and no more events are taken. */
@@ -155,7 +157,7 @@ export async function openEngine(platform: Platform, options: EngineOptions): Pr
   }
   const named: OpenOptions = { ...options, name: options.name ?? definition.name };
   checkOptions(named);
-  const told = JSON.stringify({ ...engineOptions(named), name: definition.name ?? named.name, definition });
+  const told = jsonOf({ ...engineOptions(named), name: definition.name ?? named.name, definition }, "an option");
   // When the page hides, there may be results that were not taken yet, and positions are not known here.
   return new Engine(await Session.open(platform, named, told, false));
 }

@@ -63,7 +63,7 @@ export interface Handle extends Owned {
 
 /** The bindings of one instance. */
 export interface Glue {
-  init(options: { module: WebAssembly.Module }): Promise<void>;
+  init(module: WebAssembly.Module): Promise<void>;
   Handle: new (options: string) => Handle;
   newestHead(slots: Uint8Array[]): number;
   /** From now on nothing calls into the instance; what is freed is forgotten. */

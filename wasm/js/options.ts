@@ -16,7 +16,7 @@ export type Change =
   /** Another tab has taken over: nothing that is written from now on can be published. */
   | { kind: "fenced" };
 
-/** How a state is opened. Only `name` has to be given. */
+/** How a state is opened. Only `name` has to be given; what is no option is refused. */
 export interface OpenOptions {
   /** Name of the state: its checkpoints restore into a state of this name only, and it names the storage. */
   name: string;
@@ -57,7 +57,10 @@ export interface OpenOptions {
    * import brings back is not: it was taken once, and would be lost otherwise.
    */
   budgetBytes?: number;
-  /** Asks the browser to keep the storage when the disk is nearly full; `state.persisted` says what it answered. */
+  /**
+   * Asks the browser to keep the storage when the disk is nearly full; `state.persisted` says what it answered, once it
+   * has: opening does not wait for that.
+   */
   persist?: boolean;
   /**
    * Takes a checkpoint when the page is hidden or left, if anything has changed: best effort, never a guarantee. A
@@ -76,7 +79,7 @@ export interface OpenOptions {
   wasm?: string | URL | ArrayBuffer | ArrayBufferView | WebAssembly.Module;
 }
 
-/** What is recorded with a checkpoint. */
+/** What is recorded with a checkpoint; what is no member of this is refused. */
 export interface CheckpointRequest {
   /** Makes it a savepoint: it stays until `deleteCheckpoint`. */
   label?: string;
@@ -166,14 +169,12 @@ const DURABILITIES = ["strict", "relaxed"];
 function choose(option: string, value: unknown, of: readonly string[]): void {
   if (value !== undefined && !of.includes(value as string)) {
     const choices = of.map((choice) => JSON.stringify(choice)).join(", ");
-    throw new StateError(
-      "INVALID",
-      `\`${option}\` must be one of ${choices}, not ${JSON.stringify(value) ?? String(value)}`,
-    );
+    const given = typeof value === "string" ? JSON.stringify(value) : typeof value;
+    throw new StateError("INVALID", `\`${option}\` must be one of ${choices}, not ${given}`);
   }
 }
 
-/** Refuses options that only JavaScript looks at; the engine looks at the rest. */
+/** Refuses options that only JavaScript looks at; the engine looks at the rest, and knows the names of all. */
 export function checkOptions(options: OpenOptions): void {
   if (typeof options !== "object" || options === null) throw new StateError("INVALID", "options must be an object");
   if (!isText(options.name) || options.name === "") {

@@ -4,8 +4,8 @@ import type { Storage } from "./storage/storage.js";
 /** A storage with what comes with the place it is in: who may write there, and who is told. */
 export interface Place {
   readonly storage: Storage;
-  /** Whether the browser promised to keep it; nothing if it was not asked. */
-  readonly persisted?: boolean;
+  /** Whether the browser promised to keep it; nothing if it was not asked, or has not answered yet. */
+  persisted?: boolean;
   /** Tells those that read beside us of a checkpoint. */
   published?(): void;
   /** Takes the right to write from whoever has it; there for `tabs: "takeover"` only, since that is not done before. */

@@ -24,7 +24,7 @@ import type {
 } from "./options.js";
 import type { Place, Platform } from "./place.js";
 import type { Storage } from "./storage/storage.js";
-import { live, plain, positionsFromText, positionsToText } from "./value.js";
+import { jsonOf, live, plain, positionsFromText, positionsToText } from "./value.js";
 
 /** A checkpoint as the engine tells of it, with what it recorded. */
 interface Recorded<C, Position = string> {
@@ -144,7 +144,7 @@ export class Session {
     const session = new Session(options, handleOptions, await platform.compile(options.wasm));
     await session.#instantiate();
     session.#place = await platform.openPlace(options, {
-      newestHead: (slots) => session.#instance.glue.newestHead(slots),
+      newestHead: (slots) => session.#guard(session.#instance, () => session.#instance.glue.newestHead(slots)),
       published: () => session.#tell({ kind: "published" }),
       fenced: () => {
         session.#isFenced = true;
@@ -250,14 +250,15 @@ export class Session {
   }
 
   async checkpoint(request: CheckpointRequest): Promise<TakenCheckpoint> {
-    const { label, ...progress } = plain(request, "request");
-    const positions = positionsToText(progress.positions);
-    const outputs = positionsToText(progress.outputs);
+    const given = plain(request, "request");
+    const positions = positionsToText(given.positions);
+    const outputs = positionsToText(given.outputs);
     const isBound = hasProgress({ positions, outputs });
     // Also of one that fails.
     if (isBound) this.#usesProgress = true;
     let changes = 0;
-    const text = JSON.stringify({ label, positions, outputs });
+    // What is no member of a request the engine refuses.
+    const text = jsonOf({ ...given, positions, outputs }, "the request");
     const begin = (handle: Handle) => {
       changes = this.#changes;
       return handle.checkpoint(text, Date.now());
@@ -337,7 +338,7 @@ export class Session {
 
   async #instantiate(): Promise<void> {
     const glue = createGlue();
-    await compiled(() => glue.init({ module: this.#module }), "the wasm module");
+    await compiled(() => glue.init(this.#module), "the wasm module");
     const instance: Instance = { glue, handle: undefined as never, isDead: false };
     this.#instance = instance;
     instance.handle = this.#guard(instance, () => new glue.Handle(this.#handleOptions));
@@ -432,7 +433,8 @@ export class Session {
         this.#put = (request as { object?: string }).object;
       }
       const given = await perform(request, this.#place.storage, this.#place.takeOver);
-      return given instanceof Uint8Array ? live(given) : given;
+      // Whoever answered may use their place for the next answer. That of Node's buffers is a slice in name only.
+      return given instanceof Uint8Array ? Uint8Array.prototype.slice.call(live(given)) : given;
     });
     this.#asked = answer.catch(() => {});
     return answer;
@@ -457,7 +459,7 @@ export class Session {
         `\`await recovered()\` goes back to ${point}, and until then every call is refused`,
       cause,
     );
-    if (instance === this.#instance) this.#trapped = error;
+    if (instance === this.#instance) this.#trapped ??= error;
     return error;
   }
 

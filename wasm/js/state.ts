@@ -2,7 +2,7 @@ import { Checkpointed } from "./checkpointed.js";
 import { type OpenOptions, checkOptions } from "./options.js";
 import type { Platform } from "./place.js";
 import { Session } from "./session.js";
-import { type Value, checkValue, fromEngineValue, keyOf, live, toJson, toUtf8 } from "./value.js";
+import { type Value, checkValue, fromEngineValue, jsonOf, keyOf, live, textOf, toJson, toUtf8 } from "./value.js";
 
 /** Values that cross to the engine in one step: enough to make crossing cheap, few enough to need little memory. */
 const BATCH = 1000;
@@ -49,7 +49,7 @@ export class State extends Checkpointed {
       batch = [];
       if (held.length > 0) {
         try {
-          const json = toUtf8(areThere ? JSON.stringify(held) : `[${held.join(",")}]`);
+          const json = toUtf8(textOf(() => (areThere ? JSON.stringify(held) : `[${held.join(",")}]`), "the batch"));
           session.change((handle) => handle.setMany(json));
         } catch (error) {
           // If it is told to nobody, as within a checkpoint that is not awaited, it is told in the end.
@@ -70,7 +70,7 @@ export class State extends Checkpointed {
         else {
           checkValue(value);
           const entry = [keyOf(key), value];
-          batch.push(areThere ? entry : JSON.stringify(entry));
+          batch.push(areThere ? entry : jsonOf(entry, "the value"));
           if (batch.length === BATCH) write();
         }
       }
@@ -120,13 +120,14 @@ export function engineOptions(options: OpenOptions): Record<string, unknown> {
   return {
     name: options.name,
     compression: options.compression,
-    maxRetained: options.retain?.max,
+    retain: options.retain,
     budgetBytes: options.budgetBytes,
+    given: Object.keys(options),
   };
 }
 
 /** {@link State}s of a platform. */
 export async function openState(platform: Platform, options: OpenOptions): Promise<State> {
   checkOptions(options);
-  return new State(await Session.open(platform, options, JSON.stringify(engineOptions(options)), true));
+  return new State(await Session.open(platform, options, jsonOf(engineOptions(options), "an option"), true));
 }

@@ -1,4 +1,4 @@
-import { StateError } from "./error.js";
+import { StateError, messageOf } from "./error.js";
 
 /**
  * A value: JSON-like data (nulls, booleans, finite numbers, texts, arrays and plain objects of them) or bytes. All else
@@ -71,7 +71,22 @@ export function checkValue(value: unknown): void {
 /** The JSON of a value. */
 export function toJson(value: unknown): string {
   checkValue(value);
-  return JSON.stringify(value);
+  return jsonOf(value, "the value");
+}
+
+/** The JSON of what was given. Some has none, such as a bigint, and some is longer than a text can be. */
+export function jsonOf(given: unknown, what: string): string {
+  return textOf(() => JSON.stringify(given), what);
+}
+
+/** A text that cannot always be made of what was given. */
+export function textOf(make: () => string, what: string): string {
+  try {
+    return make();
+  } catch (error) {
+    const code = error instanceof RangeError ? "BUDGET" : "INVALID";
+    throw new StateError(code, `${what} cannot be made JSON: ${messageOf(error)}`, error);
+  }
 }
 
 const utf8 = /* @__PURE__ */ new TextEncoder();
@@ -134,7 +149,7 @@ export function eventsToJson(events: readonly object[]): string {
       }
     }
   });
-  return JSON.stringify(events);
+  return jsonOf(events, "the batch");
 }
 
 /** Positions in a source, by name: whole numbers from 0 to 2^64 - 1. */

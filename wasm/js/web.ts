@@ -83,12 +83,10 @@ export async function openWebPlace(options: OpenOptions, calls: PlaceCalls): Pro
   let channel: BroadcastChannel | undefined;
   try {
     const storage = await openStorage(backend, options, calls);
-    const persisted = options.persist ? await askToPersist() : undefined;
     channel = new BroadcastChannel(name);
     if (tabs === "read") channel.onmessage = () => calls.published();
-    return {
+    const place: Place = {
       storage,
-      ...(persisted === undefined ? {} : { persisted }),
       published: () => channel?.postMessage("published"),
       takeOver: tabs === "takeover" ? lock : undefined,
       close: async () => {
@@ -100,6 +98,9 @@ export async function openWebPlace(options: OpenOptions, calls: PlaceCalls): Pro
         }
       },
     };
+    // Not awaited: some browsers ask the user, and others wait for the lock meanwhile.
+    if (options.persist) void askToPersist().then((persisted) => (place.persisted = persisted));
+    return place;
   } catch (error) {
     channel?.close();
     release();

@@ -2,7 +2,7 @@
 //!
 //! Numbers of 64 bits that JavaScript's cannot hold are written as texts.
 
-use eventflux_core::definition::{ApplicationDefinition, Document};
+use eventflux_core::definition::{ApplicationDefinition, Document, nearest};
 use eventflux_core::{CatalogEntry, CheckpointRequest, Compression, Malformed, Progress, Retention, VerifyReport};
 use serde_json::{Map, Value as Json, json};
 use wasm_bindgen::JsValue;
@@ -13,6 +13,25 @@ use crate::error::{Result, coded, from_core};
 pub(crate) const TEXT_MAX: usize = (1 << 29) - 32;
 /// Checkpoints that stay if nothing else is said.
 const RETAINED: u32 = 10;
+/// The names of all options; at most of them only JavaScript looks. An engine has a definition besides.
+const OPTIONS: [&str; 14] = [
+    "name",
+    "backend",
+    "directory",
+    "durability",
+    "compression",
+    "tabs",
+    "from",
+    "signal",
+    "retain",
+    "budgetBytes",
+    "persist",
+    "checkpointOnHide",
+    "onChange",
+    "wasm",
+];
+/// What may be asked of a checkpoint.
+const REQUEST: [&str; 3] = ["label", "positions", "outputs"];
 
 /// How a state is opened.
 #[derive(Debug)]
@@ -37,26 +56,54 @@ pub(crate) fn options(text: &str) -> Result<Options> {
         budget_bytes: None,
         definition: None,
     };
+    let mut given = Vec::new();
     for (key, value) in members {
         match (key.as_str(), value) {
             ("name", Document::Text(name)) => options.name = name,
             ("compression", Document::Text(name)) if name == "lz4" => options.compression = Compression::Lz4,
             ("compression", Document::Text(name)) if name == "none" => options.compression = Compression::None,
             ("compression", _) => return Err(invalid("`compression` must be \"lz4\" or \"none\"")),
-            ("maxRetained", Document::Int(max)) if max > 0 => {
-                options.retention.max_retained = u32::try_from(max).unwrap_or(u32::MAX);
-            }
-            ("maxRetained", _) => return Err(invalid("`retain.max` must be a whole number, 1 or more")),
+            ("retain", Document::Table(members)) => options.retention = retention(members)?,
+            ("retain", _) => return Err(invalid("`retain` must be an object, such as { max: 10 }")),
             ("budgetBytes", Document::Int(bytes)) if bytes >= 0 => options.budget_bytes = usize::try_from(bytes).ok(),
             ("budgetBytes", _) => return Err(invalid("`budgetBytes` must be a whole number")),
             ("definition", document) => options.definition = Some(definition(document)?),
+            // The names of all options.
+            ("given", Document::List(names)) => given = names,
             _ => {}
+        }
+    }
+    for name in &given {
+        if let Document::Text(name) = name
+            && !OPTIONS.contains(&name.as_str())
+            && (name != "definition" || options.definition.is_none())
+        {
+            return Err(unknown("option", name, &OPTIONS));
         }
     }
     if options.name.is_empty() {
         return Err(invalid("`name` must be a text that is not empty"));
     }
     Ok(options)
+}
+
+/// Which checkpoints stay.
+fn retention(members: Vec<(String, Document)>) -> Result<Retention> {
+    let mut max_retained = RETAINED;
+    for (name, value) in members {
+        match (name.as_str(), value) {
+            ("max", Document::Int(max)) if max > 0 => max_retained = u32::try_from(max).unwrap_or(u32::MAX),
+            ("max", _) => return Err(invalid("`retain.max` must be a whole number, 1 or more")),
+            _ => return Err(unknown("member of `retain`", &name, &["max"])),
+        }
+    }
+    Ok(Retention { max_retained })
+}
+
+/// Refuses a name that there is not: what was meant by it would not happen.
+fn unknown(what: &str, name: &str, known: &[&str]) -> JsValue {
+    let meant = nearest(name, known.iter().copied()).map(|meant| format!("; did you mean `{meant}`?"));
+    invalid(&format!("there is no {what} `{name}`{}", meant.unwrap_or_default()))
 }
 
 /// The definition of an application. Its source is what JavaScript pushes, so that it need not name a file.
@@ -80,6 +127,9 @@ fn definition(mut document: Document) -> Result<ApplicationDefinition> {
 /// What a checkpoint records; the time is JavaScript's.
 pub(crate) fn request(text: &str, now_ms: f64) -> Result<CheckpointRequest> {
     let request = object(text)?;
+    if let Some(name) = request.keys().find(|name| !REQUEST.contains(&name.as_str())) {
+        return Err(unknown("member of a request", name, &REQUEST));
+    }
     let label = match request.get("label") {
         None => None,
         Some(label) => Some(label.as_str().ok_or_else(|| invalid("`label` must be a text"))?.to_owned()),

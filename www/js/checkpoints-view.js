@@ -9,13 +9,14 @@ const OPEN_DELAY_MS = 120;
 const cell = (text, className = "number") => element("td", { className }, text);
 
 function tableRow({ id, kind, rawBytes, bytes: stored, dirty, milliseconds }) {
+  const entries = kind === "full" ? "all" : count(dirty);
   const took = milliseconds === undefined ? "–" : `${milliseconds.toFixed(1)} ms`;
   return element(
     "tr",
     {},
     element("th", { scope: "row", className: "number" }, String(id)),
     cell(kind, ""),
-    ...[bytes(rawBytes), bytes(stored), ratio(rawBytes, stored), count(dirty), took].map((text) => cell(text)),
+    ...[bytes(rawBytes), bytes(stored), ratio(rawBytes, stored), entries, took].map((text) => cell(text)),
   );
 }
 
@@ -76,7 +77,17 @@ export class CheckpointsView {
     return this.#selected ?? this.#checkpoints.at(-1)?.id;
   }
 
+  /** Shows none, since it is not known which there are: the state is not open here. */
+  hide() {
+    this.#show([], "They are shown once the state is open here.");
+  }
+
   show(checkpoints) {
+    this.#show(checkpoints, "None yet.");
+  }
+
+  /** `none`: what is said if there are none. */
+  #show(checkpoints, none) {
     this.#checkpoints = checkpoints;
     if (this.#selected !== undefined) {
       if (!checkpoints.some(({ id }) => id === this.#selected)) this.close();
@@ -94,7 +105,7 @@ export class CheckpointsView {
     setText(
       "checkpoints-text",
       checkpoints.length === 0
-        ? "None yet."
+        ? none
         : `${plural(checkpoints.length, "checkpoint")}: ${bytes(raw)} raw, ${bytes(stored)} stored${raw > 0 ? `, ${ratio(raw, stored)} smaller` : ""}.`,
     );
     byId("checkpoint-rows").replaceChildren(...checkpoints.map(tableRow).reverse());
@@ -173,7 +184,7 @@ export class CheckpointsView {
 
   #label() {
     const checkpoint = this.#checkpoints.find(({ id }) => id === this.current);
-    const text = checkpoint ? `number ${checkpoint.id}${this.#selected === undefined ? ", the newest" : ""}` : "none yet";
+    const text = checkpoint ? `number ${checkpoint.id}${this.#selected === undefined ? ", the newest" : ""}` : "none";
     setText("time-text", text);
     byId("time").setAttribute("aria-valuetext", text);
   }

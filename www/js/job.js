@@ -199,7 +199,9 @@ export class Job {
     const { length, start } = this.output;
     const { compared, different, sha256, expected } = this.comparison;
     return {
-      ...{ events, total: this.rows.total, offset: this.rows.offset, results, latest: this.latest, watermark, finished },
+      ...{ events, total: this.rows.total, offset: this.rows.offset, results, latest: this.latest, watermark },
+      // Not while its last checkpoint is under way: what there is to say of the output is known after it.
+      finished: finished && sha256 !== undefined,
       output: { length, start, compared, different, sha256, expected },
       durability: this.durability,
     };

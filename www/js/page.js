@@ -10,7 +10,7 @@ import { bytes, count, plural } from "./format.js";
 import { hideNotice, showNotice } from "./notice.js";
 import { log, showResults, showRun } from "./run-view.js";
 import { askToPersist, showStorage } from "./storage-view.js";
-import { WorkerLink } from "./worker-link.js";
+import { WorkerLink, told } from "./worker-link.js";
 
 /** Events a second for each place of the slider; 0 is as fast as it goes. */
 const SPEEDS = [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 0];
@@ -43,7 +43,7 @@ const act = (action) => async () => {
   } catch (error) {
     // Killed by the button beside; or closed by what a notice says already.
     if (error.code === "KILLED" || (error.code === "CLOSED" && !byId("notice").hidden)) return;
-    stopped(error);
+    stopped(told(error));
   }
 };
 
@@ -52,7 +52,7 @@ const onClick = (id, action) => byId(id).addEventListener("click", act(action));
 function enable(isOpen) {
   for (const id of STATE_BUTTONS) byId(id).disabled = !isOpen;
   byId("file").disabled = !isOpen;
-  if (!isOpen) checkpoints.show([]);
+  if (!isOpen) checkpoints.hide();
 }
 
 /** Does something while nothing else can be asked for: a second click would meet what the first one has half done. */
@@ -109,6 +109,7 @@ const anew = () => open({ from: "none" }, () => "Started anew. ");
 /** Says why it does not go on, and what can be done. */
 function stopped(error) {
   if (status) showRun({ ...status, isPlaying: false });
+  else setText("verdict", "Nothing to compare yet.");
   enable(false);
   log(`${error.code}: ${error.message}.`);
   const takeOver = (label) => [label, act(() => open({ tabs: "takeover" }, () => "Took over from the other tab. "))];
@@ -134,7 +135,7 @@ function stopped(error) {
     default:
       return showNotice({
         title: "It cannot go on",
-        text: "What was stored is as it was.",
+        text: error.isStored ? "The file is stored as the newest checkpoint, but going on from it failed." : "What was stored is as it was.",
         error,
         choices: [
           ["Try again", act(restart)],
@@ -191,6 +192,23 @@ async function flip() {
   await open({ tabs: "wait" });
 }
 
+/** Says what became of a file, beside its button too. */
+function tell(place, text) {
+  log(text);
+  setText(place, text);
+}
+
+/** Downloads something. If that fails the stream goes on as it did. */
+async function offer(place, what, action) {
+  setText(place, "");
+  try {
+    await action();
+  } catch (error) {
+    const { code, message } = told(error);
+    if (code !== "KILLED") tell(place, `${what} cannot be downloaded. ${code}: ${message}.`);
+  }
+}
+
 async function openFile(file) {
   if (!file) return;
   if (byId("file").disabled || main.inert) {
@@ -200,11 +218,10 @@ async function openFile(file) {
   try {
     const { id, events } = await alone(async () => link.call("import", new Uint8Array(await file.arrayBuffer())));
     log(`Opened ${file.name} as checkpoint ${id}: event ${count(events)}.`);
-  } catch ({ code, message }) {
-    // The state is as it was.
-    const refused = `${file.name} was refused. ${code}: ${message}.`;
-    log(refused);
-    setText("file-text", refused);
+  } catch (error) {
+    const { code, message, isStored } = told(error);
+    const what = isStored ? "is stored as the newest checkpoint, but going on from it failed" : "was refused";
+    tell("file-text", `${file.name} ${what}. ${code}: ${message}.`);
   }
 }
 
@@ -238,10 +255,19 @@ onClick("kill-tab", killTab);
 onClick("flip", flip);
 onClick("download", async () => {
   const id = checkpoints.current;
-  download(await link.call("export", id), `flights-${id}.efx`, "application/octet-stream");
+  await offer("file-text", `Checkpoint ${id}`, async () =>
+    download(await link.call("export", id), `flights-${id}.efx`, "application/octet-stream"),
+  );
 });
-onClick("download-output", async () => download(await link.call("output"), "out.ndjson", "application/x-ndjson"));
-byId("speed").addEventListener("input", () => link.call("speed", showSpeed()));
+onClick("download-output", () =>
+  offer("output-text", "The output", async () => {
+    const { start, bytes } = await link.call("output");
+    // What comes before was written elsewhere.
+    download(bytes, start > 0 ? `out-from-byte-${start}.ndjson` : "out.ndjson", "application/x-ndjson");
+  }),
+);
+// A worker that is killed meanwhile is replaced by one that is told when it opens the state.
+byId("speed").addEventListener("input", () => link.call("speed", showSpeed()).catch(() => {}));
 askToPersist();
 acceptFiles();
 
@@ -250,6 +276,7 @@ async function begin() {
   sessionStorage.removeItem(INTERRUPTED);
   if (interrupted) byId("speed").value = interrupted.speed;
   showSpeed();
+  setText("verdict", "Loading the engine and the flights…");
   showStorage();
   // After a reload the lock of the page before it may not be free yet.
   const isReload = performance.getEntriesByType("navigation")[0]?.type === "reload";

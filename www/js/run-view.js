@@ -57,7 +57,10 @@ export function showRun(status) {
   const { events, total, results, watermark, finished, output, isPlaying, isReader } = status;
   const play = byId("play");
   play.textContent = playLabel(status);
+  const hadFocus = play === document.activeElement;
   play.disabled = finished || isReader;
+  // A button that is disabled has it no more: the keyboard goes on from what came of it.
+  if (hadFocus && play.disabled) byId("verdict").focus({ preventScroll: true });
   byId("anew").disabled = isReader;
   byId("progress").max = total;
   byId("progress").value = events;

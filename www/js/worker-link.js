@@ -2,11 +2,16 @@
 
 /** An error as the worker told it: what to act on, and what happened. */
 export class WorkerError extends Error {
-  constructor({ code, message }) {
+  constructor({ code, message, isStored }) {
     super(message);
     this.code = code;
+    /** Whether a file that was to be opened is a checkpoint all the same. */
+    this.isStored = isStored;
   }
 }
+
+/** Whatever was thrown, likewise: errors of browsers have a number for a code, or none. */
+export const told = (thrown) => (typeof thrown.code === "string" ? thrown : new WorkerError({ code: "ERROR", message: thrown.message }));
 
 export class WorkerLink {
   #worker;

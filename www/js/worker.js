@@ -26,7 +26,11 @@ let isPlaying = false;
 let loop = Promise.resolve();
 let knownCheckpoints = "";
 
-const told = (error) => ({ code: error instanceof StateError ? error.code : "ERROR", message: error.message });
+const told = (error) => ({
+  code: error instanceof StateError ? error.code : "ERROR",
+  message: error.message,
+  isStored: error.isStored,
+});
 
 async function load() {
   const [definition, expected, bytes] = await Promise.all([
@@ -168,7 +172,11 @@ const calls = {
     return job.engine.export(id);
   },
 
-  output: readOutput,
+  /** What there is of the output here: from which byte on, and what. */
+  async output() {
+    const { start } = job.output;
+    return { start, bytes: (await readOutput()).slice(start) };
+  },
 
   async import(bytes) {
     const [importing, wasPlaying] = [job, isPlaying];
@@ -180,8 +188,10 @@ const calls = {
       return imported;
     } catch (error) {
       // Half-way in the new one it cannot go on; if the file was refused, all is as it was, and goes on as it did.
-      if (!importing.isWhole) await stopped(importing, error);
-      else if (importing === job && wasPlaying) {
+      if (!importing.isWhole) {
+        error.isStored = true;
+        await stopped(importing, error);
+      } else if (importing === job && wasPlaying) {
         isPlaying = true;
         loop = play();
       }
@@ -213,7 +223,7 @@ const calls = {
 
 onmessage = async ({ data: { call, of, argument } }) => {
   try {
-    if (!job && !["open", "speed", "verify", "output"].includes(of)) {
+    if (!job && !["open", "speed", "verify"].includes(of)) {
       throw new StateError("CLOSED", "the state is not open here");
     }
     postMessage({ answer: call, result: await calls[of](argument) });

@@ -56,6 +56,7 @@ async function chartAndTable(page) {
   const drawn = places.map((place) => [bytes(raw[place]), bytes(stored[place]), ratio(raw[place], stored[place])]);
   assert.deepEqual(drawn, rows.map(([, , ...rest]) => rest.slice(0, 3)));
   assert.match(name, new RegExp(`^Chart of ${rows.length} checkpoints: .* The table below says the same\\.$`));
+  assert.ok(rows.every(([, kind, , , , entries]) => (kind === "full") === (entries === "all")));
   return { ids: rows.map(([id]) => Number(id)), raw, stored };
 }
 
@@ -72,13 +73,18 @@ const marked = (page) =>
     };
   });
 
-/** Compares the last twenty blocks of an output whose first bytes are elsewhere. */
-function assertEndsAsExpected(output) {
+/** Downloads an output whose first bytes are elsewhere: what is here, which says where it begins. Compares its blocks. */
+async function assertEndsAsExpected(page) {
+  const [download] = await Promise.all([page.waitForEvent("download"), page.locator("#download-output").click()]);
+  const start = Number(/^out-from-byte-([1-9]\d*)\.ndjson$/.exec(download.suggestedFilename())[1]);
+  const output = readFileSync(await download.path());
   const { length, blockLength, blocks } = expected;
-  assert.equal(output.length, length);
-  blocks.forEach((block, index) => {
-    const bytes = output.subarray(index * blockLength, (index + 1) * blockLength);
-    if (index >= blocks.length - 20) assert.ok(sha256(bytes).startsWith(block), `block ${index}`);
+  assert.equal(start + output.length, length);
+  const first = Math.ceil(start / blockLength);
+  assert.ok(blocks.length - first >= 20);
+  blocks.slice(first).forEach((block, index) => {
+    const at = (first + index) * blockLength - start;
+    assert.ok(sha256(output.subarray(at, at + blockLength)).startsWith(block), `block ${first + index}`);
   });
 }
 
@@ -88,11 +94,28 @@ function nativeApplication(directory) {
   return (...args) => execFileSync(native, args, { cwd: directory, stdio: "pipe" });
 }
 
+/** Flips a bit of what is stored for a checkpoint. */
+function damage(page, id) {
+  return page.evaluate(async (id) => {
+    let objects = await navigator.storage.getDirectory();
+    for (const part of ["eventflux", "flights", "objects"]) objects = await objects.getDirectoryHandle(part);
+    for await (const handle of objects.values()) {
+      if (!handle.name.startsWith(`checkpoint-${String(id).padStart(10, "0")}-`)) continue;
+      const bytes = new Uint8Array(await (await handle.getFile()).arrayBuffer());
+      bytes[bytes.length >> 1] ^= 1;
+      const file = await handle.createWritable();
+      await file.write(bytes);
+      await file.close();
+    }
+  }, id);
+}
+
 test("a whole run gives the native output", async (t) => {
   const directory = temporaryDirectory(t);
   const page = await openPage(await launch(t), server.address);
   await play(page);
   await finished(page);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "verdict", "the keyboard goes on from what came of it");
   const output = await outputOf(page, directory);
   assert.equal(sha256(output), expected.sha256);
   const { ids, stored } = await chartAndTable(page);
@@ -142,6 +165,15 @@ test("a flipped bit is refused, and there is a choice", async (t) => {
   await finished(page);
   assert.equal(sha256(await outputOf(page, directory)), expected.sha256);
 
+  // The end once more, which comes at once.
+  await page.locator("#flip").click();
+  await text(page, "#notice-code", /^CORRUPT$/);
+  await choose(/^Go back to checkpoint \d+$/);
+  await text(page, "#log", /Went back by your choice[^]*Went back by your choice/);
+  await play(page);
+  await finished(page);
+  assert.doesNotMatch(await page.locator("#log").innerText(), /Mismatch/);
+
   await page.locator("#flip").click();
   await text(page, "#notice-code", /^CORRUPT$/);
   await choose("Start anew");
@@ -151,12 +183,41 @@ test("a flipped bit is refused, and there is a choice", async (t) => {
 
 test("what could not be fetched once is fetched again", async (t) => {
   const context = await launch(t);
-  await context.route("**/expected.json", (route) => route.fulfill({ body: "no JSON" }), { times: 1 });
+  let answer;
+  const asked = new Promise((resolve) => {
+    const slowly = (route) => ((answer = () => route.fulfill({ body: "no JSON" })), resolve());
+    context.route("**/expected.json", slowly, { times: 1 });
+  });
   const [page] = context.pages();
   await page.goto(server.address);
+  await asked;
+  await text(page, "#verdict", /^Loading/);
+  await answer();
   await text(page, "#notice-code", /^ERROR$/);
+  assert.equal(await page.locator("#verdict").innerText(), "Nothing to compare yet.");
   await page.locator("#notice-choices").getByRole("button", { name: "Start anew" }).click();
   await page.locator("#play:not(:disabled)").waitFor();
+});
+
+test("what fails in the page itself is told as an error, too", async (t) => {
+  const directory = temporaryDirectory(t);
+  const page = await openPage(await launch(t), server.address);
+  await page.evaluate(() => {
+    File.prototype.arrayBuffer = () => Promise.reject(new DOMException("it is gone", "NotFoundError"));
+  });
+  writeFileSync(join(directory, "gone.efx"), "");
+  await page.locator("#file").setInputFiles(join(directory, "gone.efx"));
+  await text(page, "#file-text", /^gone\.efx was refused\. ERROR: it is gone\.$/);
+  // A worker that is killed never answers what it was asked.
+  await page.evaluate(() => {
+    document.getElementById("speed").dispatchEvent(new Event("input"));
+    document.getElementById("kill-worker").click();
+  });
+  await text(page, "#log", /Killed the worker/);
+  await page.evaluate(() => sessionStorage.setItem("interrupted", "no JSON"));
+  await page.reload();
+  await text(page, "#notice-code", /^ERROR$/);
+  await text(page, "#log", /ERROR: .*JSON/);
 });
 
 test("a second tab reads or takes over, and the loser is told", async (t) => {
@@ -167,6 +228,7 @@ test("a second tab reads or takes over, and the loser is told", async (t) => {
   await runTo(first, 1_100);
   const [second] = await Promise.all([context.waitForEvent("page"), first.locator("#second-tab").click()]);
   await text(second, "#notice-code", /^LOCKED$/);
+  assert.equal(await second.locator("#checkpoints-text").innerText(), "They are shown once the state is open here.");
   await second.getByRole("button", { name: "Read beside it" }).click();
   await text(second, "#notice-title", /Reading/);
   await runTo(first, 3_100);
@@ -249,21 +311,25 @@ test("a reader that finds damage is given a choice, though the other tab goes on
   const [second] = await Promise.all([context.waitForEvent("page"), first.locator("#second-tab").click()]);
   await text(second, "#notice-code", /^LOCKED$/);
   const newest = (await chartAndTable(first)).ids.at(-1);
-  await second.evaluate(async (newest) => {
-    let objects = await navigator.storage.getDirectory();
-    for (const part of ["eventflux", "flights", "objects"]) objects = await objects.getDirectoryHandle(part);
-    for await (const handle of objects.values()) {
-      if (!handle.name.startsWith(`checkpoint-${String(newest).padStart(10, "0")}-`)) continue;
-      const bytes = new Uint8Array(await (await handle.getFile()).arrayBuffer());
-      bytes[bytes.length >> 1] ^= 1;
-      const file = await handle.createWritable();
-      await file.write(bytes);
-      await file.close();
-    }
-  }, newest);
+  await damage(second, newest);
   await second.getByRole("button", { name: "Read beside it" }).click();
   await text(second, "#notice-code", /^CORRUPT$/);
   await second.getByRole("button", { name: `Go back to checkpoint ${newest - 1}`, exact: true }).waitFor();
+});
+
+test("a checkpoint that cannot be downloaded stops nothing", async (t) => {
+  const directory = temporaryDirectory(t);
+  const page = await openPage(await launch(t), server.address);
+  await play(page, SLOW);
+  await runTo(page, 3_100);
+  await damage(page, 1);
+  await page.locator("#time").fill("1");
+  await page.locator("#download").click();
+  await text(page, "#file-text", /^Checkpoint 1 cannot be downloaded\. CORRUPT: .*\.$/);
+  assert.ok(await page.locator("#notice").isHidden());
+  await setSpeed(page, FULL_SPEED);
+  await finished(page);
+  assert.equal(sha256(await outputOf(page, directory)), expected.sha256);
 });
 
 test("a checkpoint goes to another browser and to the native command", async (t) => {
@@ -290,7 +356,7 @@ test("a checkpoint goes to another browser and to the native command", async (t)
   await text(to, "#log", /Opened page\.efx[^]*Opened page\.efx/);
   await play(to);
   assert.match(await finished(to), /were written elsewhere/);
-  assertEndsAsExpected(await outputOf(to, directory));
+  await assertEndsAsExpected(to);
 
   if (native) {
     const run = nativeApplication(directory);
@@ -342,6 +408,29 @@ test("a file that is refused changes nothing", async (t) => {
   assert.deepEqual((await chartAndTable(page)).ids, [...Array(29).keys()]);
 });
 
+test("a file that is stored, but cannot be gone on from, is not told as refused", async (t) => {
+  const directory = temporaryDirectory(t);
+  const page = await openPage(await launch(t), server.address);
+  await play(page, SLOW);
+  await runTo(page, 2_100);
+  await pause(page);
+  const file = await downloaded(page, "#download", join(directory, "page.efx"));
+  // Nobody else can open the output meanwhile.
+  await page.evaluate(async () => {
+    const output = await (await navigator.storage.getDirectory()).getFileHandle("flights-output.ndjson");
+    globalThis.held = await output.createWritable();
+  });
+  await page.locator("#file").setInputFiles(file);
+  await text(page, "#file-text", /^page\.efx is stored as the newest checkpoint, but going on from it failed\. ERROR/);
+  assert.match(await page.locator("#notice-text").innerText(), /^The file is stored as the newest checkpoint/);
+  await page.evaluate(() => globalThis.held.abort());
+  await page.locator("#notice-choices").getByRole("button", { name: "Try again" }).click();
+  await text(page, "#log", /^\S+ Went on from checkpoint \d+ .* 0 mismatches/);
+  await play(page);
+  await finished(page);
+  assert.equal(sha256(await outputOf(page, directory)), expected.sha256);
+});
+
 test("a checkpoint of the native command goes on in the page", { skip: !native && "EVENTFLUX_BIN is not given" }, async (t) => {
   const directory = temporaryDirectory(t);
   const run = nativeApplication(directory);
@@ -357,7 +446,7 @@ test("a checkpoint of the native command goes on in the page", { skip: !native &
   await text(page, "#log", /Opened native\.efx .* event 15,000/);
   await play(page);
   assert.match(await finished(page), /were written elsewhere/);
-  assertEndsAsExpected(await outputOf(page, directory));
+  await assertEndsAsExpected(page);
 });
 
 test("the past can be looked at by keyboard, on a phone, in the dark", async (t) => {

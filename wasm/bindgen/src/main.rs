@@ -58,8 +58,11 @@ fn before<'a>(text: &'a str, mark: &str) -> Result<&'a str, Failure> {
     text.find(mark).map(|at| &text[..at]).ok_or_else(|| format!("wasm-bindgen's output lacks `{mark}`").into())
 }
 
+/// Where it is asked whether there are finalisers, of each class.
+const FINALIZATION: &str = "(typeof FinalizationRegistry === 'undefined')";
+
 /// What is cut out of the bindings: how it begins, and how it ends.
-const CUT: [(&str, &str); 7] = [
+const CUT: [(&str, &str); 13] = [
     // Whatever runs this wasm has `encodeInto`.
     ("if (!('encodeInto' in cachedTextEncoder)) {", "\n}\n"),
     // Texts are always given with a way to make them longer.
@@ -68,9 +71,16 @@ const CUT: [(&str, &str); 7] = [
     ("if (Symbol.dispose) Handle", "free;\n"),
     ("if (Symbol.dispose) Past", "free;\n"),
     ("if (Symbol.dispose) Task", "free;\n"),
+    // Whatever has tables of references has them too.
+    (FINALIZATION, "    : "),
+    (FINALIZATION, "    : "),
+    (FINALIZATION, "    : "),
     // Kept, an instance would keep its memory.
     ("    wasmInstance = instance;", "\n"),
     ("    wasmModule = module;", "\n"),
+    ("wasmModule,", " "),
+    ("wasmInstance,", " "),
+    ("    return wasm;", "\n"),
 ];
 
 fn without(body: &str, (start, end): (&str, &str)) -> Result<String, Failure> {
@@ -89,12 +99,11 @@ fn wrapped(bindings: &str) -> Result<String, Failure> {
     }
     Ok(format!(
         "export function createGlue() {{\n{body}\n\
-         const start = instance => void __wbg_finalize_init(instance);\n\
-         const initSync = ({{ module }}) => start(new WebAssembly.Instance(module, __wbg_get_imports()));\n\
-         const init = async ({{ module }}) => start(await WebAssembly.instantiate(module, __wbg_get_imports()));\n\
+         const init = async module => \
+         __wbg_finalize_init(await WebAssembly.instantiate(module, __wbg_get_imports()));\n\
          const abandon = () => {{\n  cachedDataViewMemory0 = cachedUint8ArrayMemory0 = null;\n  \
          wasm = new Proxy({{}}, {{ get: () => () => {{}} }});\n}};\n\
-         return {{ Handle, newestHead, initSync, init, abandon }};\n}}\n"
+         return {{ Handle, newestHead, init, abandon }};\n}}\n"
     ))
 }
 
@@ -105,8 +114,7 @@ fn types(declarations: &str) -> Result<String, Failure> {
         "{classes}\nexport type {{ Handle, Past, Task }};\n\n\
          /** Bindings of one instance. */\n\
          export interface Glue {{\n  Handle: typeof Handle;\n  newestHead: typeof newestHead;\n  \
-         /** Makes the instance at once. */\n  initSync(options: {{ module: WebAssembly.Module }}): void;\n  \
-         /** Makes the instance. */\n  init(options: {{ module: WebAssembly.Module }}): Promise<void>;\n  \
+         /** Makes the instance. */\n  init(module: WebAssembly.Module): Promise<void>;\n  \
          /** From now on nothing calls into the instance; what is freed is forgotten. */\n  abandon(): void;\n}}\n\n\
          /** A fresh set of bindings, which wants an instance. */\nexport function createGlue(): Glue;\n"
     ))

@@ -30,7 +30,7 @@ export interface ObjectInfo {
  * Give {@link OpenOptions.backend} an object of your own to keep them elsewhere; each method may answer at once or by a
  * promise. One is called after the other, never two at a time. What a method throws comes out of the call that needed
  * it, with the code `STORAGE`, with that of a {@link StateError}, or with `QUOTA` if it says that there is no room. Bytes that are given are copies, and the
- * storage's to keep; bytes that are answered are copied at once.
+ * storage's to keep; bytes that are answered are copied before anything else is asked.
  *
  * @example
  * // Objects in a Map, such as one would wrap to inject faults.

@@ -150,7 +150,7 @@ test("a tab that was cut off takes nothing back: after a trap, and while it open
     let opening;
     if (opens) {
       await step(first, "tabAskSlowly");
-      opening = step(first, "tabOpen", { persist: true });
+      opening = step(first, "tabOpen");
       await step(first, "tabAsked");
     } else {
       assert.deepEqual(await step(first, "tabOpen", { breaks: true }), []);
@@ -169,6 +169,12 @@ test("a tab that was cut off takes nothing back: after a trap, and while it open
     await step(second, "tabClose");
   }
   await Promise.all([first.close(), second.close()]);
+});
+
+test("opening does not wait for what the browser asks the user", async () => {
+  const page = await newPage();
+  assert.deepEqual(await inPage(page, "api", "persistSlowly", { name: freshName() }), ["undefined", true]);
+  await page.close();
 });
 
 test("opening and closing keeps memory flat", async (t) => {

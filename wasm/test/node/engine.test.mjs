@@ -117,6 +117,25 @@ test("no checkpoint is taken while there are results that nobody has taken", asy
   await totals.close();
 });
 
+test("a checkpoint that waits is refused if results are taken meanwhile: its outputs are without them", async () => {
+  const totals = await engine({ definition: small, backend: "memory" });
+  const first = totals.checkpoint();
+  totals.push([
+    { at: 0, key: "a", n: 1 },
+    { at: 1000, key: "a", n: 2 },
+  ]);
+  const second = totals.checkpoint({ positions: { events: 2 }, outputs: { lines: 0 } });
+  assert.equal(totals.results().length, 1);
+  // Nothing was taken.
+  assert.deepEqual(totals.results(), []);
+  const third = totals.checkpoint({ positions: { events: 2 }, outputs: { lines: 1 } });
+  assert.deepEqual(totals.results(), []);
+  await first;
+  await assert.rejects(second, withCode("BUSY", "outputs"));
+  assert.equal((await third).id, 1);
+  await totals.close();
+});
+
 test("an engine whose operators are others says how to go on", async () => {
   const storage = memoryStorage();
   const opened = (operator, options) => engine({ definition: { ...small, operator }, backend: storage, ...options });

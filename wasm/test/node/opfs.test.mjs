@@ -4,6 +4,8 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
+import { open } from "../../dist/browser.js";
+import { withCode, withLittleMemory } from "./support.mjs";
 
 const entry = fileURLToPath(new URL("../../js/storage/opfs.ts", import.meta.url));
 const { outputFiles } = await build({ entryPoints: [entry], bundle: true, format: "esm", write: false });
@@ -166,6 +168,15 @@ test("what is deleted while it is read is not there, and a head that is written 
   // One that never rests is an error all the same.
   machine.meanwhile = () => (machine.files.forEach((file) => (file.cached = file.cached?.slice())), undefined);
   await assert.rejects(reader.readHead(), { name: "NotReadableError" });
+});
+
+test("an engine that breaks down as it looks for the newest head is told as one", async () => {
+  machine = new Machine();
+  let directory = machine.root;
+  for (const part of ["eventflux", "orders"]) directory = await directory.getDirectoryHandle(part, { create: true });
+  (await directory.getFileHandle("head.0", { create: true })).cached = new Uint8Array(8 << 20);
+  navigator.locks = { request: (_, options, hold) => hold({}) };
+  await assert.rejects(open({ name: "orders", backend: "opfs", wasm: withLittleMemory(100) }), withCode("TRAPPED"));
 });
 
 test("no failure takes a head that was acknowledged", async () => {

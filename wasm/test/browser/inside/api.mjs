@@ -33,6 +33,8 @@ async function ids(state) {
 export async function everything(api, { name, durability }) {
   const state = await api.open({ name, durability, persist: true, retain: { max: 100 } });
   same(state.restored, { positions: {}, outputs: {} }, "a new state");
+  // The browser answers when it likes.
+  for (let waited = 0; state.persisted === undefined && waited < 10_000; waited += 10) await new Promise((go) => setTimeout(go, 10));
   ensure(typeof state.persisted === "boolean", "persistence was asked for");
   state.set("total/eu", { n: 3, sum: 12.5 });
   state.set("bytes", Uint8Array.of(1, 2, 3));
@@ -336,23 +338,46 @@ export async function cycles(api, { count }) {
 const open = new Map();
 
 /** Opens a state for the steps of a test of two tabs: its keys, or the code of the error. */
-export async function tabOpen(api, { name, mode, from, persist = false, breaks = false }) {
+export async function tabOpen(api, { name, mode, from, breaks = false }) {
   const changes = [];
-  const options = { name, tabs: mode, from, persist, onChange: ({ kind }) => changes.push(kind) };
+  const options = { name, tabs: mode, from, onChange: ({ kind }) => changes.push(kind) };
   const opened = breaks ? openToTrap(api, options) : api.open(options).then((state) => ({ state }));
   const code = await codeOf(opened.then((opened) => open.set(name, { ...opened, changes })));
   return code === "no error" ? open.get(name).state.keys() : code;
 }
 
-/** From now on whoever asks the browser to keep the storage waits for `tabAnswer`. */
+/** From now on whoever opens a database waits for `tabAnswer`. */
 export function tabAskSlowly() {
-  const answer = new Promise((resolve) => (globalThis.answerPersist = () => resolve(true)));
+  const { open } = IDBFactory.prototype;
+  const answer = new Promise((resolve) => (globalThis.answerOpen = () => resolve(true)));
   globalThis.asked = new Promise((resolve) => {
-    Object.defineProperty(navigator.storage, "persist", { value: () => (resolve(true), answer) });
+    IDBFactory.prototype.open = function (...given) {
+      const request = open.apply(this, given);
+      const succeeded = new Promise((told) => request.addEventListener("success", told));
+      const set = (told) => void Promise.all([succeeded, answer]).then(() => told());
+      Object.defineProperty(request, "onsuccess", { set });
+      succeeded.then(() => resolve(true));
+      return request;
+    };
   });
 }
 export const tabAsked = () => globalThis.asked;
-export const tabAnswer = () => globalThis.answerPersist();
+export const tabAnswer = () => globalThis.answerOpen();
+
+/** Opens a state while the browser's question to the user is not answered; what it says of the answer, before and after. */
+export async function persistSlowly(api, { name }) {
+  let answer;
+  Object.defineProperty(navigator.storage, "persist", { value: () => new Promise((resolve) => (answer = resolve)) });
+  // So that one that waits for it is found out.
+  setTimeout(() => answer(true), 5_000);
+  const state = await api.open({ name, persist: true });
+  const before = state.persisted;
+  answer(true);
+  await new Promise((go) => setTimeout(go));
+  const after = state.persisted;
+  await state.close();
+  return [`${before}`, after];
+}
 
 export async function tabTrap(api, { name }) {
   const { state, trap } = open.get(name);
