@@ -26,9 +26,9 @@ pub(super) const FORM: At = At { table: tables::ROWS, column: 0 };
 pub(super) const KEY: At = At { table: tables::KEYS, column: 0 };
 pub(super) const VALUE: At = At { table: tables::PAYLOAD, column: 0 };
 /// Longest key or plain value that is taken apart into words.
-const WORDS_BYTES_MAX: u64 = 64;
+pub(super) const WORDS_BYTES_MAX: u64 = 64;
 /// Most values of a key that are columns of their own.
-const KEY_VALUES_MAX: u64 = 64;
+pub(super) const KEY_VALUES_MAX: u64 = 64;
 /// About so many bytes are gone through to see how a key is made.
 const BYTES_OF_KEY: u64 = 16;
 /// A section of this many bytes tells how large the columns of all will be.
@@ -264,7 +264,7 @@ impl Plan {
             let number = number.filter(|number| before.is_none_or(|before| before < *number));
             let number = number.ok_or_else(|| Malformed::new("tables of a plan are out of order"))?;
             before = Some(number);
-            tables.push((number, TablePlan::read(cursor, &mut budget)?));
+            tables.push((number, TablePlan::read(number, cursor, &mut budget)?));
         }
         Ok(Plan { key_shape, value_shape, tables })
     }

@@ -7,7 +7,9 @@ use super::along::{self, Other, Slope};
 use super::cell::{Cell, Column};
 use super::column::{Cells, ColumnPlan, PlannedColumn};
 use super::dependent::{RowCounts, SAMPLE_ROWS, Sample};
-use super::{Budget, cells_that_fit};
+use super::section::{KEY_VALUES_MAX, WORDS_BYTES_MAX};
+use super::{Budget, cells_that_fit, tables};
+use crate::limits::FIELDS_MAX;
 use crate::pace::Pace;
 
 /// Columns of which pairs are tried.
@@ -294,8 +296,13 @@ pub(super) struct TablePlan {
 }
 
 impl TablePlan {
-    pub(super) fn read(cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<Self, Malformed> {
-        let count = cells_that_fit(cursor.varint()?, budget)?;
+    pub(super) fn read(table: u16, cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<Self, Malformed> {
+        let count = cursor.varint()?;
+        // All sections that share the plan go through all of them, cells or none.
+        if count > columns_max(table) {
+            return Err(Malformed::new("a table has more columns than rows can fill"));
+        }
+        let count = cells_that_fit(count, budget)?;
         // Each takes a few bytes.
         if count > cursor.rest().len() {
             return Err(Malformed::new("a table has not each column once"));
@@ -339,5 +346,16 @@ impl TablePlan {
             cells[*number] = Some(self.columns[*number].read_cells(rows, &cells, ints_of, cursor, budget)?);
         }
         Ok(cells.into_iter().flatten().collect())
+    }
+}
+
+/// Most columns of a table that rows can fill.
+fn columns_max(table: u16) -> u64 {
+    match table {
+        tables::KEYS => KEY_VALUES_MAX,
+        // Number, time, number of values, and these.
+        tables::EVENTS | tables::MATCHED => 3 + FIELDS_MAX as u64,
+        // Words of a plain value; all others have fewer.
+        _ => WORDS_BYTES_MAX / 8,
     }
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::super::manifest::StateKind;
 use super::super::row_block::RowBlock;
 use super::super::rows::Form;
-use super::super::{Cursor, accumulator, key, pattern, window};
+use super::super::{Cursor, accumulator, append_varint, key, pattern, window};
 use super::*;
 use crate::bytes::SmallBytes;
 use crate::definition::Function;
@@ -264,6 +264,27 @@ fn read_with(column: &[u8], cells: &[u8]) -> Result<(), Malformed> {
     let plan = [&[0, 0, 1, 8, 1, 3, 2][..], &integers, column].concat();
     let plan = Plan::read(&mut Cursor::new(&plan), 100)?;
     plan.source(&[&[1, 10, 0][..], cells].concat(), 100, None).map(|_| ())
+}
+
+/// Sections that share a plan go through all its columns: there are no more than rows can have.
+#[test]
+fn a_table_has_no_more_columns_than_are_written() {
+    let read = |table: u16, columns: u64| {
+        let mut plan = alloc::vec![0, 0, 0, 0, 1];
+        append_varint(&mut plan, u64::from(table));
+        append_varint(&mut plan, columns);
+        for column in 0..columns {
+            append_varint(&mut plan, column);
+            // Of no kind, direct.
+            plan.extend([0, 0]);
+        }
+        Plan::read(&mut Cursor::new(&plan), 1000).map(|_| ())
+    };
+    let most = [(tables::KEYS, 64), (tables::EVENTS, 10_003), (tables::MATCHED, 10_003), (tables::PAYLOAD, 8)];
+    for (table, most) in most.into_iter().chain([(tables::ACCUMULATORS, 8), (tables::END - 1, 8)]) {
+        assert_eq!(read(table, most), Ok(()), "table {table}");
+        assert!(read(table, most + 1).unwrap_err().reason.contains("more columns"), "table {table}");
+    }
 }
 
 #[test]
