@@ -11,6 +11,7 @@ use super::super::row_block::RowBlock;
 use super::super::rows::Form;
 use super::super::{Cursor, Malformed, accumulator, append_varint, key, pattern, window};
 use super::cell::Cell;
+use super::column::no_integers;
 use super::shred::Shredder;
 use super::source::ColumnSource;
 use super::source_column::SourceColumn;
@@ -281,8 +282,9 @@ impl Plan {
         let mut tables: Vec<(u16, Vec<SourceColumn<'_>>)> = Vec::with_capacity(self.tables.len());
         for (number, plan) in &self.tables {
             let ints_before = |table: u16, column: usize, count: usize| {
-                let (_, columns) = tables.iter().find(|(before, _)| *before == table)?;
-                columns.get(column)?.to_ints(count)
+                let before = tables.iter().find(|(before, _)| *before == table);
+                let column = before.and_then(|(_, columns)| columns.get(column));
+                column.ok_or_else(no_integers)?.to_ints(count)
             };
             let cells = plan.read_cells(ints_before, &mut cursor, &mut budget)?;
             let columns = cells.into_iter().zip(&plan.columns);
@@ -324,9 +326,9 @@ impl Sink for Nothing {
     fn int128(&mut self, _: At, _: At, _: i128) {}
     fn float(&mut self, _: At, _: f64) {}
     fn cell(&mut self, _: At, _: Cell<'_>) {}
-}
 
     /// Cells that are copied are values of events, and their texts are UTF-8.
     fn copy_cells<S: Source>(&mut self, at: At, count: u64, source: &mut S) -> Result<(), Malformed> {
         (0..count).try_for_each(|place| source.value(at.plus(place)).map(drop))
     }
+}

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::super::{Cursor, Malformed, append_varint};
 use super::along::{self, Other, Slope};
 use super::cell::{Cell, Column};
-use super::column::{Cells, ColumnPlan, PlannedColumn};
+use super::column::{Cells, ColumnPlan, PlannedColumn, no_integers};
 use super::dependent::{RowCounts, SAMPLE_ROWS, Sample};
 use super::section::{KEY_VALUES_MAX, WORDS_BYTES_MAX};
 use super::{Budget, cells_that_fit, tables};
@@ -327,11 +327,11 @@ impl TablePlan {
         Ok(TablePlan { columns: columns.into_iter().map(|(_, column)| column).collect(), order })
     }
 
-    /// The cells of one section, by column number; `ints_before` gives those of a table before and a column as integers,
-    /// if there are so many.
+    /// The cells of one section, by column number; `ints_before` gives those of a table before and a column as so
+    /// many integers.
     pub(super) fn read_cells<'a>(
         &self,
-        ints_before: impl Fn(u16, usize, usize) -> Option<Vec<i64>>,
+        ints_before: impl Fn(u16, usize, usize) -> Result<Vec<i64>, Malformed>,
         cursor: &mut Cursor<'a>,
         budget: &mut Budget,
     ) -> Result<Vec<Cells<'a>>, Malformed> {
@@ -341,7 +341,10 @@ impl TablePlan {
         for number in &self.order {
             let ints_of = |Other { table, column }: Other, count: usize| match table {
                 Some(table) => ints_before(table, column, count),
-                None => cells.get(column)?.as_ref()?.to_ints(count, &self.columns[column].entries),
+                None => {
+                    let read = cells.get(column).and_then(Option::as_ref);
+                    read.ok_or_else(no_integers)?.to_ints(count, &self.columns[column].entries)
+                }
             };
             cells[*number] = Some(self.columns[*number].read_cells(rows, &cells, ints_of, cursor, budget)?);
         }

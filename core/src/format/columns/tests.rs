@@ -360,6 +360,16 @@ fn a_change_in_columns_is_read_as_strictly_as_in_rows() {
     }
 }
 
+/// Two kinds of so many cells as no machine has room for.
+#[test]
+fn cells_that_do_not_fit_into_memory_are_no_damage() {
+    let plan = [0, 0, 1, 8, 1, 3, 1, 0, 1 << 3 | 1 << 7 | 1, 0, 0, 0, 1, 0, 0, 1];
+    let plan = Plan::read(&mut Cursor::new(&plan), 100).unwrap();
+    let mut cells = Vec::new();
+    append_varint(&mut cells, 1 << 63);
+    assert_eq!(plan.source(&cells, u64::MAX, None).map(|_| ()).unwrap_err(), Malformed::no_memory());
+}
+
 #[test]
 fn quotients_are_over_integers_before_them() {
     let plain = [0, 0, 1, 0, 0, 1];
