@@ -176,6 +176,30 @@ fn a_head_that_was_lost_is_missing() {
     }
 }
 
+/// What is damaged is not well because all that said so is gone.
+#[test]
+fn a_storage_that_vanishes_while_it_is_verified_is_not_whole() {
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), config(2)).unwrap();
+    manager.checkpoint(&mut filled(1), None).unwrap();
+    let storage = manager.backend_mut();
+    storage.objects_mut().clear();
+    let mut verify = Verify::new();
+    let mut heads = 0;
+    let outcome = loop {
+        match verify.poll_request() {
+            Ok(Step::Request(Request::ReadHead)) => {
+                let head = if heads == 0 { storage.read_head().unwrap() } else { None };
+                heads += 1;
+                verify.handle_response(Response::Head(head)).unwrap();
+            }
+            Ok(Step::Request(request)) => verify.handle_response(answer(request, storage)).unwrap(),
+            Ok(Step::Done(report)) => break Ok(report),
+            Err(error) => break Err(error),
+        }
+    };
+    assert_eq!(outcome, Err(Error::ObjectMissing { object: "head".into() }));
+}
+
 fn answer(request: Request, storage: &mut MemoryBackend) -> Response {
     match request {
         Request::Read { object, range } => Response::Bytes(storage.read(&object, range).unwrap()),
