@@ -299,7 +299,9 @@ impl Republish {
     ///
     /// # Errors
     /// [`Error::OverLimit`] for a label longer than [`LABEL_BYTES_MAX`].
-    pub fn encode(manifest: &Manifest, object: ObjectId, label: Option<String>) -> Result<EncodedCheckpoint> {
+    pub fn encode(manifest: &Manifest, object: ObjectId, label: impl Into<String>) -> Result<EncodedCheckpoint> {
+        // Without one it would be taken for a newer state than those before it.
+        let label = Some(label.into());
         check_label(label.as_deref())?;
         let mut next = manifest.clone();
         let relabelled = manifest.object.id;
