@@ -330,6 +330,6 @@ impl Republish {
 }
 
 /// Refuses a label longer than [`LABEL_BYTES_MAX`].
-fn check_label(label: Option<&str>) -> Result<()> {
+pub(super) fn check_label(label: Option<&str>) -> Result<()> {
     Error::ensure_within("length of a label", label.map_or(0, str::len) as u64, LABEL_BYTES_MAX as u64)
 }
