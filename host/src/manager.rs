@@ -263,7 +263,7 @@ impl<B: Backend> CheckpointManager<B> {
     pub fn savepoint(&mut self, selector: &Selector, label: &str) -> Result<CatalogEntry> {
         let object = selector.find(self.writer.head())?;
         let manifest = drive(ReadManifest::new(object), &mut self.backend)?;
-        let encoded = Republish::encode(&manifest, self.writer.next_object(), Some(label.into()))?;
+        let encoded = Republish::encode(&manifest, self.writer.next_object(), label)?;
         Ok(self.publish_encoded(encoded)?.1.entry)
     }
 

@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::open::{ReadHead, ReadManifest};
+use super::open::{FindHead, ReadManifest};
 use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
 use super::restore::Selector;
 use super::verify::Verify;
@@ -45,7 +45,7 @@ pub struct Export {
 
 #[derive(Debug)]
 enum ExportState {
-    Head(ReadHead),
+    Head(FindHead),
     Manifest(Head, ReadManifest),
     Objects { head: Head, wanted: Vec<ObjectId>, objects: Vec<(String, Vec<u8>)> },
 }
@@ -54,12 +54,11 @@ impl Export {
     /// Begins to read.
     #[must_use]
     pub fn new(selector: Selector) -> Self {
-        Export { selector, state: ExportState::Head(ReadHead::new()) }
+        Export { selector, state: ExportState::Head(FindHead::new()) }
     }
 
     /// The head found, with nothing in it but the checkpoint chosen.
-    fn chosen(&self, found: Option<Head>) -> Result<(Head, ObjectId)> {
-        let mut head = found.unwrap_or_default();
+    fn chosen(&self, mut head: Head) -> Result<(Head, ObjectId)> {
         let object = self.selector.find(&head)?;
         head.entries.retain(|entry| entry.object == object);
         head.latest = Some(object.id);

@@ -7,6 +7,7 @@ use core::ops::Range;
 
 use super::compaction::Lineage;
 use super::encoding::{Encoding, assemble_on};
+use super::publish::check_label;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::format::head::CatalogEntry;
@@ -77,14 +78,16 @@ impl EncodedCheckpoint {
     /// Its sections are not read: `Verify` does that.
     ///
     /// # Errors
-    /// [`Error::Damaged`], [`Error::VersionTooNew`]; [`Error::OverLimit`] if it has pages, which say more than can be
-    /// known of one object.
+    /// [`Error::Damaged`], [`Error::VersionTooNew`]; [`Error::OverLimit`] for a label longer than
+    /// [`LABEL_BYTES_MAX`](crate::limits::LABEL_BYTES_MAX), and if it has pages, which say more than can be known of one
+    /// object.
     pub fn from_object(object: ObjectId, bytes: Vec<u8>) -> Result<Self> {
         let (header, tail) = bytes.split_at(bytes.len().min(object::HEADER_BYTES));
         let trailer = &tail[tail.len().saturating_sub(object::TRAILER_BYTES)..];
         let len = object::read_trailer(&object.name(), trailer)?.saturating_add(object::TRAILER_BYTES as u64);
         let from = (tail.len() as u64).saturating_sub(len) as usize;
         let manifest = Arc::new(object::read_manifest(object, header, &tail[from..])?);
+        check_label(manifest.label.as_deref())?;
         let found = (manifest.base_pages.len() + manifest.pages.len()) as u64;
         if found > 0 {
             return Err(Error::OverLimit { what: "number of pages of a checkpoint from elsewhere", found, limit: 0 });
@@ -112,8 +115,9 @@ impl EncodedCheckpoint {
         &self.bytes
     }
 
-    /// Entries, over all states, that changed since the checkpoint before: written, or removed. What came and went in
-    /// between has not changed.
+    /// Entries, over all states, that changed since the checkpoint before: set, or removed. What came and went in between
+    /// has not changed. Of a checkpoint [from elsewhere](EncodedCheckpoint::from_object), where that is not known, all rows
+    /// in it; of a label, none.
     #[must_use]
     pub fn dirty_entries(&self) -> u64 {
         self.dirty_entries
@@ -202,6 +206,25 @@ fn at_once(mut encoding: Encoding) -> Result<EncodedCheckpoint> {
     loop {
         if let Some(encoded) = encoding.step(usize::MAX)? {
             return Ok(encoded);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::manifest::tests::empty_manifest;
+    use crate::limits::LABEL_BYTES_MAX;
+
+    #[test]
+    fn a_label_from_elsewhere_is_no_longer_than_others() {
+        let object = ObjectId { id: 0, generation: 1 };
+        for (len, fits) in [(LABEL_BYTES_MAX, true), (LABEL_BYTES_MAX + 1, false)] {
+            let manifest = Manifest { label: Some("x".repeat(len)), ..empty_manifest(object) };
+            let mut bytes = Vec::from(object::header(object));
+            object::append_manifest(&mut bytes, &manifest).unwrap();
+            let read = EncodedCheckpoint::from_object(object, bytes);
+            assert_eq!(read.as_ref().err().is_none_or(|error| !matches!(error, Error::OverLimit { .. })), fits);
         }
     }
 }

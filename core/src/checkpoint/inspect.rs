@@ -74,7 +74,7 @@ pub fn contents(holder: &StateHolder) -> Result<Vec<StateContents>> {
         let mut rows = Vec::with_capacity(map.any().len());
         let mut failed = None;
         let describer = Describer::new(descriptor);
-        map.any().for_each_whole(&mut |key, whole| match describer.value(whole) {
+        map.any().for_each_whole(&mut |key, whole| match describer.value(key, whole) {
             Ok(value) => rows.push((describer.key(key), value)),
             Err(malformed) => failed = Some(malformed),
         });
@@ -110,8 +110,8 @@ pub fn difference(before: &StateHolder, after: &StateHolder) -> Result<Vec<KeyDi
     let mut differences = Vec::new();
     for (state, of_first, of_second, mut rows) in states {
         rows.sort_unstable();
-        let to_json = |describer: &Option<Describer>, whole: Option<&[u8]>| {
-            let json = describer.as_ref().zip(whole).map(|(describer, whole)| describer.value(whole)).transpose();
+        let to_json = |describer: &Option<Describer>, key: &[u8], whole: Option<&[u8]>| {
+            let json = describer.as_ref().zip(whole).map(|(describer, whole)| describer.value(key, whole)).transpose();
             json.map_err(|malformed| malformed.at("checkpoint", state.clone()))
         };
         for row in rows.chunk_by(|one, other| one.0 == other.0) {
@@ -119,11 +119,12 @@ pub fn difference(before: &StateHolder, after: &StateHolder) -> Result<Vec<KeyDi
             let (old, new) = (value(false), value(true));
             if old != new {
                 let Some(describer) = of_first.as_ref().or(of_second.as_ref()) else { continue };
+                let key = &row[0].0;
                 differences.push(KeyDifference {
                     state: state.clone(),
-                    key: describer.key(&row[0].0),
-                    before: to_json(&of_first, old)?,
-                    after: to_json(&of_second, new)?,
+                    key: describer.key(key),
+                    before: to_json(&of_first, key, old)?,
+                    after: to_json(&of_second, key, new)?,
                 });
             }
         }

@@ -308,7 +308,9 @@ impl Republish {
     ///
     /// # Errors
     /// [`Error::OverLimit`] for a label longer than [`LABEL_BYTES_MAX`].
-    pub fn encode(manifest: &Manifest, object: ObjectId, label: Option<String>) -> Result<EncodedCheckpoint> {
+    pub fn encode(manifest: &Manifest, object: ObjectId, label: impl Into<String>) -> Result<EncodedCheckpoint> {
+        // Without one it would be taken for a newer state than those before it.
+        let label = Some(label.into());
         check_label(label.as_deref())?;
         let mut next = manifest.clone();
         let relabelled = manifest.object.id;
@@ -337,6 +339,6 @@ impl Republish {
 }
 
 /// Refuses a label longer than [`LABEL_BYTES_MAX`].
-fn check_label(label: Option<&str>) -> Result<()> {
+pub(super) fn check_label(label: Option<&str>) -> Result<()> {
     Error::ensure_within("length of a label", label.map_or(0, str::len) as u64, LABEL_BYTES_MAX as u64)
 }

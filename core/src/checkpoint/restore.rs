@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use serde_json::Value as Json;
 
-use super::open::{ReadHead, ReadManifest};
+use super::open::{FindHead, ReadManifest};
 use super::procedure::{ByteRange, Procedure, Request, Response, Step, unexpected};
 use super::sections::{Reading, Shard, TASKS_UNDONE, Wanted};
 use crate::error::{Error, Result};
@@ -97,7 +97,7 @@ pub struct Restore<'h> {
 }
 
 enum RestoreState {
-    Head(ReadHead),
+    Head(FindHead),
     Manifest(ReadManifest),
     Sections(Box<Sections>),
 }
@@ -117,7 +117,7 @@ impl<'h> Restore<'h> {
     /// Begins to restore.
     #[must_use]
     pub fn new(holder: &'h mut StateHolder, selector: Selector, options: RestoreOptions<'h>) -> Self {
-        Restore { holder: Some(holder), options, selector, executor: None, state: RestoreState::Head(ReadHead::new()) }
+        Restore { holder: Some(holder), options, selector, executor: None, state: RestoreState::Head(FindHead::new()) }
     }
 
     /// Begins to restore a checkpoint whose object is known already.
@@ -144,7 +144,7 @@ impl Procedure for Restore<'_> {
                 RestoreState::Head(read) => match read.poll_request()? {
                     Step::Request(request) => return Ok(Step::Request(request)),
                     Step::Done(head) => {
-                        let object = self.selector.find(&head.unwrap_or_default())?;
+                        let object = self.selector.find(&head)?;
                         self.state = RestoreState::Manifest(ReadManifest::new(object));
                     }
                 },

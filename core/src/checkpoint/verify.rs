@@ -295,7 +295,8 @@ impl Procedure for Verify {
                 VerifyState::Again(read) => match read.poll_request()? {
                     Step::Request(request) => return Ok(Step::Request(request)),
                     Step::Done(head) => {
-                        self.forget_gone(&head.unwrap_or_default());
+                        // It was there. Without one all checkpoints would count as given up, and nothing as wrong.
+                        self.forget_gone(&head.ok_or_else(|| Error::ObjectMissing { object: HEAD_NAME.into() })?);
                         return Ok(Step::Done(self.finish()));
                     }
                 },

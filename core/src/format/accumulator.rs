@@ -282,11 +282,11 @@ impl Place {
     }
 
     fn read_option<S: Source>(self, source: &mut S) -> Result<Option<Value>, Malformed> {
-        if is_there(source, self.field(1))? { source.value(self.field(2)).map(Some) } else { Ok(None) }
+        if is_some(source.uint(self.field(1))?)? { source.value(self.field(2)).map(Some) } else { Ok(None) }
     }
 
     fn read_timed<S: Source>(self, source: &mut S) -> Result<Option<(i64, Value)>, Malformed> {
-        if !is_there(source, self.field(1))? {
+        if !is_some(source.uint(self.field(1))?)? {
             return Ok(None);
         }
         Ok(Some((source.int(self.field(2), 0)?, source.value(self.field(3))?)))
@@ -319,33 +319,40 @@ impl Place {
         let first = source.uint(field(1))?;
         sink.uint(field(1), first);
         match variant {
-            COUNT => {}
+            COUNT => _ = counted(first)?,
             SUM => {
+                counted(first)?;
                 sink.int(field(2), source.int(field(2), 0)?, 0);
-                sink.uint(field(3), source.uint(field(3))?);
+                sink.uint(field(3), count(source, field(3))?);
                 sink.float(field(4), source.float(field(4))?);
             }
-            MIN | MAX if first == 0 => {}
-            MIN | MAX => sink.cell(field(2), source.cell(field(2))?),
+            MIN | MAX => {
+                if is_some(first)? {
+                    sink.copy_cells(field(2), 1, source)?;
+                }
+            }
             AVG => {
-                sink.int128(field(2), self.high(), source.int128(field(2), self.high())?);
+                counted(first)?;
+                sink.int128(field(2), self.high(), wide_sum(source.int128(field(2), self.high())?)?);
                 sink.float(field(3), source.float(field(3))?);
             }
             STDDEV => {
+                counted(first)?;
                 sink.float(field(2), source.float(field(2))?);
                 sink.float(field(3), source.float(field(3))?);
             }
-            FIRST | LAST if first == 0 => {}
             FIRST | LAST => {
-                sink.int(field(2), source.int(field(2), 0)?, 0);
-                sink.cell(field(3), source.cell(field(3))?);
+                if is_some(first)? {
+                    sink.int(field(2), source.int(field(2), 0)?, 0);
+                    sink.copy_cells(field(3), 1, source)?;
+                }
             }
             DISTINCT | MEDIAN => {
                 let new = source.uint(field(2))?;
                 sink.uint(field(2), new);
                 for _ in 0..new {
                     match variant {
-                        DISTINCT => sink.cell(self.values(), source.cell(self.values())?),
+                        DISTINCT => sink.copy_cells(self.values(), 1, source)?,
                         _ => sink.float(self.values(), source.float(self.values())?),
                     }
                 }
@@ -356,9 +363,12 @@ impl Place {
     }
 }
 
-/// A number of values: none goes so far that it could not be counted on.
 fn count<S: Source>(source: &mut S, at: At) -> Result<u64, Malformed> {
-    let count = source.uint(at)?;
+    counted(source.uint(at)?)
+}
+
+/// A number of values: none goes so far that it could not be counted on.
+fn counted(count: u64) -> Result<u64, Malformed> {
     if count > COUNT_MAX { Err(Malformed::new("more values than can be counted")) } else { Ok(count) }
 }
 
@@ -367,8 +377,8 @@ fn wide_sum(sum: i128) -> Result<i128, Malformed> {
     if sum.unsigned_abs() > WIDE_SUM_MAX { Err(Malformed::new("a sum is out of range")) } else { Ok(sum) }
 }
 
-fn is_there<S: Source>(source: &mut S, at: At) -> Result<bool, Malformed> {
-    match source.uint(at)? {
+fn is_some(option: u64) -> Result<bool, Malformed> {
+    match option {
         0 => Ok(false),
         1 => Ok(true),
         _ => Err(Malformed::new("an option is neither there nor not")),

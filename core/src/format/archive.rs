@@ -90,7 +90,8 @@ fn read_parts(rest: &mut Reader<'_>, storage: &mut MemoryBackend) -> Result<Opti
     for _ in 0..count {
         let Some(name) = rest.u16().and_then(|len| rest.take(u64::from(len))) else { return Ok(None) };
         let Some(bytes) = rest.u64().and_then(|len| rest.take(len)) else { return Ok(None) };
-        storage.put(&String::from_utf8_lossy(name), bytes)?;
+        let name = core::str::from_utf8(name);
+        storage.put(name.map_err(|_| Error::damaged(NAME, "file", "the name of an object is not UTF-8"))?, bytes)?;
     }
     storage.swap_head(None, head)?;
     Ok(Some(()))
@@ -134,6 +135,18 @@ mod tests {
             flipped[bit / 8] ^= 1 << (bit % 8);
             assert!(read(&flipped).unwrap_err().is_damage(), "{bit}");
         }
+    }
+
+    /// Two of them might become one.
+    #[test]
+    fn a_name_that_is_not_text_is_refused() {
+        let mut changed = write(&Head::default(), &[("a".into(), Vec::new())]).unwrap();
+        changed.truncate(changed.len() - HASH_BYTES);
+        let name = changed.len() - OBJECT_BYTES + 1;
+        assert_eq!(core::mem::replace(&mut changed[name], 0xff), b'a');
+        let hash = hash64(&changed);
+        changed.extend_from_slice(&hash.to_le_bytes());
+        assert!(read(&changed).unwrap_err().is_damage());
     }
 
     #[test]

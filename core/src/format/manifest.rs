@@ -155,7 +155,7 @@ impl Manifest {
         if self.base_pages.iter().chain(&self.pages).any(|page| page.codec.is_columns()) {
             return Err(Malformed::new("a page has no columns"));
         }
-        check_sections(self.sections().into_iter().chain(self.side_sections()), self.objects.len())?;
+        check_sections(self.all_sections(), self.objects.len())?;
         self.check_apart()?;
         if self.over_limit().is_some() {
             return Err(Malformed::new("a size or count is out of range"));
@@ -188,15 +188,15 @@ impl Manifest {
         Ok(())
     }
 
-    /// That no plan or page lies over another: one that is named again and again would be read, and held, each time.
+    /// That no section, plan or page lies over another: one that is named again and again would be read each time.
     pub(super) fn check_apart(&self) -> Result<(), Malformed> {
         let place = |section: &SectionRef| (self.objects[section.object as usize], section.offset, section.stored);
-        let mut places: Vec<(ObjectId, u64, u64)> = self.side_sections().map(place).collect();
+        let mut places: Vec<(ObjectId, u64, u64)> = self.all_sections().map(place).collect();
         places.sort_unstable();
         if places.is_sorted_by(|(object, offset, stored), next| *object != next.0 || offset + stored <= next.1) {
             return Ok(());
         }
-        Err(Malformed::new("plans or pages lie over one another"))
+        Err(Malformed::new("sections, plans or pages lie over one another"))
     }
 
     /// What is too large for arithmetic on it to be safe, if anything is, and its limit. Asked of what is read and of what
@@ -227,17 +227,17 @@ impl Manifest {
         bases.chain(self.deltas.iter().map(|delta| &delta.section)).collect()
     }
 
-    /// Sections without rows: plans, then pages.
-    pub(crate) fn side_sections(&self) -> impl Iterator<Item = &SectionRef> {
-        self.plans.iter().chain(&self.base_pages).chain(&self.pages)
+    /// All that is named: also what has no rows, plans and pages.
+    fn all_sections(&self) -> impl Iterator<Item = &SectionRef> {
+        self.sections().into_iter().chain(&self.plans).chain(&self.base_pages).chain(&self.pages)
     }
 
     /// Objects a restore of this checkpoint reads, with the checkpoint's own.
     #[must_use]
     pub fn needed_objects(&self) -> Vec<ObjectId> {
         // A plan or a page may outlive every other section of its object.
-        let sections = self.sections().into_iter().chain(self.side_sections());
-        let mut objects: Vec<ObjectId> = sections.map(|section| self.objects[section.object as usize]).collect();
+        let of = |section: &SectionRef| self.objects[section.object as usize];
+        let mut objects: Vec<ObjectId> = self.all_sections().map(of).collect();
         objects.push(self.object);
         objects.sort_unstable();
         objects.dedup();
@@ -329,7 +329,7 @@ pub(crate) mod tests {
     #[test]
     fn indices_ranges_and_orders_are_checked() {
         type Change = fn(&mut Manifest);
-        let changes: [(Change, &str); 18] = [
+        let changes: [(Change, &str); 20] = [
             (|manifest| manifest.key_groups = 0, "out of range"),
             (
                 |manifest| {
@@ -358,6 +358,14 @@ pub(crate) mod tests {
                 },
                 "over one another",
             ),
+            (|manifest| manifest.deltas = alloc::vec![delta(0, 1, 6); 2], "over one another"),
+            (
+                |manifest| {
+                    manifest.deltas.push(delta(0, 1, 6));
+                    manifest.pages.push(SectionRef { offset: 2, ..delta(0, 1, 6).section });
+                },
+                "over one another",
+            ),
             (
                 |manifest| {
                     let section = SectionRef { codec: Codec::Columns, ..delta(0, 1, 6).section };
@@ -376,7 +384,14 @@ pub(crate) mod tests {
             ),
             (|manifest| manifest.deltas.push(delta(0, 5, 6)), "not there"),
             (|manifest| manifest.deltas.push(delta(2, 2, 6)), "not there"),
-            (|manifest| manifest.deltas.extend([delta(0, 1, 6), delta(0, 1, 5)]), "out of order"),
+            (
+                |manifest| {
+                    let (first, mut second) = (delta(0, 1, 6), delta(0, 1, 5));
+                    second.section.offset = first.section.stored;
+                    manifest.deltas.extend([first, second]);
+                },
+                "out of order",
+            ),
         ];
         for (change, reason) in changes {
             let object = ObjectId { id: 7, generation: 1 };

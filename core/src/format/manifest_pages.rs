@@ -172,7 +172,7 @@ mod tests {
     }
 
     fn base(low: u16, high: u16, checkpoint: u64, plan: Option<u32>) -> Base {
-        Base { state: 0, low, high, checkpoint, section: Some(section(u64::from(low))), plan, page: None }
+        Base { state: 0, low, high, checkpoint, section: Some(section(10 * u64::from(low))), plan, page: None }
     }
 
     /// A page of these bases, in the order of their mention under three plans.
@@ -224,6 +224,23 @@ mod tests {
         let manifest = Manifest { objects: objects.clone(), bases, base_pages, ..empty_manifest(NEW) };
         let manifest = take(manifest, &pages).unwrap();
         assert_eq!((manifest.bases.len(), manifest.objects == objects), (1, true));
+    }
+
+    /// Of which a restore would read each.
+    #[test]
+    fn a_section_that_a_page_names_again_is_damage() {
+        let delta = |offset| {
+            let delta = Delta { state: 0, low: 0, high: 4, checkpoint: 5, section: section(offset), page: None };
+            PagedDelta { object: OLD, delta }
+        };
+        let read = |offsets: [u64; 2]| {
+            let mut raw = Vec::new();
+            append(&mut raw, &Vec::from(offsets.map(delta)));
+            let (bases, pages) = (alloc::vec![base(0, 4, 3, None)], alloc::vec![section(1000)]);
+            take(Manifest { objects: alloc::vec![NEW], bases, pages, ..empty_manifest(NEW) }, &[raw])
+        };
+        assert_eq!(read([40, 50]).unwrap().deltas.len(), 2);
+        assert!(read([40, 40]).unwrap_err().reason.contains("over one another"));
     }
 
     #[test]

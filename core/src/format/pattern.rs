@@ -140,7 +140,11 @@ pub(crate) fn copy<S: Source, K: Sink>(source: &mut S, sink: &mut K) -> Result<(
     for _ in 0..counted(source, sink, PARTIAL_COUNT)? {
         sink.uint(ID, source.uint(ID)?);
         sink.uint(FROM, source.uint(FROM)?);
-        for _ in 0..counted(source, sink, EVENT_COUNT)? {
+        let events = counted(source, sink, EVENT_COUNT)?;
+        if events == 0 {
+            return Err(Malformed::new("advances a partial match by nothing"));
+        }
+        for _ in 0..events {
             MATCHED.copy(source, sink, 0)?;
         }
     }

@@ -53,7 +53,7 @@ pub(crate) trait Sink {
     }
     /// So many rows of a table come next.
     fn expect(&mut self, _table: u16, _rows: u64) {}
-    /// Copies `count` cells, each from and to a column of its own, from `at` on.
+    /// Copies `count` values of events, each from and to a column of its own, from `at` on.
     fn copy_cells<S: Source>(&mut self, at: At, count: u64, source: &mut S) -> Result<(), Malformed> {
         for place in 0..count {
             let at = at.plus(place);

@@ -55,10 +55,12 @@ impl RowSpan {
 }
 
 impl RowBlock {
-    /// Makes room for about so many rows, and bytes of keys and payloads.
+    /// Makes room for about so many rows, and bytes of keys and payloads, with those that are there. Where there is none,
+    /// it is found as they come: they may be fewer.
     pub(crate) fn reserve(&mut self, rows: usize, bytes: u64) {
-        self.rows.reserve(rows);
-        self.arena.reserve(bytes as usize);
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        _ = self.rows.try_reserve(rows.saturating_sub(self.rows.len()));
+        _ = self.arena.try_reserve(bytes.saturating_sub(self.arena.len()));
     }
 
     /// Adds a row; `write` appends the payload and says its form. Returns the bytes of the row.
@@ -300,6 +302,25 @@ mod tests {
             keys.sort_unstable();
             assert_eq!(found, keys);
         }
+    }
+
+    /// A capture that goes on where it stopped expects the same rows again.
+    #[test]
+    fn room_is_made_once() {
+        let mut block = RowBlock::default();
+        block.reserve(100, 5000);
+        let room = (block.rows.capacity(), block.arena.capacity());
+        for n in 0..90 {
+            block.push(&SmallBytes::new(&[n; 9]), |out| {
+                out.extend_from_slice(&[n; 40]);
+                Form::Whole
+            });
+            block.reserve(100, 5000);
+        }
+        assert_eq!((block.rows.capacity(), block.arena.capacity()), room);
+        // More than there can be is found as it comes.
+        block.reserve(usize::MAX, u64::MAX);
+        assert_eq!(block.len(), 90);
     }
 
     #[test]

@@ -148,9 +148,10 @@ pub(crate) fn key_to_text(key: &[u8]) -> Option<String> {
     Some(format!("frame {epoch}.{number}"))
 }
 
-/// What is stored, without the bytes that only the plugin understands.
-pub(crate) fn value_to_json(value: &[u8]) -> Json {
-    let Ok(stored) = read_all::<Stored>(value) else { return json!({ "bytes": value.len() }) };
+/// What is stored under a key, without the bytes that only the plugin understands: those may be any, such as a record.
+pub(crate) fn value_to_json(key: &[u8], value: &[u8]) -> Json {
+    let stored = if key == PLUGIN { read_all::<Stored>(value).ok() } else { None };
+    let Some(stored) = stored else { return json!({ "bytes": value.len() }) };
     let digest: String = stored.digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let Stored { description, config, full_bytes, change_bytes, detached, .. } = stored;
     let frames: u64 = stored.epochs.iter().map(|(_, frames)| u64::from(*frames)).sum();
@@ -172,7 +173,24 @@ fn damaged(operator: &str, reason: impl Into<String>) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::StateHolder;
+    use crate::format::manifest::{StateDescriptor, StateKind};
     use crate::tracked::Clock;
+
+    /// A frame may be any bytes, such as those of the record.
+    #[test]
+    fn only_the_record_is_shown_as_one() {
+        let descriptor = StateDescriptor::new("", StateKind::Values, 1, r#"{"name":"p","plugin":true}"#);
+        let mut holder = StateHolder::builder("h").values_descriptor(descriptor).build().unwrap();
+        let mut bytes = Vec::new();
+        append(&mut bytes, &Stored::default());
+        for key in [PLUGIN, COMPONENT, &frame_key(1, 0)] {
+            holder.set_encoded(key, &bytes).unwrap();
+        }
+        for (key, value) in crate::contents(&holder).unwrap().remove(0).rows {
+            assert_eq!(value.get("sha256").is_some(), key == "plugin", "{key}: {value}");
+        }
+    }
 
     #[test]
     fn numbers_out_of_order_or_range_are_damage() {

@@ -1,5 +1,6 @@
 //! States as JSON, for tools that look into a checkpoint without the program that wrote it.
 
+use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -8,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use super::{AggregationState, JsonValue, PatternState, Window, WindowState};
 use crate::format::manifest::{StateDescriptor, StateKind};
-use crate::format::{Malformed, key};
+use crate::format::{Malformed, key, read_all};
 use crate::plugin::stored;
 use crate::schema::Schema;
 use crate::tracked::sealed::Sealed;
@@ -64,8 +65,8 @@ impl Describer {
         plugin.map_or_else(|| key_to_json(self.kind, bytes), Json::from)
     }
 
-    /// A whole value as JSON. Plain values by their schema, else `{"hex": …}`; with a note if there is one but does not fit.
-    pub(crate) fn value(&self, whole: &[u8]) -> Result<Json, Malformed> {
+    /// The whole value of a key as JSON. Plain values by their schema, else `{"hex": …}`; with a note if there is one but does not fit.
+    pub(crate) fn value(&self, key: &[u8], whole: &[u8]) -> Result<Json, Malformed> {
         Ok(match self.kind {
             StateKind::Values => match &self.schema {
                 Some(Ok(_))
@@ -74,7 +75,7 @@ impl Describer {
                 {
                     json
                 }
-                None if self.is_plugin => stored::value_to_json(whole),
+                None if self.is_plugin => stored::value_to_json(key, whole),
                 None => json!({ "hex": hex(whole) }),
                 Some(Err(reason)) => {
                     json!({ "hex": hex(whole), "note": format!("this release does not understand the schema: {reason}") })
@@ -90,11 +91,24 @@ impl Describer {
     }
 }
 
-/// A [`JsonValue`] as JSON; bytes as `{"hex": …}`.
+/// A [`JsonValue`] as JSON; bytes as `{"hex": …}`. `None` if they are none, or JSON does not hold all of it.
 fn json_value(whole: &[u8]) -> Option<Json> {
-    match postcard::from_bytes(whole).ok()? {
+    match read_all(whole).ok()? {
         JsonValue::Bytes(bytes) => Some(json!({ "hex": hex(&bytes) })),
+        value if repeats_a_name(&value) => None,
         value => serde_json::from_str(&value.to_json().ok()?).ok(),
+    }
+}
+
+/// Whether an object in it has a name twice, of which one member would be lost.
+fn repeats_a_name(value: &JsonValue) -> bool {
+    match value {
+        JsonValue::List(list) => list.iter().any(repeats_a_name),
+        JsonValue::Object(members) => {
+            let mut names = BTreeSet::new();
+            members.iter().any(|(name, value)| !names.insert(name) || repeats_a_name(value))
+        }
+        _ => false,
     }
 }
 

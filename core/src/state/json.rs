@@ -281,6 +281,26 @@ mod tests {
     }
 
     #[test]
+    fn what_json_would_not_tell_apart_is_shown_by_the_schema() {
+        let shown = |bytes: &[u8]| {
+            let builder = crate::StateHolder::builder("h").values_of::<JsonValue>(JsonValue::VERSION);
+            let mut holder = builder.build().unwrap();
+            holder.set_encoded(b"k", bytes).unwrap();
+            crate::contents(&holder).unwrap()[0].rows[0].1.to_string()
+        };
+        assert_eq!(shown(&[0]), "null");
+        let note = "does not fit the schema: 1 bytes are left over";
+        assert_eq!(shown(&[0, 7]), alloc::format!(r#"{{"hex":"0007","note":"{note}"}}"#));
+        // An object has a name once, a list of pairs as often as it was written.
+        let object = |names: [&str; 2]| {
+            let members = names.into_iter().zip(1..).map(|(name, number)| (name.into(), JsonValue::Int(number)));
+            postcard::to_allocvec(&JsonValue::List(vec![JsonValue::Object(members.collect())])).unwrap()
+        };
+        assert_eq!(shown(&object(["a", "b"])), r#"[{"a":1,"b":2}]"#);
+        assert_eq!(shown(&object(["a", "a"])), r#"{"List":[{"Object":[["a",{"Int":1}],["a",{"Int":2}]]}]}"#);
+    }
+
+    #[test]
     fn what_is_no_value_is_refused() {
         for text in ["", "{", "1 2", "nul", &"[".repeat(100_000)] {
             assert!(JsonValue::from_json(text).is_err(), "{}", &text[..text.len().min(20)]);

@@ -107,7 +107,7 @@ impl<V: Sealed> TrackedMap<V> {
         true
     }
 
-    /// Makes room for the rows of a group that are captured next.
+    /// Makes room for the rows of a group. A step that begins where the one before stopped may ask again.
     fn expect_rows(&mut self, group: usize) {
         let held = &mut self.groups[group];
         let (pages, entries) = match self.rebasing[group] {

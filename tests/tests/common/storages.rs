@@ -100,7 +100,7 @@ impl<'b> Recorder<'b> {
         let object = Selector::Id(id).find(self.writer.head()).unwrap();
         let manifest = drive(ReadManifest::new(object), self.backend).unwrap();
         let next = self.writer.next_object();
-        let mut encoded = Republish::encode(&manifest, next, Some(label.into())).unwrap();
+        let mut encoded = Republish::encode(&manifest, next, label).unwrap();
         let held = self.points[&id]["states"].clone();
         self.record(encoded.manifest(), held);
         let retention = Retention { max_retained: u32::MAX };

@@ -2,7 +2,7 @@
 //! and time.
 
 use crate::common::bulk::of_bulk;
-use crate::common::object::{Manifest, fix_head, with_manifest};
+use crate::common::object::{Delta, Manifest, fix_head, with_manifest};
 use crate::measured;
 use eventflux_core::{
     Backend, CatalogEntry, CheckpointRequest, Compression, Head, MemoryBackend, ObjectId, OpenWriter, Publish,
@@ -63,6 +63,24 @@ fn a_plan_named_many_times() {
     };
     assert_eq!(changed(&mut storage, again(0)), None);
     assert!(changed(&mut storage, again(1)).is_some_and(|error| error.contains("over one another")));
+}
+
+/// Each time the same changes to the same keys: a restore would read them as often as they are named.
+#[test]
+fn a_section_named_many_times() {
+    let mut storage = MemoryBackend::new();
+    let mut holder = StateHolder::builder("small").build().unwrap();
+    holder.set("key", &vec![7_u8; 1000]).unwrap();
+    publish(&mut storage, &mut holder);
+    let again = |times: usize| {
+        move |manifest: &mut Manifest| {
+            let section = manifest.bases.iter().find_map(|base| base.section.clone()).expect("it has a row");
+            let delta = Delta { state: 0, low: 0, high: manifest.key_groups, checkpoint: 0, section };
+            manifest.deltas = vec![delta; times];
+        }
+    };
+    assert_eq!(changed(&mut storage, again(0)), None);
+    assert!(changed(&mut storage, again(1000)).is_some_and(|error| error.contains("over one another")));
 }
 
 /// The record of a head with one entry.

@@ -1,7 +1,10 @@
 //! Checkpoints and their storage: another storage, retention beside what is held, and a head that is there but not durable.
 
 use eventflux::{CheckpointManager, ManagerConfig, MemoryBackend, StateHolder};
-use eventflux_core::{Backend, ByteRange, Error, ObjectInfo, Procedure, Result, Retention, Step, Verify};
+use eventflux_core::{
+    Backend, ByteRange, Error, Export, ObjectInfo, Procedure, Request, Response, Restore, RestoreOptions, Result,
+    Retention, Selector, Step, Verify, drive,
+};
 
 fn config(max_retained: u32) -> ManagerConfig {
     ManagerConfig { retention: Retention { max_retained }, ..ManagerConfig::default() }
@@ -179,8 +182,51 @@ fn verifying_beside_a_writer_finds_nothing_wrong() {
     }
 }
 
-fn answer(request: eventflux_core::Request, storage: &mut MemoryBackend) -> eventflux_core::Response {
-    use eventflux_core::{Request, Response};
+/// Checkpoints without a head are there: who looks for one is not told that there are none yet.
+#[test]
+fn a_head_that_was_lost_is_missing() {
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), config(2)).unwrap();
+    manager.checkpoint(&mut filled(1), None).unwrap();
+    let mut headless = MemoryBackend::new();
+    headless.objects_mut().clone_from(manager.backend_mut().objects_mut());
+    let missing = Error::ObjectMissing { object: "head".into() };
+    let restore = |storage: &mut MemoryBackend| {
+        let mut holder = filled(0);
+        drive(Restore::new(&mut holder, Selector::Latest, RestoreOptions::default()), storage).map(drop).unwrap_err()
+    };
+    let export = |storage: &mut MemoryBackend| drive(Export::new(Selector::Latest), storage).unwrap_err();
+    assert_eq!(restore(&mut headless), missing);
+    assert_eq!(export(&mut headless), missing);
+    for error in [restore(&mut MemoryBackend::new()), export(&mut MemoryBackend::new())] {
+        assert!(matches!(error, Error::NoSuchCheckpoint { .. }), "{error}");
+    }
+}
+
+/// What is damaged is not well because all that said so is gone.
+#[test]
+fn a_storage_that_vanishes_while_it_is_verified_is_not_whole() {
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), config(2)).unwrap();
+    manager.checkpoint(&mut filled(1), None).unwrap();
+    let storage = manager.backend_mut();
+    storage.objects_mut().clear();
+    let mut verify = Verify::new();
+    let mut heads = 0;
+    let outcome = loop {
+        match verify.poll_request() {
+            Ok(Step::Request(Request::ReadHead)) => {
+                let head = if heads == 0 { storage.read_head().unwrap() } else { None };
+                heads += 1;
+                verify.handle_response(Response::Head(head)).unwrap();
+            }
+            Ok(Step::Request(request)) => verify.handle_response(answer(request, storage)).unwrap(),
+            Ok(Step::Done(report)) => break Ok(report),
+            Err(error) => break Err(error),
+        }
+    };
+    assert_eq!(outcome, Err(Error::ObjectMissing { object: "head".into() }));
+}
+
+fn answer(request: Request, storage: &mut MemoryBackend) -> Response {
     match request {
         Request::Read { object, range } => Response::Bytes(storage.read(&object, range).unwrap()),
         Request::List => Response::Objects(storage.list().unwrap()),

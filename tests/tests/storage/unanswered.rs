@@ -217,7 +217,7 @@ fn the_newest_whole_checkpoint_is_the_last_that_was_taken() {
     }
     // A label that an older one gets is newer by its number alone.
     let second = drive(ReadManifest::new(ObjectId { id: 1, generation: 1 }), &mut storage).unwrap();
-    let mut labelled = Republish::encode(&second, writer.next_object(), Some("second".into())).unwrap();
+    let mut labelled = Republish::encode(&second, writer.next_object(), "second").unwrap();
     drive(Publish::new(&mut writer, &mut labelled, keep).unwrap(), &mut storage).unwrap();
     storage.delete("checkpoint-0000000004-g1.efx").unwrap();
     assert_eq!(verify(&mut storage).unwrap().newest_whole, Some(3));

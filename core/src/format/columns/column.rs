@@ -12,7 +12,7 @@ use super::entries::Entries;
 use super::floats::FloatPlan;
 use super::ints::IntPlan;
 use super::quotients::Quotients;
-use super::{Budget, cells_that_fit};
+use super::{Budget, cells_that_fit, with_room};
 use crate::pace::Pace;
 
 /// How a column is written; the order of the variants is the format.
@@ -331,6 +331,11 @@ pub(super) struct ColumnPlan {
     pub(super) entries: Entries,
 }
 
+/// A column that others follow from is not there, or not what they follow from.
+pub(super) fn no_integers() -> Malformed {
+    Malformed::new("a column follows from one without as many integers")
+}
+
 /// The cells of a column in one section.
 #[derive(Debug)]
 pub(super) enum Cells<'a> {
@@ -358,17 +363,24 @@ impl Cells<'_> {
         }
     }
 
-    /// All of them, if they are integers, and so many.
-    pub(super) fn to_ints(&self, count: usize, entries: &Entries) -> Option<Vec<i64>> {
+    /// All of them: integers, and so many.
+    pub(super) fn to_ints(&self, count: usize, entries: &Entries) -> Result<Vec<i64>, Malformed> {
         if self.count() != count {
-            return None;
+            return Err(no_integers());
         }
-        let int_of = |entry: usize| entries.int(entry);
+        let int_of = |entry: usize| entries.int(entry).ok_or_else(no_integers);
+        let mut all = with_room(count)?;
         match self {
-            Cells::Codes(codes) => codes.iter().map(|code| int_of(*code as usize)).collect(),
-            Cells::Same(_) => Some(alloc::vec![int_of(0)?; count]),
-            Cells::Direct { tags, ints, .. } => (tags.is_empty() && ints.len() == count).then(|| ints.clone()),
+            Cells::Codes(codes) => {
+                for code in codes {
+                    all.push(int_of(*code as usize)?);
+                }
+            }
+            Cells::Same(_) => all.resize(count, int_of(0)?),
+            Cells::Direct { tags, ints, .. } if tags.is_empty() && ints.len() == count => all.extend_from_slice(ints),
+            Cells::Direct { .. } => return Err(no_integers()),
         }
+        Ok(all)
     }
 }
 
@@ -430,12 +442,12 @@ impl ColumnPlan {
     }
 
     /// Reads the cells of one section; `before` are those of the columns of its table read before it, `ints_of` gives
-    /// them, and those of tables before, as integers, if there are so many.
+    /// them, and those of tables before, as so many integers.
     pub(super) fn read_cells<'a>(
         &self,
         rows: usize,
         before: &[Option<Cells<'a>>],
-        ints_of: impl Fn(Other, usize) -> Option<Vec<i64>>,
+        ints_of: impl Fn(Other, usize) -> Result<Vec<i64>, Malformed>,
         cursor: &mut Cursor<'a>,
         budget: &mut Budget,
     ) -> Result<Cells<'a>, Malformed> {
@@ -451,17 +463,14 @@ impl ColumnPlan {
             Coding::Quotient { divisor, numerators, errors, .. } => {
                 let numerators = numerators.read_numbers(cursor, count)?;
                 let errors = errors.read_numbers(cursor, count)?;
-                let divisors = ints_of(Other { table: None, column: *divisor }, count);
-                let divisors = divisors.ok_or_else(|| Malformed::new("a column is divided by one without integers"))?;
+                let divisors = ints_of(Other { table: None, column: *divisor }, count)?;
                 let floats = Quotients { numerators, errors }.to_floats(&divisors);
                 let (tags, ints, lengths) = (Vec::new(), Vec::new(), Vec::new());
                 Ok(Cells::Direct { count, tags, kind: FLOAT, ints, floats, lengths, text: &[] })
             }
             Coding::Along { other, slope, plan, .. } => {
                 let mut ints = plan.read_numbers(cursor, count)?;
-                let others = ints_of(*other, count);
-                let others = others.ok_or_else(|| Malformed::new("a column is along one without as many integers"))?;
-                slope.add(&mut ints, &others);
+                slope.add(&mut ints, &ints_of(*other, count)?);
                 let (tags, floats, lengths) = (Vec::new(), Vec::new(), Vec::new());
                 Ok(Cells::Direct { count, tags, kind: INT, ints, floats, lengths, text: &[] })
             }
@@ -482,7 +491,7 @@ impl ColumnPlan {
         let mut kinds = Vec::new();
         let mut counts = [0; KINDS as usize];
         if self.kinds.count_ones() > 1 {
-            kinds = Vec::with_capacity(count);
+            kinds = with_room(count)?;
             for tag in tags.read_numbers(cursor, count)? {
                 let tag = u8::try_from(tag).ok().filter(|tag| *tag < KINDS && self.kinds & 1 << tag != 0);
                 let tag = tag.ok_or_else(|| Malformed::new("unknown kind of cell"))?;

@@ -10,7 +10,7 @@ use alloc::vec::Vec;
 use super::super::{Cursor, Malformed};
 use super::bits::{BitReader, BitWriter, bit_width};
 use super::ints::IntPlan;
-use super::{Budget, cells_that_fit};
+use super::{Budget, cells_that_fit, with_room};
 
 /// After so many rows it is looked at whether to go on.
 const PART_ROWS: usize = 4096;
@@ -204,7 +204,7 @@ impl Lists {
     /// Reads the codes of one section, under the parent's.
     pub(super) fn read_codes(&self, cursor: &mut Cursor<'_>, parent: &[u32]) -> Result<Vec<u32>, Malformed> {
         let mut reader = BitReader::new(cursor.rest());
-        let mut codes = Vec::with_capacity(parent.len());
+        let mut codes = with_room(parent.len())?;
         for parent in parent {
             let list = self.list(*parent);
             let width = rank_width(list.len());

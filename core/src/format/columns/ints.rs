@@ -15,7 +15,7 @@ use super::super::{Cursor, Malformed, append_varint};
 use super::bits::bit_width;
 use super::blocks::{append_blocks, blocks_cost, range, read_blocks};
 use super::widths::{OwnWidths, unsigned};
-use super::{unzigzag, zigzag};
+use super::{unzigzag, with_room, zigzag};
 
 /// What is packed of the scaled numbers; the order of the variants is the format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,11 +241,10 @@ impl IntPlan {
 
     /// Reads `count` numbers of one section; the caller has made sure that there can be as many.
     pub(super) fn read_numbers(&self, cursor: &mut Cursor<'_>, count: usize) -> Result<Vec<i64>, Malformed> {
-        let mut numbers = Vec::new();
+        let mut numbers = with_room(count)?;
         if count == 0 {
             return Ok(numbers);
         }
-        numbers.try_reserve_exact(count).map_err(|_| Malformed::no_memory())?;
         match self.transform {
             Transform::Plain => self.read_packed(cursor, count, &mut numbers)?,
             Transform::Delta => {
@@ -278,8 +277,7 @@ impl IntPlan {
         count: usize,
         entries: usize,
     ) -> Result<Vec<u32>, Malformed> {
-        let mut codes = Vec::new();
-        codes.try_reserve_exact(count).map_err(|_| Malformed::no_memory())?;
+        let mut codes = with_room(count)?;
         let mut out_of_range = false;
         let mut append = |numbers: &[i64]| {
             codes.extend(numbers.iter().map(|code| {
@@ -322,7 +320,7 @@ impl IntPlan {
     fn read_runs(&self, cursor: &mut Cursor<'_>, count: usize, numbers: &mut Vec<i64>) -> Result<(), Malformed> {
         let disagree = || Malformed::new("runs of a column do not add up");
         let runs = usize::try_from(cursor.varint()?).ok().filter(|runs| *runs <= count).ok_or_else(disagree)?;
-        let (mut values, mut lengths) = (Vec::with_capacity(runs), Vec::with_capacity(runs));
+        let (mut values, mut lengths) = (with_room(runs)?, with_room(runs)?);
         read_blocks(cursor, runs, self.block_bits, &mut values)?;
         read_blocks(cursor, runs, self.block_bits, &mut lengths)?;
         for (value, length) in values.into_iter().zip(lengths) {

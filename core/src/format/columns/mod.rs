@@ -34,6 +34,8 @@ pub(crate) use cell::Column;
 pub(crate) use groups::{ColumnGroup, ColumnRow, read_section};
 pub(crate) use section::{EncodedColumns, Plan, encode, pass_over};
 
+use alloc::vec::Vec;
+
 use super::Malformed;
 pub(crate) use super::tables;
 
@@ -63,6 +65,13 @@ impl Budget {
 fn cells_that_fit(count: u64, budget: &mut Budget) -> Result<usize, Malformed> {
     budget.take(count)?;
     usize::try_from(count).map_err(|_| Malformed::new("a column does not fit in memory"))
+}
+
+/// Room for so many items, for which a few stored bytes may stand.
+fn with_room<T>(items: usize) -> Result<Vec<T>, Malformed> {
+    let mut room = Vec::new();
+    room.try_reserve_exact(items).map_err(|_| Malformed::no_memory())?;
+    Ok(room)
 }
 
 /// A signed number as an unsigned one: both signs in turn.

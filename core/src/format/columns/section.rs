@@ -11,6 +11,7 @@ use super::super::row_block::RowBlock;
 use super::super::rows::Form;
 use super::super::{Cursor, Malformed, accumulator, append_varint, key, pattern, window};
 use super::cell::Cell;
+use super::column::no_integers;
 use super::shred::Shredder;
 use super::source::ColumnSource;
 use super::source_column::SourceColumn;
@@ -26,9 +27,9 @@ pub(super) const FORM: At = At { table: tables::ROWS, column: 0 };
 pub(super) const KEY: At = At { table: tables::KEYS, column: 0 };
 pub(super) const VALUE: At = At { table: tables::PAYLOAD, column: 0 };
 /// Longest key or plain value that is taken apart into words.
-const WORDS_BYTES_MAX: u64 = 64;
+pub(super) const WORDS_BYTES_MAX: u64 = 64;
 /// Most values of a key that are columns of their own.
-const KEY_VALUES_MAX: u64 = 64;
+pub(super) const KEY_VALUES_MAX: u64 = 64;
 /// About so many bytes are gone through to see how a key is made.
 const BYTES_OF_KEY: u64 = 16;
 /// A section of this many bytes tells how large the columns of all will be.
@@ -264,7 +265,7 @@ impl Plan {
             let number = number.filter(|number| before.is_none_or(|before| before < *number));
             let number = number.ok_or_else(|| Malformed::new("tables of a plan are out of order"))?;
             before = Some(number);
-            tables.push((number, TablePlan::read(cursor, &mut budget)?));
+            tables.push((number, TablePlan::read(number, cursor, &mut budget)?));
         }
         Ok(Plan { key_shape, value_shape, tables })
     }
@@ -281,8 +282,9 @@ impl Plan {
         let mut tables: Vec<(u16, Vec<SourceColumn<'_>>)> = Vec::with_capacity(self.tables.len());
         for (number, plan) in &self.tables {
             let ints_before = |table: u16, column: usize, count: usize| {
-                let (_, columns) = tables.iter().find(|(before, _)| *before == table)?;
-                columns.get(column)?.to_ints(count)
+                let before = tables.iter().find(|(before, _)| *before == table);
+                let column = before.and_then(|(_, columns)| columns.get(column));
+                column.ok_or_else(no_integers)?.to_ints(count)
             };
             let cells = plan.read_cells(ints_before, &mut cursor, &mut budget)?;
             let columns = cells.into_iter().zip(&plan.columns);
@@ -315,7 +317,7 @@ pub(super) fn read_parts<S: Source>(kind: StateKind, source: &mut S) -> Result<(
     }
 }
 
-/// Where a payload goes that nobody wants.
+/// Where a payload goes of which only is wanted to know that it can be read.
 struct Nothing;
 
 impl Sink for Nothing {
@@ -324,4 +326,9 @@ impl Sink for Nothing {
     fn int128(&mut self, _: At, _: At, _: i128) {}
     fn float(&mut self, _: At, _: f64) {}
     fn cell(&mut self, _: At, _: Cell<'_>) {}
+
+    /// Cells that are copied are values of events, and their texts are UTF-8.
+    fn copy_cells<S: Source>(&mut self, at: At, count: u64, source: &mut S) -> Result<(), Malformed> {
+        (0..count).try_for_each(|place| source.value(at.plus(place)).map(drop))
+    }
 }

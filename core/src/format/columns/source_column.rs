@@ -43,8 +43,8 @@ impl<'a> SourceColumn<'a> {
         !matches!(self.cells, Cells::Direct { .. })
     }
 
-    /// All cells, if they are integers, and so many.
-    pub(super) fn to_ints(&self, count: usize) -> Option<Vec<i64>> {
+    /// All cells: integers, and so many.
+    pub(super) fn to_ints(&self, count: usize) -> Result<Vec<i64>, Malformed> {
         self.cells.to_ints(count, self.entries)
     }
 

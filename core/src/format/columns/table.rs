@@ -5,9 +5,11 @@ use alloc::vec::Vec;
 use super::super::{Cursor, Malformed, append_varint};
 use super::along::{self, Other, Slope};
 use super::cell::{Cell, Column};
-use super::column::{Cells, ColumnPlan, PlannedColumn};
+use super::column::{Cells, ColumnPlan, PlannedColumn, no_integers};
 use super::dependent::{RowCounts, SAMPLE_ROWS, Sample};
-use super::{Budget, cells_that_fit};
+use super::section::{KEY_VALUES_MAX, WORDS_BYTES_MAX};
+use super::{Budget, cells_that_fit, tables};
+use crate::limits::FIELDS_MAX;
 use crate::pace::Pace;
 
 /// Columns of which pairs are tried.
@@ -294,8 +296,13 @@ pub(super) struct TablePlan {
 }
 
 impl TablePlan {
-    pub(super) fn read(cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<Self, Malformed> {
-        let count = cells_that_fit(cursor.varint()?, budget)?;
+    pub(super) fn read(table: u16, cursor: &mut Cursor<'_>, budget: &mut Budget) -> Result<Self, Malformed> {
+        let count = cursor.varint()?;
+        // All sections that share the plan go through all of them, cells or none.
+        if count > columns_max(table) {
+            return Err(Malformed::new("a table has more columns than rows can fill"));
+        }
+        let count = cells_that_fit(count, budget)?;
         // Each takes a few bytes.
         if count > cursor.rest().len() {
             return Err(Malformed::new("a table has not each column once"));
@@ -320,11 +327,11 @@ impl TablePlan {
         Ok(TablePlan { columns: columns.into_iter().map(|(_, column)| column).collect(), order })
     }
 
-    /// The cells of one section, by column number; `ints_before` gives those of a table before and a column as integers,
-    /// if there are so many.
+    /// The cells of one section, by column number; `ints_before` gives those of a table before and a column as so
+    /// many integers.
     pub(super) fn read_cells<'a>(
         &self,
-        ints_before: impl Fn(u16, usize, usize) -> Option<Vec<i64>>,
+        ints_before: impl Fn(u16, usize, usize) -> Result<Vec<i64>, Malformed>,
         cursor: &mut Cursor<'a>,
         budget: &mut Budget,
     ) -> Result<Vec<Cells<'a>>, Malformed> {
@@ -334,10 +341,24 @@ impl TablePlan {
         for number in &self.order {
             let ints_of = |Other { table, column }: Other, count: usize| match table {
                 Some(table) => ints_before(table, column, count),
-                None => cells.get(column)?.as_ref()?.to_ints(count, &self.columns[column].entries),
+                None => {
+                    let read = cells.get(column).and_then(Option::as_ref);
+                    read.ok_or_else(no_integers)?.to_ints(count, &self.columns[column].entries)
+                }
             };
             cells[*number] = Some(self.columns[*number].read_cells(rows, &cells, ints_of, cursor, budget)?);
         }
         Ok(cells.into_iter().flatten().collect())
+    }
+}
+
+/// Most columns of a table that rows can fill.
+fn columns_max(table: u16) -> u64 {
+    match table {
+        tables::KEYS => KEY_VALUES_MAX,
+        // Number, time, number of values, and these.
+        tables::EVENTS | tables::MATCHED => 3 + FIELDS_MAX as u64,
+        // Words of a plain value; all others have fewer.
+        _ => WORDS_BYTES_MAX / 8,
     }
 }

@@ -5,9 +5,10 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::super::manifest::StateKind;
+use super::super::payload::{At, Sink};
 use super::super::row_block::RowBlock;
 use super::super::rows::Form;
-use super::super::{Cursor, accumulator, key, pattern, window};
+use super::super::{Cursor, accumulator, append_varint, key, pattern, window};
 use super::*;
 use crate::bytes::SmallBytes;
 use crate::definition::Function;
@@ -264,6 +265,109 @@ fn read_with(column: &[u8], cells: &[u8]) -> Result<(), Malformed> {
     let plan = [&[0, 0, 1, 8, 1, 3, 2][..], &integers, column].concat();
     let plan = Plan::read(&mut Cursor::new(&plan), 100)?;
     plan.source(&[&[1, 10, 0][..], cells].concat(), 100, None).map(|_| ())
+}
+
+/// Sections that share a plan go through all its columns: there are no more than rows can have.
+#[test]
+fn a_table_has_no_more_columns_than_are_written() {
+    let read = |table: u16, columns: u64| {
+        let mut plan = alloc::vec![0, 0, 0, 0, 1];
+        append_varint(&mut plan, u64::from(table));
+        append_varint(&mut plan, columns);
+        for column in 0..columns {
+            append_varint(&mut plan, column);
+            // Of no kind, direct.
+            plan.extend([0, 0]);
+        }
+        Plan::read(&mut Cursor::new(&plan), 1000).map(|_| ())
+    };
+    let most = [(tables::KEYS, 64), (tables::EVENTS, 10_003), (tables::MATCHED, 10_003), (tables::PAYLOAD, 8)];
+    for (table, most) in most.into_iter().chain([(tables::ACCUMULATORS, 8), (tables::END - 1, 8)]) {
+        assert_eq!(read(table, most), Ok(()), "table {table}");
+        assert!(read(table, most + 1).unwrap_err().reason.contains("more columns"), "table {table}");
+    }
+}
+
+/// Changes are passed over, not applied: what is wrong with one by itself is damage all the same.
+#[test]
+fn a_change_is_read_as_strictly_as_a_whole() {
+    let most = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+    let beyond = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 1];
+    let float = [0; 8];
+    let count = |count: &[u8]| [&[1, 0][..], count].concat();
+    let sum = |ints: &[u8], floats: &[u8]| [&[1, 1][..], ints, &[0], floats, &float].concat();
+    // Twice the largest sum, and the one after that, as signed numbers are written.
+    let wide = |last: u8| {
+        let largest = (i64::MAX as u128) << 63 | u128::from(last > 0);
+        let mut bytes = alloc::vec![1, 4, 0];
+        Sink::int128(&mut bytes, At { table: 0, column: 0 }, At { table: 0, column: 0 }, largest as i128);
+        bytes.extend(float);
+        bytes
+    };
+    let text = |byte: u8| [4, 1, byte];
+    let aggregations = [
+        (count(&most), count(&beyond)),
+        (sum(&[0], &most), sum(&[0], &beyond)),
+        (sum(&most, &[0]), sum(&beyond, &[0])),
+        ([&[1, 2, 1][..], &text(b'a')].concat(), [&[1, 2, 1][..], &text(0xff)].concat()),
+        (alloc::vec![1, 3, 0], alloc::vec![1, 3, 2, 0]),
+        (wide(0), wide(1)),
+        ([&[1, 5][..], &most, &float, &float].concat(), [&[1, 5][..], &beyond, &float, &float].concat()),
+        ([&[1, 6, 1, 0][..], &text(b'a')].concat(), [&[1, 6, 1, 0][..], &text(0xff)].concat()),
+        (alloc::vec![1, 7, 0], alloc::vec![1, 7, 2, 0, 0]),
+        ([&[1, 8, 0, 1][..], &text(b'a')].concat(), [&[1, 8, 0, 1][..], &text(0xff)].concat()),
+    ];
+    for (right, wrong) in aggregations {
+        AggregationState::read_whole(&right).unwrap();
+        assert_eq!(pass_over(StateKind::Aggregations, &right), Ok(()));
+        AggregationState::read_whole(&wrong).unwrap_err();
+        assert!(pass_over(StateKind::Aggregations, &wrong).is_err(), "{wrong:x?}");
+    }
+    let event = |byte: u8| [&[0, 0, 1][..], &text(byte)].concat();
+    let window = |byte: u8| [&[0, 1, 0, 2, 0, 1][..], &event(byte), &[0]].concat();
+    WindowState::read_whole(&window(b'a')).unwrap();
+    assert_eq!(pass_over(StateKind::Windows, &window(b'a')), Ok(()));
+    WindowState::read_whole(&window(0xff)).unwrap_err();
+    assert!(pass_over(StateKind::Windows, &window(0xff)).is_err());
+    let waiting = |byte: u8| [&[0, 1][..], &event(byte), &[0, 0]].concat();
+    let partial = |events: &[u8]| [&[0, 0, 0, 1, 0, 0], events].concat();
+    let matched = |byte: u8| partial(&[&[1][..], &event(byte)[1..]].concat());
+    for (right, wrong) in
+        [(waiting(b'a'), waiting(0xff)), (matched(b'a'), matched(0xff)), (matched(b'a'), partial(&[0]))]
+    {
+        PatternState::read_whole(&right).unwrap();
+        assert_eq!(pass_over(StateKind::Patterns, &right), Ok(()));
+        PatternState::read_whole(&wrong).unwrap_err();
+        assert!(pass_over(StateKind::Patterns, &wrong).is_err(), "{wrong:x?}");
+    }
+}
+
+#[test]
+fn a_change_in_columns_is_read_as_strictly_as_in_rows() {
+    for (byte, is_text) in [(b'a', true), (0xff, false)] {
+        let mut block = RowBlock::default();
+        block.push(&SmallBytes::new(b"key"), |out| {
+            out.extend_from_slice(&[1, 2, 1, 4, 1, byte]);
+            Form::Change
+        });
+        let (raw, section) = (block.raw_bytes(0), [(0, block)]);
+        let encoded = at_once(encode(StateKind::Aggregations, &[&section[..]], &Pace::default())).unwrap();
+        let plan = Plan::read(&mut Cursor::new(&encoded.plan), encoded.plan_cells).unwrap();
+        let mut bytes = Vec::new();
+        at_once(encoded.append_section(0, &mut bytes, &Pace::default()));
+        let read = read_section(&plan, (&bytes, raw), None, |rows| rows.skip(StateKind::Aggregations));
+        assert_eq!(read.is_ok(), is_text);
+    }
+}
+
+/// Two kinds of so many cells as no machine has room for.
+#[test]
+fn cells_that_do_not_fit_into_memory_are_no_damage() {
+    let plan = [0, 0, 1, 8, 1, 3, 1, 0, 1 << 3 | 1 << 7 | 1, 0, 0, 0, 1, 0, 0, 1];
+    let plan = Plan::read(&mut Cursor::new(&plan), 100).unwrap();
+    let mut cells = Vec::new();
+    append_varint(&mut cells, 1 << 63);
+    assert_eq!(plan.source(&cells, u64::MAX, None).map(|_| ()).unwrap_err(), Malformed::no_memory());
 }
 
 #[test]
