@@ -258,6 +258,20 @@ impl Accumulator {
     }
 
     #[cfg(feature = "alloc")]
+    /// Whether what it holds may depend on the order in which it took in values of different times: sums of other than
+    /// whole numbers are rounded, and of equal values, such as 1 and 1.0, the first one counts.
+    pub(crate) fn follows_order(&self) -> bool {
+        match self {
+            Accumulator::Sum { floats, .. } => *floats > 0,
+            Accumulator::Avg { .. } | Accumulator::Stddev { .. } => true,
+            Accumulator::Min(held) | Accumulator::Max(held) => {
+                held.as_ref().is_some_and(|held| held.as_f64().is_some())
+            }
+            _ => false,
+        }
+    }
+
+    #[cfg(feature = "alloc")]
     /// Forgets what is new in those of a value since it was last captured, which is now.
     pub(crate) fn settle(accumulators: &mut [Self], captured: Captured) {
         for (place, accumulator) in accumulators.iter_mut().enumerate() {
