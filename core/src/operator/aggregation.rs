@@ -6,7 +6,7 @@ use super::Context;
 use super::functions::{Functions, Refusal};
 use crate::definition::{Compute, Emit};
 use crate::error::Result;
-use crate::state::{AggregationState, StateHolder};
+use crate::state::{Accumulator, AggregationState, StateHolder};
 use crate::tracked::MapKey;
 use crate::value::Event;
 
@@ -37,9 +37,13 @@ impl AggregationPlan {
 
     /// Most bytes by which an event makes its group grow, beside what each event is reckoned at.
     pub(super) fn growth(&self, holder: &mut StateHolder, state: usize, key: &[u8], event: &Event) -> usize {
+        let running = |accumulators: &[Accumulator]| match self.emit {
+            Emit::Change => accumulators.iter().map(Accumulator::growth_of_running).sum(),
+            Emit::End => 0,
+        };
         match holder.aggregations_at(state).and_then(|groups| groups.get(key)) {
-            Some(group) => self.functions.growth(group.accumulators(), event),
-            None => self.functions.growth_of_new(event),
+            Some(group) => self.functions.growth(group.accumulators(), event) + running(group.accumulators()),
+            None => self.functions.growth_of_new(event) + running(&self.functions.accumulators()),
         }
     }
 
@@ -48,8 +52,10 @@ impl AggregationPlan {
         let Some(groups) = context.holder.aggregations_at(state) else { return Ok(()) };
         let create = || AggregationState::new(self.functions.accumulators());
         let results = groups.update_hashed(key, create, |group| {
-            group.update(|accumulators| self.functions.add(accumulators, event));
-            (self.emit == Emit::Change).then(|| self.functions.results(group.accumulators()))
+            group.update(|accumulators| {
+                self.functions.add(accumulators, event);
+                (self.emit == Emit::Change).then(|| self.functions.running_results(accumulators))
+            })
         })?;
         if let Some(results) = results {
             context.emit(key.bytes(), None, results, Vec::new());

@@ -101,6 +101,11 @@ impl Functions {
         accumulators.iter().take(self.functions.len()).map(Accumulator::result).collect()
     }
 
+    /// The same, where they are asked for again and again while more events come.
+    pub(super) fn running_results(&self, accumulators: &mut [Accumulator]) -> Vec<Value> {
+        accumulators.iter_mut().take(self.functions.len()).map(Accumulator::running_result).collect()
+    }
+
     /// Whether accumulators, whatever they hold, would take an event.
     ///
     /// `Ok(true)`: certainly. `Ok(false)`: it depends on what they hold; ask
