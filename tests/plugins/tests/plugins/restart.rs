@@ -7,6 +7,36 @@ use eventflux_core::{Event, Restore, RestoreOptions, Selector, drive};
 use crate::engine::{Session, definition, engine, feed, happenings, some_events};
 use crate::native::NativeHome;
 
+/// After a restart with a shorter delay the watermark is past what the plugin waits for, whatever event comes next.
+#[test]
+fn a_plugin_is_told_of_a_watermark_that_a_shorter_delay_moved() {
+    let event = |at: i64, city: &str, number: i64| Event::new(at, vec![city.into(), number.into()]);
+    let mut session = Session::new(definition(OnFailure::Stop), NativeHome::default());
+    session.definition.source.watermark_delay_ms = 1000;
+    let mut first = engine(&session.definition, &session.home, "tally");
+    feed(&mut first, &[event(100, "a", 7), event(1050, "b", 0)], &mut Vec::new());
+    session.checkpoint(&mut first).unwrap();
+    session.definition.source.watermark_delay_ms = 0;
+    for checkpoints in 0..2 {
+        let mut second = session.restored("tally").unwrap();
+        for _ in 0..checkpoints {
+            // Before the first event nothing has changed.
+            session.checkpoint(&mut second).unwrap();
+            second = session.restored("tally").unwrap();
+        }
+        let mut out = Vec::new();
+        feed(&mut second, &[event(500, "a", -1), event(500, "a", 1)], &mut out);
+        let wanted = [
+            r#"{"operator":"windows","key":{"city":"a"},"window_start":100,"window_end":110,"n":1}"#,
+            r#"{"operator":"tally","key":{"city":"a"},"events":1,"sum":7,"quiet":true}"#,
+        ];
+        assert_eq!(out[..2], wanted, "{out:?}");
+        // Once, though the first event is refused.
+        assert!(out[2].contains("is negative"), "{out:?}");
+        assert!(!out[3..].iter().any(|line| line.contains("quiet")), "{out:?}");
+    }
+}
+
 /// First the definition's component cannot go on, then it can.
 #[test]
 fn an_engine_that_went_back_goes_on_with_its_own_component_from_another_checkpoint() {
