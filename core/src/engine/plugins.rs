@@ -197,7 +197,11 @@ impl Engine {
         match moment {
             Moment::Events(events) => {
                 self.tell_watermark()?;
-                return self.take_chunk(events);
+                let taken = self.take_chunk(events);
+                if taken.is_err() {
+                    self.correct_detached()?;
+                }
+                return taken;
             }
             Moment::Turn { operator, watermark } => self.give_out(operator, watermark),
             Moment::Taken => self.schedule_answers(),

@@ -462,6 +462,18 @@ impl Supervisor {
         self.stored.write(state)
     }
 
+    /// So many events were taken: if it was detached behind one more, that one was refused.
+    pub(crate) fn correct_detached(&mut self, state: &mut PluginState, events: u64) -> Result<()> {
+        let Some((at, _)) = self.stored.detached.as_mut().filter(|(at, _)| *at > events) else { return Ok(()) };
+        *at = events;
+        for notice in &mut self.notices {
+            if let Happening::Detached { event, .. } = &mut notice.happening {
+                *event = (*event).min(events);
+            }
+        }
+        self.stored.write(state)
+    }
+
     /// Why it is stopped. `newest` is the newest checkpoint.
     pub(crate) fn stopped(&self, error: Error, newest: Option<u64>) -> Error {
         match error {

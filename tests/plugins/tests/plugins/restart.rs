@@ -60,3 +60,22 @@ fn an_engine_that_went_back_goes_on_with_its_own_component_from_another_checkpoi
     // 0 + 2 + 4, and 7, none of them tenfold.
     assert!(out.iter().any(|line| line.contains(r#""sum":13,"#)), "{out:?}");
 }
+
+/// It fails over the watermark behind an event that another operator refuses.
+#[test]
+fn a_plugin_is_detached_at_an_event_that_is_refused() {
+    for size in [1, 3, 6, 10] {
+        let home = NativeHome { fails_over_watermark: Some(500), ..NativeHome::default() };
+        let mut session = Session::new(definition(OnFailure::Detach), home.clone());
+        let mut first = engine(&session.definition, &home, "tally");
+        let mut events = some_events(10);
+        events[5] = Event::new(503, vec!["a".into(), "no number".into()]);
+        let mut out = Vec::new();
+        events.chunks(size).for_each(|part| feed(&mut first, part, &mut out));
+        assert_eq!(first.progress().events, 9);
+        let happened = happenings(&mut first);
+        let at = |happening: &Happening| matches!(happening, Happening::Detached { event: 5, .. });
+        assert_eq!(happened.iter().filter(|happening| at(happening)).count(), 2, "{happened:?}");
+        session.checkpoint(&mut first).unwrap();
+    }
+}
