@@ -403,6 +403,60 @@ fn sessions_that_late_events_unite() {
     assert!(lines.iter().any(|line| line.contains(r#""n":10100,"#)), "{lines:?}");
 }
 
+/// One feed has an event each 20 s, on time; the other one each 5 s, a minute late, and joins to the session what the
+/// first one opened ahead of it.
+#[test]
+fn a_session_that_catches_up_with_what_is_ahead_of_it() {
+    let functions = r#"{"n":"count","sum":"sum value","mean":"avg value","spread":"stddev value","least":"min value",
+        "whole":"sum whole","first":"first whole","last":"last whole","middle":"median value","kinds":"distinct kind"}"#;
+    let definition = format!(
+        r#"{{"name":"feeds","source":{{"file":"-","timestamp":"at","watermark_delay":"2m"}},"sink":{{"file":"-"}},
+        "operator":[{{"name":"feeds","window":{{"session":"15s"}},"compute":{functions}}},
+        {{"name":"all","aggregate":{functions}}}]}}"#
+    );
+    let definition = ApplicationDefinition::from_json(&definition).unwrap();
+    let fields = ["at", "value", "whole", "kind"];
+    let mut engine = Engine::new(&definition, &fields).unwrap();
+    let mut storage = MemoryBackend::new();
+    let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
+    let mut numbers = Random::new(31);
+    let on_time = (0..10_000_i64).map(|number| (number * 20_000, number * 20_000));
+    let late = (0..40_000_i64).map(|number| (number * 5000 + 60_000, number * 5000));
+    let mut arrivals: Vec<(i64, i64)> = on_time.chain(late).collect();
+    arrivals.sort_unstable();
+    let mut event = |at: i64| {
+        // Added up in another order, the sum is another one.
+        let value = numbers.next() as f64 / 3.0;
+        // So many of them, if all were the largest, would not fit in 64 bits from some time on.
+        let whole = numbers.next() as i64 >> 14;
+        Event::new(at, vec![at.into(), value.into(), whole.into(), (whole % 100).into()])
+    };
+    let events: Vec<Event> = arrivals.into_iter().map(|(_, at)| event(at)).collect();
+    let (before, rest) = events.split_at(45_000);
+    for (number, part) in before.chunks(1000).enumerate() {
+        part.iter().for_each(|event| engine.handle_event(event.clone()).unwrap());
+        engine.begin_checkpoint(CheckpointRequest::default()).unwrap();
+        let sizes = complete(engine.holder_mut(), &mut writer, &mut storage).sizes;
+        assert!(sizes.dirty < 150_000, "checkpoint {number}: {} bytes", sizes.dirty);
+    }
+    // Interrupted, it goes on with the same sessions.
+    let mut restored = Engine::new(&definition, &fields).unwrap();
+    let restore = Restore::new(restored.holder_mut(), Selector::Latest, RestoreOptions::default());
+    let manifest = drive(restore, &mut storage).unwrap().manifest;
+    restored.resume(&manifest).unwrap();
+    for engine in [&mut engine, &mut restored] {
+        rest.iter().for_each(|event| engine.handle_event(event.clone()).unwrap());
+        engine.finish().unwrap();
+        let lines: Vec<String> =
+            std::iter::from_fn(|| engine.poll_output()).map(|output| serde_json::to_string(&output).unwrap()).collect();
+        // One session, of all events, in the order in which they came.
+        let [session, all] = &lines[..] else { unreachable!("{lines:?}") };
+        let results = |line: &str| line.split_once(r#""n":50000,"#).map(|(_, results)| results.to_owned());
+        assert!(results(session).is_some());
+        assert_eq!(results(session), results(all));
+    }
+}
+
 /// The manifest named everything: whatever retention deleted, nothing that is needed is gone.
 #[test]
 fn every_needed_object_is_there() {

@@ -119,7 +119,16 @@ fn check_plugin(path: &str, plugin: &PluginDefinition) -> Result<()> {
         super::plugin::check_memory(bytes).map_err(|reason| Error::definition(key_path(&path, key), reason))
     };
     memory("memory", limits.memory_bytes)?;
-    limits.state_bytes.map_or(Ok(()), |bytes| memory("state", bytes))?;
+    if let Some(state_bytes) = limits.state_bytes {
+        memory("state", state_bytes)?;
+        if state_bytes > limits.memory_bytes {
+            let reason = format!(
+                "is {state_bytes} bytes; the state lies in the plugin's memory, of which `memory` allows {} bytes",
+                limits.memory_bytes
+            );
+            return Err(Error::definition(key_path(&path, "state"), reason));
+        }
+    }
     check_duration(&key_path(&path, "time"), limits.time_ms, 1)
 }
 

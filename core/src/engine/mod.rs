@@ -370,7 +370,7 @@ impl Engine {
         self.check_plugins()?;
         self.plugins_at(Moment::Checkpoint)?;
         request.progress.watermarks =
-            self.watermark_ms().map(|watermark| (SOURCE.into(), watermark)).into_iter().collect();
+            self.recorded_watermark().map(|watermark| (SOURCE.into(), watermark)).into_iter().collect();
         request.progress.engine = Some(self.progress.clone());
         self.holder.begin(request)
     }

@@ -42,6 +42,8 @@ pub(super) struct Plugins {
     keep: bool,
     /// Whether one has failed, so that they are not all at one event.
     failed: bool,
+    /// From a restore to the first event: the watermark that was recorded, which is the last that plugins know.
+    told: Option<i64>,
     /// Number of the event at hand in its chunk.
     at: u32,
 }
@@ -193,11 +195,21 @@ impl Engine {
 
     fn serve(&mut self, moment: Moment<'_>) -> Result<()> {
         match moment {
-            Moment::Events(events) => return self.take_chunk(events),
+            Moment::Events(events) => {
+                self.tell_watermark()?;
+                let taken = self.take_chunk(events);
+                if taken.is_err() {
+                    self.correct_detached()?;
+                }
+                return taken;
+            }
             Moment::Turn { operator, watermark } => self.give_out(operator, watermark),
             Moment::Taken => self.schedule_answers(),
             Moment::Due { timer, watermark } => self.give_out_waiting(timer, watermark),
-            Moment::End => return self.end_plugins(),
+            Moment::End => {
+                self.plugins.told = None;
+                return self.end_plugins();
+            }
             Moment::Rest { operator } => self.give_out_rest(operator),
             Moment::Checkpoint => return self.take_frames(),
             Moment::Resume(checkpoint) => return self.resume_plugins(checkpoint),
@@ -221,6 +233,36 @@ impl Engine {
     #[must_use]
     pub fn has_plugins(&self) -> bool {
         self.plugins.wanted > 0
+    }
+
+    /// The watermark that a checkpoint records: until plugins are told a later one, it is the one that they know.
+    pub(super) fn recorded_watermark(&self) -> Option<i64> {
+        self.plugins.told.or_else(|| self.watermark_ms())
+    }
+
+    /// After a restart with a shorter delay plugins are told of the watermark before the first event, as it releases what
+    /// other operators hold, and what they answer comes with that. Not before there is an event: what they answer would
+    /// wait, and a checkpoint would lose it.
+    fn tell_watermark(&mut self) -> Result<()> {
+        let Some(told) = self.plugins.told.take() else { return Ok(()) };
+        let Some(now) = self.watermark_ms().filter(|now| *now > told) else { return Ok(()) };
+        for at in 0..self.plugins.slots.len() {
+            let slot = &mut self.plugins.slots[at];
+            slot.answers.clear();
+            if !slot.supervisor.setup().watermarks {
+                continue;
+            }
+            slot.batch.clear();
+            slot.batch.watermark(now);
+            (slot.items, slot.watermarks) = (alloc::vec![0], alloc::vec![Some(now)]);
+            match self.ask(at) {
+                Ok(()) | Err(Trouble::BadEvent { .. }) => {}
+                Err(Trouble::Stopped(error) | Trouble::StoppedBefore(error)) => self.stop_or_detach(at, 0, error)?,
+            }
+        }
+        self.plugins.at = 0;
+        self.schedule_answers();
+        self.release(now)
     }
 
     /// Takes events, at most [`PLUGIN_BATCH_EVENTS`](crate::limits::PLUGIN_BATCH_EVENTS).
@@ -420,6 +462,7 @@ impl Engine {
     /// Goes on with the plugins of a restored checkpoint.
     fn resume_plugins(&mut self, checkpoint: u64) -> Result<()> {
         let keep = core::mem::take(&mut self.plugins.keep);
+        self.plugins.told = self.watermark_floor_ms;
         let resumed = (0..self.plugins.slots.len()).try_for_each(|at| self.resume_plugin(at, checkpoint, keep));
         self.plugins.failed = resumed.is_err();
         resumed

@@ -6,7 +6,7 @@ use super::Context;
 use super::functions::{Functions, Refusal};
 use crate::definition::{Compute, Emit};
 use crate::error::Result;
-use crate::state::{AggregationState, StateHolder};
+use crate::state::{Accumulator, AggregationState, StateHolder};
 use crate::tracked::MapKey;
 use crate::value::Event;
 
@@ -44,9 +44,13 @@ impl AggregationPlan {
         event: &Event,
         reckoned: usize,
     ) -> usize {
+        let running = |accumulators: &[Accumulator]| match self.emit {
+            Emit::Change => accumulators.iter().map(Accumulator::growth_of_running).sum(),
+            Emit::End => 0,
+        };
         match holder.aggregations_at(state).and_then(|groups| groups.get(key)) {
-            Some(group) => self.functions.growth(group.accumulators(), event),
-            None => reckoned + self.functions.growth_of_new(event),
+            Some(group) => self.functions.growth(group.accumulators(), event) + running(group.accumulators()),
+            None => reckoned + self.functions.growth_of_new(event) + running(&self.functions.accumulators()),
         }
     }
 
@@ -55,8 +59,10 @@ impl AggregationPlan {
         let Some(groups) = context.holder.aggregations_at(state) else { return Ok(()) };
         let create = || AggregationState::new(self.functions.accumulators());
         let results = groups.update_hashed(key, create, |group| {
-            group.update(|accumulators| self.functions.add(accumulators, event));
-            (self.emit == Emit::Change).then(|| self.functions.results(group.accumulators()))
+            group.update(|accumulators| {
+                self.functions.add(accumulators, event);
+                (self.emit == Emit::Change).then(|| self.functions.running_results(accumulators))
+            })
         })?;
         if let Some(results) = results {
             context.emit(key.bytes(), None, results, Vec::new());

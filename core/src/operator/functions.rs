@@ -26,6 +26,8 @@ struct ResolvedFunction {
     /// Sum of the magnitudes of the whole numbers it has seen, over all keys. While it fits in
     /// `i64` no sum overflows.
     magnitude: u64,
+    /// The largest of these magnitudes.
+    largest: u64,
 }
 
 const KIND_NUMBER: u8 = 1;
@@ -39,6 +41,7 @@ impl Functions {
             field: compute.field.as_deref().map(|field| (place(field), field.into())),
             kinds: 0,
             magnitude: 0,
+            largest: 0,
         };
         Functions { functions: compute.iter().map(resolve).collect() }
     }
@@ -98,6 +101,11 @@ impl Functions {
         accumulators.iter().take(self.functions.len()).map(Accumulator::result).collect()
     }
 
+    /// The same, where they are asked for again and again while more events come.
+    pub(super) fn running_results(&self, accumulators: &mut [Accumulator]) -> Vec<Value> {
+        accumulators.iter_mut().take(self.functions.len()).map(Accumulator::running_result).collect()
+    }
+
     /// Whether accumulators, whatever they hold, would take an event.
     ///
     /// `Ok(true)`: certainly. `Ok(false)`: it depends on what they hold; ask
@@ -124,6 +132,36 @@ impl Functions {
         Ok(())
     }
 
+    /// Whether they would certainly take an event together with the `events` that several accumulators took, whatever
+    /// the order.
+    pub(super) fn take_together<'a>(
+        &self,
+        taken: impl Iterator<Item = &'a [Accumulator]> + Clone,
+        events: usize,
+        event: &Event,
+    ) -> bool {
+        let certain = |(at, function): (usize, &ResolvedFunction)| match (function.function, &function.field) {
+            (Function::Sum, _) => {
+                function.largest.checked_mul(events as u64 + 1).is_some_and(|most| most <= i64::MAX as u64)
+            }
+            (Function::Min | Function::Max, Some((place, _))) => {
+                let kinds = taken.clone().filter_map(|accumulators| accumulators.get(at)).map(kind_held);
+                kinds.fold(kind_of(value_at(event, *place)), |all, kind| all | kind).count_ones() <= 1
+            }
+            _ => true,
+        };
+        self.functions.iter().enumerate().all(certain)
+    }
+
+    /// Copies of the accumulators that may refuse a value for what they hold; of the others, empty ones.
+    pub(super) fn refusing(&self, accumulators: &[Accumulator]) -> Vec<Accumulator> {
+        let copy = |(function, accumulator): (&ResolvedFunction, &Accumulator)| match function.function {
+            Function::Sum | Function::Min | Function::Max => accumulator.clone(),
+            other => Accumulator::new(other),
+        };
+        self.functions.iter().zip(accumulators).map(copy).collect()
+    }
+
     /// Remembers what restored accumulators hold.
     pub(super) fn resume(&mut self, accumulators: &[Accumulator]) {
         for (function, accumulator) in self.functions.iter_mut().zip(accumulators) {
@@ -132,8 +170,7 @@ impl Functions {
                     function.kinds |= KIND_NUMBER;
                     function.magnitude = function.magnitude.saturating_add(int_sum.unsigned_abs());
                 }
-                Accumulator::Min(Some(value)) | Accumulator::Max(Some(value)) => function.kinds |= kind_of(value),
-                _ => {}
+                _ => function.kinds |= kind_held(accumulator),
             }
         }
     }
@@ -162,6 +199,7 @@ impl ResolvedFunction {
             (Function::Sum, value) => {
                 if let Value::Int(int) = value {
                     self.magnitude = self.magnitude.saturating_add(int.unsigned_abs());
+                    self.largest = self.largest.max(int.unsigned_abs());
                 }
                 self.magnitude <= i64::MAX as u64
             }
@@ -171,6 +209,14 @@ impl ResolvedFunction {
             }
             _ => true,
         }
+    }
+}
+
+/// The kind of value that the smallest or the largest is of.
+fn kind_held(accumulator: &Accumulator) -> u8 {
+    match accumulator {
+        Accumulator::Min(Some(value)) | Accumulator::Max(Some(value)) => kind_of(value),
+        _ => 0,
     }
 }
 

@@ -3,10 +3,14 @@
 //! A window by time gives its result once, when the watermark reaches its end, and is gone. An
 //! event none of whose windows is still open is late. Sessions keep their events (only the values
 //! the functions want), since two sessions may merge and sums follow the order of the input.
+//!
+//! Of two sessions that merge, the one of fewer events is added to the other, so that a long one costs nothing however
+//! often a late event joins a short one to it. Its events need not be in input order then, and functions that follow
+//! that order are right only when the session is given out: they take all events anew. That it has to be so is seen
+//! from the order of the events alone, after a restart too.
 
-use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 use core::ops::Range;
 
 use super::Context;
@@ -14,7 +18,7 @@ use super::functions::{Functions, Refusal};
 use super::timers::{Purpose, Timer, Timers};
 use crate::bytes::SmallBytes;
 use crate::definition::{Compute, WindowKind};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::format::event_row::row_bytes;
 use crate::state::{Accumulator, StateHolder, Window, WindowState};
 use crate::tracked::{MapKey, TrackedEvents};
@@ -47,19 +51,11 @@ impl WindowPlan {
         }
         let Some(held) = holder.windows_at(state).and_then(|windows| windows.get(key)) else { return Ok(()) };
         match self.window {
-            WindowKind::Session { gap_ms } => {
-                let merged = &held.windows()[touched(held, event.timestamp, gap_ms)];
-                if let [window] = merged {
-                    return self.functions.check_against(window.accumulators(), event);
-                }
-                let accumulators = match merged {
-                    [first, others @ ..] if is_continued(first, others) => {
-                        self.add_in_order(first.accumulators().to_vec(), &in_order(others.iter()))?
-                    }
-                    _ => self.merge(merged.iter())?.0,
-                };
-                self.functions.check_against(&accumulators, event)
-            }
+            WindowKind::Session { gap_ms } => match &held.windows()[touched(held, event.timestamp, gap_ms)] {
+                [] => Ok(()),
+                [window] => self.functions.check_against(window.accumulators(), event),
+                merged => self.check_together(merged, event),
+            },
             WindowKind::Length { .. } => {
                 held.window(0).map_or(Ok(()), |window| self.functions.check_against(window.accumulators(), event))
             }
@@ -197,112 +193,98 @@ impl WindowPlan {
         let sequence = context.sequence;
         let timers = &mut *context.timers;
         windows.update_hashed(key, WindowState::new, |held| {
-            let merged = touched(held, time, gap_ms);
-            if let [window] = &held.windows()[merged.clone()]
-                && window.start() <= time
-            {
-                held.update(window.start(), |window| {
-                    window.set_end(window.end().max(time + gap_ms));
-                    self.functions.add(window.accumulators_mut(), event);
-                    window.push_values(sequence, time, self.functions.project(event));
-                });
-                return Ok(());
-            }
-            if let [window] = &held.windows()[merged.clone()] {
-                // It begins earlier now. Its events came before this one, whatever their times: nothing is added anew.
-                let Some(Window { end, mut accumulators, buffer, .. }) = held.close(window.start()) else {
-                    return Ok(());
-                };
-                let end = end.max(time + gap_ms);
-                held.update(time, |window| {
-                    window.set_end(end);
-                    self.functions.add(&mut accumulators, event);
-                    *window.accumulators_mut() = accumulators;
-                    window.buffer = buffer.uncaptured();
-                    window.push_values(sequence, time, self.functions.project(event));
-                });
-                timers.set(timer(number, key.to_small(), end, time));
-                return Ok(());
-            }
-            if let [first, others @ ..] = &held.windows()[merged.clone()]
-                && first.start() <= time
-                && is_continued(first, others)
-            {
-                self.unite(held, merged, (event, sequence), time + gap_ms);
-                return Ok(());
-            }
-            // `check` has asked for just this; should it ever let one through, nothing has changed yet.
-            let (accumulators, events) =
-                self.merge(held.windows()[merged.clone()].iter()).map_err(|(field, error)| Error::Event {
-                    operator: String::from(&*context.operator.name),
-                    field,
-                    reason: format!("{error}"),
-                })?;
-            let starts: Vec<i64> = held.windows()[merged].iter().map(Window::start).collect();
-            let start = starts.first().copied().unwrap_or(time).min(time);
-            let closed: Vec<Window> = starts.iter().filter_map(|start| held.close(*start)).collect();
-            let end = closed.iter().map(Window::end).fold(time + gap_ms, i64::max);
+            let merged = &held.windows()[touched(held, time, gap_ms)];
+            let first = merged.first().map(Window::start);
+            let start = first.unwrap_or(time).min(time);
+            let end = merged.iter().map(Window::end).fold(time + gap_ms, i64::max);
+            // The first goes on where it is, and what a checkpoint has of it stays, unless it begins earlier now or
+            // another one has more events.
+            let goes_on = merged.split_first().is_some_and(|(first, others)| {
+                first.start() == start && others.iter().all(|other| other.buffer.len() <= first.buffer.len())
+            });
+            let closing: Vec<i64> = merged.iter().skip(usize::from(goes_on)).map(Window::start).collect();
+            let mut closed: Vec<Window> = closing.into_iter().filter_map(|start| held.close(start)).collect();
+            closed.sort_by_key(|session| Reverse(session.buffer.len()));
             held.update(start, |window| {
+                closed.into_iter().for_each(|session| self.unite(window, session));
+                if window.accumulators().is_empty() {
+                    *window.accumulators_mut() = self.functions.accumulators();
+                }
                 window.set_end(end);
-                *window.accumulators_mut() = accumulators;
-                window.buffer = events;
                 self.functions.add(window.accumulators_mut(), event);
                 window.push_values(sequence, time, self.functions.project(event));
             });
-            if starts.first() != Some(&start) {
+            if first != Some(start) {
                 timers.set(timer(number, key.to_small(), end, start));
             }
-            Ok(())
-        })?
+        })
     }
 
-    /// Adds the events of the other sessions to the first one, which goes on with them, and then this one, which ends no
-    /// earlier than `end`. Mostly an event that is a little late unites a session of many events with one of few.
-    fn unite(&self, held: &mut WindowState, sessions: Range<usize>, (event, sequence): (&Event, u64), end: i64) {
-        let [first, others @ ..] = &held.windows()[sessions] else { return };
-        let start = first.start();
-        let end = others.iter().map(Window::end).fold(end.max(first.end()), i64::max);
-        let starts: Vec<i64> = others.iter().map(Window::start).collect();
-        let others: Vec<Window> = starts.iter().filter_map(|start| held.close(*start)).collect();
-        held.update(start, |window| {
-            window.set_end(end);
-            let events = in_order(others.iter());
-            // `check` has asked for just this.
-            for (event, _) in &events {
-                self.functions.add_projected(window.accumulators_mut(), &event.event);
+    /// Adds a session to one that has no fewer events, or is new.
+    fn unite(&self, window: &mut Window, session: Window) {
+        if window.buffer.len() == 0 {
+            window.accumulators = session.accumulators;
+            window.buffer = session.buffer.uncaptured();
+            return;
+        }
+        // `check` has asked whether they take them.
+        let Window { accumulators, buffer, .. } = window;
+        buffer.append(&session.buffer, |event| self.functions.add_projected(accumulators, &event.event));
+    }
+
+    /// Whether the functions would take an event behind all that several sessions took, in input order.
+    fn check_together(&self, sessions: &[Window], event: &Event) -> Result<(), Refusal> {
+        let events = sessions.iter().map(|session| session.buffer.len()).sum();
+        if self.functions.take_together(sessions.iter().map(Window::accumulators), events, event) {
+            return Ok(());
+        }
+        let mut sessions: Vec<&Window> = sessions.iter().collect();
+        sessions.sort_by_key(|session| Reverse(session.buffer.len()));
+        match sessions.split_first() {
+            Some((first, others)) if is_continued(first, others) => {
+                self.check_behind(self.functions.refusing(first.accumulators()), others, event)
             }
-            let rows = events.iter().map(|(_, row)| *row);
-            window.buffer.append_queues(others.iter().map(|other| &other.buffer), rows);
-            self.functions.add(window.accumulators_mut(), event);
-            window.push_values(sequence, event.timestamp, self.functions.project(event));
-        });
+            _ => self.check_behind(self.functions.accumulators(), &sessions, event),
+        }
     }
 
-    /// Accumulators and events of several sessions as one, in input order.
-    fn merge<'w>(
-        &self,
-        windows: impl Iterator<Item = &'w Window> + Clone,
-    ) -> Result<(Vec<Accumulator>, TrackedEvents), Refusal> {
-        let events = in_order(windows.clone());
-        let accumulators = self.add_in_order(self.functions.accumulators(), &events)?;
-        let mut merged = TrackedEvents::new();
-        merged.append_queues(windows.map(|window| &window.buffer), events.iter().map(|(_, row)| *row));
-        Ok((accumulators, merged))
-    }
-
-    /// Adds buffered events.
-    fn add_in_order(
+    /// Whether accumulators would take the events of sessions, in input order, and then an event.
+    fn check_behind(
         &self,
         mut accumulators: Vec<Accumulator>,
-        events: &[(BufferedEvent, &[u8])],
-    ) -> Result<Vec<Accumulator>, Refusal> {
-        for (event, _) in events {
-            for (at, (accumulator, value)) in accumulators.iter().zip(&event.event.values).enumerate() {
+        sessions: &[&Window],
+        event: &Event,
+    ) -> Result<(), Refusal> {
+        let mut events: Vec<BufferedEvent> = sessions.iter().flat_map(|session| session.buffer.iter()).collect();
+        events.sort_by_key(|event| event.sequence);
+        for BufferedEvent { event, .. } in &events {
+            for (at, (accumulator, value)) in accumulators.iter().zip(&event.values).enumerate() {
                 accumulator.check(value).map_err(|error| (self.functions.field_name(at), error))?;
             }
-            self.functions.add_projected(&mut accumulators, &event.event);
+            self.functions.add_projected(&mut accumulators, event);
         }
-        Ok(accumulators)
+        self.functions.check_against(&accumulators, event)
+    }
+
+    /// Adds the events of a session anew, if they are not in input order, to the functions that follow it.
+    fn add_in_order(&self, session: &mut Window) {
+        let Window { accumulators, buffer, .. } = session;
+        if !accumulators.iter().any(Accumulator::follows_order) || buffer.is_in_order() {
+            return;
+        }
+        let follow: Vec<bool> = accumulators.iter().map(Accumulator::follows_order).collect();
+        for ((accumulator, empty), follows) in accumulators.iter_mut().zip(self.functions.accumulators()).zip(&follow) {
+            if *follows {
+                *accumulator = empty;
+            }
+        }
+        buffer.for_each_in_order(|BufferedEvent { event, .. }, _| {
+            for ((accumulator, value), follows) in accumulators.iter_mut().zip(&event.values).zip(&follow) {
+                if *follows {
+                    accumulator.add_checked(event.timestamp, value);
+                }
+            }
+        });
     }
 
     fn take_length(&self, context: &mut Context<'_>, key: &MapKey<'_>, event: &Event, events: u64) -> Result<()> {
@@ -344,10 +326,11 @@ impl WindowPlan {
             return Ok(());
         }
         let closed = windows.modify_hashed(key, |held| (held.close(fired.tie), held.is_empty()));
-        if let Some((Some(window), empty)) = closed {
+        if let Some((Some(mut window), empty)) = closed {
             if empty {
                 windows.remove_hashed(key);
             }
+            self.add_in_order(&mut window);
             self.emit(context, key.bytes(), &window, Some((window.start(), window.end())));
         }
         Ok(())
@@ -397,20 +380,8 @@ impl WindowPlan {
     }
 }
 
-/// Events of several sessions in input order, with their rows.
-fn in_order<'w>(windows: impl Iterator<Item = &'w Window>) -> Vec<(BufferedEvent, &'w [u8])> {
-    let mut events = Vec::new();
-    for window in windows {
-        let mut decoded = window.buffer.iter();
-        events.extend(core::iter::from_fn(|| decoded.next_with_row()));
-    }
-    events.sort_by_key(|(event, _)| event.sequence);
-    events
-}
-
-/// Whether all events of the first session came before those of the others: it goes on with them then, and what it holds
-/// stays as it is.
-fn is_continued(first: &Window, others: &[Window]) -> bool {
+/// Whether all events of the first session came before those of the others: what it holds stays as it is then.
+fn is_continued(first: &Window, others: &[&Window]) -> bool {
     let Some((_, last)) = first.buffer.sequences() else { return false };
     others.iter().all(|other| other.buffer.sequences().is_none_or(|(first, _)| first > last))
 }

@@ -12,6 +12,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::mem::replace;
 
 use super::answer::{Answer, read_answers};
 use super::checked::{CheckedGuest, shown_reason};
@@ -93,8 +94,11 @@ impl From<Error> for Failure {
 pub(crate) struct Supervisor {
     operator: String,
     home: Box<dyn GuestHome>,
+    /// What goes on: that of the definition, or of the checkpoint if that one cannot.
     component: Component,
     config: String,
+    /// Component, configuration and setup of the definition, where the checkpoint's took their place.
+    displaced: Option<(Component, String, GuestSetup)>,
     state_budget: u64,
     /// Number of fields of the key.
     key_fields: usize,
@@ -139,6 +143,7 @@ impl Supervisor {
             home,
             component,
             config: config.into(),
+            displaced: None,
             state_budget,
             key_fields,
             guest: None,
@@ -185,7 +190,12 @@ impl Supervisor {
         self.journal.clear();
         (self.journal_bytes, self.failures, self.upgraded_from, self.anew) = (0, 0, None, true);
         self.failed_batches = 0;
-        if core::mem::replace(&mut self.used, true) {
+        if replace(&mut self.used, true) {
+            self.guest = None;
+        }
+        // This checkpoint may be one that the definition's can go on from.
+        if let Some((component, config, setup)) = self.displaced.take() {
+            (self.component, self.config, self.setup) = (component, config, setup);
             self.guest = None;
         }
         let Some(stored) = Stored::read(state, &self.operator)? else {
@@ -215,8 +225,9 @@ impl Supervisor {
             },
         };
         let bytes = self.stored.component(state, &self.operator)?.into();
-        self.component = Component { bytes, digest: self.stored.digest };
-        self.config.clone_from(&self.stored.config);
+        let component = Component { bytes, digest: self.stored.digest };
+        let own = (replace(&mut self.component, component), replace(&mut self.config, self.stored.config.clone()));
+        self.displaced = Some((own.0, own.1, self.setup.clone()));
         self.anew = false;
         self.guest = None;
         self.notice(Happening::WentBack { reason });
@@ -448,6 +459,18 @@ impl Supervisor {
         self.journal_bytes = 0;
         self.stored.detached = Some((event, reason.clone()));
         self.notice(Happening::Detached { event, reason });
+        self.stored.write(state)
+    }
+
+    /// So many events were taken: if it was detached behind one more, that one was refused.
+    pub(crate) fn correct_detached(&mut self, state: &mut PluginState, events: u64) -> Result<()> {
+        let Some((at, _)) = self.stored.detached.as_mut().filter(|(at, _)| *at > events) else { return Ok(()) };
+        *at = events;
+        for notice in &mut self.notices {
+            if let Happening::Detached { event, .. } = &mut notice.happening {
+                *event = (*event).min(events);
+            }
+        }
         self.stored.write(state)
     }
 

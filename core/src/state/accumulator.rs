@@ -258,6 +258,29 @@ impl Accumulator {
     }
 
     #[cfg(feature = "alloc")]
+    /// As [`Accumulator::result`], where it is asked for again and again while more values come.
+    pub(crate) fn running_result(&mut self) -> Value {
+        match self {
+            Accumulator::Median(values) => values.running_median().map_or(Value::Null, Value::from),
+            _ => self.result(),
+        }
+    }
+
+    #[cfg(feature = "alloc")]
+    /// Whether what it holds may depend on the order in which it took in values of different times: sums of other than
+    /// whole numbers are rounded, and of equal values, such as 1 and 1.0, the first one counts.
+    pub(crate) fn follows_order(&self) -> bool {
+        match self {
+            Accumulator::Sum { floats, .. } => *floats > 0,
+            Accumulator::Avg { .. } | Accumulator::Stddev { .. } => true,
+            Accumulator::Min(held) | Accumulator::Max(held) => {
+                held.as_ref().is_some_and(|held| held.as_f64().is_some())
+            }
+            _ => false,
+        }
+    }
+
+    #[cfg(feature = "alloc")]
     /// Forgets what is new in those of a value since it was last captured, which is now.
     pub(crate) fn settle(accumulators: &mut [Self], captured: Captured) {
         for (place, accumulator) in accumulators.iter_mut().enumerate() {
@@ -299,6 +322,12 @@ impl Accumulator {
             Accumulator::Median(values) => values.growth_of_add(),
             _ => 0,
         }
+    }
+
+    #[cfg(feature = "alloc")]
+    /// Most bytes of memory by which the first running result after taking in one more value makes it grow.
+    pub(crate) fn growth_of_running(&self) -> usize {
+        if let Accumulator::Median(values) = self { values.growth_of_running() } else { 0 }
     }
 
     pub(crate) fn footprint(&self) -> Footprint {
@@ -350,8 +379,13 @@ pub(crate) fn median_of(values: &mut [f64]) -> Option<f64> {
         return Some(upper);
     }
     let lower = below.iter().copied().max_by(f64::total_cmp)?;
+    Some(mean_of_middle(lower, upper))
+}
+
+/// The mean of the two middle ones.
+pub(crate) fn mean_of_middle(lower: f64, upper: f64) -> f64 {
     // Halved first: the sum of two large numbers need not fit.
-    Some(if (lower + upper).is_finite() { (lower + upper) / 2.0 } else { lower / 2.0 + upper / 2.0 })
+    if (lower + upper).is_finite() { (lower + upper) / 2.0 } else { lower / 2.0 + upper / 2.0 }
 }
 
 #[cfg(test)]

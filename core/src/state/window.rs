@@ -131,7 +131,8 @@ impl Window {
         self.end = end;
     }
 
-    /// The buffered events, in the order of their coming. Each is made from its bytes when it is asked for.
+    /// The buffered events, in the order of their coming; of a session that two became, those of the one and then those of
+    /// the other. Each is made from its bytes when it is asked for.
     pub fn buffer(&self) -> impl ExactSizeIterator<Item = BufferedEvent> {
         self.buffer.iter()
     }

@@ -29,8 +29,27 @@ pub(crate) struct TrackedEvents {
     popped: u64,
     /// What the events are reckoned at in rows, together; see [`Footprint::encoded`].
     reckoned: u64,
-    /// Number of the last event, unless it was appended as a row.
-    last: Option<u64>,
+    /// Of the events that are there; `None` if there are none, or if it would take decoding them.
+    numbers: Option<Numbers>,
+}
+
+/// The numbers of events.
+#[derive(Clone, Copy)]
+struct Numbers {
+    largest: u64,
+    /// Whether none is smaller than one before it.
+    rising: bool,
+}
+
+impl Numbers {
+    /// These, or none, and then another one.
+    fn then(before: Option<Self>, sequence: u64) -> Option<Self> {
+        let first = Numbers { largest: sequence, rising: true };
+        Some(before.map_or(first, |Numbers { largest, rising }| Numbers {
+            largest: largest.max(sequence),
+            rising: rising && sequence >= largest,
+        }))
+    }
 }
 
 impl TrackedEvents {
@@ -43,28 +62,22 @@ impl TrackedEvents {
             captured_end: 0,
             popped: 0,
             reckoned: 0,
-            last: None,
+            numbers: None,
         }
     }
 
-    /// Appends the events of other queues; `rows` are all of theirs.
-    pub(crate) fn append_queues<'e>(
-        &mut self,
-        queues: impl Iterator<Item = &'e TrackedEvents>,
-        rows: impl Iterator<Item = &'e [u8]>,
-    ) {
-        let (mut bytes, is_new) = (0, self.bytes.is_empty());
-        for queue in queues {
-            bytes += queue.rows().len();
-            self.len += queue.len;
-            self.reckoned += queue.reckoned;
-        }
-        match is_new {
-            true => self.bytes.reserve_exact(bytes),
-            false => self.bytes.reserve(bytes),
-        }
-        rows.for_each(|row| self.bytes.extend_from_slice(row));
-        self.last = None;
+    /// Appends the events of another queue in the order of their numbers, and calls with each.
+    pub(crate) fn append(&mut self, queue: &TrackedEvents, mut each: impl FnMut(&BufferedEvent)) {
+        let mut numbers = self.numbers();
+        self.bytes.reserve(queue.rows().len());
+        queue.for_each_in_order(|event, row| {
+            self.bytes.extend_from_slice(row);
+            numbers = Numbers::then(numbers, event.sequence);
+            each(event);
+        });
+        self.len += queue.len;
+        self.reckoned += queue.reckoned;
+        self.numbers = numbers;
     }
 
     /// The same events, of which no capture has seen any.
@@ -80,8 +93,10 @@ impl TrackedEvents {
         values: impl ExactSizeIterator<Item = &'v Value>,
     ) {
         self.reckoned += event_row::append_row(&mut self.bytes, sequence, timestamp, values);
+        if self.len == 0 || self.numbers.is_some() {
+            self.numbers = Numbers::then(self.numbers, sequence);
+        }
         self.len += 1;
-        self.last = Some(sequence);
     }
 
     /// Appends events that were encoded as [`event_row::append_row`] does; room for what comes is made with them.
@@ -94,17 +109,30 @@ impl TrackedEvents {
         self.bytes.extend_from_slice(rows);
         self.len += count;
         self.reckoned += reckoned;
-        self.last = None;
+        self.numbers = None;
     }
 
-    /// Numbers of the first and the last event.
+    /// The smallest and the largest number of an event.
     pub(crate) fn sequences(&self) -> Option<(u64, u64)> {
-        let first = self.iter().next()?.sequence;
-        let mut last = self.last.unwrap_or(first);
-        if self.last.is_none() {
-            self.for_each(|event| last = event.sequence);
+        let Numbers { largest, rising } = self.numbers()?;
+        let mut smallest = self.iter().next()?.sequence;
+        if !rising {
+            self.for_each(|event| smallest = smallest.min(event.sequence));
         }
-        Some((first, last))
+        Some((smallest, largest))
+    }
+
+    /// Whether no event has a smaller number than one before it.
+    pub(crate) fn is_in_order(&self) -> bool {
+        self.numbers().is_none_or(|numbers| numbers.rising)
+    }
+
+    fn numbers(&self) -> Option<Numbers> {
+        self.numbers.or_else(|| {
+            let mut numbers = None;
+            self.for_each(|event| numbers = Numbers::then(numbers, event.sequence));
+            numbers
+        })
     }
 
     /// Takes the first event.
@@ -114,6 +142,8 @@ impl TrackedEvents {
         let left = cursor.rest().len();
         self.start = self.bytes.len() - left;
         self.len -= 1;
+        // Of those in another order it may have been the largest.
+        self.numbers = self.numbers.filter(|numbers| numbers.rising && self.len > 0);
         self.reckoned = self.reckoned.saturating_sub(event.footprint().encoded);
         if self.captured > 0 {
             self.captured -= 1;
@@ -136,14 +166,34 @@ impl TrackedEvents {
 
     /// Calls with each event, from first to last; as [`TrackedEvents::iter`], without an allocation for each.
     pub(crate) fn for_each(&self, mut each: impl FnMut(&BufferedEvent)) {
-        let mut cursor = Cursor::new(self.rows());
+        self.for_each_row(|event, _| each(event));
+    }
+
+    /// Likewise, in the order of their numbers, with the row of each.
+    pub(crate) fn for_each_in_order(&self, mut each: impl FnMut(&BufferedEvent, &[u8])) {
+        if self.numbers.is_some_and(|numbers| numbers.rising) {
+            return self.for_each_row(each);
+        }
+        let (mut places, mut place) = (Vec::with_capacity(self.len), 0);
+        self.for_each_row(|event, row| {
+            places.push((event.sequence, place));
+            place += row.len();
+        });
+        places.sort_unstable();
+        let mut event = BufferedEvent { sequence: 0, event: Event::new(0, Vec::new()) };
+        for (_, place) in places {
+            let Some(row) = read_first(self.rows().get(place..).unwrap_or_default(), &mut event) else { return };
+            each(&event, row);
+        }
+    }
+
+    fn for_each_row(&self, mut each: impl FnMut(&BufferedEvent, &[u8])) {
+        let mut rows = self.rows();
         let mut event = BufferedEvent { sequence: 0, event: Event::new(0, Vec::new()) };
         for _ in 0..self.len {
-            if event_row::read_row_into(&mut cursor, &mut event).is_err() {
-                debug_assert!(false, "only what decodes is taken in");
-                return;
-            }
-            each(&event);
+            let Some(row) = read_first(rows, &mut event) else { return };
+            each(&event, row);
+            rows = rows.get(row.len()..).unwrap_or_default();
         }
     }
 
@@ -184,6 +234,15 @@ impl TrackedEvents {
     }
 }
 
+/// The first one of rows, decoded into an event that is there.
+fn read_first<'r>(rows: &'r [u8], event: &mut BufferedEvent) -> Option<&'r [u8]> {
+    let mut cursor = Cursor::new(rows);
+    let read = event_row::read_row_into(&mut cursor, event);
+    debug_assert!(read.is_ok(), "only what decodes is taken in");
+    read.ok()?;
+    rows.get(..rows.len() - cursor.rest().len())
+}
+
 /// Decodes events one by one.
 #[derive(Debug, Clone)]
 pub(crate) struct Events<'a> {
@@ -191,25 +250,17 @@ pub(crate) struct Events<'a> {
     left: usize,
 }
 
-impl<'a> Events<'a> {
-    /// The next event, with its row.
-    pub(crate) fn next_with_row(&mut self) -> Option<(BufferedEvent, &'a [u8])> {
-        let mut cursor = Cursor::new(self.rows);
-        let event = event_row::read_row(&mut cursor);
-        debug_assert_eq!(event.is_ok(), self.left > 0, "only what decodes is taken in");
-        let (row, rest) = self.rows.split_at(self.rows.len() - cursor.rest().len());
-        let event = event.ok()?;
-        self.rows = rest;
-        self.left -= 1;
-        Some((event, row))
-    }
-}
-
 impl Iterator for Events<'_> {
     type Item = BufferedEvent;
 
     fn next(&mut self) -> Option<BufferedEvent> {
-        self.next_with_row().map(|(event, _)| event)
+        let mut cursor = Cursor::new(self.rows);
+        let event = event_row::read_row(&mut cursor);
+        debug_assert_eq!(event.is_ok(), self.left > 0, "only what decodes is taken in");
+        let event = event.ok()?;
+        self.rows = cursor.rest();
+        self.left -= 1;
+        Some(event)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -323,6 +374,10 @@ mod tests {
                 prop_assert_eq!(queue.rows(), rows_of(&model));
                 let encoded: u64 = model.iter().map(|event| event.footprint().encoded).sum();
                 prop_assert_eq!(queue.footprint().encoded, encoded);
+                let numbers: Vec<u64> = model.iter().map(|event| event.sequence).collect();
+                prop_assert_eq!(queue.is_in_order(), numbers.is_sorted());
+                let ends = numbers.iter().min().copied().zip(numbers.iter().max().copied());
+                prop_assert_eq!(queue.sequences(), ends);
                 let (count, rows) = queue.appended();
                 let kept = &captured[queue.popped() as usize..];
                 prop_assert_eq!(kept.len() + count, model.len());
@@ -332,26 +387,37 @@ mod tests {
         }
 
         #[test]
-        fn several_become_one(events in prop::collection::vec(any_event(), 0..8), at in 0_usize..8) {
+        fn one_is_appended_to_another(
+            events in prop::collection::vec(any_event(), 0..8),
+            at in 0_usize..8,
+            decoded in any::<bool>(),
+        ) {
             let (first, second) = events.split_at(at.min(events.len()));
-            let (first, second) = (queue_of(first), queue_of(second));
-            let mut both = first.iter().chain(second.iter()).collect::<Vec<_>>();
-            both.sort_by_key(|event| event.sequence);
-            let rows: Vec<Vec<u8>> = both.iter().map(|event| rows_of([event])).collect();
-            let mut merged = TrackedEvents::new();
-            merged.append_queues([&first, &second].into_iter(), rows.iter().map(Vec::as_slice));
-            let sequences = both.first().map(|first| (first.sequence, both[both.len() - 1].sequence));
-            prop_assert_eq!(merged.sequences(), sequences);
-            prop_assert_eq!(queue_of(&both).sequences(), sequences);
-            prop_assert_eq!(&merged, &queue_of(&both));
-            // Behind what was captured before: only that is new.
-            let mut longer = queue_of(&both);
-            longer.settle();
-            longer.append_queues([&first, &second].into_iter(), rows.iter().map(Vec::as_slice));
-            let appended: Vec<u8> = rows.concat();
-            prop_assert_eq!(longer.appended(), (both.len(), &appended[..]));
-            prop_assert_eq!(longer.footprint().encoded, 2 * merged.footprint().encoded);
-            prop_assert_eq!(longer.iter().count(), 2 * both.len());
+            let (mut queue, other) = (queue_of(first), queue_of(second));
+            if decoded {
+                queue.numbers = None;
+            }
+            queue.settle();
+            let mut appended = second.to_vec();
+            appended.sort_by_key(|event| event.sequence);
+            let mut seen = Vec::new();
+            queue.append(&other, |event| seen.push(event.clone()));
+            prop_assert_eq!(&seen, &appended);
+            prop_assert_eq!(queue.appended(), (appended.len(), &rows_of(&appended)[..]));
+            let both: Vec<&BufferedEvent> = first.iter().chain(&appended).collect();
+            prop_assert_eq!(queue.rows(), rows_of(both.iter().copied()));
+            prop_assert_eq!(queue.footprint().encoded, queue_of(both.iter().copied()).footprint().encoded);
+            let mut numbers: Vec<u64> = both.iter().map(|event| event.sequence).collect();
+            prop_assert_eq!(queue.is_in_order(), numbers.is_sorted());
+            numbers.sort_unstable();
+            let ends = numbers.first().map(|first| (*first, numbers[numbers.len() - 1]));
+            prop_assert_eq!(queue.sequences(), ends);
+            let mut in_order = Vec::new();
+            queue.for_each_in_order(|event, row| {
+                assert_eq!(row, rows_of([event]));
+                in_order.push(event.sequence);
+            });
+            prop_assert_eq!(in_order, numbers);
         }
     }
 

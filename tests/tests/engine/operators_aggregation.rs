@@ -1,7 +1,8 @@
 //! Aggregations by worked examples.
 
-use crate::common::stream::{application, assert_example};
+use crate::common::stream::{FIELDS, application, assert_example, poll_lines};
 use eventflux_core::definition::ApplicationDefinition;
+use eventflux_core::{Engine, Event, Value};
 use serde_json::json;
 
 fn aggregation(more: &str) -> ApplicationDefinition {
@@ -83,4 +84,26 @@ fn keys_of_several_fields() {
         ],
         &[0],
     );
+}
+
+/// To look for each anew among all values takes minutes.
+#[test]
+fn a_median_on_change_of_many_events() {
+    const MANY: i64 = 100_000;
+    let definition = application(
+        0,
+        r#"[[operator]]
+        name = "m"
+        aggregate = { median = "median n" }
+        emit = "change""#,
+    );
+    let mut engine = Engine::new(&definition, &FIELDS).unwrap();
+    for number in 0..MANY {
+        // From the middle to both sides: 50000, 49999, 50001, 49998, …
+        let away = (number + 1) / 2;
+        let value = MANY / 2 + if number % 2 == 0 { away } else { -away };
+        engine.handle_event(Event::new(number, vec![Value::Null, value.into(), Value::Null])).unwrap();
+        let median = if number % 2 == 0 { "50000.0" } else { "49999.5" };
+        assert_eq!(poll_lines(&mut engine), [format!(r#"{{"operator":"m","key":{{}},"median":{median}}}"#)]);
+    }
 }

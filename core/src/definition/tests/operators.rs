@@ -153,6 +153,10 @@ fn plugins_and_their_limits() {
             "operator[0].limits.memory: is 1024 bytes; at least 65536, at most 4294967296",
         ),
         (
+            &format!(r#"{plugin}, "limits": {{ "memory": "64KiB", "state": "4GiB" }}"#),
+            "operator[0].limits.state: is 4294967296 bytes; the state lies in the plugin's memory, of which `memory` allows 65536 bytes",
+        ),
+        (
             &format!(r#"{plugin}, "limits": {{ "time": 0 }}"#),
             "operator[0].limits.time: must be longer than 0, found 0 ms",
         ),

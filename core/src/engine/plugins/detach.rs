@@ -53,6 +53,16 @@ impl Engine {
         Ok((taken, answers))
     }
 
+    /// Events were refused: one that a plugin had taken before it failed over the watermark behind it may be among them.
+    pub(super) fn correct_detached(&mut self) -> Result<()> {
+        for slot in &mut self.plugins.slots {
+            if let Some(state) = self.holder.values_at(state_of(slot.operator)) {
+                slot.supervisor.correct_detached(state, self.progress.events)?;
+            }
+        }
+        Ok(())
+    }
+
     /// A plugin has failed for good: it is detached if the definition wants that, else this is the end. `taken`: events of
     /// those at hand that it has taken.
     pub(super) fn stop_or_detach(&mut self, at: usize, taken: u64, error: Error) -> Result<()> {

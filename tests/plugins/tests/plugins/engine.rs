@@ -19,7 +19,7 @@ use crate::native::{NativeHome, component};
 const FIELDS: [&str; 2] = ["city", "number"];
 
 /// A plugin between operators of all sorts, and one more that sees every event.
-fn definition(on_failure: OnFailure) -> ApplicationDefinition {
+pub fn definition(on_failure: OnFailure) -> ApplicationDefinition {
     let plugin = PluginDefinition { on_failure, ..PluginDefinition::file("tally.wasm") };
     ApplicationDefinition::new("mixed", SourceDefinition::file("-").timestamp("at").watermark_delay_ms(3))
         .operator(
@@ -43,7 +43,7 @@ fn definition(on_failure: OnFailure) -> ApplicationDefinition {
         .operator(OperatorDefinition::aggregation("ends").compute("n", "count").unwrap())
 }
 
-fn engine(definition: &ApplicationDefinition, home: &NativeHome, wanted: &str) -> Engine {
+pub fn engine(definition: &ApplicationDefinition, home: &NativeHome, wanted: &str) -> Engine {
     let mut engine = Engine::new(definition, &FIELDS).unwrap();
     for operator in definition.operators.iter().filter(|operator| operator.kind_name() == "plugin") {
         engine.attach_plugin(&operator.name, component(wanted), Box::new(home.clone())).unwrap();
@@ -60,7 +60,7 @@ fn lines(engine: &mut Engine) -> Vec<String> {
 }
 
 /// An event, or an error that it makes: the numbers of a refused event stay the same whatever the batches.
-fn feed(engine: &mut Engine, events: &[Event], out: &mut Vec<String>) {
+pub fn feed(engine: &mut Engine, events: &[Event], out: &mut Vec<String>) {
     let mut rest = events;
     while !rest.is_empty() {
         let before = engine.progress().events;
@@ -79,21 +79,21 @@ fn feed(engine: &mut Engine, events: &[Event], out: &mut Vec<String>) {
 }
 
 /// Engine and storage.
-struct Session {
-    storage: MemoryBackend,
+pub struct Session {
+    pub storage: MemoryBackend,
     writer: Writer,
-    definition: ApplicationDefinition,
-    home: NativeHome,
+    pub definition: ApplicationDefinition,
+    pub home: NativeHome,
 }
 
 impl Session {
-    fn new(definition: ApplicationDefinition, home: NativeHome) -> Self {
+    pub fn new(definition: ApplicationDefinition, home: NativeHome) -> Self {
         let mut storage = MemoryBackend::new();
         let writer = drive(OpenWriter::new(), &mut storage).unwrap();
         Session { storage, writer, definition, home }
     }
 
-    fn checkpoint(&mut self, engine: &mut Engine) -> eventflux_core::Result<()> {
+    pub fn checkpoint(&mut self, engine: &mut Engine) -> eventflux_core::Result<()> {
         engine.begin_checkpoint(CheckpointRequest::default())?;
         let capture = engine.holder_mut().take_capture()?;
         let mut encoded = capture.into_object(self.writer.next_object(), Compression::Lz4)?;
@@ -102,7 +102,7 @@ impl Session {
         engine.holder_mut().commit(&encoded)
     }
 
-    fn restored(&mut self, wanted: &str) -> eventflux_core::Result<Engine> {
+    pub fn restored(&mut self, wanted: &str) -> eventflux_core::Result<Engine> {
         let mut engine = engine(&self.definition, &self.home, wanted);
         self.restore(&mut engine)?;
         Ok(engine)
@@ -199,11 +199,11 @@ proptest! {
     }
 }
 
-fn some_events(count: i64) -> Vec<Event> {
+pub fn some_events(count: i64) -> Vec<Event> {
     (0..count).map(|at| Event::new(at, vec![["a", "b"][at as usize % 2].into(), at.into()])).collect()
 }
 
-fn happenings(engine: &mut Engine) -> Vec<Happening> {
+pub fn happenings(engine: &mut Engine) -> Vec<Happening> {
     engine.take_plugin_notices().into_iter().map(|notice| notice.happening).collect()
 }
 

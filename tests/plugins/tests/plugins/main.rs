@@ -7,4 +7,5 @@ mod guests;
 mod hostile;
 mod misbehaviour;
 mod native;
+mod restart;
 mod upgrade;
