@@ -427,8 +427,7 @@ fn a_session_that_catches_up_with_what_is_ahead_of_it() {
     let mut event = |at: i64| {
         // Added up in another order, the sum is another one.
         let value = numbers.next() as f64 / 3.0;
-        // So many of them, if all were the largest, would not fit in 64 bits from some time on.
-        let whole = numbers.next() as i64 >> 14;
+        let whole = numbers.next() as i64 >> 18;
         Event::new(at, vec![at.into(), value.into(), whole.into(), (whole % 100).into()])
     };
     let events: Vec<Event> = arrivals.into_iter().map(|(_, at)| event(at)).collect();

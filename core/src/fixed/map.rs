@@ -234,14 +234,14 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
         let Some(value) = entry.value.take() else { return false };
         let before = value.encoded() + row_overhead(key);
         entry.marks |= DIRTY;
-        let (never, sent, absent) = (entry.has(NEVER), entry.has(SENT), entry.has(ABSENT));
+        let [never, sent, absent] = [NEVER, SENT, ABSENT].map(|mark| u32::from(entry.has(mark)));
         // No checkpoint, durable or under way, knows of it.
-        if never && !sent {
+        if never > sent {
             self.entries.swap_remove(at);
         }
         self.account(before, 0);
         self.shrunk -= before;
-        self.vanished.add(before, never, sent, absent);
+        self.vanished.add(before, 1, [never, sent, absent]);
         true
     }
 
@@ -384,7 +384,7 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
 
     fn cut(&mut self, all: bool) {
         self.shrunk = 0;
-        self.vanished.take();
+        self.vanished = Vanished::NONE;
         let captured = self.next_capture();
         for entry in &mut self.entries {
             let dirty = entry.has(DIRTY);

@@ -168,7 +168,7 @@ impl Head {
         let head: Head = match u16::from_le_bytes([covered[4], covered[5]]) {
             0 => return Err(damaged("there is no format version 0")),
             // The record is the same in all of them.
-            1..=3 => read_all(&covered[PREFIX_BYTES..]).map_err(|malformed| damaged(&malformed.reason))?,
+            1..=3 => read_all(&covered[PREFIX_BYTES..]).map_err(|malformed| damaged(malformed.reason()))?,
             found => {
                 return Err(Error::VersionTooNew { object: HEAD_NAME.into(), found, newest: FORMAT_VERSION });
             }

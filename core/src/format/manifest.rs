@@ -398,7 +398,7 @@ pub(crate) mod tests {
             let mut manifest = Manifest { objects: alloc::vec![object], ..empty_manifest(object) };
             change(&mut manifest);
             let error = manifest.check().unwrap_err();
-            assert!(error.reason.contains(reason), "{error} instead of {reason}");
+            assert!(error.reason().contains(reason), "{error} instead of {reason}");
         }
     }
 

@@ -240,7 +240,7 @@ mod tests {
             take(Manifest { objects: alloc::vec![NEW], bases, pages, ..empty_manifest(NEW) }, &[raw])
         };
         assert_eq!(read([40, 50]).unwrap().deltas.len(), 2);
-        assert!(read([40, 40]).unwrap_err().reason.contains("over one another"));
+        assert!(read([40, 40]).unwrap_err().reason().contains("over one another"));
     }
 
     #[test]
@@ -267,7 +267,7 @@ mod tests {
         ];
         for (raw, reason) in cases {
             let error = read(Vec::new(), &[raw]).unwrap_err();
-            assert!(error.reason.contains(reason), "{error} instead of {reason}");
+            assert!(error.reason().contains(reason), "{error} instead of {reason}");
         }
     }
 }

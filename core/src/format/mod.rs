@@ -65,26 +65,33 @@ pub(crate) type Reason = &'static str;
 
 /// Bytes that do not say what they should; the caller adds object and part.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Malformed {
-    pub(crate) reason: Reason,
-    /// Whether the bytes may be as they should be, and do not fit into memory.
+pub struct Malformed(Fault);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Fault {
+    Bytes(Reason),
+    /// They may be as they should be, and do not fit into memory.
     #[cfg(feature = "alloc")]
-    lacks_memory: bool,
+    Memory,
 }
 
 impl Malformed {
     pub(crate) fn new(reason: impl Into<Reason>) -> Self {
-        Malformed {
-            reason: reason.into(),
+        Malformed(Fault::Bytes(reason.into()))
+    }
+
+    pub(crate) fn reason(&self) -> &str {
+        match &self.0 {
+            Fault::Bytes(reason) => reason,
             #[cfg(feature = "alloc")]
-            lacks_memory: false,
+            Fault::Memory => "there is no memory for what it holds",
         }
     }
 
     /// There is no memory for what was read: no word against the bytes.
     #[cfg(feature = "alloc")]
     pub(crate) fn no_memory() -> Self {
-        Malformed { reason: "there is no memory for what it holds".into(), lacks_memory: true }
+        Malformed(Fault::Memory)
     }
 
     /// The error of who knows what was read.
@@ -96,9 +103,9 @@ impl Malformed {
     /// As [`Malformed::at`], of another error than damage.
     #[cfg(feature = "alloc")]
     pub(crate) fn or_no_memory(self, error: impl FnOnce(Reason) -> crate::error::Error) -> crate::error::Error {
-        match self.lacks_memory {
-            true => crate::error::Error::OutOfMemory { doing: "reading a checkpoint", bytes: 0 },
-            false => error(self.reason),
+        match self.0 {
+            Fault::Memory => crate::error::Error::OutOfMemory { doing: "reading a checkpoint", bytes: 0 },
+            Fault::Bytes(reason) => error(reason),
         }
     }
 }
@@ -107,7 +114,7 @@ impl core::error::Error for Malformed {}
 
 impl core::fmt::Display for Malformed {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        f.write_str(self.reason.as_ref())
+        f.write_str(self.reason())
     }
 }
 

@@ -71,7 +71,7 @@ pub(crate) fn read_manifest(object: ObjectId, header_bytes: &[u8], tail: &[u8]) 
     let manifest = match u16::from_le_bytes([header_bytes[4], header_bytes[5]]) {
         0 => return Err(damaged("header", "there is no format version 0")),
         version @ 1..=3 => {
-            Manifest::from_bytes(version, body).map_err(|malformed| damaged("manifest", &malformed.reason))?
+            Manifest::from_bytes(version, body).map_err(|malformed| damaged("manifest", malformed.reason()))?
         }
         found => return Err(Error::VersionTooNew { object: name, found, newest: FORMAT_VERSION }),
     };

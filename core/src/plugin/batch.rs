@@ -253,7 +253,7 @@ fn value(cursor: &mut Cursor<'_>) -> Result<Value, Malformed> {
         1 => match cursor.byte()? {
             0 => Value::Bool(false),
             1 => Value::Bool(true),
-            _ => return Err(Malformed::new("a value that is neither false nor true")),
+            _ => return Err(Malformed::new("a value neither false nor true")),
         },
         2 => Value::Int(signed(cursor)?),
         3 => {

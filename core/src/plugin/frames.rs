@@ -145,7 +145,7 @@ impl Frames {
     /// [`Error::CheckpointUnderWay`]; [`Error::CallOrder`] in a restore; [`Error::OverLimit`] after four billion.
     pub fn begin(&mut self, state: &mut PluginState, epoch: u64, full: bool) -> Result<(), FrameError> {
         if self.restoring.is_some() {
-            return Err(Error::CallOrder("a restore has begun; end it before a checkpoint begins").into());
+            return Err(Error::CallOrder("a restore has begun; end it first").into());
         }
         if self.under_way.is_some() {
             return Err(Error::CheckpointUnderWay.into());
@@ -204,7 +204,7 @@ impl Frames {
             return Err(Error::CallOrder("the checkpoint under way is another one").into());
         }
         if durable && !under_way.finished {
-            return Err(Error::CallOrder("not all frames were handed out; the checkpoint cannot be durable").into());
+            return Err(Error::CallOrder("not all frames were handed out: the checkpoint is not whole").into());
         }
         self.under_way = None;
         state.clock = if durable { state.clock.commit() } else { state.clock.abort() };
@@ -303,7 +303,7 @@ fn follows(before: Option<FrameHeader>, next: FrameHeader) -> Result<(), FrameEr
         }
         None => {
             if next.number != 0 || next.base.is_some() {
-                return gap("a restore begins with the first frame of a full checkpoint".into());
+                return gap("a restore begins with a full checkpoint".into());
             }
         }
     }

@@ -59,7 +59,7 @@ impl Stored {
     /// What a state holds; `None` if it is empty.
     pub(crate) fn read(state: &TrackedMap<PlainValue>, operator: &str) -> Result<Option<Self>> {
         let Some(value) = state.get(PLUGIN) else { return Ok(None) };
-        let stored: Stored = read_all(value.as_bytes()).map_err(|malformed| damaged(operator, malformed.reason))?;
+        let stored: Stored = read_all(value.as_bytes()).map_err(|malformed| damaged(operator, malformed.reason()))?;
         let rise = stored.epochs.is_sorted_by(|(before, _), (after, _)| before < after);
         if !rise || stored.epoch() > NUMBER_MAX || stored.full_bytes.max(stored.change_bytes) > NUMBER_MAX {
             return Err(damaged(operator, "numbers of its checkpoints are out of order or range"));

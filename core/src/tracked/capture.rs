@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::format::row_block::RowBlock;
 use crate::format::rows::Form;
 use crate::limits::STEP_ROW_BYTES;
+use crate::state::Vanished;
 
 /// What visiting a page or group costs of a step's budget, in bytes.
 const STEP_VISIT_BYTES: usize = 16;
@@ -54,7 +55,8 @@ impl<V: Sealed> TrackedMap<V> {
 
     /// Encoded bytes by which rows shrank or vanished since the cut before; starts anew.
     pub(crate) fn take_shrunk(&mut self) -> u64 {
-        core::mem::take(&mut self.shrunk) + self.vanished.take()
+        let vanished = core::mem::replace(&mut self.vanished, Vanished::NONE);
+        core::mem::take(&mut self.shrunk) + vanished.known()
     }
 
     /// Captures rows until about `budget` bytes are spent; whether all are captured.

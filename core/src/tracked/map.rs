@@ -235,10 +235,10 @@ impl<V: Sealed> TrackedMap<V> {
         let (page, at) = place;
         let held = &mut self.groups[group];
         let marks = &mut held.marks[page as usize];
-        let has = |mask: Mask| mask & 1 << at != 0;
+        let bit: Mask = 1 << at;
         self.shrunk -= encoded;
-        self.vanished.add(encoded, has(marks.never), has(marks.sent), has(marks.absent));
-        if has(marks.never & !marks.sent) {
+        self.vanished.add(encoded, bit, [marks.never, marks.sent, marks.absent]);
+        if marks.never & !marks.sent & bit != 0 {
             let slot = self.release_from(group, page, |page, marks| page.swap_remove(marks, at));
             self.heap = self.heap.saturating_sub(slot.key.heap_bytes() as u64);
         }

@@ -86,7 +86,7 @@ fn keys_of_several_fields() {
     );
 }
 
-/// To look for each anew among all values takes minutes.
+/// To look for each anew among all values takes half a minute.
 #[test]
 fn a_median_on_change_of_many_events() {
     const MANY: i64 = 100_000;

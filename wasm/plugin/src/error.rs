@@ -56,7 +56,7 @@ impl From<eventflux_core::Error> for Failure {
             Error::CheckpointUnderWay => "a checkpoint is under way".into(),
             Error::NoCheckpointUnderWay => "no checkpoint is under way".into(),
             Error::CallOrder(reason) => reason.into(),
-            _ => "an error that a plugin's state does not have".into(),
+            _ => "an error of no state".into(),
         }
     }
 }

@@ -284,7 +284,7 @@ fn a_table_has_no_more_columns_than_are_written() {
     let most = [(tables::KEYS, 64), (tables::EVENTS, 10_003), (tables::MATCHED, 10_003), (tables::PAYLOAD, 8)];
     for (table, most) in most.into_iter().chain([(tables::ACCUMULATORS, 8), (tables::END - 1, 8)]) {
         assert_eq!(read(table, most), Ok(()), "table {table}");
-        assert!(read(table, most + 1).unwrap_err().reason.contains("more columns"), "table {table}");
+        assert!(read(table, most + 1).unwrap_err().reason().contains("more columns"), "table {table}");
     }
 }
 
