@@ -153,23 +153,6 @@ fn a_version_that_fails_behind_standard_output_prints_nothing_twice() {
     }
 }
 
-/// Nor is there a way back from a checkpoint that was on its way as it failed, and is published.
-#[test]
-fn a_version_that_fails_behind_its_first_checkpoint_is_not_taken_back() {
-    let app = App::new(EVENTS, &operator("count", "evil.wasm", "config = { behaviour = \"none\" }"));
-    run_half(&app);
-    let plugin = renamed(&app, "evil.wasm");
-    app.define(&format!(
-        "\n[[operator]]\nname = \"count\"\nplugin = {plugin:?}\nkey = [\"city\"]\nconfig = {{ behaviour = \"trap\", after = 130 }}\n"
-    ));
-    let ran = eventflux().arg("run").arg(app.path("app.toml")).output().unwrap();
-    let said = String::from_utf8(ran.stderr).unwrap();
-    assert_eq!(ran.status.code(), Some(1), "{said}");
-    assert!(said.contains("it panicked") && !said.contains("back to the one before"), "{said}");
-    let config = plugin_of(&app, "count")["config"].clone();
-    assert_eq!(config, r#"{"after":130,"behaviour":"trap"}"#);
-}
-
 /// After its first checkpoint there is no way back: it stops like any other.
 #[test]
 fn a_version_that_fails_later_stops() {
