@@ -418,8 +418,10 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
     }
 
     fn clear(&mut self) {
-        // Values from before are not those that are captured next.
-        *self = FixedMap { captures: self.captures, ..Self::new() };
+        // Field by field: a new one would lie on the stack first. How many captures there were stays: values from before are
+        // not those that are captured next.
+        self.entries.clear();
+        (self.live, self.shrunk, self.vanished) = (0, 0, Vanished::NONE);
     }
 
     fn restore_row(&mut self, row: &Row<'_>) -> Result<(), FixedError> {

@@ -30,7 +30,7 @@ use readings::Reading;
 
 const SENSORS: usize = 64;
 /// What a checkpoint takes at most, and what comes in.
-const BUFFER_BYTES: usize = 2752;
+const BUFFER_BYTES: usize = 2712;
 /// Of `app.toml`, as the command records it.
 const BY_SENSOR: &str = include_str!("../by_sensor.json");
 
