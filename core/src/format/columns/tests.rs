@@ -366,7 +366,7 @@ fn cells_that_do_not_fit_into_memory_are_no_damage() {
     let plan = [0, 0, 1, 8, 1, 3, 1, 0, 1 << 3 | 1 << 7 | 1, 0, 0, 0, 1, 0, 0, 1];
     let plan = Plan::read(&mut Cursor::new(&plan), 100).unwrap();
     let mut cells = Vec::new();
-    append_varint(&mut cells, 1 << 63);
+    append_varint(&mut cells, 1 << (usize::BITS - 1));
     assert_eq!(plan.source(&cells, u64::MAX, None).map(|_| ()).unwrap_err(), Malformed::no_memory());
 }
 
