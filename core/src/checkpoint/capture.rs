@@ -79,8 +79,8 @@ impl EncodedCheckpoint {
     ///
     /// # Errors
     /// [`Error::Damaged`], [`Error::VersionTooNew`]; [`Error::OverLimit`] for a label longer than
-    /// [`LABEL_BYTES_MAX`](crate::limits::LABEL_BYTES_MAX), and if it has pages, which say more than can be known of one
-    /// object.
+    /// [`LABEL_BYTES_MAX`](crate::limits::LABEL_BYTES_MAX); [`Error::CallOrder`] if it has pages, which say more than can be
+    /// known of one object.
     pub fn from_object(object: ObjectId, bytes: Vec<u8>) -> Result<Self> {
         let (header, tail) = bytes.split_at(bytes.len().min(object::HEADER_BYTES));
         let trailer = &tail[tail.len().saturating_sub(object::TRAILER_BYTES)..];
@@ -88,9 +88,10 @@ impl EncodedCheckpoint {
         let from = (tail.len() as u64).saturating_sub(len) as usize;
         let manifest = Arc::new(object::read_manifest(object, header, &tail[from..])?);
         check_label(manifest.label.as_deref())?;
-        let found = (manifest.base_pages.len() + manifest.pages.len()) as u64;
-        if found > 0 {
-            return Err(Error::OverLimit { what: "number of pages of a checkpoint from elsewhere", found, limit: 0 });
+        if !manifest.base_pages.is_empty() || !manifest.pages.is_empty() {
+            return Err(Error::CallOrder(
+                "a checkpoint with pages cannot be taken over as one object; make it with `Capture::into_plain_object`",
+            ));
         }
         Ok(EncodedCheckpoint {
             lineage: Lineage::new(Arc::clone(&manifest)),
@@ -192,7 +193,7 @@ impl Capture {
 
     /// As [`Capture::into_object`], with sections that are rows as they are: what
     /// [`FixedHolder`](crate::FixedHolder) writes, and all that it reads. For one that it restores alone, begin
-    /// with [`StateHolder::begin_whole`](crate::StateHolder::begin_whole).
+    /// with [`StateHolder::begin_full`](crate::StateHolder::begin_full).
     ///
     /// # Errors
     /// As [`Capture::into_object`].

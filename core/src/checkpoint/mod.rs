@@ -17,6 +17,7 @@ mod publish;
 mod restore;
 mod retention;
 mod sections;
+mod swap;
 mod verify;
 
 pub use archive::{Export, is_archive, open_archive, write_archive};
@@ -28,6 +29,7 @@ pub use inspect::{KeyDifference, StateContents, contents, difference};
 pub use names::Names;
 pub use open::{FindHead, OpenWriter, ReadHead, ReadManifest, Writer};
 pub use procedure::{ByteRange, ObjectInfo, Procedure, Request, Response, Step};
+pub(crate) use publish::check_label;
 pub use publish::{Publish, Published, Republish};
 pub use restore::{Restore, RestoredCheckpoint, Selector};
 pub use retention::{Prune, Retention, drop_checkpoints, retain};

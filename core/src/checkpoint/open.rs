@@ -16,7 +16,9 @@ use crate::limits::OPEN_ATTEMPTS_MAX;
 /// The right to publish: a generation of the storage, and the head as this writer left it.
 ///
 /// A storage is for one holder. A program with several has a storage for each, such as a folder or a prefix.
-#[derive(Debug, Clone)]
+///
+/// There is one of each generation, never a copy: two would give the same number to two checkpoints.
+#[derive(Debug)]
 pub struct Writer {
     pub(crate) head: Head,
     pub(crate) head_bytes: Vec<u8>,
@@ -88,6 +90,14 @@ impl Writer {
         Ok(true)
     }
 
+    /// Goes on from the head in the storage, which has to be the one that this writer left, or one that an unsure swap wrote.
+    ///
+    /// # Errors
+    /// If it is neither: [`Writer::head_changed`].
+    pub(crate) fn own(&mut self, found: &[u8]) -> Result<()> {
+        if found == self.head_bytes || self.settle(found)? { Ok(()) } else { Err(self.head_changed(found)) }
+    }
+
     /// Why the head in the storage is not what this writer left, nor what a swap of its own wrote whose answer was lost:
     /// another one has taken over, or something else wrote it.
     pub(crate) fn head_changed(&mut self, found: &[u8]) -> Error {
@@ -105,8 +115,8 @@ impl Writer {
 
 /// Takes a new generation. From then on every writer before gets [`Error::Fenced`].
 ///
-/// Fails with [`Error::Fenced`] if another writer opens at the same moment, or publishes each time, with
-/// [`Error::ObjectMissing`] if there are checkpoints but no head; then nothing changed.
+/// Fails with [`Error::Fenced`] if another writer opens at the same moment, with [`Error::Storage`] if one publishes each
+/// time, with [`Error::ObjectMissing`] if there are checkpoints but no head; then nothing changed.
 #[derive(Debug)]
 pub struct OpenWriter {
     /// The generation that the storage must have; `None`: whatever it has when it is read first.
@@ -128,7 +138,8 @@ enum OpenState {
         head: Head,
         head_bytes: Vec<u8>,
     },
-    Done(Writer),
+    /// Until it is handed out.
+    Done(Option<Writer>),
 }
 
 impl OpenWriter {
@@ -151,13 +162,15 @@ impl Procedure for OpenWriter {
     type Output = Writer;
 
     fn poll_request(&mut self) -> Result<Step<Writer>> {
-        Ok(match &self.state {
+        Ok(match &mut self.state {
             OpenState::ReadHead | OpenState::ReadAgain => Step::Request(Request::ReadHead),
             OpenState::List => Step::Request(Request::List),
             OpenState::Swap { expected, head_bytes, .. } => {
                 Step::Request(Request::SwapHead { expected: expected.clone(), new: head_bytes.clone() })
             }
-            OpenState::Done(writer) => Step::Done(writer.clone()),
+            OpenState::Done(writer) => {
+                Step::Done(writer.take().ok_or(Error::CallOrder("the storage is open, and its writer was handed out"))?)
+            }
         })
     }
 
@@ -197,7 +210,7 @@ impl Procedure for OpenWriter {
             }
             (OpenState::Swap { head, head_bytes, .. }, Response::Swapped(true)) => {
                 let (head, head_bytes) = (core::mem::take(head), core::mem::take(head_bytes));
-                self.state = OpenState::Done(Writer {
+                self.state = OpenState::Done(Some(Writer {
                     head,
                     head_bytes,
                     held: Vec::new(),
@@ -205,12 +218,13 @@ impl Procedure for OpenWriter {
                     unsure: Vec::new(),
                     put: Vec::new(),
                     is_fenced: false,
-                });
+                }));
             }
-            (OpenState::Swap { head, .. }, Response::Swapped(false)) => {
+            (OpenState::Swap { .. }, Response::Swapped(false)) => {
                 self.refused += 1;
                 if self.refused == OPEN_ATTEMPTS_MAX {
-                    return Err(Error::Fenced { held: head.generation, current: head.generation });
+                    let reason = "another writer changed the head each time; try again".into();
+                    return Err(Error::Storage { operation: "write", object: HEAD_NAME.into(), reason });
                 }
                 // The writer before may have published just then.
                 self.state = OpenState::ReadHead;

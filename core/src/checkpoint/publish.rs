@@ -9,6 +9,7 @@ use super::capture::EncodedCheckpoint;
 use super::open::Writer;
 use super::procedure::{Procedure, Request, Response, Step, unexpected};
 use super::retention::{Retention, garbage, retain_also};
+use super::swap::SwapHead;
 use crate::error::{Error, Result};
 use crate::format::head::{CatalogEntry, HEAD_NAME, Head};
 use crate::format::manifest::{Manifest, ObjectId};
@@ -67,13 +68,7 @@ enum PublishState {
     /// A swap before this one may have taken effect, or another writer has taken over: look.
     Settle,
     Put,
-    Swap,
-    /// The swap failed without saying whether it took effect: look.
-    Look(Error),
-    /// It took effect, and may not be durable: once more.
-    Again,
-    /// Someone else changed the head: read by whom.
-    Refused,
+    Swap(SwapHead),
     /// What went needed so many objects that those which are there are fewer.
     List,
     Delete(Vec<String>),
@@ -83,7 +78,8 @@ impl<'w> Publish<'w> {
     /// Begins to publish; takes the bytes out of the checkpoint.
     ///
     /// # Errors
-    /// [`Error::Fenced`] if the checkpoint was not encoded for [`Writer::next_object`];
+    /// [`Error::Fenced`] if the checkpoint was encoded for another generation, [`Error::CallOrder`] if not for
+    /// [`Writer::next_object`];
     /// [`Error::OverLimit`] if the storage holds more checkpoints than its head can name, or this one needs more objects
     /// than it can;
     /// [`Error::NoSuchCheckpoint`] if it builds on a checkpoint that retention has given up since, or on one of another
@@ -93,8 +89,12 @@ impl<'w> Publish<'w> {
     /// After a swap of which it is not known whether it took effect, these come once it is.
     pub fn new(writer: &'w mut Writer, checkpoint: &mut EncodedCheckpoint, retention: Retention) -> Result<Self> {
         let object = checkpoint.manifest.object;
+        let (held, current) = (object.generation, writer.head.generation);
+        if held != current {
+            return Err(Error::Fenced { held, current });
+        }
         if object != writer.next_object() {
-            return Err(Error::Fenced { held: object.generation, current: writer.head.generation });
+            return Err(Error::CallOrder("the checkpoint was encoded for another number; encode it for `next_object`"));
         }
         // What one puts that was fenced off, no head would ever name.
         let is_known = writer.unsure.is_empty() && !writer.is_fenced;
@@ -171,8 +171,6 @@ impl<'w> Publish<'w> {
     /// The head is ours: what is left is to delete what it no longer needs.
     fn published(&mut self) {
         let before = core::mem::replace(&mut self.writer.head, self.next.clone());
-        self.writer.head_bytes = core::mem::take(&mut self.next_bytes);
-        self.writer.unsure.clear();
         self.writer.held = core::mem::take(&mut self.held);
         let mut unneeded: Vec<String> = Vec::new();
         let gone = || before.entries.iter().filter(|entry| self.next.entry(entry.object.id).is_none());
@@ -211,22 +209,14 @@ impl Procedure for Publish<'_> {
                 self.writer.put.push(self.checkpoint.manifest.object);
                 Step::Request(Request::Put { object: self.object.clone(), bytes: core::mem::take(&mut self.bytes) })
             }
-            PublishState::Swap => {
-                self.writer.expect_swap(&self.next_bytes);
+            PublishState::Swap(swap) => {
                 // Also where the answer is lost.
                 if self.checkpoint.relabels.is_none() {
                     self.writer.holder = Some(self.checkpoint.manifest.holder.clone());
                 }
-                Step::Request(Request::SwapHead {
-                    expected: Some(self.writer.head_bytes.clone()),
-                    new: self.next_bytes.clone(),
-                })
+                Step::Request(swap.request(self.writer))
             }
-            PublishState::Again => Step::Request(Request::SwapHead {
-                expected: Some(self.next_bytes.clone()),
-                new: self.next_bytes.clone(),
-            }),
-            PublishState::Settle | PublishState::Look(_) | PublishState::Refused => Step::Request(Request::ReadHead),
+            PublishState::Settle => Step::Request(Request::ReadHead),
             PublishState::List => Step::Request(Request::List),
             PublishState::Delete(names) => match names.last() {
                 Some(name) => Step::Request(Request::Delete { object: name.clone() }),
@@ -241,41 +231,21 @@ impl Procedure for Publish<'_> {
 
     fn handle_response(&mut self, response: Response) -> Result<()> {
         match (&mut self.state, response) {
-            (PublishState::Put, Response::Done) => self.state = PublishState::Swap,
-            (PublishState::Swap | PublishState::Again, Response::Swapped(true)) => self.published(),
-            (PublishState::Swap | PublishState::Again, Response::Swapped(false)) => {
-                self.writer.forget_swap(&self.next_bytes);
-                self.state = PublishState::Refused;
+            (PublishState::Put, Response::Done) => {
+                self.state = PublishState::Swap(SwapHead::new(core::mem::take(&mut self.next_bytes)));
             }
-            (PublishState::Swap, Response::Failed(error)) => self.state = PublishState::Look(error),
-            (PublishState::Look(error), Response::Head(Some(bytes))) => {
-                let error = error.clone();
-                if bytes == self.next_bytes {
-                    self.state = PublishState::Again;
-                } else if bytes == self.writer.head_bytes || self.writer.settle(&bytes)? {
-                    return Err(error);
-                } else {
-                    return Err(self.writer.head_changed(&bytes));
+            (PublishState::Swap(swap), response) => {
+                if swap.handle_response(self.writer, response)? {
+                    self.published();
                 }
             }
-            (PublishState::Look(error), _) => return Err(error.clone()),
             (PublishState::Settle, Response::Head(Some(bytes))) => {
-                if !self.writer.settle(&bytes)? && bytes != self.writer.head_bytes {
-                    return Err(self.writer.head_changed(&bytes));
-                }
+                self.writer.own(&bytes)?;
                 self.writer.is_fenced = false;
                 self.plan()?;
                 self.state = PublishState::Put;
             }
-            (PublishState::Refused, Response::Head(Some(bytes))) => {
-                if !self.writer.settle(&bytes)? {
-                    return Err(self.writer.head_changed(&bytes));
-                }
-                // The next one goes on from there: what was put now may be gone, such as with a transaction.
-                let reason = "an earlier write, which had failed, came late; take the checkpoint again".into();
-                return Err(Error::Storage { operation: "write", object: HEAD_NAME.into(), reason });
-            }
-            (PublishState::Settle | PublishState::Refused, Response::Head(None)) => {
+            (PublishState::Settle, Response::Head(None)) => {
                 return Err(Error::ObjectMissing { object: HEAD_NAME.into() });
             }
             (PublishState::List, Response::Objects(objects)) => {
@@ -339,6 +309,6 @@ impl Republish {
 }
 
 /// Refuses a label longer than [`LABEL_BYTES_MAX`].
-pub(super) fn check_label(label: Option<&str>) -> Result<()> {
-    Error::ensure_within("length of a label", label.map_or(0, str::len) as u64, LABEL_BYTES_MAX as u64)
+pub(crate) fn check_label(label: Option<&str>) -> Result<()> {
+    Error::ensure_within("number of bytes of a label", label.map_or(0, str::len) as u64, LABEL_BYTES_MAX as u64)
 }

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::open::Writer;
 use super::procedure::{Procedure, Request, Response, Step, unexpected};
 use super::restore::Selector;
+use super::swap::SwapHead;
 use crate::error::{Error, Result};
 use crate::format::head::{HEAD_NAME, Head};
 use crate::format::manifest::ObjectId;
@@ -79,7 +80,6 @@ pub(crate) fn garbage<'a>(head: &Head, names: impl Iterator<Item = &'a str>) -> 
 pub struct Prune<'w> {
     writer: &'w mut Writer,
     next: Head,
-    next_bytes: Vec<u8>,
     state: PruneState,
     deleted: Vec<String>,
 }
@@ -90,13 +90,7 @@ enum PruneState {
     Check,
     /// It is not known whether a swap before took effect: look, and mark only if not.
     Settle,
-    Mark,
-    /// The swap failed without saying whether it took effect: look.
-    Look(Error),
-    /// It took effect, and may not be durable: once more.
-    Again,
-    /// Someone else changed the head: read by whom.
-    Refused,
+    Mark(SwapHead),
     List,
     Delete(Vec<String>),
 }
@@ -114,7 +108,7 @@ impl<'w> Prune<'w> {
     ///
     /// # Errors
     /// [`Error::NoSuchCheckpoint`]; [`Error::CallOrder`] for the latest, and for one that a restored state builds on.
-    pub fn without(writer: &'w mut Writer, retention: Retention, checkpoints: &[Selector]) -> Result<Self> {
+    pub fn and_delete(writer: &'w mut Writer, retention: Retention, checkpoints: &[Selector]) -> Result<Self> {
         let mut next = writer.head.clone();
         drop_checkpoints(&mut next, checkpoints)?;
         if writer.held.iter().any(|held| next.entry(*held).is_none() && writer.head.entry(*held).is_some()) {
@@ -126,18 +120,18 @@ impl<'w> Prune<'w> {
 
     /// Makes a head out of the writer's.
     fn to(writer: &'w mut Writer, mut next: Head) -> Self {
-        let (state, next_bytes) = if !writer.unsure.is_empty() {
+        let state = if !writer.unsure.is_empty() {
             // In any case another head than the one there is: a swap that comes late must not name what is deleted now.
             next.next_id += 1;
             // Nor is any number of a head given twice: of two slots of a storage the newer one is known by it.
             writer.head.next_id = next.next_id;
-            (PruneState::Settle, next.to_bytes())
+            PruneState::Settle
         } else if next == writer.head {
-            (PruneState::Check, writer.head_bytes.clone())
+            PruneState::Check
         } else {
-            (PruneState::Mark, next.to_bytes())
+            PruneState::Mark(SwapHead::new(next.to_bytes()))
         };
-        Prune { writer, next, next_bytes, state, deleted: Vec::new() }
+        Prune { writer, next, state, deleted: Vec::new() }
     }
 
     /// A swap before has taken effect, if it was ours: goes on from the head that it wrote, without what was to be deleted.
@@ -151,16 +145,17 @@ impl<'w> Prune<'w> {
         self.next.entries.retain(|entry| !gone.contains(&entry.object.id));
         self.next.next_id += 1;
         self.writer.head.next_id = self.next.next_id;
-        self.next_bytes = self.next.to_bytes();
-        self.state = PruneState::Mark;
+        self.mark();
         Ok(())
+    }
+
+    fn mark(&mut self) {
+        self.state = PruneState::Mark(SwapHead::new(self.next.to_bytes()));
     }
 
     /// The head in the storage is `next`: now nothing else can be needed.
     fn marked(&mut self) {
-        self.writer.head_bytes = core::mem::take(&mut self.next_bytes);
         self.writer.head = self.next.clone();
-        self.writer.unsure.clear();
         self.state = PruneState::List;
     }
 }
@@ -170,20 +165,8 @@ impl Procedure for Prune<'_> {
 
     fn poll_request(&mut self) -> Result<Step<Vec<String>>> {
         Ok(match &self.state {
-            PruneState::Check | PruneState::Settle | PruneState::Look(_) | PruneState::Refused => {
-                Step::Request(Request::ReadHead)
-            }
-            PruneState::Mark => {
-                self.writer.expect_swap(&self.next_bytes);
-                Step::Request(Request::SwapHead {
-                    expected: Some(self.writer.head_bytes.clone()),
-                    new: self.next_bytes.clone(),
-                })
-            }
-            PruneState::Again => Step::Request(Request::SwapHead {
-                expected: Some(self.next_bytes.clone()),
-                new: self.next_bytes.clone(),
-            }),
+            PruneState::Check | PruneState::Settle => Step::Request(Request::ReadHead),
+            PruneState::Mark(swap) => Step::Request(swap.request(self.writer)),
             PruneState::List => Step::Request(Request::List),
             PruneState::Delete(names) => match names.last() {
                 Some(name) => Step::Request(Request::Delete { object: name.clone() }),
@@ -194,34 +177,15 @@ impl Procedure for Prune<'_> {
 
     fn handle_response(&mut self, response: Response) -> Result<()> {
         match (&mut self.state, response) {
-            (PruneState::Mark | PruneState::Again, Response::Swapped(true)) => self.marked(),
-            (PruneState::Mark | PruneState::Again, Response::Swapped(false)) => {
-                self.writer.forget_swap(&self.next_bytes);
-                self.state = PruneState::Refused;
-            }
-            (PruneState::Mark, Response::Failed(error)) => self.state = PruneState::Look(error),
-            (PruneState::Check, Response::Head(Some(bytes))) if bytes == self.next_bytes => self.marked(),
-            (PruneState::Look(_), Response::Head(Some(bytes))) if bytes == self.next_bytes => {
-                self.state = PruneState::Again;
-            }
-            (PruneState::Settle, Response::Head(Some(bytes))) if bytes == self.writer.head_bytes => {
-                self.state = PruneState::Mark;
-            }
-            (PruneState::Settle, Response::Head(Some(bytes))) => self.settled(&bytes)?,
-            (PruneState::Check, Response::Head(Some(bytes))) => return Err(self.writer.head_changed(&bytes)),
-            (PruneState::Refused, Response::Head(Some(bytes))) => {
-                if !self.writer.settle(&bytes)? {
-                    return Err(self.writer.head_changed(&bytes));
+            (PruneState::Mark(swap), response) => {
+                if swap.handle_response(self.writer, response)? {
+                    self.marked();
                 }
-                let reason = "an earlier write, which had failed, came late; try again".into();
-                return Err(Error::Storage { operation: "write", object: HEAD_NAME.into(), reason });
             }
-            (PruneState::Look(error), Response::Head(Some(bytes))) => {
-                let error = error.clone();
-                let is_known = bytes == self.writer.head_bytes || self.writer.settle(&bytes)?;
-                return Err(if is_known { error } else { self.writer.head_changed(&bytes) });
-            }
-            (PruneState::Look(error), _) => return Err(error.clone()),
+            (PruneState::Check, Response::Head(Some(bytes))) if bytes == self.writer.head_bytes => self.marked(),
+            (PruneState::Check, Response::Head(Some(bytes))) => return Err(self.writer.head_changed(&bytes)),
+            (PruneState::Settle, Response::Head(Some(bytes))) if bytes == self.writer.head_bytes => self.mark(),
+            (PruneState::Settle, Response::Head(Some(bytes))) => self.settled(&bytes)?,
             (_, Response::Head(None)) => return Err(Error::ObjectMissing { object: HEAD_NAME.into() }),
             (PruneState::List, Response::Objects(objects)) => {
                 let names = objects.iter().map(|object| object.name.as_str());

@@ -6,10 +6,9 @@ use alloc::vec::Vec;
 
 use super::any::StateMap;
 use super::holder::StateHolder;
-use crate::checkpoint::{Capture, CapturedState, EncodedCheckpoint, Lineage, plan_rebase};
+use crate::checkpoint::{Capture, CapturedState, EncodedCheckpoint, Lineage, check_label, plan_rebase};
 use crate::error::{Error, Result};
 use crate::format::manifest::{Manifest, Progress};
-use crate::limits::LABEL_BYTES_MAX;
 use crate::tracked::Clock;
 
 /// What is recorded with a checkpoint. The engine has no clock: by default it is of 1970, so give the time if a checkpoint
@@ -63,7 +62,7 @@ impl StateHolder {
     ///
     /// # Errors
     /// As [`StateHolder::begin`].
-    pub fn begin_whole(&mut self, request: CheckpointRequest) -> Result<()> {
+    pub fn begin_full(&mut self, request: CheckpointRequest) -> Result<()> {
         self.begin_on(Lineage::default(), request)
     }
 
@@ -77,13 +76,7 @@ impl StateHolder {
                  the engine is",
             ));
         }
-        if let Some(label) = request.label.as_ref().filter(|label| label.len() > LABEL_BYTES_MAX) {
-            return Err(Error::OverLimit {
-                what: "length of a label",
-                found: label.len() as u64,
-                limit: LABEL_BYTES_MAX as u64,
-            });
-        }
+        check_label(request.label.as_deref())?;
         let cut = self.clock.epoch;
         if cut >= u32::MAX - 1 {
             return Err(Error::OverLimit {

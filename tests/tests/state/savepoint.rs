@@ -26,18 +26,20 @@ fn a_savepoint_is_deleted_when_it_is_named() {
     };
     // Nothing goes if one of them may not.
     for wrong in [Selector::Latest, Selector::Id(2), Selector::Label("nobody".into()), Selector::Id(99)] {
-        manager.prune_without(Retention { max_retained: 1 }, &[Selector::Label("old".into()), wrong]).unwrap_err();
+        manager.prune_and_delete(Retention { max_retained: 1 }, &[Selector::Label("old".into()), wrong]).unwrap_err();
         assert_eq!(ids(&manager), [0, 1, 2, 3, 4]);
     }
-    manager.prune_without(all, &[Selector::Label("old".into()), Selector::Id(1)]).unwrap();
+    manager.prune_and_delete(all, &[Selector::Label("old".into()), Selector::Id(1)]).unwrap();
     assert_eq!(ids(&manager), [0, 2, 4]);
     let report = verify(manager.backend_mut()).unwrap();
     assert_eq!((report.findings, report.unneeded), (vec![], vec![]));
     // What a state builds on stays until its next checkpoint.
     manager.restore(&mut holder, 0).unwrap();
-    manager.prune_without(all, &[Selector::Id(0)]).unwrap_err();
+    manager.prune_and_delete(all, &[Selector::Id(0)]).unwrap_err();
     assert_eq!(checkpoint(&mut manager, &mut holder, 400), 5);
-    manager.prune_without(Retention { max_retained: 1 }, &[Selector::Id(0), Selector::Label("other".into())]).unwrap();
+    manager
+        .prune_and_delete(Retention { max_retained: 1 }, &[Selector::Id(0), Selector::Label("other".into())])
+        .unwrap();
     assert_eq!(ids(&manager), [5]);
     assert_eq!(verify(manager.backend_mut()).unwrap().findings, []);
 }
@@ -85,6 +87,6 @@ fn a_label_too_long_is_refused_and_changes_nothing() {
     let mut holder = StateHolder::builder("clock").build().unwrap();
     let first = checkpoint(&mut manager, &mut holder, 100);
     let error = manager.savepoint(&Selector::Id(first), &"x".repeat(201)).unwrap_err();
-    assert_eq!(error.to_string(), "length of a label is 201, over the limit of 200");
+    assert_eq!(error.to_string(), "number of bytes of a label is 201, over the limit of 200");
     assert_eq!(manager.list().len(), 1);
 }

@@ -199,7 +199,7 @@ fn one_that_opens_while_another_publishes_takes_over_all_the_same() {
         third.poll_request().unwrap();
         third.handle_response(eventflux_core::Response::Swapped(false)).err()
     });
-    assert!(matches!(outcome, Some(CoreError::Fenced { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Some(CoreError::Storage { .. })), "{outcome:?}");
 }
 
 #[test]

@@ -15,6 +15,6 @@ mod crash_points;
 mod fencing;
 mod leftovers;
 mod lost_answers;
-mod review_storage;
+mod other_storages;
 mod unanswered;
 mod wrappers;
