@@ -98,6 +98,8 @@ pub struct Engine {
     key_of: Vec<usize>,
     admitted: Vec<bool>,
     plugins: Plugins,
+    /// Size of the state when there is none.
+    empty_bytes: usize,
 }
 
 impl Engine {
@@ -152,6 +154,7 @@ impl Engine {
         }
         let mut holder = builder.build()?;
         holder.set_driven();
+        let empty_bytes = holder.size_bytes();
         let count = operators.len();
         let plugins = operators.iter().filter(|operator| operator.plugin().is_some()).count();
         let mut key_of: Vec<usize> = Vec::with_capacity(count);
@@ -177,6 +180,7 @@ impl Engine {
             key_of,
             admitted: alloc::vec![false; count],
             plugins: Plugins::wanted(plugins),
+            empty_bytes,
         })
     }
 
@@ -203,18 +207,9 @@ impl Engine {
             self.check_shape(event)?;
             self.release(watermark)?;
         }
-        let watermark = match self.check(event, watermark) {
-            Err(Error::OverBudget { .. }) if self.releases_before(event) => {
-                // What is over by the event's own time goes out before it, where it would have gone behind it, and makes
-                // room: else an engine at its budget would stay there. No window and no match that this closes has room for
-                // the event.
-                self.progress.timestamp_max = Some(event.timestamp);
-                let watermark = self.watermark_ms().unwrap_or(i64::MIN);
-                self.release(watermark)?;
-                self.check(event, watermark)?;
-                watermark
-            }
-            checked => checked.map(|()| watermark)?,
+        let (watermark, mut released) = match self.check(event, watermark) {
+            Ok(()) => (watermark, VecDeque::new()),
+            Err(error) => self.make_room(event, error)?,
         };
         let sequence = self.progress.events;
         let keys = core::mem::take(&mut self.keys);
@@ -231,6 +226,7 @@ impl Engine {
             };
         }
         self.keys = keys;
+        self.outputs.append(&mut released);
         taken?;
         self.progress.events += 1;
         if self.progress.timestamp_max.is_none_or(|max| event.timestamp > max) {
@@ -241,12 +237,29 @@ impl Engine {
         self.release(self.watermark_ms().unwrap_or(i64::MIN))
     }
 
-    /// Whether the watermark of an event releases anything that the one before has not. With plugins nothing is released
-    /// before its event: they have been asked about it in another order.
-    fn releases_before(&self, event: &Event) -> bool {
+    /// Takes what is over by an event's own time out before it, where it would have gone behind it, if the event was
+    /// refused for want of room: else an engine at its budget would stay there. No window and no match that this closes has
+    /// room for the event. Its watermark, and the results, which come behind those that the event gives at once.
+    ///
+    /// With plugins nothing is released before its event: they have been asked about it in another order.
+    fn make_room(&mut self, event: &Event, refused: Error) -> Result<(i64, VecDeque<Output>)> {
+        let Error::OverBudget { needed, budget } = refused else { return Err(refused) };
         let is_newest = self.progress.timestamp_max.is_none_or(|max| event.timestamp > max);
+        // One that has no room in an empty state changes nothing, and no time passes by it.
+        let has_room_alone = (needed + self.empty_bytes).saturating_sub(self.holder.size_bytes()) <= budget;
         let watermark = event.timestamp.saturating_sub(self.watermark_delay_ms);
-        is_newest && !self.has_plugins() && self.timers.is_due(watermark)
+        let watermark = self.watermark_floor_ms.map_or(watermark, |floor| floor.max(watermark));
+        // What the event releases by itself, which patterns may do at that very time, would come in between.
+        let has_waited = self.watermark_delay_ms > 0 || !self.operators.iter().any(Operator::has_pattern);
+        let over = if has_waited { watermark } else { watermark - 1 };
+        if !is_newest || !has_room_alone || self.has_plugins() || !self.timers.is_due(over) {
+            return Err(refused);
+        }
+        self.progress.timestamp_max = Some(event.timestamp);
+        let waiting = self.outputs.len();
+        self.release(over)?;
+        self.check(event, watermark)?;
+        Ok((watermark, self.outputs.split_off(waiting)))
     }
 
     /// Takes events one by one: the same as [`Engine::handle_event`] for each, but faster where there are plugins,
@@ -390,8 +403,14 @@ impl Engine {
     /// it no event is taken.
     ///
     /// # Errors
-    /// [`Error::StateChanged`] if the checkpoint was not written by an engine; [`Error::Plugin`] if a plugin cannot go on.
+    /// [`Error::StateChanged`] if the checkpoint was not written by an engine; [`Error::CallOrder`] if it is not the one
+    /// that was restored; [`Error::Plugin`] if a plugin cannot go on.
     pub fn resume(&mut self, manifest: &Manifest) -> Result<()> {
+        if self.holder.last_checkpoint().is_some_and(|restored| restored != manifest.object.id) {
+            return Err(Error::CallOrder(
+                "this is not the manifest of the checkpoint that was restored; give that one",
+            ));
+        }
         let Some(progress) = &manifest.progress.engine else {
             return Err(Error::StateChanged {
                 state: manifest.holder.clone(),

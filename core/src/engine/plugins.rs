@@ -244,6 +244,7 @@ impl Engine {
     /// other operators hold, and what they answer comes with that. Not before there is an event: what they answer would
     /// wait, and a checkpoint would lose it.
     fn tell_watermark(&mut self) -> Result<()> {
+        self.check_resumed()?;
         let Some(told) = self.plugins.told.take() else { return Ok(()) };
         let Some(now) = self.watermark_ms().filter(|now| *now > told) else { return Ok(()) };
         for at in 0..self.plugins.slots.len() {

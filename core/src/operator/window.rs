@@ -101,11 +101,11 @@ impl WindowPlan {
         let new = self.functions.growth_of_new(event);
         // Wherever it comes in the input.
         let row = || row_bytes(u64::MAX, event.timestamp, self.functions.project(event));
-        let growth = match self.window {
+        let opened = match self.window {
             WindowKind::Session { gap_ms } => match &held.windows()[touched(held, event.timestamp, gap_ms)] {
                 [] => new + held.growth_of_windows(1) + TrackedEvents::new().growth_of_push(row()),
                 [window] if window.start() <= event.timestamp => {
-                    self.functions.growth(window.accumulators(), event) + window.buffer.growth_of_push(row())
+                    return self.functions.growth(window.accumulators(), event) + window.buffer.growth_of_push(row());
                 }
                 // One takes the place of all: its list may have up to twice the room of theirs.
                 merged => {
@@ -114,10 +114,10 @@ impl WindowPlan {
                         + merged.iter().map(|window| window.footprint().memory as usize).sum::<usize>()
                 }
             },
-            WindowKind::Length { .. } => held.window(0).map_or_else(
-                || new + held.growth_of_windows(1),
-                |window| self.functions.growth(window.accumulators(), event),
-            ),
+            WindowKind::Length { .. } => match held.window(0) {
+                Some(window) => return self.functions.growth(window.accumulators(), event),
+                None => new + held.growth_of_windows(1),
+            },
             WindowKind::Tumbling { size_ms } | WindowKind::Hopping { size_ms, .. } => {
                 let (mut opened, mut growth) = (0, 0);
                 for start in self.starts(event.timestamp).filter(|start| start + size_ms > watermark) {
@@ -132,7 +132,7 @@ impl WindowPlan {
                 growth + opened * new + held.growth_of_windows(opened)
             }
         };
-        reckoned + growth
+        reckoned + opened
     }
 
     pub(super) fn take(&self, context: &mut Context<'_>, key: &MapKey<'_>, event: &Event) -> Result<()> {

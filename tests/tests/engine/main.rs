@@ -10,12 +10,13 @@ mod common {
 
 mod bounded;
 mod bounds;
+mod budget;
 mod cut_and_capture;
+mod map_pages;
 mod operators_aggregation;
 mod operators_functions;
 mod operators_order;
 mod operators_pattern;
 mod operators_window;
 mod restore_anywhere;
-mod review_map;
 mod watermark;
