@@ -353,6 +353,36 @@ fn what_came_and_went_between_two_checkpoints() {
     }
 }
 
+/// Nor are windows and matches that opened and closed in between.
+#[test]
+fn windows_and_matches_that_came_and_went() {
+    let definition = r#"{"name":"passing","source":{"file":"-","timestamp":"at"},"sink":{"file":"-"},"operator":[
+        {"name":"seconds","key":["id"],"window":{"tumbling":"1s"},"compute":{"n":"count","sum":"sum value"}},
+        {"name":"pairs","key":["id"],"window":{"length":2},"compute":{"n":"count"}},
+        {"name":"rises","key":["id"],"within":"1s","pattern":[
+            {"step":"low","where":[{"field":"value","eq":1}]},{"step":"high","where":[{"field":"value","eq":2}]}]}]}"#;
+    let definition = ApplicationDefinition::from_json(definition).unwrap();
+    let mut engine = Engine::new(&definition, &["at", "id", "value"]).unwrap();
+    let mut storage = MemoryBackend::new();
+    let mut writer = drive(OpenWriter::new(), &mut storage).unwrap();
+    for turn in 0..20_i64 {
+        for passing in 0..3000_i64 {
+            for value in [1, 2] {
+                let at = turn * 10_000 + passing / 1000 * 1000;
+                let values = vec![at.into(), (turn << 20 | passing).into(), value.into()];
+                engine.handle_event(Event::new(at, values)).unwrap();
+            }
+        }
+        let at = turn * 10_000 + 9000;
+        engine.handle_event(Event::new(at, vec![at.into(), (-1).into(), 0.into()])).unwrap();
+        let others = usize::from(turn > 0) + turn as usize % 2;
+        assert_eq!(std::iter::from_fn(|| engine.poll_output()).count(), 9000 + others);
+        engine.begin_checkpoint(CheckpointRequest::default()).unwrap();
+        let sizes = complete(engine.holder_mut(), &mut writer, &mut storage).sizes;
+        assert!(sizes.dirty < 200, "turn {turn}: {} bytes", sizes.dirty);
+    }
+}
+
 /// One event in five is a little late, and so unites the session of all before with one of a few: what a checkpoint writes
 /// is still what came.
 #[test]

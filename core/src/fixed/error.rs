@@ -53,8 +53,10 @@ pub enum FixedError {
     OtherStates,
     /// A function does not take a value.
     Refused(AccumulateError),
-    /// A plain value does not decode as the type asked for, or its `Serialize` fails.
+    /// A plain value does not decode as the type asked for.
     Undecodable,
+    /// The `Serialize` of a plain value fails.
+    Unencodable,
     /// The number of a checkpoint is not above that of the one it builds on.
     NumberDoesNotRise {
         /// Number of the checkpoint it builds on.
@@ -96,6 +98,7 @@ impl core::fmt::Display for FixedError {
             }
             FixedError::Refused(error) => error.fmt(f),
             FixedError::Undecodable => f.write_str("a plain value does not decode as the type asked for"),
+            FixedError::Unencodable => f.write_str("a plain value cannot be encoded: its `Serialize` fails"),
             FixedError::NumberDoesNotRise { last } => {
                 write!(f, "the number of a checkpoint must be above that of the last one, {last}")
             }

@@ -115,7 +115,7 @@ impl<'a, const STATES: usize, const DELTAS: usize> FixedHolder<'a, STATES, DELTA
     ///
     /// # Errors
     /// [`FixedError::CheckpointUnderWay`]: that one may need them, and so would all after it. Nothing has changed then.
-    pub fn forget_parent(&mut self) -> Result<(), FixedError> {
+    pub fn forget_checkpoints(&mut self) -> Result<(), FixedError> {
         if self.under_way.is_some() {
             return Err(FixedError::CheckpointUnderWay);
         }

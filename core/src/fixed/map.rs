@@ -33,9 +33,8 @@ const ABSENT: u8 = 1 << 5;
 #[derive(Debug, Clone)]
 pub struct FixedMap<V, const KEYS: usize, const KEY_BYTES: usize> {
     entries: Vec<Entry<V, KEY_BYTES>, KEYS, u16>,
-    /// Encoded bytes of what lives, and by how many rows shrank since the newest cut; those that vanished are beside it.
+    /// Encoded bytes of what lives, and those that rows lost since the newest cut.
     live: u64,
-    shrunk: u64,
     vanished: Vanished,
     /// How many captures there were, which tells their values apart.
     captures: u32,
@@ -132,6 +131,11 @@ impl<V, const KEY_BYTES: usize> Entry<V, KEY_BYTES> {
         self.marks & mark != 0
     }
 
+    /// Whether checkpoints know of it, as [`Vanished`] asks.
+    fn known(&self) -> [u32; 3] {
+        [NEVER, SENT, ABSENT].map(|mark| u32::from(self.has(mark)))
+    }
+
     fn set_mark(&mut self, mark: u8, on: bool) {
         self.marks = if on { self.marks | mark } else { self.marks & !mark };
     }
@@ -172,7 +176,7 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
                 "a key has at most 65,535 bytes, which its length in 16 bits counts"
             );
         }
-        FixedMap { entries: Vec::new(), live: 0, shrunk: 0, vanished: Vanished::NONE, captures: 0 }
+        FixedMap { entries: Vec::new(), live: 0, vanished: Vanished::NONE, captures: 0 }
     }
 
     /// The value of a key.
@@ -223,7 +227,7 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
         let after = value.encoded();
         // Another value in its place is no change of what was captured.
         entry.marks |= if value.captured() == captured { DIRTY } else { DIRTY | WHOLE };
-        self.account(before, after);
+        self.account_change(at, before, after);
         result
     }
 
@@ -234,13 +238,12 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
         let Some(value) = entry.value.take() else { return false };
         let before = value.encoded() + row_overhead(key);
         entry.marks |= DIRTY;
-        let [never, sent, absent] = [NEVER, SENT, ABSENT].map(|mark| u32::from(entry.has(mark)));
+        let [never, sent, absent] = entry.known();
         // No checkpoint, durable or under way, knows of it.
         if never > sent {
             self.entries.swap_remove(at);
         }
         self.account(before, 0);
-        self.shrunk -= before;
         self.vanished.add(before, 1, [never, sent, absent]);
         true
     }
@@ -287,7 +290,7 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
         let before = entry.value.as_ref().map_or(0, |value| value.encoded() + overhead);
         let after = value.encoded() + overhead;
         entry.value = Some(value);
-        self.account(before, after);
+        self.account_change(at, before, after);
     }
 
     /// Begins a capture unlike all others.
@@ -296,9 +299,15 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
         Captured::of_map(core::ptr::from_ref(self).addr(), self.captures)
     }
 
+    /// Accounts for a change of a value that stays.
+    fn account_change(&mut self, at: usize, before: u64, after: u64) {
+        self.account(before, after);
+        let known = self.entries[at].known();
+        self.vanished.add(before.saturating_sub(after), 1, known);
+    }
+
     fn account(&mut self, before: u64, after: u64) {
         self.live = (self.live + after).saturating_sub(before);
-        self.shrunk += before.saturating_sub(after);
     }
 }
 
@@ -332,7 +341,7 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
     }
 
     fn shrunk(&self) -> u64 {
-        self.shrunk + self.vanished.known()
+        self.vanished.known()
     }
 
     fn has_changes(&self) -> bool {
@@ -383,7 +392,6 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
     }
 
     fn cut(&mut self, all: bool) {
-        self.shrunk = 0;
         self.vanished = Vanished::NONE;
         let captured = self.next_capture();
         for entry in &mut self.entries {
@@ -421,7 +429,7 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
         // Field by field: a new one would lie on the stack first. How many captures there were stays: values from before are
         // not those that are captured next.
         self.entries.clear();
-        (self.live, self.shrunk, self.vanished) = (0, 0, Vanished::NONE);
+        (self.live, self.vanished) = (0, Vanished::NONE);
     }
 
     fn restore_row(&mut self, row: &Row<'_>) -> Result<(), FixedError> {
@@ -446,7 +454,6 @@ impl<V: Sealed, const KEYS: usize, const KEY_BYTES: usize> AnyState for FixedMap
     }
 
     fn settle(&mut self) {
-        self.shrunk = 0;
         self.vanished = Vanished::NONE;
         let captured = self.next_capture();
         for entry in &mut self.entries {

@@ -71,12 +71,12 @@ impl<const BYTES: usize, const KEYS: usize, const KEY_BYTES: usize> FixedMap<Fix
     /// Writes a plain value.
     ///
     /// # Errors
-    /// [`FixedError::Full`], [`FixedError::Undecodable`] if the value's `Serialize` fails. Nothing has changed then.
+    /// [`FixedError::Full`], [`FixedError::Unencodable`] if the value's `Serialize` fails. Nothing has changed then.
     pub fn set_value<T: Serialize + ?Sized>(&mut self, key: impl AsRef<[u8]>, value: &T) -> Result<(), FixedError> {
         let mut bytes = [0; BYTES];
         let encoded = postcard::to_slice(value, &mut bytes).map_err(|error| match error {
             postcard::Error::SerializeBufferFull => full(BYTES),
-            _ => FixedError::Undecodable,
+            _ => FixedError::Unencodable,
         })?;
         self.set(key.as_ref(), FixedPlain::new(encoded)?)
     }

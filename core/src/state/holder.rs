@@ -134,7 +134,7 @@ impl StateHolder {
     ///
     /// # Errors
     /// [`Error::OverBudget`], [`Error::OutOfMemory`], [`Error::OverLimit`] for a key too long,
-    /// [`Error::Undecodable`] if the value's `Serialize` fails. Nothing has changed then, but that the next checkpoint may
+    /// [`Error::Unencodable`] if the value's `Serialize` fails. Nothing has changed then, but that the next checkpoint may
     /// write the value of before once more.
     pub fn set<T: Serialize + ?Sized>(&mut self, key: impl AsRef<[u8]>, value: &T) -> Result<()> {
         self.set_hashed(&MapKey::new(key.as_ref()), value)
@@ -181,7 +181,7 @@ impl StateHolder {
     fn set_otherwise<T: Serialize + ?Sized>(&mut self, key: &[u8], value: &T) -> Result<()> {
         let mut scratch = core::mem::take(&mut self.scratch);
         scratch.clear();
-        scratch = postcard::to_extend(value, scratch).map_err(|error| undecodable::<T>(key, error.to_string()))?;
+        scratch = postcard::to_extend(value, scratch).map_err(|error| unencodable::<T>(key, &error))?;
         let result = self.set_encoded(key, &scratch);
         self.scratch = scratch;
         result
@@ -353,5 +353,10 @@ fn decode<T: DeserializeOwned>(key: &[u8], value: &PlainValue) -> Result<T> {
 }
 
 fn undecodable<T: ?Sized>(key: &[u8], reason: String) -> Error {
-    Error::Undecodable { key: super::describe::printable(key), wanted: type_name::<T>(), reason }
+    Error::Undecodable { key: super::describe::printable(key), type_name: type_name::<T>(), reason }
+}
+
+#[cold]
+fn unencodable<T: ?Sized>(key: &[u8], error: &postcard::Error) -> Error {
+    Error::Unencodable { key: super::describe::printable(key), type_name: type_name::<T>(), reason: error.to_string() }
 }

@@ -55,8 +55,7 @@ impl<V: Sealed> TrackedMap<V> {
 
     /// Encoded bytes by which rows shrank or vanished since the cut before; starts anew.
     pub(crate) fn take_shrunk(&mut self) -> u64 {
-        let vanished = core::mem::replace(&mut self.vanished, Vanished::NONE);
-        core::mem::take(&mut self.shrunk) + vanished.known()
+        core::mem::replace(&mut self.vanished, Vanished::NONE).known()
     }
 
     /// Captures rows until about `budget` bytes are spent; whether all are captured.

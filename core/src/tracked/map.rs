@@ -51,9 +51,7 @@ pub struct TrackedMap<V> {
     /// Bytes of tables, and of keys and values beside them.
     pub(super) tables: usize,
     pub(super) heap: u64,
-    /// Encoded bytes by which rows shrank since the newest cut …
-    pub(super) shrunk: u64,
-    /// … and those that vanished.
+    /// Encoded bytes that rows lost since the newest cut.
     pub(super) vanished: Vanished,
     /// Encoded bytes of dirty rows captured as part of a base.
     pub(super) dirty_in_bases: u64,
@@ -77,7 +75,6 @@ impl<V: Sealed> TrackedMap<V> {
             keys: 0,
             tables: groups * size_of::<Group<V>>(),
             heap: 0,
-            shrunk: 0,
             vanished: Vanished::NONE,
             dirty_in_bases: 0,
             scratch: Vec::new(),
@@ -122,7 +119,7 @@ impl<V: Sealed> TrackedMap<V> {
             Some(held) => {
                 let before = held.footprint();
                 *held = value;
-                self.account(group, before, after);
+                self.account_change(group, key, before, after);
             }
             gone => {
                 *gone = Some(value);
@@ -167,7 +164,7 @@ impl<V: Sealed> TrackedMap<V> {
         let changed = change(held);
         let after = held.footprint();
         if before != after {
-            self.account(group, before, after);
+            self.account_change(group, key, before, after);
         }
         changed
     }
@@ -188,7 +185,7 @@ impl<V: Sealed> TrackedMap<V> {
                 let before = value.footprint();
                 let result = change_in(value, change);
                 let after = value.footprint();
-                self.account(group, before, after);
+                self.account_change(group, key, before, after);
                 Ok(result)
             }
             gone => {
@@ -212,7 +209,7 @@ impl<V: Sealed> TrackedMap<V> {
         let before = value.footprint();
         let result = change_in(value, change);
         let after = value.footprint();
-        self.account(group, before, after);
+        self.account_change(group, key, before, after);
         Some(result)
     }
 
@@ -236,7 +233,6 @@ impl<V: Sealed> TrackedMap<V> {
         let held = &mut self.groups[group];
         let marks = &mut held.marks[page as usize];
         let bit: Mask = 1 << at;
-        self.shrunk -= encoded;
         self.vanished.add(encoded, bit, [marks.never, marks.sent, marks.absent]);
         if marks.never & !marks.sent & bit != 0 {
             let slot = self.release_from(group, page, |page, marks| page.swap_remove(marks, at));
@@ -333,7 +329,25 @@ impl<V: Sealed> TrackedMap<V> {
         self.heap = (self.heap + after.memory).saturating_sub(before.memory);
         let live = &mut self.live[group];
         *live = (*live + after.encoded).saturating_sub(before.encoded);
-        self.shrunk += before.encoded.saturating_sub(after.encoded);
+    }
+
+    /// Accounts for a change of a value that stays.
+    #[inline]
+    fn account_change(&mut self, group: usize, key: &MapKey<'_>, before: Footprint, after: Footprint) {
+        self.account(group, before, after);
+        if after.encoded < before.encoded {
+            self.shrank(group, key, before.encoded - after.encoded);
+        }
+    }
+
+    #[cold]
+    fn shrank(&mut self, group: usize, key: &MapKey<'_>, encoded: u64) {
+        let Some((page, _)) = self.groups[group].find(key) else { return };
+        // What checkpoints know of it has to be told as of now. The write asked for no more than that.
+        self.sync_page(group, page);
+        let Some((page, at)) = self.groups[group].find(key) else { return };
+        let marks = &self.groups[group].marks[page as usize];
+        self.vanished.add(encoded, 1 << at, [marks.never, marks.sent, marks.absent]);
     }
 
     /// Where a key is, with its group and page as far up to date as a write needs: what was durably

@@ -113,7 +113,6 @@ impl<V: Sealed> TrackedMap<V> {
                 self.account(group, before, Footprint::default());
             }
         }
-        self.shrunk = 0;
         self.vanished = Vanished::NONE;
         Ok(())
     }

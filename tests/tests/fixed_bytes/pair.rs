@@ -171,7 +171,7 @@ impl<S: Subject> Pair<S> {
     /// What a growable one wrote whole goes into a fixed one, which goes on with changes.
     fn hand_over(&mut self) {
         let object = self.writer.next_object();
-        self.growable.begin_whole(CheckpointRequest::default()).unwrap();
+        self.growable.begin_full(CheckpointRequest::default()).unwrap();
         let mut encoded = self.growable.take_capture().unwrap().into_plain_object(object).unwrap();
         let bytes = encoded.bytes().to_vec();
         drive(Publish::new(&mut self.writer, &mut encoded, Retention::default()).unwrap(), &mut self.storage).unwrap();

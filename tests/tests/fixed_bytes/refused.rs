@@ -84,9 +84,9 @@ fn the_parent_is_not_forgotten_during_a_checkpoint() {
         buffer
     };
     let second = checkpoint(&mut holder, 1, &mut |holder| {
-        assert_eq!(holder.forget_parent(), Err(FixedError::CheckpointUnderWay));
+        assert_eq!(holder.forget_checkpoints(), Err(FixedError::CheckpointUnderWay));
     });
-    holder.forget_parent().unwrap();
+    holder.forget_checkpoints().unwrap();
     assert_eq!(holder.last_checkpoint(), None);
     let third = checkpoint(&mut holder, 2, &mut |_| ());
     let restore =
