@@ -38,13 +38,23 @@ pub enum Error {
         newest: u16,
     },
     /// A plain value does not decode as the type asked for.
-    #[error("value of key {key} does not decode as {wanted}: {reason}")]
+    #[error("value of key {key} does not decode as {type_name}: {reason}")]
     Undecodable {
         /// The key, printable.
         key: String,
-        /// Name of the Rust type asked for.
-        wanted: &'static str,
+        /// The Rust type asked for.
+        type_name: &'static str,
         /// What the decoder said.
+        reason: String,
+    },
+    /// A plain value cannot be encoded: its `Serialize` fails, or is of a kind that `postcard` has not. Nothing was changed.
+    #[error("value of key {key}, a {type_name}, cannot be encoded: {reason}")]
+    Unencodable {
+        /// The key, printable.
+        key: String,
+        /// The Rust type given.
+        type_name: &'static str,
+        /// What the encoder said.
         reason: String,
     },
     /// The write would take the holder past its budget. Nothing was changed.

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod beside;
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -15,7 +16,9 @@ pub mod storage;
 mod threads;
 
 pub use crate::manager::{CheckpointManager, ManagerConfig, read_head, read_manifest, restore, verify};
-pub use crate::runtime::{CheckpointConfig, EventFluxManager, RunProgress, RunSummary, Runtime, StartFrom, StopHandle};
+pub use crate::runtime::{
+    CheckpointConfig, EventFluxManager, OperatorSummary, RunProgress, RunSummary, Runtime, StartFrom, StopHandle,
+};
 
 pub use crate::error::{Error, Result};
 

@@ -329,7 +329,7 @@ impl<B: Backend> CheckpointManager<B> {
     /// # Errors
     /// Those of the storage; what is left is deleted by the next call.
     pub fn prune(&mut self, retention: Retention) -> Result<Vec<String>> {
-        self.prune_without(retention, &[])
+        self.prune_and_delete(retention, &[])
     }
 
     /// As [`CheckpointManager::prune`], and deletes these checkpoints too, which is the only way for a savepoint to go.
@@ -337,11 +337,11 @@ impl<B: Backend> CheckpointManager<B> {
     /// # Errors
     /// [`NoSuchCheckpoint`](eventflux_core::Error::NoSuchCheckpoint); [`CallOrder`](eventflux_core::Error::CallOrder) for
     /// the newest, and for one that a state was restored from since; those of the storage.
-    pub fn prune_without(&mut self, retention: Retention, checkpoints: &[Selector]) -> Result<Vec<String>> {
+    pub fn prune_and_delete(&mut self, retention: Retention, checkpoints: &[Selector]) -> Result<Vec<String>> {
         let max_retained = retention.max_retained;
         let span = tracing::info_span!(target: observe::TARGET, "prune", max_retained, deleted = Empty);
         let deleted = span.in_scope(|| {
-            let prune = Prune::without(&mut self.writer, retention, checkpoints)?;
+            let prune = Prune::and_delete(&mut self.writer, retention, checkpoints)?;
             drive(prune, &mut self.backend)
         })?;
         span.record("deleted", deleted.len());

@@ -24,7 +24,7 @@ import type {
 } from "./options.js";
 import type { Place, Platform } from "./place.js";
 import type { Storage } from "./storage/storage.js";
-import { jsonOf, live, plain, positionsFromText, positionsToText } from "./value.js";
+import { jsonOf, live, plain, positionsFromText, positionsToText, shown } from "./value.js";
 
 /** A checkpoint as the engine tells of it, with what it recorded. */
 interface Recorded<C, Position = string> {
@@ -493,8 +493,12 @@ export class Session {
         : (this.#usesProgress ?? !checkpointOnHide)
           ? undefined
           : {};
-    // Nobody waits for it; what it fails with the next one fails with too, unless results were not taken.
-    if (request) this.checkpoint(request).catch(() => {});
+    // Nobody waits for it. What it fails with the next one fails with too, unless results were not taken, or the request
+    // that was given is wrong, which nobody would find out.
+    if (request)
+      this.checkpoint(request).catch((error: StateError) => {
+        if (error.code === "INVALID") throw error;
+      });
   }
 }
 
@@ -506,7 +510,7 @@ function hasProgress(progress: { positions: object; outputs: object }): boolean 
 /** Refuses what the engine would take for another number. */
 export function checkId(id: number): void {
   if (!Number.isSafeInteger(id) || id < 0)
-    throw new StateError("INVALID", `${String(id)} is not the number of a checkpoint`);
+    throw new StateError("INVALID", `${shown(id)} is not the number of a checkpoint`);
 }
 
 function trapped(): StateError {

@@ -40,6 +40,8 @@ function faultIn(value: unknown, depth: number): Fault | undefined {
 }
 
 function faultInObject(value: object, depth: number): Fault | undefined {
+  // It would be called, in place of what was looked at here.
+  if (typeof (value as { toJSON?: unknown }).toJSON === "function") return { path: "", what: "one with toJSON()" };
   if (depth === DEPTH_MAX) return { path: "", what: `nested deeper than ${DEPTH_MAX} levels, or refers to itself` };
   if (Array.isArray(value)) {
     for (let index = 0; index < value.length; index += 1) {
@@ -76,11 +78,17 @@ export function toJson(value: unknown): string {
 
 /** The JSON of what was given. Some has none, such as a bigint, and some is longer than a text can be. */
 export function jsonOf(given: unknown, what: string): string {
-  return textOf(() => JSON.stringify(given), what);
+  // Of what a `toJSON` turns into nothing there is none.
+  return textOf(() => JSON.stringify(given).toString(), what);
 }
 
-/** A text that cannot always be made of what was given. */
-export function textOf(make: () => string, what: string): string {
+/** What is wrong, in a message: some objects have no text. */
+export function shown(value: unknown): string {
+  return typeof value === "object" ? "an object" : String(value);
+}
+
+/** A text that cannot always be made of what was given, nor its bytes. */
+export function textOf<T>(make: () => T, what: string): T {
   try {
     return make();
   } catch (error) {
@@ -97,7 +105,7 @@ let room: Uint8Array | undefined;
 /** A text as UTF-8, to be copied before the next call: its place is used again, which is faster than a fresh one. */
 export function toUtf8(text: string): Uint8Array {
   // No character of a text takes more than three bytes.
-  if (3 * text.length > ROOM_BYTES) return utf8.encode(text);
+  if (3 * text.length > ROOM_BYTES) return textOf(() => utf8.encode(text), "the text");
   room ??= new Uint8Array(ROOM_BYTES);
   return room.subarray(0, utf8.encodeInto(text, room).written);
 }
@@ -144,7 +152,7 @@ export function eventsToJson(events: readonly object[]): string {
       if (!isPlain) {
         throw new StateError(
           "INVALID",
-          `event ${index} of the batch: field ${field} is ${String(value)}; use a finite number, a text, a boolean or null`,
+          `event ${index} of the batch: field ${field} is ${shown(value)}; use a finite number, a text, a boolean or null`,
         );
       }
     }
@@ -169,7 +177,7 @@ export function positionsToText(positions: Positions | undefined): Record<string
     if (typeof position !== "bigint" && !Number.isSafeInteger(position)) {
       throw new StateError(
         "INVALID",
-        `position ${name} is ${String(position)} (${typeof position}); use a whole number below 2^53, or a bigint`,
+        `position ${name} is ${shown(position)} (${typeof position}); use a whole number below 2^53, or a bigint`,
       );
     }
     texts[name] = String(position);

@@ -349,7 +349,7 @@ pub(crate) async fn delete(inner: Rc<Inner>, mailbox: Mailbox, id: f64) -> Resul
         return Err(convert::invalid("the newest checkpoint is the one to go on from, and cannot be deleted"));
     }
     let all = Retention { max_retained: u32::MAX };
-    let prune = Prune::without(writer, all, &[Selector::Id(id as u64)]).map_err(from_core)?;
+    let prune = Prune::and_delete(writer, all, &[Selector::Id(id as u64)]).map_err(from_core)?;
     let pruned = mailbox.drive(prune).await;
     // Once the head does not name it, it is deleted: what is left of its bytes goes with the next one.
     if writer.head().entry(id as u64).is_some() {

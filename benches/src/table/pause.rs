@@ -23,9 +23,9 @@ pub struct Pause {
     pub begin_first: f64,
     /// The cut of a later one, which also plans which key groups to renew.
     pub begin_later: f64,
-    /// Turn of a loop during checkpoints, p99.9.
+    /// Turn of a loop that works for a checkpoint, p99.9.
     pub most: f64,
-    /// The longest turn.
+    /// The longest turn while one is under way, whether it works for it or not.
     pub longest: f64,
 }
 
@@ -64,14 +64,14 @@ fn begin_time(holder: &mut StateHolder) -> f64 {
 }
 
 /// A loop of updates while checkpoints with all keys dirty are captured, and published by another thread to files: how
-/// long a turn of the loop takes, p99.9 and at most.
+/// long a turn of the loop takes, p99.9 of those that cut, capture or commit, and at most of all.
 fn stops(keys: u64) -> (f64, f64) {
     let folder = tempfile::tempdir().expect("a temporary folder");
     let backend = FileBackend::open(folder.path().join("state"), Access::Write).expect("it is ours");
     let mut manager = CheckpointManager::open(backend, ManagerConfig::default()).expect("it is new");
     let mut holder = filled_holder(keys);
     let mut numbers = Numbers::new(5);
-    let mut turns: Vec<f32> = Vec::new();
+    let (mut turns, mut others) = (Vec::<f32>::new(), 0.0_f32);
     for _ in 0..(KEYS_CAPTURED / keys).clamp(1, ROUNDS_MAX) {
         for key in 0..keys {
             holder.set(key.to_be_bytes(), &Payload::new(numbers.next())).expect("there is no budget");
@@ -80,30 +80,35 @@ fn stops(keys: u64) -> (f64, f64) {
             let started = Instant::now();
             let key = numbers.below(keys);
             holder.set(key.to_be_bytes(), &Payload::new(key)).expect("there is no budget");
-            let done = work(holder);
-            turns.push(started.elapsed().as_secs_f32());
-            done
+            (work(holder), started.elapsed().as_secs_f32())
         };
-        turn(&mut holder, &mut |holder| holder.begin(CheckpointRequest::default()).is_ok());
-        while !turn(&mut holder, &mut |holder| holder.step(STEP_BYTES).is_ok_and(|step| step == StepProgress::Done)) {}
+        turns.push(turn(&mut holder, &mut |holder| holder.begin(CheckpointRequest::default()).is_ok()).1);
+        let mut done = false;
+        while !done {
+            let step = |holder: &mut StateHolder| holder.step(STEP_BYTES).is_ok_and(|step| step == StepProgress::Done);
+            let (was_last, time) = turn(&mut holder, &mut { step });
+            turns.push(time);
+            done = was_last;
+        }
         let mut capture = None;
-        turn(&mut holder, &mut |holder| {
+        let take = |holder: &mut StateHolder| {
             capture = holder.take_capture().ok();
             true
-        });
+        };
+        turns.push(turn(&mut holder, &mut { take }).1);
         let capture = capture.expect("all was captured");
         let (encoded, back) = thread::scope(|scope| {
             let worker = scope.spawn(|| (manager.publish(capture), manager));
             while !worker.is_finished() {
-                turn(&mut holder, &mut |_| true);
+                others = turn(&mut holder, &mut |_| true).1.max(others);
             }
             worker.join().expect("the worker does not panic")
         });
         manager = back;
         let (encoded, _) = encoded.expect("the disk has room");
-        turn(&mut holder, &mut |holder| holder.commit(&encoded).is_ok());
+        turns.push(turn(&mut holder, &mut |holder| holder.commit(&encoded).is_ok()).1);
     }
     turns.sort_by(f32::total_cmp);
     let at = |share: f64| f64::from(turns[((turns.len() - 1) as f64 * share) as usize]);
-    (at(0.999), at(1.0))
+    (at(0.999), at(1.0).max(f64::from(others)))
 }

@@ -61,7 +61,7 @@ impl PluginState {
     /// Sets the value of a key.
     ///
     /// # Errors
-    /// [`Error::OverBudget`], [`Error::OutOfMemory`], [`Error::OverLimit`] for a key too long, [`Error::Undecodable`] if
+    /// [`Error::OverBudget`], [`Error::OutOfMemory`], [`Error::OverLimit`] for a key too long, [`Error::Unencodable`] if
     /// the value's `Serialize` fails. Nothing has changed then.
     pub fn set<T: Serialize + ?Sized>(&mut self, key: &[u8], value: &T) -> Result<()> {
         // A short value in the place of another takes no memory: the budget need not be asked.
@@ -70,7 +70,7 @@ impl PluginState {
         }
         let mut scratch = core::mem::take(&mut self.scratch);
         scratch.clear();
-        self.scratch = postcard::to_extend(value, scratch).map_err(|_| undecodable::<T>(key, NOT_ENCODED))?;
+        self.scratch = postcard::to_extend(value, scratch).map_err(|_| unencodable::<T>(key))?;
         self.set_scratch(key)
     }
 
@@ -134,9 +134,9 @@ impl PluginState {
 /// A value as it is kept: for what migrates one.
 ///
 /// # Errors
-/// [`Error::Undecodable`] if its `Serialize` fails.
+/// [`Error::Unencodable`] if its `Serialize` fails.
 pub fn encode_value<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
-    postcard::to_allocvec(value).map_err(|_| undecodable::<T>(b"", NOT_ENCODED))
+    postcard::to_allocvec(value).map_err(|_| unencodable::<T>(b""))
 }
 
 /// A value from what is kept.
@@ -157,5 +157,10 @@ fn decode<T: DeserializeOwned>(key: &[u8], bytes: &[u8]) -> Result<T> {
 
 #[cold]
 fn undecodable<T: ?Sized>(key: &[u8], reason: &str) -> Error {
-    Error::Undecodable { key: printable(key), wanted: type_name::<T>(), reason: reason.into() }
+    Error::Undecodable { key: printable(key), type_name: type_name::<T>(), reason: reason.into() }
+}
+
+#[cold]
+fn unencodable<T: ?Sized>(key: &[u8]) -> Error {
+    Error::Unencodable { key: printable(key), type_name: type_name::<T>(), reason: NOT_ENCODED.into() }
 }

@@ -81,7 +81,7 @@ fn back(firmware: &str, directory: &Path) -> Result<()> {
     let mut progress = newest.progress.clone();
     let mut taken = progress.engine.as_ref().map_or(0, |engine| engine.events);
     progress.positions = vec![(POSITION.into(), taken)];
-    holder.begin_whole(CheckpointRequest { created_ms: newest.created_ms, label: None, progress })?;
+    holder.begin_full(CheckpointRequest { created_ms: newest.created_ms, label: None, progress })?;
     let whole = holder.take_capture()?.into_plain_object(station.writer.next_object())?;
     let bytes = whole.bytes().to_vec();
     println!("checkpoint {} of the command, for the device: {taken} readings, {} bytes", newest.object.id, bytes.len());

@@ -97,7 +97,7 @@ fn delete(arguments: &Arguments, retention: Retention) -> Result<Pruned, Failure
     let before = listed(&manager);
     let objects = manager.backend_mut().list()?;
     let sizes: BTreeMap<String, u64> = objects.into_iter().map(|object| (object.name, object.len)).collect();
-    let mut names = manager.prune_without(retention, &arguments.delete)?;
+    let mut names = manager.prune_and_delete(retention, &arguments.delete)?;
     names.sort_unstable();
     let deleted = names.into_iter().map(|name| {
         let bytes = sizes.get(&name).copied().unwrap_or(0);

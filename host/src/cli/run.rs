@@ -20,7 +20,7 @@ use super::{Outcome, print_error};
 use crate::error::Error;
 use crate::manager::read_head;
 use crate::storage::{Access, StorageAddress};
-use crate::{EventFluxManager, RunProgress, RunSummary, Runtime, StartFrom, StopHandle};
+use crate::{EventFluxManager, OperatorSummary, RunProgress, RunSummary, Runtime, StartFrom, StopHandle};
 
 /// Exit code of a run that was asked to stop, as a shell has it.
 const INTERRUPTED: u8 = 130;
@@ -257,7 +257,7 @@ fn to_text(summary: &RunSummary, definition: &Path, storage: Option<&StorageAddr
     }
     text.push_str(&facts.to_text(""));
     let mut operators = Table::new(&[("operator", Align::Left), ("results", Align::Right), ("late", Align::Right)]);
-    for (name, results, late) in &summary.operators {
+    for OperatorSummary { name, results, late } in &summary.operators {
         operators.row([name.clone(), number(*results), number(*late)]);
     }
     text.push('\n');
@@ -273,8 +273,7 @@ fn quoted(storage: &StorageAddress) -> String {
 }
 
 fn to_json(summary: &RunSummary) -> serde_json::Value {
-    let operator =
-        |(name, results, late): &(String, u64, u64)| json!({ "name": name, "results": results, "late": late });
+    let operator = |OperatorSummary { name, results, late }: &OperatorSummary| json!({ "name": name, "results": results, "late": late });
     json!({
         "name": summary.name, "already_finished": summary.already_finished, "finished": summary.finished,
         "restored_from": summary.restored_from, "events": summary.events,

@@ -25,7 +25,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use eventflux_core::definition::{ApplicationDefinition, CheckpointDefinition, OperatorDefinition, OperatorKind};
-use eventflux_core::{CatalogEntry, Compression, Engine, Head, Selector};
+use eventflux_core::{CatalogEntry, Compression, Engine, EngineProgress, Head, Selector};
 
 use crate::config;
 use crate::error::{Error, Result};
@@ -153,6 +153,17 @@ pub struct RunProgress {
     pub bytes_total: Option<u64>,
 }
 
+/// What an operator did since the start of the source.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OperatorSummary {
+    /// Its name.
+    pub name: String,
+    /// Results that it gave.
+    pub results: u64,
+    /// Events that came too late for it.
+    pub late: u64,
+}
+
 /// What came of a run.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RunSummary {
@@ -172,8 +183,8 @@ pub struct RunSummary {
     pub late: u64,
     /// Results since the start of the source.
     pub results: u64,
-    /// Name, results and late events of each operator.
-    pub operators: Vec<(String, u64, u64)>,
+    /// What each operator did, in the order of the definition.
+    pub operators: Vec<OperatorSummary>,
     /// Checkpoints taken by this run.
     pub checkpoints: u64,
     /// Raw bytes of their sections.
@@ -188,6 +199,19 @@ pub struct RunSummary {
     pub latest_checkpoint: Option<u64>,
     /// How long this run took.
     pub elapsed: Duration,
+}
+
+impl OperatorSummary {
+    /// Those of operators with these names, of what an engine has counted.
+    pub(crate) fn all<S: Into<String>>(
+        names: impl Iterator<Item = S>,
+        progress: &EngineProgress,
+    ) -> Vec<OperatorSummary> {
+        let counts = progress.results.iter().zip(&progress.late);
+        let all = names.zip(counts);
+        all.map(|(name, (results, late))| OperatorSummary { name: name.into(), results: *results, late: *late })
+            .collect()
+    }
 }
 
 impl EventFluxManager {

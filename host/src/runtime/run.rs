@@ -13,7 +13,7 @@ use super::recorded::{Accounted, positions};
 use super::sink::Sink;
 use super::start::{Start, check_source, seek};
 use super::worker::{Outcome, Worker};
-use super::{RunProgress, RunSummary, Runtime, StartFrom};
+use super::{OperatorSummary, RunProgress, RunSummary, Runtime, StartFrom};
 use crate::clock::now_ms;
 use crate::error::{Error, Result};
 use crate::manager::{CheckpointManager, ManagerConfig, read_head};
@@ -474,10 +474,7 @@ impl Run<'_> {
         self.summary.events = progress.events;
         self.summary.late = progress.late.iter().sum();
         self.summary.results = progress.results.iter().sum();
-        let counts = progress.results.iter().zip(&progress.late);
-        let names = self.engine.operator_names();
-        self.summary.operators =
-            names.zip(counts).map(|(name, (results, late))| (name.into(), *results, *late)).collect();
+        self.summary.operators = OperatorSummary::all(self.engine.operator_names(), progress);
         self.summary.checkpoints = self.progress.checkpoints;
         self.summary.output_bytes = self.sink.len();
         self.summary.elapsed = started.elapsed();

@@ -14,7 +14,7 @@ use super::recorded::{
     source_offset, source_position,
 };
 use super::sink::Sink;
-use super::{RunSummary, Runtime, StartFrom};
+use super::{OperatorSummary, RunSummary, Runtime, StartFrom};
 use crate::beside::read_beside_writer;
 use crate::error::{Error, Result};
 use crate::manager::{CheckpointManager, restore, with_newest_whole};
@@ -152,15 +152,18 @@ pub(super) fn check_source(runtime: &Runtime, source: &Source, manifest: &Manife
     // What comes in on standard input is what comes next, for whoever sends it; after the end nothing comes.
     let is_file = runtime.definition.source.file != "-";
     if is_file && is_of_standard_input(manifest) {
+        // After its end nothing follows.
+        let first =
+            if is_finished(manifest) { "Go back" } else { "Set `file` to \"-\" again and send what follows, go back" };
         return Err(Error::DefinitionChanged {
             what: String::from("the source was standard input"),
             checkpoint: manifest.object.id,
             reason: String::from(
                 "what was sent there is a place in no file, whose rows might be taken twice or not at all",
             ),
-            advice: String::from(
-                "Set `file` to \"-\" again and send what follows, go back with --from to a checkpoint of before, or start \
-                 anew with --from none or another [checkpoint] storage.",
+            advice: format!(
+                "{first} with --from to a checkpoint of before, or start anew with --from none or another [checkpoint] \
+                 storage.",
             ),
         });
     }
@@ -277,7 +280,6 @@ fn is_finished(manifest: &Manifest) -> bool {
 fn finished_before(runtime: &Runtime, manifest: &Manifest) -> Result<RunSummary> {
     let progress = manifest.progress.engine.clone().unwrap_or_default();
     let names = manifest.states.iter().skip(1).map(|state| state.name.clone());
-    let counts = progress.results.iter().zip(&progress.late);
     Ok(RunSummary {
         name: runtime.definition.name.clone(),
         already_finished: true,
@@ -286,7 +288,7 @@ fn finished_before(runtime: &Runtime, manifest: &Manifest) -> Result<RunSummary>
         events: progress.events,
         late: progress.late.iter().sum(),
         results: progress.results.iter().sum(),
-        operators: names.zip(counts).map(|(name, (results, late))| (name, *results, *late)).collect(),
+        operators: OperatorSummary::all(names, &progress),
         output_bytes: Accounted::of(manifest).unwrap_or_default().length,
         latest_checkpoint: Some(manifest.object.id),
         detached: detached_before(runtime, manifest)?,

@@ -8,12 +8,13 @@ mod common {
 
 mod archive;
 mod bad_input;
+mod branches;
 mod commands;
-mod first_user;
 mod kill;
 mod observation;
+mod other_files;
 mod output;
 mod restore;
-mod review_run;
 mod self_description;
+mod signals;
 mod standard_input;

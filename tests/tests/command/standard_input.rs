@@ -150,5 +150,7 @@ fn a_file_in_the_place_of_standard_input_is_refused() {
     assert_eq!(app.output(), read.output());
     app.write("app.toml", DEFINITION);
     app.write("in.csv", format!("at,city,value\n{all}"));
-    app.run(&[]).exits(1).says(&["the source was standard input"]);
+    // Behind its end there is nothing to send.
+    let ran = app.run(&[]).exits(1).says(&["the source was standard input", "Go back with --from"]);
+    assert!(!ran.stderr.contains("send what follows"), "{}", ran.stderr);
 }

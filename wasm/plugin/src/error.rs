@@ -47,8 +47,8 @@ impl From<eventflux_core::Error> for Failure {
                 Failure::StateLimit(format!("the state would grow to {needed} bytes, over its budget of {budget}"))
             }
             Error::OutOfMemory { bytes, .. } => Failure::StateLimit(format!("no memory for {bytes} bytes")),
-            Error::Undecodable { key, wanted, reason } => {
-                Failure::Other(format!("the value of key {key} is no {wanted}: {reason}"))
+            Error::Undecodable { key, type_name, reason } | Error::Unencodable { key, type_name, reason } => {
+                Failure::Other(format!("the value of key {key} is no {type_name}: {reason}"))
             }
             Error::OverLimit { what, found, limit } => {
                 Failure::Other(format!("{what} is {found}, over the limit of {limit}"))

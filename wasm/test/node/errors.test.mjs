@@ -239,6 +239,48 @@ test("an option that there is not is refused, with what may be meant", async (t)
   await (await engine({ ...all, definition })).close();
 });
 
+test("what JSON has not, or would change, is refused and breaks nothing", async () => {
+  const state = await open({ name: "orders", backend: "memory" });
+  state.set("a", 1);
+  const hidden = Object.defineProperty({ n: 1 }, "toJSON", { value: () => undefined });
+  class List extends Array {
+    toJSON() {
+      return "hi";
+    }
+  }
+  for (const value of [hidden, List.of(1), { inside: [hidden] }]) {
+    assert.throws(() => state.set("b", value), withCode("INVALID", "toJSON"));
+    assert.throws(() => state.setMany([["b", value]]), withCode("INVALID", "toJSON"));
+  }
+  // No member is called that: it is data.
+  state.set("c", { toJSON: 1 });
+  await assert.rejects(state.checkpoint({ toJSON() {} }), withCode("INVALID"));
+  const nothing = Object.create(null);
+  await assert.rejects(state.checkpoint({ positions: { a: nothing } }), withCode("INVALID", "position a is an object"));
+  await assert.rejects(state.restore(nothing), withCode("INVALID", "an object is not the number"));
+  assert.deepEqual([state.get("a"), state.get("b"), state.get("c")], [1, undefined, { toJSON: 1 }]);
+  await state.close();
+
+  const definition = { name: "sums", source: { timestamp: "at", fields: ["at", "q"] } };
+  definition.operator = [{ name: "all", aggregate: { n: "count" } }];
+  const sums = await engine({ definition, backend: "memory" });
+  assert.throws(() => sums.push([{ at: 1, q: nothing }]), withCode("INVALID", "field q is an object"));
+  await sums.close();
+});
+
+test("a text that there is no memory for as bytes breaks nothing", async (t) => {
+  const state = await open({ name: "orders", backend: "memory" });
+  state.set("a", 1);
+  const { encode } = TextEncoder.prototype;
+  t.after(() => (TextEncoder.prototype.encode = encode));
+  TextEncoder.prototype.encode = () => {
+    throw new RangeError("Array buffer allocation failed");
+  };
+  assert.throws(() => state.set("b", "x".repeat(1_000_000)), withCode("BUDGET"));
+  assert.equal(state.get("a"), 1);
+  await state.close();
+});
+
 test("a directory that cannot be watched is told, with what to do", async (t) => {
   const directory = temporaryDirectory(t);
   const { watch } = fs;

@@ -464,7 +464,7 @@ impl ColumnPlan {
                 let numerators = numerators.read_numbers(cursor, count)?;
                 let errors = errors.read_numbers(cursor, count)?;
                 let divisors = ints_of(Other { table: None, column: *divisor }, count)?;
-                let floats = Quotients { numerators, errors }.to_floats(&divisors);
+                let floats = Quotients { numerators, errors }.to_floats(&divisors)?;
                 let (tags, ints, lengths) = (Vec::new(), Vec::new(), Vec::new());
                 Ok(Cells::Direct { count, tags, kind: FLOAT, ints, floats, lengths, text: &[] })
             }

@@ -5,6 +5,9 @@
 
 use alloc::vec::Vec;
 
+use super::with_room;
+use crate::format::Malformed;
+
 /// Integers up to here are exact in a double.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 /// Rows that are tried before all are.
@@ -36,11 +39,14 @@ impl Quotients {
         Some(Quotients { numerators, errors })
     }
 
-    pub(super) fn to_floats(&self, divisors: &[i64]) -> Vec<f64> {
+    /// The doubles; room for them is asked for, since a few bytes may say that there are many.
+    pub(super) fn to_floats(&self, divisors: &[i64]) -> Result<Vec<f64>, Malformed> {
+        let mut floats = with_room(self.numerators.len().min(divisors.len()))?;
         let quotients = self.numerators.iter().zip(divisors);
         let quotients = quotients.map(|(numerator, divisor)| quotient(*numerator, *divisor));
         let exact = quotients.zip(&self.errors).map(|(bits, error)| bits.wrapping_add(*error));
-        exact.map(|bits| f64::from_bits(bits as u64)).collect()
+        floats.extend(exact.map(|bits| f64::from_bits(bits as u64)));
+        Ok(floats)
     }
 }
 
@@ -89,7 +95,8 @@ mod tests {
         }
         let quotients = Quotients::of(&floats, &divisors).unwrap();
         assert!(quotients.errors.iter().all(|error| error.abs() < 1000));
-        let bits: Vec<i64> = quotients.to_floats(&divisors).iter().map(|float| float.to_bits() as i64).collect();
+        let bits: Vec<i64> =
+            quotients.to_floats(&divisors).unwrap().iter().map(|float| float.to_bits() as i64).collect();
         assert_eq!(bits, floats);
     }
 
@@ -101,7 +108,7 @@ mod tests {
             let split = floats.iter().zip(&divisors).map(|(float, divisor)| split(*float, *divisor));
             let (numerators, errors) = split.unzip();
             let bits: Vec<i64> =
-                Quotients { numerators, errors }.to_floats(&divisors).iter().map(|float| float.to_bits() as i64).collect();
+                Quotients { numerators, errors }.to_floats(&divisors).unwrap().iter().map(|float| float.to_bits() as i64).collect();
             prop_assert_eq!(bits, floats);
         }
     }

@@ -313,6 +313,22 @@ export async function hiddenFirst(api, { name }) {
   return counts;
 }
 
+/** What is told of a request on hide that is wrong. */
+export async function hiddenWrong(api, { name }) {
+  const state = await api.open({ name, checkpointOnHide: () => ({ position: { p: 1 } }) });
+  state.set("a", 1);
+  const told = new Promise((resolve) => {
+    addEventListener("unhandledrejection", (event) => {
+      event.preventDefault();
+      resolve(event.reason.message);
+    });
+  });
+  dispatchEvent(new Event("pagehide"));
+  const message = await told;
+  await state.close();
+  return message;
+}
+
 /** A file that is no wasm, one that is not there, and bytes. */
 export async function badWasm(api, { name }) {
   const codes = [];
