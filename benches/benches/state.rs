@@ -1,5 +1,4 @@
-//! Micro-benchmarks of tracked state: update against plain hashbrown, the constant-time cut, and checkpoints on one thread
-//! and two.
+//! Micro-benchmarks of tracked state: update against plain hashbrown, the cut, and checkpoints on one thread and two.
 
 use std::hint::black_box;
 use std::thread;

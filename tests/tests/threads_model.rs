@@ -1,6 +1,6 @@
-//! The hand-off to the checkpoint thread, and the threads of a restore, under a model checker: the
-//! very files of the host, with threads, channels and locks whose steps it orders. Thousands of
-//! orders, at random and by priorities (PCT), the same ones each time.
+//! The hand-off to the checkpoint thread, and the threads of a restore, under a randomised scheduler (shuttle): the
+//! very files of the host, with threads, channels and locks whose steps it orders. Thousands of schedules, drawn at
+//! random and by priorities (PCT), the same ones each time.
 
 #[path = "../../host/src/threads/handoff.rs"]
 mod handoff;

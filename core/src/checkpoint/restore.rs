@@ -87,7 +87,8 @@ pub struct RestoredCheckpoint {
 
 /// Restores a checkpoint into a holder.
 ///
-/// The holder changes at the very end, at once, or not at all.
+/// The holder changes at the very end, at once, or not at all. A checkpoint under way is dropped then; its `commit`
+/// answers [`Error::NoCheckpointUnderWay`].
 pub struct Restore<'h> {
     holder: Option<&'h mut StateHolder>,
     options: RestoreOptions<'h>,

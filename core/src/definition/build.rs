@@ -21,21 +21,21 @@ impl ApplicationDefinition {
         ApplicationDefinition { name: name.into(), source, checkpoint, sink, operators: Vec::new() }
     }
 
-    /// Checkpoints so.
+    /// Sets when and where checkpoints go.
     #[must_use]
     pub fn checkpoint(mut self, checkpoint: CheckpointDefinition) -> Self {
         self.checkpoint = checkpoint;
         self
     }
 
-    /// Results there.
+    /// Sets where results go.
     #[must_use]
     pub fn sink(mut self, sink: SinkDefinition) -> Self {
         self.sink = sink;
         self
     }
 
-    /// One operator more.
+    /// Appends an operator.
     #[must_use]
     pub fn operator(mut self, operator: OperatorDefinition) -> Self {
         self.operators.push(operator);
@@ -156,14 +156,14 @@ impl OperatorDefinition {
         self
     }
 
-    /// One condition more that events must meet to reach the operator.
+    /// Appends a condition that events must meet to reach the operator.
     #[must_use]
     pub fn filter(mut self, condition: Condition) -> Self {
         self.filter.push(condition);
         self
     }
 
-    /// One function more, such as `"count"` or `"avg dep_delay"`.
+    /// Appends a function, such as `"count"` or `"avg dep_delay"`.
     ///
     /// # Errors
     /// [`Error::Definition`] if there is no such function, or this is a pattern.
@@ -179,7 +179,7 @@ impl OperatorDefinition {
         }
     }
 
-    /// Most time from the first event of a match to the last, in milliseconds.
+    /// Longest time from the first event of a match to the last, in milliseconds.
     ///
     /// # Errors
     /// [`Error::Definition`] if this is not a pattern.
@@ -253,7 +253,7 @@ impl PatternStep {
         PatternStep { next: true, ..PatternStep::new(name) }
     }
 
-    /// One condition more.
+    /// Appends a condition.
     #[must_use]
     pub fn filter(mut self, condition: Condition) -> Self {
         self.conditions.push(condition);

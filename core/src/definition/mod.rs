@@ -8,6 +8,41 @@
 //! `operator[1].window.tumbling`; a key that is not plain letters, digits, `_` or `-` is in quotes, as in TOML. The path
 //! of something missing ends in the key that should be there.
 //!
+//! # What operators mean
+//!
+//! **Time** is event time, in milliseconds since 1970, UTC. The watermark is the largest timestamp seen less
+//! `watermark_delay`; it never falls, and is +∞ once the source has ended. All intervals are half-open, `[start, end)`.
+//!
+//! **Events** go one by one: each is taken by the operators, in the order of the definition, then the watermark
+//! advances. Any batching gives the same results.
+//!
+//! **Windows** by time are emitted once, when the watermark reaches their end; those of `length` when they are full,
+//! and the rest at the end of the source. An event that belongs to no window still open is late: it is dropped and
+//! counted ([`Engine::progress`](crate::Engine::progress)). A session is closed by its end after merging.
+//!
+//! **Patterns** see the events of a key in order of time, ties in input order, once the watermark has reached them. An
+//! event whose time is below the watermark when it comes is late, as above. In a match, the time of the last event less
+//! that of the first is at most `within`. An event first advances the partial matches of its key, oldest first; then,
+//! if it fits the first step, it starts one of its own, unless it has just completed a match with [`Skip::PastLast`].
+//!
+//! **Functions** skip nulls, except `count` without a field, which counts events. Over no values `count` and `distinct`
+//! are 0, all others null. Integers sum exactly in 64 bits, and an overflow is an error; other numbers sum as 64-bit
+//! floats, in the order of events. `stddev` is that of the population; of an even number of values `median` is the mean
+//! of the two in the middle; `first` and `last` go by time, then input order.
+//!
+//! **Conditions** (`eq ne lt le gt ge in null`): all must hold. Values of different kinds do not compare, so that no
+//! condition holds, `ne` neither; of null only `null = true` holds. Integers and floats are one kind. Null is a key
+//! like any other.
+//!
+//! **Order of results.** What needs no watermark (`length` windows, `emit = "change"`) goes out with its event. What
+//! one step of the watermark releases is sorted by the window's end (of a pattern the time of its last event; +∞ at the
+//! end of the source for groups and the rest of `length` windows), then operator, key (null < false < true < numbers <
+//! text by bytes), and window start (of patterns input order).
+//!
+//! **Durations** are whole numbers with units, longer ones first: `250ms`, `30s`, `15m`, `1h30m`, `7d`.
+//!
+//! # Example
+//!
 //! ```
 //! use eventflux_core::definition::{
 //!     ApplicationDefinition, Comparison, Condition, Operand, OperatorDefinition, PatternStep, SourceDefinition, WindowKind,
@@ -165,7 +200,7 @@ pub enum OperatorKind {
     Pattern {
         /// The steps in order, at least one, names unique.
         steps: Vec<PatternStep>,
-        /// Most time from the first event to the last, in milliseconds.
+        /// Longest time from the first event to the last, in milliseconds.
         within_ms: Option<i64>,
         /// What a match does to the partial matches of its key.
         skip: Skip,
@@ -184,12 +219,12 @@ pub enum OperatorKind {
 /// How events are divided into windows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WindowKind {
-    /// One window after the other, from 1970 on.
+    /// `[k·size, (k+1)·size)` for every whole k: aligned to 1970-01-01T00:00Z.
     Tumbling {
         /// Length of a window, in milliseconds.
         size_ms: i64,
     },
-    /// Windows that overlap.
+    /// `[k·every, k·every + size)` for every whole k: windows that may overlap.
     Hopping {
         /// Length of a window, in milliseconds.
         size_ms: i64,
@@ -197,12 +232,12 @@ pub enum WindowKind {
         /// between two of them belong to none and are counted as late.
         every_ms: i64,
     },
-    /// Windows that end where nothing happens.
+    /// `[first, last + gap)`: events less than the gap apart share a window.
     Session {
-        /// Events closer than this are in one window, in milliseconds.
+        /// The gap, in milliseconds.
         gap_ms: i64,
     },
-    /// A number of events in input order.
+    /// Every so many events of a key in input order; the rest is emitted at the end of the source.
     Length {
         /// Events of a window.
         events: u64,
@@ -243,7 +278,7 @@ pub struct Condition {
 /// What must hold of a value.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Test {
-    /// It compares so with an operand. Nulls, and values of different kinds, never do.
+    /// This comparison with an operand holds. With nulls, and between values of different kinds, none does.
     Compare {
         /// Which comparison.
         comparison: Comparison,

@@ -188,10 +188,9 @@ impl Engine {
     /// Borrowed is enough: what an operator keeps of it, it copies.
     ///
     /// # Errors
-    /// [`Error::Event`] if the event does not fit the stream or a function cannot take a value;
-    /// [`Error::OverBudget`]. State is unchanged then, and the engine goes on with the next event; but what is over by the
-    /// watermark gives its results, even if the event is refused: by that of an event over budget, and, before the first
-    /// event after a restart, by that of a shorter delay.
+    /// [`Error::Event`] if the event does not fit the stream or a function cannot take a value; [`Error::OverBudget`].
+    /// The event is not taken then, and the engine can go on. Results may still come out: an event over budget first
+    /// advances the watermark, and after a restart with a shorter delay the first event does.
     pub fn handle_event(&mut self, event: impl Borrow<Event>) -> Result<()> {
         if !self.has_plugins() {
             return self.take(event.borrow());
@@ -266,7 +265,8 @@ impl Engine {
     /// which are asked about many at once.
     ///
     /// # Errors
-    /// As [`Engine::handle_event`]; the events before have been taken, the ones after have not.
+    /// As [`Engine::handle_event`]; the events before have been taken, the ones after have not. `progress().events`
+    /// says how many were taken: the difference from before is the index of the refused one.
     pub fn handle_events(&mut self, events: impl IntoIterator<Item: Borrow<Event>>) -> Result<()> {
         if !self.has_plugins() {
             return events.into_iter().try_for_each(|event| self.take(event.borrow()));

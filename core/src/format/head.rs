@@ -49,7 +49,7 @@ pub struct CatalogEntry {
     pub label: Option<String>,
     /// Bytes of its object in the storage.
     pub object_bytes: u64,
-    /// Sizes.
+    /// What it wrote, in bytes and rows.
     pub sizes: CheckpointSizes,
     /// Objects a restore reads, as runs: first, count, generation.
     pub(crate) needs: Vec<(u64, u64, u64)>,

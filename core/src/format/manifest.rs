@@ -18,7 +18,7 @@ use crate::limits::{EVENTS_MAX, KEY_GROUPS_MAX, STATES_MAX, STORAGE_BYTES_MAX};
 pub struct StateDescriptor {
     /// Name, unique in the holder.
     pub name: String,
-    /// Kind.
+    /// What kind of values the state holds.
     pub kind: StateKind,
     /// Version of the schema, chosen by the program.
     pub version: u32,
@@ -92,7 +92,7 @@ pub struct Manifest {
     pub states: Vec<StateDescriptor>,
     /// Positions, outputs, watermarks.
     pub progress: Progress,
-    /// Sizes.
+    /// What this checkpoint wrote, in bytes and rows.
     pub sizes: CheckpointSizes,
     /// Objects the sections are in.
     pub(crate) objects: Vec<ObjectId>,

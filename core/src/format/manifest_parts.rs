@@ -89,7 +89,7 @@ pub(crate) struct Delta {
     pub(crate) page: Option<u32>,
 }
 
-/// Sizes of one checkpoint, in bytes and rows.
+/// Sizes of what one checkpoint wrote. *Raw*: bytes as rows, before columns and LZ4; *stored*: bytes in the object.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckpointSizes {
     /// Rows written as delta.

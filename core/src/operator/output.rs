@@ -81,7 +81,8 @@ impl Output {
         with_values(&self.names.key, &self.key)
     }
 
-    /// First millisecond, and first after, of a window by time.
+    /// `(start, end)` of a window in milliseconds since 1970, end exclusive; `None` for `length` windows, patterns and
+    /// aggregations.
     #[must_use]
     pub fn window(&self) -> Option<(i64, i64)> {
         self.window
@@ -92,7 +93,7 @@ impl Output {
         with_values(&self.names.results, &self.results)
     }
 
-    /// Events of a match, one a step; empty unless from a pattern.
+    /// Events of a match, one per step; empty unless from a pattern.
     #[must_use]
     pub fn matched(&self) -> &[MatchedStep] {
         &self.matched

@@ -46,8 +46,8 @@ pub(super) struct UnderWay {
 }
 
 impl StateHolder {
-    /// The cut: what is in the state now is in the checkpoint, what comes later is not. Constant
-    /// time, whatever the size of the state.
+    /// The cut: what is in the state now is in the checkpoint, what comes later is not. It takes time that does not
+    /// depend on the number of keys.
     ///
     /// # Errors
     /// [`Error::CheckpointUnderWay`] if the one before has not ended; [`Error::OverLimit`] for a

@@ -31,7 +31,7 @@ pub(super) struct Arguments {
     /// The checkpoint to compare it with.
     #[arg(value_name = "AFTER", value_parser = parse)]
     after: Selector,
-    /// Differences shown of each state: 20, with --json all, unless given.
+    /// Differences to show of each state. Default: 20, with --json all.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
 }

@@ -36,7 +36,7 @@ pub(super) struct Arguments {
     /// Only the state of this name.
     #[arg(long, value_name = "NAME")]
     state: Option<String>,
-    /// Rows shown of each state: 20, with --json all, unless given.
+    /// Rows to show of each state. Default: 20, with --json all.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
 }

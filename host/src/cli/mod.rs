@@ -40,7 +40,7 @@ const LOG_VARIABLE: &str = "EVENTFLUX_LOG";
 /// State for stream processing: runs applications and looks into their checkpoints.
 ///
 /// Exit codes: 0 done, 1 failed, 2 usage or bad definition, 3 damaged data, 130 stopped by Ctrl-C,
-/// SIGTERM or SIGHUP, after a last checkpoint; which of them is ignored when it begins, as SIGHUP under nohup, stays so.
+/// SIGTERM or SIGHUP after a last checkpoint. Signals ignored at the start (SIGHUP under nohup) stay ignored.
 /// EVENTFLUX_LOG=debug says more on standard error.
 #[derive(Debug, Parser)]
 #[command(name = "eventflux", version, max_term_width = 100)]
@@ -54,30 +54,30 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Runs an application until its source ends; goes on from its newest checkpoint.
+    /// Runs an application until its source ends; continues from its newest checkpoint.
     ///
-    /// However often it is killed, and wherever, started again it goes on, and the finished output
-    /// is that of one run. This does not hold for standard input and output (`-`), which can be
-    /// neither read nor written again.
+    /// However often and wherever it is killed, started again it continues, and the finished output
+    /// is that of one uninterrupted run. This does not hold for standard input and output (`-`),
+    /// which cannot be read or written again.
     Run(run::Arguments),
     /// Lists the checkpoints of a storage.
     Checkpoints(checkpoints::Arguments),
     /// Shows what a checkpoint holds.
     Inspect(inspect::Arguments),
-    /// Shows on which keys two checkpoints differ.
+    /// Shows which keys differ between two checkpoints.
     Diff(diff::Arguments),
     /// Reads and checks everything the checkpoints of a storage need.
     Verify(verify::Arguments),
     /// Labels a checkpoint, so that it is kept.
     ///
-    /// The storage must have no run. Of files and Redis that is seen; an object store has no lock, and a run that is
-    /// live there ends with its next checkpoint.
+    /// No run may be using the storage. Files and Redis refuse if one is; an object store has no lock, and a live run
+    /// there fails at its next checkpoint.
     Savepoint(savepoint::Arguments),
-    /// Deletes old checkpoints, and whatever no checkpoint needs.
+    /// Deletes objects that no checkpoint needs and, with `--keep` or `--delete`, checkpoints.
     ///
-    /// The storage must have no run, as for `savepoint`.
+    /// No run may be using the storage, as for `savepoint`.
     Prune(prune::Arguments),
-    /// Copies checkpoints to another, empty storage, which then restores the same.
+    /// Copies checkpoints to another, empty storage, which then restores the same state.
     Copy(copy::Arguments),
     /// Looks into plugins: operators compiled to wasm.
     #[cfg(feature = "plugins")]

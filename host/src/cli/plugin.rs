@@ -18,7 +18,7 @@ pub(super) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Says what a plugin exports and asks for, and whether it can be an operator. Exit code 1 if it cannot.
+    /// Lists a plugin's exports and imports, and says whether it can be an operator. Exit code 1 if it cannot.
     Check {
         /// A WebAssembly component, or a core module with the exports of the world.
         #[arg(value_name = "FILE")]

@@ -19,15 +19,15 @@ use crate::manager::{CheckpointManager, read_head, verify};
 pub(super) struct Arguments {
     #[command(flatten)]
     storage: Storage,
-    /// How many checkpoints stay, the newest, beside all labelled ones. Without it all stay, and only what none of them
-    /// needs is deleted.
+    /// How many of the newest checkpoints to keep, beside all labelled ones. Without it all are kept, and only what
+    /// none of them needs is deleted.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
-    /// Deletes this checkpoint too, by its number or label; may be given several times. A savepoint stays until it is
+    /// Delete this checkpoint too, by its number or label; may be given several times. A savepoint is kept until it is
     /// named here. The newest checkpoint cannot be deleted.
     #[arg(long, value_name = "CHECKPOINT", value_parser = parse_to_delete)]
     delete: Vec<Selector>,
-    /// Only say what would go.
+    /// Only say what would be deleted.
     #[arg(long)]
     dry_run: bool,
 }

@@ -22,7 +22,7 @@ use crate::manager::read_head;
 use crate::storage::{Access, StorageAddress};
 use crate::{EventFluxManager, OperatorSummary, RunProgress, RunSummary, Runtime, StartFrom, StopHandle};
 
-/// Exit code of a run that was asked to stop, as a shell has it.
+/// Exit code of a run that was asked to stop, whatever the signal.
 const INTERRUPTED: u8 = 130;
 /// A bar where the size of the source is known.
 const BAR: &str = "{bar:8} {wide_msg}";
@@ -36,22 +36,23 @@ pub(super) struct Arguments {
     /// Definition of the application, a TOML file.
     #[arg(value_name = "APP.toml")]
     definition: PathBuf,
-    /// Where to begin: a checkpoint by its number, label or time (RFC 3339, or @MILLISECONDS),
+    /// Where to start: a checkpoint by its number, label or time (RFC 3339, or @MILLISECONDS),
     /// `latest`, or `none` to start anew and overwrite the output. Default: the newest
-    /// checkpoint, the start of the source if there is none.
+    /// checkpoint, or the start of the source if there is none.
     #[arg(long, value_name = "CHECKPOINT", value_parser = parse_start)]
     from: Option<StartFrom>,
-    /// Let operators that the checkpoint does not know start empty.
+    /// Let operators that are not in the checkpoint start empty.
     #[arg(long)]
     allow_missing: bool,
-    /// Drop the state of operators that are gone.
+    /// Drop the state of operators that are no longer in the definition.
     #[arg(long)]
     allow_unknown: bool,
-    /// Take the storage over from a run that still lives, and its output: that goes on in a copy under its name.
+    /// Take over storage and output from a run that may still be alive. Its next checkpoint is refused; the output
+    /// continues in a copy that replaces the old file.
     #[arg(long)]
     take_over: bool,
-    /// Serve metrics for Prometheus while it runs, at http://ADDRESS/metrics. A port alone is one
-    /// of 127.0.0.1, which only this machine reaches; 0 takes any that is free.
+    /// Serve metrics for Prometheus while it runs, at http://ADDRESS/metrics. A bare port listens on
+    /// 127.0.0.1, which only this machine reaches; 0 takes any free port.
     #[arg(long, value_name = "[IP:]PORT", value_parser = parse_address)]
     metrics: Option<SocketAddr>,
     /// Print neither progress nor summary.

@@ -16,7 +16,7 @@ use super::text::shell_quoted;
 pub(super) struct Arguments {
     #[command(flatten)]
     storage: Storage,
-    /// The label: any text that is not a number, a time, `latest` or `none`, nor begins with @.
+    /// The label: any text that is not a number, a time, `latest` or `none`, and does not begin with @.
     #[arg(value_name = "LABEL", value_parser = label)]
     label: String,
     /// The checkpoint to label: its number, label or time (RFC 3339, or @MILLISECONDS).

@@ -173,7 +173,7 @@ pub struct RunSummary {
     pub already_finished: bool,
     /// Whether the source has ended.
     pub finished: bool,
-    /// Checkpoint this run went on from.
+    /// Checkpoint from which this run continued.
     pub restored_from: Option<u64>,
     /// Events since the start of the source.
     pub events: u64,
@@ -187,7 +187,7 @@ pub struct RunSummary {
     pub operators: Vec<OperatorSummary>,
     /// Checkpoints taken by this run.
     pub checkpoints: u64,
-    /// Raw bytes of their sections.
+    /// Raw bytes of their sections, that is as rows; see [`CheckpointSizes`](eventflux_core::CheckpointSizes).
     pub checkpoint_raw_bytes: u64,
     /// Stored bytes of their objects.
     pub checkpoint_stored_bytes: u64,
@@ -287,14 +287,15 @@ impl Runtime {
         self
     }
 
-    /// Begins elsewhere than at the newest checkpoint.
+    /// Starts somewhere other than at the newest checkpoint.
     #[must_use]
     pub fn start_from(mut self, from: StartFrom) -> Self {
         self.from = from;
         self
     }
 
-    /// Takes the storage over from a writer that may still live, and the output too: it goes on in a copy under its name.
+    /// Takes storage and output over from a run that may still be alive. Its next checkpoint is refused; the output
+    /// continues in a copy that replaces the old file.
     #[must_use]
     pub fn take_over(mut self) -> Self {
         self.access = Access::TakeOver;

@@ -1,7 +1,7 @@
 //! Jobs to a thread of its own, and their outcomes back.
 //!
 //! This file knows neither checkpoints nor which threads and channels it has: `super::sync` says. A test
-//! includes it with those of a model checker, which tries thousands of orders of steps.
+//! includes it with those of a randomised scheduler, which tries thousands of orders of steps.
 //!
 //! Invariants:
 //! - each job that was taken has one outcome, in the order of the jobs, or the thread is gone;

@@ -11,7 +11,7 @@ pub(crate) use tasks::run_tasks;
 mod tests {
     use super::*;
 
-    /// The rest is tried under a model checker, in `tests/tests/threads_model.rs`, which does not survive panics.
+    /// The rest is tried under shuttle's scheduler, in `tests/tests/threads_model.rs`, which does not survive panics.
     #[test]
     fn a_panic_leaves_nobody_waiting() {
         let work = |job: u32| {

@@ -1,5 +1,5 @@
-//! Threads, channels and locks of this directory: the standard library's here, a model checker's in
-//! the test of it.
+//! Threads, channels and locks of this directory: the standard library's here, a randomised
+//! scheduler's in the test of it.
 
 pub(super) use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 pub(super) use std::sync::{Mutex, PoisonError};

@@ -51,9 +51,10 @@ const HELD_BACK_BYTES_MAX: usize = 1024 * 1024;
 pub enum Access {
     /// Reading; beside a writer if there is one. What would write is refused.
     Read,
-    /// Writing; refused while another process has it open for writing.
+    /// Writing. Files and Redis refuse while another process has it open for writing; a bucket cannot tell, and fences
+    /// that writer off.
     Write,
-    /// Writing, also while another process has it open: that one is fenced off.
+    /// Writing, even while another process has it open for writing: that one is fenced off.
     TakeOver,
 }
 
