@@ -106,7 +106,8 @@ export class Engine extends Checkpointed {
   /**
    * Takes events, in their order: flat objects; or a JSON array of them as text or, fastest, as the bytes of its UTF-8.
    *
-   * @throws {@link StateError} `INVALID`: an event does not fit, and the message says which; `BUDGET`
+   * @throws {@link StateError} `INVALID`: an event does not fit, and the message says which; `BUDGET`: nor is there room
+   * for it once all is closed that its time closes
    */
   push(events: readonly object[] | string | Uint8Array): void {
     const json =

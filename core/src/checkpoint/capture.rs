@@ -90,7 +90,7 @@ impl EncodedCheckpoint {
         check_label(manifest.label.as_deref())?;
         if !manifest.base_pages.is_empty() || !manifest.pages.is_empty() {
             return Err(Error::CallOrder(
-                "a checkpoint with pages cannot be taken over as one object; make it with `Capture::into_plain_object`",
+                "a checkpoint with pages cannot be taken over as one object; make it with `Capture::into_row_object`",
             ));
         }
         Ok(EncodedCheckpoint {
@@ -197,7 +197,7 @@ impl Capture {
     ///
     /// # Errors
     /// As [`Capture::into_object`].
-    pub fn into_plain_object(self, object: ObjectId) -> Result<EncodedCheckpoint> {
+    pub fn into_row_object(self, object: ObjectId) -> Result<EncodedCheckpoint> {
         at_once(Encoding::new(self, object, Compression::None, true))
     }
 }

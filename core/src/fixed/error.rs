@@ -38,8 +38,8 @@ pub enum FixedError {
         found: u16,
     },
     /// A part of the checkpoint is stored in a form that needs an allocator: write it with
-    /// `Capture::into_plain_object`.
-    NotPlain,
+    /// `Capture::into_row_object`.
+    NotRows,
     /// The checkpoint needs an object that was not given.
     ObjectMissing(ObjectId),
     /// The checkpoint is of another holder.
@@ -85,8 +85,8 @@ impl core::fmt::Display for FixedError {
             FixedError::OverLimit { what, limit } => write!(f, "{what}: over the limit of {limit}"),
             FixedError::Damaged(malformed) => write!(f, "damaged checkpoint: {malformed}"),
             FixedError::OtherVersion { found } => write!(f, "format version {found} cannot be read here"),
-            FixedError::NotPlain => {
-                f.write_str("the checkpoint is compressed or in columns; write it with `Capture::into_plain_object`")
+            FixedError::NotRows => {
+                f.write_str("the checkpoint is compressed or in columns; write it with `Capture::into_row_object`")
             }
             FixedError::ObjectMissing(ObjectId { id, generation }) => {
                 write!(f, "the checkpoint needs object {id} of generation {generation}, which was not given")

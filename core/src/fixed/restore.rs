@@ -88,7 +88,7 @@ impl<'a> Reading<'_, 'a> {
         let object = self.object_of(section)?;
         section.check_bounds()?;
         if section.codec != Codec::Rows {
-            return Err(FixedError::NotPlain);
+            return Err(FixedError::NotRows);
         }
         // Of the others only sections are read, each of which has its hashes.
         let bytes =
@@ -207,7 +207,7 @@ impl<'a> Reading<'_, 'a> {
 
 impl<const STATES: usize, const DELTAS: usize> FixedHolder<'_, STATES, DELTAS> {
     /// Restores a checkpoint: the first of `objects`, with the others that it may need, in any order. One that this
-    /// holder wrote, or its growable twin with `Capture::into_plain_object`.
+    /// holder wrote, or its growable twin with `Capture::into_row_object`.
     ///
     /// The key groups of the holder become those of the checkpoint.
     ///
@@ -263,7 +263,7 @@ impl<const STATES: usize, const DELTAS: usize> FixedHolder<'_, STATES, DELTAS> {
             return Err(FixedError::StateChanged { state: STATES });
         }
         if manifest.pages > 0 {
-            return Err(FixedError::NotPlain);
+            return Err(FixedError::NotRows);
         }
         reading.check()?;
         reading.for_each_part(|part| reading.for_each_row(&part, |_| Ok(())))?;

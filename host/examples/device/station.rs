@@ -82,7 +82,7 @@ fn back(firmware: &str, directory: &Path) -> Result<()> {
     let mut taken = progress.engine.as_ref().map_or(0, |engine| engine.events);
     progress.positions = vec![(POSITION.into(), taken)];
     holder.begin_full(CheckpointRequest { created_ms: newest.created_ms, label: None, progress })?;
-    let whole = holder.take_capture()?.into_plain_object(station.writer.next_object())?;
+    let whole = holder.take_capture()?.into_row_object(station.writer.next_object())?;
     let bytes = whole.bytes().to_vec();
     println!("checkpoint {} of the command, for the device: {taken} readings, {} bytes", newest.object.id, bytes.len());
     station.publish(whole)?;

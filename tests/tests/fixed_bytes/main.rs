@@ -253,7 +253,7 @@ impl Twins {
         let request = CheckpointRequest { created_ms: 1000, label: label.map(String::from), progress };
         self.growable.begin(request).unwrap();
         let capture = self.growable.take_capture().unwrap();
-        let encoded = capture.into_plain_object(object).unwrap();
+        let encoded = capture.into_row_object(object).unwrap();
 
         let engine =
             FixedEngine { events: number, timestamp_max: Some(5), finished: false, results: &[0], late: &[number] };
@@ -336,7 +336,7 @@ impl Twins {
     fn hand_over(&mut self) {
         let object = self.writer.next_object();
         self.growable.begin_full(CheckpointRequest::default()).unwrap();
-        let mut encoded = self.growable.take_capture().unwrap().into_plain_object(object).unwrap();
+        let mut encoded = self.growable.take_capture().unwrap().into_row_object(object).unwrap();
         let bytes = encoded.bytes().to_vec();
         drive(Publish::new(&mut self.writer, &mut encoded, Retention::default()).unwrap(), &mut self.storage).unwrap();
         self.growable.commit(&encoded).unwrap();
@@ -473,7 +473,7 @@ fn what_needs_an_allocator_is_refused_in_words() {
     let object = ObjectId { id: 0, generation: 1 };
     let encoded = growable.take_capture().unwrap().into_object(object, Default::default()).unwrap();
     let states = &mut [&mut values as _, &mut groups as _];
-    assert_eq!(holder.restore(states, &[encoded.bytes()]).unwrap_err(), FixedError::NotPlain);
+    assert_eq!(holder.restore(states, &[encoded.bytes()]).unwrap_err(), FixedError::NotRows);
     assert_eq!(values.len(), 1);
 }
 

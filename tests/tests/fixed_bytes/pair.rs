@@ -126,7 +126,7 @@ impl<S: Subject> Pair<S> {
     fn checkpoint(&mut self, durable: bool, meanwhile: &[S::Operation]) {
         let object = self.writer.next_object();
         self.growable.begin(CheckpointRequest::default()).unwrap();
-        let encoded = self.growable.take_capture().unwrap().into_plain_object(object).unwrap();
+        let encoded = self.growable.take_capture().unwrap().into_row_object(object).unwrap();
         let mut buffer = vec![0; 64 * 1024];
         let states = &mut [&mut NoValues::new() as _, &mut self.fixed as _];
         let len = self.holder.encode(object, &FixedRequest::default(), states, &mut buffer).unwrap();
@@ -172,7 +172,7 @@ impl<S: Subject> Pair<S> {
     fn hand_over(&mut self) {
         let object = self.writer.next_object();
         self.growable.begin_full(CheckpointRequest::default()).unwrap();
-        let mut encoded = self.growable.take_capture().unwrap().into_plain_object(object).unwrap();
+        let mut encoded = self.growable.take_capture().unwrap().into_row_object(object).unwrap();
         let bytes = encoded.bytes().to_vec();
         drive(Publish::new(&mut self.writer, &mut encoded, Retention::default()).unwrap(), &mut self.storage).unwrap();
         self.growable.commit(&encoded).unwrap();
