@@ -116,9 +116,9 @@ impl EncodedCheckpoint {
         &self.bytes
     }
 
-    /// Entries, over all states, that changed since the checkpoint before: set, or removed. What came and went in between
-    /// has not changed. Of a checkpoint [from elsewhere](EncodedCheckpoint::from_object), where that is not known, all rows
-    /// in it; of a label, none.
+    /// Entries, over all states, that changed since the checkpoint before: set, or removed. What came and went in between,
+    /// while no checkpoint was under way, has not changed. Of a checkpoint [from
+    /// elsewhere](EncodedCheckpoint::from_object), where that is not known, all rows in it; of a label, none.
     #[must_use]
     pub fn dirty_entries(&self) -> u64 {
         self.dirty_entries

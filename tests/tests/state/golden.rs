@@ -8,8 +8,8 @@
 //! EVENTFLUX_GOLDEN=v4 cargo test -p eventflux-tests --test state golden
 //! ```
 //!
-//! which refuses to write over what is there, and listed in `VERSIONS`. `v3b` and `v3c` have the format of `v3`: since
-//! then a writer makes other choices within it.
+//! which refuses to write over what is there, and listed in `VERSIONS`. `v3b` to `v3d` have the format of `v3`: since then
+//! a writer makes other choices within it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ use eventflux::{
 use eventflux_core::{Backend, FORMAT_VERSION};
 
 /// Versions with golden files, oldest first; the last is the one this release writes.
-const VERSIONS: [&str; 5] = ["v1", "v2", "v3", "v3b", "v3c"];
+const VERSIONS: [&str; 6] = ["v1", "v2", "v3", "v3b", "v3c", "v3d"];
 type Make = fn(&mut dyn Backend) -> Points;
 /// The storages of the newest version, and what makes them. Versions before 2 have no `bulk`.
 const STORAGES: [(&str, Make); 3] = [("holder", of_holder), ("engine", of_engine), ("bulk", of_bulk)];

@@ -28,7 +28,7 @@ test("a workload gives the same checkpoints, head and output as natively: Node, 
   await page.close();
 });
 
-for (const golden of ["v1/holder", "v2/holder", "v3/holder", "v3b/holder", "v3c/holder"]) {
+for (const golden of ["v1/holder", "v2/holder", "v3/holder", "v3b/holder", "v3c/holder", "v3d/holder"]) {
   test(`stored checkpoints of ${golden} hold here what the command shows`, async () => {
     const directory = join(root, "tests/golden", golden);
     const read = (path) => new Uint8Array(readFileSync(join(directory, path)));
