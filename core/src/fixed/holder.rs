@@ -7,10 +7,10 @@ use super::lineage::{Held, Lineage};
 use super::map::sealed::Written;
 use super::map::{FixedState, insertion_sort};
 use crate::credit::{Account, Credit};
-use crate::format::frame::{HEADER_BYTES, header, trailer};
 pub use crate::format::manifest_fixed::FixedEngine;
 use crate::format::manifest_fixed::{Beginning, ProgressRecord, Sections, StateRecord, append_manifest};
 use crate::format::manifest_parts::{CheckpointSizes, ObjectId, StateKind};
+use crate::format::object_ends::{HEADER_BYTES, header, trailer};
 use crate::format::{ByteSink, FixedBytes, hash64};
 use crate::limits::{EVENTS_MAX, KEY_GROUPS_MAX, LABEL_BYTES_MAX, STATES_MAX};
 

@@ -15,7 +15,6 @@ pub(crate) mod columns;
 pub(crate) mod event;
 #[cfg(feature = "alloc")]
 pub(crate) mod event_row;
-pub(crate) mod frame;
 #[cfg(feature = "alloc")]
 pub(crate) mod head;
 pub(crate) mod key;
@@ -31,6 +30,7 @@ pub(crate) mod manifest_parts;
 mod manifest_record;
 #[cfg(feature = "alloc")]
 pub(crate) mod object;
+pub(crate) mod object_ends;
 pub(crate) mod pattern;
 pub(crate) mod payload;
 mod pieces;

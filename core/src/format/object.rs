@@ -1,19 +1,13 @@
-//! The checkpoint object: header · sections · manifest · trailer. Written once, never changed.
-//!
-//! Header, 24 bytes: magic `EFXC`, format version (u16), 0 (u16), checkpoint id (u64), generation
-//! (u64). Trailer, 24 bytes: length of the manifest (u64), XXH3 of header ‖ manifest ‖ that length
-//! (u64), 0 (u32), magic `EFXT`. All little-endian.
-//!
-//! Both keep layout and meaning in every version, so that an old release tells what is newer than
-//! itself from what is damaged.
+//! The checkpoint object: header · sections · manifest · trailer (`Object` in `core/FORMAT.md`). Written once, never
+//! changed.
 
 use alloc::format;
 use alloc::vec::Vec;
 
 use super::FORMAT_VERSION;
-pub(crate) use super::frame::{HEADER_BYTES, TRAILER_BYTES, header};
-use super::frame::{HEADER_MAGIC, TRAILER_MAGIC, manifest_hash, read_u64, trailer};
 use super::manifest::{Manifest, ObjectId};
+pub(crate) use super::object_ends::{HEADER_BYTES, TRAILER_BYTES, header};
+use super::object_ends::{Header, Trailer, trailer};
 use crate::error::{Error, Result};
 use crate::limits::MANIFEST_BYTES_MAX;
 
@@ -34,19 +28,21 @@ pub(crate) fn append_manifest(object: &mut Vec<u8>, manifest: &Manifest) -> Resu
 }
 
 /// Length of the manifest in front of this trailer.
-pub(crate) fn read_trailer(name: &str, trailer: &[u8]) -> Result<u64> {
+pub(crate) fn read_trailer(name: &str, bytes: &[u8]) -> Result<u64> {
+    Ok(trailer_of(name, bytes)?.len)
+}
+
+fn trailer_of(name: &str, bytes: &[u8]) -> Result<Trailer> {
     let damaged = |reason| Error::damaged(name, "trailer", reason);
-    let trailer: &[u8; TRAILER_BYTES] = trailer
+    let bytes: &[u8; TRAILER_BYTES] = bytes
         .try_into()
-        .map_err(|_| damaged(format!("the object ends after {} bytes, before its trailer", trailer.len())))?;
-    if &trailer[20..] != TRAILER_MAGIC {
-        return Err(damaged("it does not end like a checkpoint; it is cut short or another file".into()));
+        .map_err(|_| damaged(format!("the object ends after {} bytes, before its trailer", bytes.len())))?;
+    let trailer = Trailer::read(bytes)
+        .ok_or_else(|| damaged("it does not end like a checkpoint; it is cut short or another file".into()))?;
+    if trailer.len > MANIFEST_BYTES_MAX {
+        return Err(damaged(format!("it claims a manifest of {} bytes", trailer.len)));
     }
-    let len = read_u64(&trailer[..8]);
-    if len > MANIFEST_BYTES_MAX {
-        return Err(damaged(format!("it claims a manifest of {len} bytes")));
-    }
-    Ok(len)
+    Ok(trailer)
 }
 
 /// Reads a manifest from the object's header and `tail`: manifest and trailer.
@@ -58,31 +54,29 @@ pub(crate) fn read_manifest(object: ObjectId, header_bytes: &[u8], tail: &[u8]) 
         .checked_sub(TRAILER_BYTES)
         .map(|at| tail.split_at(at))
         .ok_or_else(|| damaged("trailer", "the object ends before its trailer"))?;
-    let len = read_trailer(&name, trailer)?;
-    if body.len() as u64 != len {
+    let trailer = trailer_of(&name, trailer)?;
+    if body.len() as u64 != trailer.len {
         return Err(damaged("manifest", "the object ends in the middle of its manifest"));
     }
-    if header_bytes.len() != HEADER_BYTES || &header_bytes[..4] != HEADER_MAGIC {
-        return Err(damaged("header", "it does not begin like a checkpoint"));
-    }
-    if manifest_hash(header_bytes, body, &trailer[..8]) != read_u64(&trailer[8..16]) {
+    let header = header_bytes.try_into().ok().and_then(Header::read);
+    let header = header.ok_or_else(|| damaged("header", "it does not begin like a checkpoint"))?;
+    if !trailer.fits(header_bytes, body) {
         return Err(damaged("manifest", "header and manifest do not match their hash"));
     }
-    let manifest = match u16::from_le_bytes([header_bytes[4], header_bytes[5]]) {
+    let manifest = match header.version {
         0 => return Err(damaged("header", "there is no format version 0")),
         version @ 1..=3 => {
             Manifest::from_bytes(version, body).map_err(|malformed| damaged("manifest", malformed.reason()))?
         }
         found => return Err(Error::VersionTooNew { object: name, found, newest: FORMAT_VERSION }),
     };
-    if header_bytes[6..8] != [0; 2] {
+    if !header.is_reserved_zero {
         return Err(damaged("header", "reserved bytes are not zero"));
     }
-    if trailer[16..20] != [0; 4] {
+    if !trailer.is_reserved_zero {
         return Err(damaged("trailer", "reserved bytes are not zero"));
     }
-    let found = ObjectId { id: read_u64(&header_bytes[8..16]), generation: read_u64(&header_bytes[16..]) };
-    if found != object || manifest.object != object {
+    if header.object != object || manifest.object != object {
         return Err(damaged("header", "it is another checkpoint than its name says"));
     }
     Ok(manifest)
@@ -104,10 +98,9 @@ mod tests {
         let mut object = Vec::from(header(OBJECT));
         append_manifest(&mut object, &empty_manifest(OBJECT)).unwrap();
         change(&mut object);
-        let trailer = object.len() - TRAILER_BYTES;
-        let hash =
-            manifest_hash(&object[..HEADER_BYTES], &object[HEADER_BYTES..trailer], &object[trailer..trailer + 8]);
-        object[trailer + 8..trailer + 16].copy_from_slice(&hash.to_le_bytes());
+        let at = object.len() - TRAILER_BYTES;
+        let hash = trailer(&object[..HEADER_BYTES], &object[HEADER_BYTES..at])[8..16].to_vec();
+        object[at + 8..at + 16].copy_from_slice(&hash);
         read_manifest(OBJECT, &object[..HEADER_BYTES], &object[HEADER_BYTES..])
     }
 

@@ -15,12 +15,12 @@ use clap::Args;
 use eventflux_core::{Backend, ByteRange, Error as CoreError, Head, MemoryBackend, ObjectId, Selector};
 use serde_json::json;
 
-use super::Outcome;
 use super::failure::Failure;
 use super::selector::{find, parse};
 use super::storage::{address, open_alone};
 use super::table::{count, size};
 use super::verify::{check, damages_to_json, damages_to_text, exit_code, read_to_text};
+use super::{Outcome, archive_file};
 use crate::beside::read_beside_writer;
 use crate::error::Error;
 use crate::manager::{read_head, read_manifest};
@@ -77,7 +77,7 @@ pub(super) fn copy(arguments: &Arguments, json: bool) -> Result<Outcome, Failure
     }
     let (report, damages) = check(target)?;
     if let Some(path) = archive_path {
-        archive::write(path, &mut archive)?;
+        archive_file::write(path, &mut archive)?;
     }
     let exit_code = exit_code(&damages);
     let text = if json {

@@ -3,6 +3,7 @@
 //! Each command makes an `Outcome`, a text and an exit code, or fails with a `Failure`; only
 //! this file prints them. `run` is the exception: its results may go to standard output themselves.
 
+mod archive_file;
 mod checkpoints;
 mod copy;
 mod diff;

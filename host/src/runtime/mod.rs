@@ -500,7 +500,8 @@ impl StopHandle {
     }
 
     /// Whether there is something to end: before its source is open a run has changed nothing, and may wait for ever.
-    pub(crate) fn has_begun(&self) -> bool {
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
         self.0.begun.load(Ordering::Relaxed)
     }
 

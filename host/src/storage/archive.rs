@@ -1,12 +1,12 @@
-//! A storage that is one file, to carry away and to read: what a browser downloads, and what `eventflux copy` writes.
+//! Reads a storage that is one file: what a browser downloads, and what `eventflux copy` writes.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use eventflux_core::{Error as CoreError, MemoryBackend, is_archive, open_archive, write_archive};
+use eventflux_core::{Error as CoreError, MemoryBackend, is_archive, open_archive};
 
-use super::{Access, sync_directory};
+use super::Access;
 use crate::error::{Error, Result};
 
 /// Ending of such files.
@@ -40,37 +40,5 @@ fn in_file(error: CoreError, path: &Path) -> CoreError {
         CoreError::Damaged { part, reason, .. } => CoreError::Damaged { object, part, reason },
         CoreError::VersionTooNew { found, newest, .. } => CoreError::VersionTooNew { object, found, newest },
         other => other,
-    }
-}
-
-/// Writes a storage as an archive, durably; a file that is there stays.
-///
-/// # Errors
-/// [`Error::File`].
-pub(crate) fn write(path: &Path, storage: &mut MemoryBackend) -> Result<()> {
-    let bytes = write_archive(storage)?;
-    // A part of an archive is of no use to anybody: it gets its name once it is whole.
-    let mut temporary = path.as_os_str().to_owned();
-    temporary.push(format!(".{}.tmp", std::process::id()));
-    let save = || -> io::Result<()> {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(&temporary)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
-        give_name(Path::new(&temporary), path)?;
-        sync_directory(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
-    };
-    let saved = save();
-    drop(fs::remove_file(&temporary));
-    saved.map_err(|reason| Error::File { action: "write", path: path.into(), reason })
-}
-
-/// Gives a file its name, unless something has it.
-fn give_name(temporary: &Path, path: &Path) -> io::Result<()> {
-    match fs::hard_link(temporary, path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists && path.symlink_metadata().is_err() => {
-            // A file system without such links.
-            fs::rename(temporary, path)
-        }
-        linked => linked,
     }
 }
