@@ -452,7 +452,7 @@ export class Session {
   #trap(instance: Instance, cause: unknown): StateError {
     instance.isDead = true;
     instance.glue.abandon();
-    const point = this.#last === undefined ? "the empty state, as there is no checkpoint" : `checkpoint ${this.#last}`;
+    const point = this.#last === undefined ? "the empty state" : `checkpoint ${this.#last}`;
     const error = new StateError(
       "TRAPPED",
       `the engine broke down (${messageOf(cause)}); what was written since the last checkpoint is lost: ` +

@@ -35,24 +35,25 @@ function faultIn(value: unknown, depth: number): Fault | undefined {
     case "object":
       return value === null ? undefined : faultInObject(value, depth);
     default:
-      return { path: "", what: `${typeof value}; use JSON-like data or a Uint8Array, and remove() to remove a key` };
+      return { path: "", what: `${typeof value}; use JSON-like data, a Uint8Array, or remove()` };
   }
 }
 
 function faultInObject(value: object, depth: number): Fault | undefined {
-  // It would be called, in place of what was looked at here.
-  if (typeof (value as { toJSON?: unknown }).toJSON === "function") return { path: "", what: "one with toJSON()" };
   if (depth === DEPTH_MAX) return { path: "", what: `nested deeper than ${DEPTH_MAX} levels, or refers to itself` };
-  if (Array.isArray(value)) {
+  const isArray = Array.isArray(value);
+  if (!isArray && !isPlain(value)) {
+    const kind = Object.getPrototypeOf(value).constructor?.name ?? "class instance";
+    return { path: "", what: `a ${kind}; use plain objects, arrays and texts, or bytes as a value of their own` };
+  }
+  // It would be called, in place of what is looked at here.
+  if (typeof (value as { toJSON?: unknown }).toJSON === "function") return { path: "", what: "one with toJSON()" };
+  if (isArray) {
     for (let index = 0; index < value.length; index += 1) {
       const fault = faultIn(value[index], depth + 1);
       if (fault) return { ...fault, path: `[${index}]${fault.path}` };
     }
     return undefined;
-  }
-  if (!isPlain(value)) {
-    const kind = Object.getPrototypeOf(value).constructor?.name ?? "class instance";
-    return { path: "", what: `a ${kind}; use plain objects, arrays and texts, or bytes as a value of their own` };
   }
   for (const key in value) {
     const fault = faultIn((value as Record<string, unknown>)[key], depth + 1);

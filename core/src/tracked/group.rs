@@ -104,10 +104,10 @@ impl<V> Group<V> {
         self.pages.get(page as usize).map_or(0, |page| page.peek(places))
     }
 
-    /// The value of a key, which may change at once: no checkpoint needs the value as it is. It counts
+    /// The value of a key and where it is, which may change at once: no checkpoint needs the value as it is. It counts
     /// as dirty from now on. `None`: find out in smaller steps.
     #[inline]
-    pub(super) fn find_to_write(&mut self, clock: Clock, key: &MapKey<'_>) -> Option<&mut V> {
+    pub(super) fn find_to_write(&mut self, clock: Clock, key: &MapKey<'_>) -> Option<(Place, &mut V)> {
         self.sync(clock);
         let number = self.page_of(key.hash())?;
         let page = self.pages.get_mut(number as usize)?;
@@ -116,9 +116,9 @@ impl<V> Group<V> {
         }
         let at = page.find(tag_of(key.hash()), key)?;
         if page.dirty & 1 << at == 0 {
-            return self.first_change(clock, number, at);
+            return Some(((number, at), self.first_change(clock, number, at)?));
         }
-        self.pages.get_mut(number as usize)?.value_mut(at)
+        Some(((number, at), self.pages.get_mut(number as usize)?.value_mut(at)?))
     }
 
     /// The value of an entry that has not changed since the newest cut.

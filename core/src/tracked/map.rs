@@ -16,7 +16,7 @@ use alloc::vec::Vec;
 use super::clock::{Clock, NO_CUT};
 use super::group::{Group, Place};
 use super::key::MapKey;
-use super::page::{Marks, Mask, Page, Slot};
+use super::page::{Marks, Page, Slot};
 use super::sealed::Sealed;
 use crate::bytes::{SmallBytes, heap_bytes_beyond_inline};
 use crate::error::Result;
@@ -119,7 +119,7 @@ impl<V: Sealed> TrackedMap<V> {
             Some(held) => {
                 let before = held.footprint();
                 *held = value;
-                self.account_change(group, key, before, after);
+                self.account_change(group, place, before, after);
             }
             gone => {
                 *gone = Some(value);
@@ -159,12 +159,12 @@ impl<V: Sealed> TrackedMap<V> {
     #[inline]
     pub(crate) fn change_in_place(&mut self, key: &MapKey<'_>, change: impl FnOnce(&mut V) -> bool) -> bool {
         let group = self.group_of(key.hash());
-        let Some(held) = self.groups[group].find_to_write(self.clock, key) else { return false };
+        let Some((place, held)) = self.groups[group].find_to_write(self.clock, key) else { return false };
         let before = held.footprint();
         let changed = change(held);
         let after = held.footprint();
         if before != after {
-            self.account_change(group, key, before, after);
+            self.account_change(group, place, before, after);
         }
         changed
     }
@@ -185,7 +185,7 @@ impl<V: Sealed> TrackedMap<V> {
                 let before = value.footprint();
                 let result = change_in(value, change);
                 let after = value.footprint();
-                self.account_change(group, key, before, after);
+                self.account_change(group, place, before, after);
                 Ok(result)
             }
             gone => {
@@ -209,7 +209,7 @@ impl<V: Sealed> TrackedMap<V> {
         let before = value.footprint();
         let result = change_in(value, change);
         let after = value.footprint();
-        self.account_change(group, key, before, after);
+        self.account_change(group, place, before, after);
         Some(result)
     }
 
@@ -219,23 +219,15 @@ impl<V: Sealed> TrackedMap<V> {
         if self.groups[group].slot(place).value.is_none() {
             return false;
         }
-        // What checkpoints know of it has to be told as of now.
-        self.sync_page(group, place.0);
-        let Some(place) = self.groups[group].find(key) else { return false };
         self.before_write(group, place);
         let value = self.slot_mut(group, place).value.take();
-        let before = value.map_or_else(Footprint::default, |value| value.footprint());
-        let encoded = before.encoded + row_overhead(key.bytes().len());
-        self.account(group, Footprint { memory: before.memory, encoded }, Footprint::default());
+        let mut before = value.map_or_else(Footprint::default, |value| value.footprint());
+        before.encoded += row_overhead(key.bytes().len());
+        self.account(group, before, Footprint::default());
         self.keys -= 1;
         // What no checkpoint knows, durable or under way, has no reason to stay until the next is durable.
-        let (page, at) = place;
-        let held = &mut self.groups[group];
-        let marks = &mut held.marks[page as usize];
-        let bit: Mask = 1 << at;
-        self.vanished.add(encoded, bit, [marks.never, marks.sent, marks.absent]);
-        if marks.never & !marks.sent & bit != 0 {
-            let slot = self.release_from(group, page, |page, marks| page.swap_remove(marks, at));
+        if !self.shrank(group, place, before.encoded) {
+            let slot = self.release_from(group, place.0, |page, marks| page.swap_remove(marks, place.1));
             self.heap = self.heap.saturating_sub(slot.key.heap_bytes() as u64);
         }
         true
@@ -331,23 +323,25 @@ impl<V: Sealed> TrackedMap<V> {
         *live = (*live + after.encoded).saturating_sub(before.encoded);
     }
 
-    /// Accounts for a change of a value that stays.
-    #[inline]
-    fn account_change(&mut self, group: usize, key: &MapKey<'_>, before: Footprint, after: Footprint) {
+    /// Accounts for a change of a value that stays. A function of its own for all that change values: a plugin has no room
+    /// for many.
+    #[inline(never)]
+    fn account_change(&mut self, group: usize, place: Place, before: Footprint, after: Footprint) {
         self.account(group, before, after);
         if after.encoded < before.encoded {
-            self.shrank(group, key, before.encoded - after.encoded);
+            self.shrank(group, place, before.encoded - after.encoded);
         }
     }
 
-    #[cold]
-    fn shrank(&mut self, group: usize, key: &MapKey<'_>, encoded: u64) {
-        let Some((page, _)) = self.groups[group].find(key) else { return };
-        // What checkpoints know of it has to be told as of now. The write asked for no more than that.
-        self.sync_page(group, page);
-        let Some((page, at)) = self.groups[group].find(key) else { return };
-        let marks = &self.groups[group].marks[page as usize];
-        self.vanished.add(encoded, 1 << at, [marks.never, marks.sent, marks.absent]);
+    /// A row that a write has located lost bytes; whether any checkpoint knows it, durable or under way.
+    #[inline(never)]
+    fn shrank(&mut self, group: usize, (page, at): Place, encoded: u64) -> bool {
+        let held = &self.groups[group];
+        let known = held.pages[page as usize].known(&held.marks[page as usize], self.clock);
+        let bit = 1 << at;
+        self.vanished.add(encoded, bit, known);
+        let [never, sent, _] = known;
+        !(never & !sent) & bit != 0
     }
 
     /// Where a key is, with its group and page as far up to date as a write needs: what was durably

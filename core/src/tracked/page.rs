@@ -273,6 +273,13 @@ impl<V> Page<V> {
         clock.is_settled(self.frozen_at)
     }
 
+    /// What checkpoints know of the entries of a page that is synced or settled: `never`, `sent` and `absent` as
+    /// [`Page::sync`] would leave them.
+    pub(super) fn known(&self, marks: &Marks, clock: Clock) -> [Mask; 3] {
+        let Marks { never, sent, absent, .. } = *marks;
+        if self.is_synced(clock) { [never, sent, absent] } else { [never & !sent | absent, 0, 0] }
+    }
+
     /// Brings the page up to date with the cuts, commits and aborts since it was last touched.
     /// Calls `released` for each durably removed key.
     pub(super) fn sync(&mut self, marks: &mut Marks, clock: Clock, rebasing: bool, released: impl FnMut(SmallBytes)) {

@@ -42,17 +42,16 @@ impl From<eventflux_core::Error> for Failure {
     /// In words for the errors that a plugin's state has; those for all others would be in every plugin.
     fn from(error: eventflux_core::Error) -> Self {
         use eventflux_core::Error;
+        let over = |what: &str, found: u64, limit: u64| format!("{what} is {found}, over the limit of {limit}");
         match error {
             Error::OverBudget { needed, budget } => {
-                Failure::StateLimit(format!("the state would grow to {needed} bytes, over its budget of {budget}"))
+                Failure::StateLimit(over("size of the state in bytes", needed as u64, budget as u64))
             }
             Error::OutOfMemory { bytes, .. } => Failure::StateLimit(format!("no memory for {bytes} bytes")),
             Error::Undecodable { key, type_name, reason } | Error::Unencodable { key, type_name, reason } => {
                 Failure::Other(format!("the value of key {key} is no {type_name}: {reason}"))
             }
-            Error::OverLimit { what, found, limit } => {
-                Failure::Other(format!("{what} is {found}, over the limit of {limit}"))
-            }
+            Error::OverLimit { what, found, limit } => Failure::Other(over(what, found, limit)),
             Error::CheckpointUnderWay => "a checkpoint is under way".into(),
             Error::NoCheckpointUnderWay => "no checkpoint is under way".into(),
             Error::CallOrder(reason) => reason.into(),
