@@ -84,11 +84,14 @@ fn begin_times(pauses: &[Pause]) -> Goal {
 }
 
 fn longest_stop(pauses: &[Pause]) -> Goal {
-    let stop = |pause: &Pause| format!("{}, {}", seconds(pause.most), seconds(pause.longest));
+    let stop = |pause: &Pause| [pause.most, pause.most_working, pause.longest].map(seconds).join(", ");
     Goal {
         what: "stop of the loop during a checkpoint, the same keys, all dirty".into(),
         must_reach: "≤ 200 µs at p99.9",
-        measured: format!("p99.9, longest: {}", pauses.iter().map(stop).collect::<Vec<_>>().join("; ")),
+        measured: format!(
+            "p99.9, of the turns that work for it, longest: {}",
+            pauses.iter().map(stop).collect::<Vec<_>>().join("; ")
+        ),
         reached: pauses.iter().map(|pause| pause.most <= STOP_MAX).collect(),
     }
 }
