@@ -106,8 +106,8 @@ export class Engine extends Checkpointed {
   /**
    * Takes events, in their order: flat objects; or a JSON array of them as text or, fastest, as the bytes of its UTF-8.
    *
-   * @throws {@link StateError} `INVALID`: an event does not fit, and the message says which; `BUDGET`: nor is there room
-   * for it once all is closed that its time closes
+   * @throws {@link StateError} `INVALID`: an event does not fit, and the message says which; `BUDGET`: there is no room
+   * for it, even after the windows that its time closes are closed
    */
   push(events: readonly object[] | string | Uint8Array): void {
     const json =

@@ -93,7 +93,7 @@ impl<'w> Publish<'w> {
         if held != current {
             return Err(Error::Fenced { held, current });
         }
-        if object != writer.next_object() {
+        if object.id != writer.head.next_id {
             return Err(Error::CallOrder("the checkpoint was encoded for another number; encode it for `next_object`"));
         }
         // What one puts that was fenced off, no head would ever name.

@@ -3,6 +3,7 @@
 mod json_events;
 mod plugins;
 mod rfc3339;
+mod room;
 mod timestamp;
 
 use alloc::collections::{BTreeSet, VecDeque};
@@ -23,6 +24,7 @@ use crate::value::Event;
 
 pub use self::json_events::JsonEvents;
 use self::plugins::{Moment, Plugins};
+use self::room::Released;
 pub use self::timestamp::{NoTimestamp, TimestampReader};
 pub use crate::operator::{MatchedStep, Output};
 
@@ -189,8 +191,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Event`] if the event does not fit the stream or a function cannot take a value; [`Error::OverBudget`].
-    /// The event is not taken then, and the engine can go on. Results may still come out: an event over budget first
-    /// advances the watermark, and after a restart with a shorter delay the first event does.
+    /// The event is not taken then, and the engine can go on. Results may still come out: an event over budget may first
+    /// advance the watermark, and after a restart with a shorter delay the first event does.
     pub fn handle_event(&mut self, event: impl Borrow<Event>) -> Result<()> {
         if !self.has_plugins() {
             return self.take(event.borrow());
@@ -206,8 +208,8 @@ impl Engine {
             self.check_shape(event)?;
             self.release(watermark)?;
         }
-        let (watermark, mut released) = match self.check(event, watermark) {
-            Ok(()) => (watermark, VecDeque::new()),
+        let (watermark, released) = match self.check(event, watermark) {
+            Ok(()) => (watermark, Released::default()),
             Err(error) => self.make_room(event, error)?,
         };
         let sequence = self.progress.events;
@@ -225,7 +227,7 @@ impl Engine {
             };
         }
         self.keys = keys;
-        self.outputs.append(&mut released);
+        let at_last = self.give_released(released, taken.is_ok());
         taken?;
         self.progress.events += 1;
         if self.progress.timestamp_max.is_none_or(|max| event.timestamp > max) {
@@ -233,32 +235,10 @@ impl Engine {
         }
         self.plugins_at(Moment::Taken)?;
         // Waiting events may be due even if the watermark stands: those that came at its very time.
-        self.release(self.watermark_ms().unwrap_or(i64::MIN))
-    }
-
-    /// Takes what is over by an event's own time out before it, where it would have gone behind it, if the event was
-    /// refused for want of room: else an engine at its budget would stay there. No window and no match that this closes has
-    /// room for the event. Its watermark, and the results, which come behind those that the event gives at once.
-    ///
-    /// With plugins nothing is released before its event: they have been asked about it in another order.
-    fn make_room(&mut self, event: &Event, refused: Error) -> Result<(i64, VecDeque<Output>)> {
-        let Error::OverBudget { needed, budget } = refused else { return Err(refused) };
-        let is_newest = self.progress.timestamp_max.is_none_or(|max| event.timestamp > max);
-        // One that has no room in an empty state changes nothing, and no time passes by it.
-        let has_room_alone = (needed + self.empty_bytes).saturating_sub(self.holder.size_bytes()) <= budget;
-        let watermark = event.timestamp.saturating_sub(self.watermark_delay_ms);
-        let watermark = self.watermark_floor_ms.map_or(watermark, |floor| floor.max(watermark));
-        // What the event releases by itself, which patterns may do at that very time, would come in between.
-        let has_waited = self.watermark_delay_ms > 0 || !self.operators.iter().any(Operator::has_pattern);
-        let over = if has_waited { watermark } else { watermark - 1 };
-        if !is_newest || !has_room_alone || self.has_plugins() || !self.timers.is_due(over) {
-            return Err(refused);
-        }
-        self.progress.timestamp_max = Some(event.timestamp);
-        let waiting = self.outputs.len();
-        self.release(over)?;
-        self.check(event, watermark)?;
-        Ok((watermark, self.outputs.split_off(waiting)))
+        let own = self.outputs.len();
+        let released = self.release(self.watermark_ms().unwrap_or(i64::MIN));
+        self.put_in_order(own, at_last);
+        released
     }
 
     /// Takes events one by one: the same as [`Engine::handle_event`] for each, but faster where there are plugins,

@@ -240,7 +240,7 @@ impl<V: FixedValue, const KEYS: usize, const KEY_BYTES: usize> FixedMap<V, KEYS,
         entry.marks |= DIRTY;
         let [never, sent, absent] = entry.known();
         // No checkpoint, durable or under way, knows of it.
-        if never > sent {
+        if never & ((1 - sent) | absent) != 0 {
             self.entries.swap_remove(at);
         }
         self.account(before, 0);

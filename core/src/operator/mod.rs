@@ -134,11 +134,6 @@ impl Operator {
         })
     }
 
-    /// Whether it looks for a pattern.
-    pub(crate) fn has_pattern(&self) -> bool {
-        matches!(self.kind, Kind::Pattern(_))
-    }
-
     /// Whether the filter lets the event through.
     pub(crate) fn admits(&self, event: &Event) -> bool {
         self.filter.iter().all(|check| check.holds(event, &[]))

@@ -340,8 +340,9 @@ impl<V: Sealed> TrackedMap<V> {
         let known = held.pages[page as usize].known(&held.marks[page as usize], self.clock);
         let bit = 1 << at;
         self.vanished.add(encoded, bit, known);
-        let [never, sent, _] = known;
-        !(never & !sent) & bit != 0
+        let [never, sent, absent] = known;
+        // That it was captured as not there tells nobody of it either.
+        !(never & (!sent | absent)) & bit != 0
     }
 
     /// Where a key is, with its group and page as far up to date as a write needs: what was durably

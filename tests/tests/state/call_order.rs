@@ -49,6 +49,42 @@ fn the_state_of_an_engine_is_not_checkpointed_or_restored_behind_its_back() {
 }
 
 #[test]
+fn an_engine_goes_on_from_the_checkpoint_that_was_restored_and_no_other() {
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
+    let mut first = engine();
+    for _ in 0..2 {
+        first.handle_event(event()).unwrap();
+        poll_lines(&mut first);
+        manager.checkpoint_engine(&mut first, None, Progress::default()).unwrap();
+    }
+    let mut second = engine();
+    let older = manager.restore(second.holder_mut(), 0).unwrap();
+    let newest = manager.restore_latest(second.holder_mut()).unwrap();
+    refused(second.resume(&older.manifest).map_err(Error::from), "not the manifest of the checkpoint");
+    refused(second.handle_event(event()).map_err(Error::from), "`Engine::resume`");
+    second.resume(&newest.manifest).unwrap();
+    assert_eq!(second.progress().events, 2);
+}
+
+/// Neither its key nor its value has changed then.
+#[test]
+fn a_value_that_cannot_be_encoded_is_told_so() {
+    struct Unwilling;
+    impl serde::Serialize for Unwilling {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("not today"))
+        }
+    }
+    let mut holder = StateHolder::builder("orders").build().unwrap();
+    holder.set("eu", &3_u32).unwrap();
+    let error = holder.set("eu", &Unwilling).unwrap_err();
+    assert!(matches!(error, CoreError::Unencodable { .. }), "{error:?}");
+    let text = error.to_string();
+    assert!(text.starts_with("value of key `eu`, a ") && text.contains("Unwilling, cannot be encoded: "), "{text}");
+    assert_eq!(holder.get::<u32>("eu").unwrap(), Some(3));
+}
+
+#[test]
 fn an_engine_does_not_go_on_from_a_checkpoint_that_none_wrote() {
     let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
     let mut engine = engine();

@@ -171,7 +171,7 @@ fn text_of(error: &FixedError) -> &'static str {
         FixedError::Full { what, .. } => what,
         FixedError::BufferFull { .. } => "the buffer is too small",
         FixedError::Damaged(_) => "damaged checkpoint",
-        FixedError::NotRows => "a checkpoint that is not plain",
+        FixedError::NotRows => "a checkpoint that is not rows",
         FixedError::OtherHolder | FixedError::StateChanged { .. } => "a checkpoint of another program",
         FixedError::CheckpointUnderWay => "a checkpoint is under way",
         FixedError::NoCheckpointUnderWay => "no checkpoint is under way",
