@@ -24,7 +24,6 @@ use crate::value::Event;
 
 pub use self::json_events::JsonEvents;
 use self::plugins::{Moment, Plugins};
-use self::room::Released;
 pub use self::timestamp::{NoTimestamp, TimestampReader};
 pub use crate::operator::{MatchedStep, Output};
 
@@ -209,8 +208,8 @@ impl Engine {
             self.release(watermark)?;
         }
         let (watermark, released) = match self.check(event, watermark) {
-            Ok(()) => (watermark, Released::default()),
-            Err(error) => self.make_room(event, error)?,
+            Ok(()) => (watermark, None),
+            Err(error) => self.make_room(event, error).map(|(watermark, released)| (watermark, Some(released)))?,
         };
         let sequence = self.progress.events;
         let keys = core::mem::take(&mut self.keys);
@@ -227,7 +226,7 @@ impl Engine {
             };
         }
         self.keys = keys;
-        let at_last = self.give_released(released, taken.is_ok());
+        let at_last = released.map(|released| self.give_released(released, taken.is_ok()));
         taken?;
         self.progress.events += 1;
         if self.progress.timestamp_max.is_none_or(|max| event.timestamp > max) {
@@ -237,7 +236,9 @@ impl Engine {
         // Waiting events may be due even if the watermark stands: those that came at its very time.
         let own = self.outputs.len();
         let released = self.release(self.watermark_ms().unwrap_or(i64::MIN));
-        self.put_in_order(own, at_last);
+        if let Some(at_last) = at_last {
+            self.put_in_order(own, at_last);
+        }
         released
     }
 

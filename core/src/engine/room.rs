@@ -9,7 +9,7 @@ use crate::operator::Output;
 use crate::value::Event;
 
 /// Results of what was over, in their order; they come behind those that the event gives at once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Released {
     before: VecDeque<Output>,
     /// Those of the event's watermark itself: patterns may take the event at that time, among them.
@@ -54,9 +54,6 @@ impl Engine {
     /// Gives out what was left, among the results from place `own` on, which the event's own release has brought out at the
     /// same time: in the order of the operators, of which each has its results on one side.
     pub(super) fn put_in_order(&mut self, own: usize, mut at_last: VecDeque<Output>) {
-        if at_last.is_empty() {
-            return;
-        }
         at_last.append(&mut self.outputs.split_off(own));
         let operators = &self.operators;
         let number = |output: &Output| operators.iter().position(|operator| *operator.name == *output.operator());

@@ -70,7 +70,7 @@ impl PluginState {
         }
         let mut scratch = core::mem::take(&mut self.scratch);
         scratch.clear();
-        self.scratch = postcard::to_extend(value, scratch).map_err(|_| refused(key, type_name::<T>(), NOT_ENCODED))?;
+        self.scratch = postcard::to_extend(value, scratch).map_err(|_| unencodable::<T>(key))?;
         self.set_scratch(key)
     }
 
@@ -136,7 +136,7 @@ impl PluginState {
 /// # Errors
 /// [`Error::Unencodable`] if its `Serialize` fails.
 pub fn encode_value<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>> {
-    postcard::to_allocvec(value).map_err(|_| refused(b"", type_name::<T>(), NOT_ENCODED))
+    postcard::to_allocvec(value).map_err(|_| unencodable::<T>(b""))
 }
 
 /// A value from what is kept.
@@ -150,15 +150,17 @@ pub fn decode_value<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
 fn decode<T: DeserializeOwned>(key: &[u8], bytes: &[u8]) -> Result<T> {
     match postcard::take_from_bytes::<T>(bytes) {
         Ok((value, [])) => Ok(value),
-        Ok(_) => Err(refused(key, type_name::<T>(), "bytes are left over")),
-        Err(_) => Err(refused(key, type_name::<T>(), "it is of another type")),
+        Ok(_) => Err(undecodable::<T>(key, "bytes are left over")),
+        Err(_) => Err(undecodable::<T>(key, "it is of another type")),
     }
 }
 
-/// What is wrong with a value of a key. One function for all types: a plugin has no room for many.
 #[cold]
-#[inline(never)]
-fn refused(key: &[u8], type_name: &'static str, reason: &str) -> Error {
-    let (key, is_given, reason) = (printable(key), reason == NOT_ENCODED, reason.into());
-    if is_given { Error::Unencodable { key, type_name, reason } } else { Error::Undecodable { key, type_name, reason } }
+fn undecodable<T: ?Sized>(key: &[u8], reason: &str) -> Error {
+    Error::Undecodable { key: printable(key), type_name: type_name::<T>(), reason: reason.into() }
+}
+
+#[cold]
+fn unencodable<T: ?Sized>(key: &[u8]) -> Error {
+    Error::Unencodable { key: printable(key), type_name: type_name::<T>(), reason: NOT_ENCODED.into() }
 }
