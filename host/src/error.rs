@@ -111,9 +111,28 @@ pub enum Error {
         /// What is wrong with it.
         reason: String,
     },
-    /// The worker thread of the checkpoints is gone.
-    #[error("the checkpoint worker stopped unexpectedly; run again to go on from the last checkpoint")]
-    Worker,
+    /// A thread of the run cannot be started, or is gone.
+    #[error("the thread {of} {reason}")]
+    Thread {
+        /// What it is for, such as "of the source".
+        of: &'static str,
+        /// What became of it, and what to do.
+        reason: String,
+    },
+}
+
+impl Error {
+    /// A thread cannot be started.
+    pub(crate) fn no_thread(of: &'static str, error: &io::Error) -> Self {
+        let reason = format!("cannot be started: {error}; let the process have more threads and memory");
+        Error::Thread { of, reason }
+    }
+
+    /// A thread ended before its time: it panicked, and has said why.
+    pub(crate) fn thread_gone(of: &'static str) -> Self {
+        let reason = String::from("stopped unexpectedly; run again to go on from the last checkpoint");
+        Error::Thread { of, reason }
+    }
 }
 
 /// Result with the host's [`Error`].

@@ -121,6 +121,13 @@ impl<B: Backend> CheckpointManager<B> {
         Ok(CheckpointManager { backend, writer, config })
     }
 
+    /// Lets a holder of another name take checkpoints beside those that are there, which stay until retention has counted
+    /// them out. Without this it is refused ([`OtherHolder`](eventflux_core::Error::OtherHolder)): most likely the storage
+    /// is another program's.
+    pub fn start_anew(&mut self) {
+        self.writer.start_anew();
+    }
+
     /// Takes a checkpoint of all of a holder, on this thread, until it is durable and published.
     ///
     /// # Errors
@@ -336,7 +343,7 @@ impl<B: Backend> CheckpointManager<B> {
     ///
     /// # Errors
     /// [`NoSuchCheckpoint`](eventflux_core::Error::NoSuchCheckpoint); [`CallOrder`](eventflux_core::Error::CallOrder) for
-    /// the newest, and for one that a state was restored from since; those of the storage.
+    /// the newest, and for one that a state goes on from, which it was restored from or has taken last; those of the storage.
     pub fn prune_and_delete(&mut self, retention: Retention, checkpoints: &[Selector]) -> Result<Vec<String>> {
         let max_retained = retention.max_retained;
         let span = tracing::info_span!(target: observe::TARGET, "prune", max_retained, deleted = Empty);

@@ -176,6 +176,8 @@ fn start_logging() {
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     // Of a span all is known when it closes, how long it took too.
     let logs = logs.with_span_events(FmtSpan::CLOSE);
+    // That nobody reads it is no failure, of which standard error would be told.
+    let logs = logs.log_internal_errors(false);
     // A subscriber that is set already, by a program that calls this, stays.
     let _ = logs.with_ansi(io::stderr().is_terminal()).try_init();
 }

@@ -5,7 +5,7 @@
 //! component, and by all that the compiler's output depends on, the version of wasmtime among it; it begins with the
 //! SHA-256 of what follows, so that a torn or rotten one is compiled anew.
 
-use std::hash::{DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasher, DefaultHasher, Hash, Hasher, RandomState};
 use std::path::{Path, PathBuf};
 
 use wasmtime::Engine;
@@ -64,7 +64,7 @@ impl Cache {
             let mut bytes = digest(&compiled).to_vec();
             bytes.extend_from_slice(&compiled);
             let file = self.file(engine, key);
-            let temporary = file.with_extension(format!("{}.tmp", std::process::id()));
+            let temporary = file.with_extension(format!("{}.tmp", unique()));
             std::fs::write(&temporary, bytes)
                 .and_then(|()| std::fs::rename(&temporary, &file))
                 .map_err(|error| error.to_string())
@@ -77,8 +77,16 @@ impl Cache {
     fn file(&self, engine: &Engine, key: &[u8; 32]) -> PathBuf {
         let mut hasher = DefaultHasher::new();
         engine.precompile_compatibility_hash().hash(&mut hasher);
+        // Of a module the component is made here.
+        (super::component::WORLD, env!("CARGO_PKG_VERSION")).hash(&mut hasher);
         self.directory.join(format!("{}-{:016x}.cwasm", hex(key), hasher.finish()))
     }
+}
+
+/// A part of a name that no other process has, also of those in another container, which may have the same number.
+fn unique() -> String {
+    // Its keys are random.
+    format!("{}.{:016x}", std::process::id(), RandomState::new().build_hasher().finish())
 }
 
 /// Loads compiled code.
@@ -100,7 +108,7 @@ fn prepare(directory: &Path) -> Result<(), String> {
         return Err(String::from("others can write to the directory; chmod go-w makes it the user's own"));
     }
     // Whose process this is, the owner of a new file tells.
-    let probe = directory.join(format!("probe.{}", std::process::id()));
+    let probe = directory.join(format!("probe.{}", unique()));
     std::fs::write(&probe, []).map_err(failed)?;
     let owner = std::fs::metadata(&probe).map(|probe| probe.uid());
     std::fs::remove_file(&probe).map_err(failed)?;

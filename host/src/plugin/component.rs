@@ -13,7 +13,7 @@ use wit_parser::Resolve;
 use crate::error::{Error, Result};
 
 /// The world, as a plugin in any language is written from.
-const WORLD: &str = include_str!("../../wit/eventflux.wit");
+pub(super) const WORLD: &str = include_str!("../../wit/eventflux.wit");
 /// Largest file of a plugin, in bytes: it is part of every base of its state.
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 const MODULE: &[u8] = b"\0asm\x01\0\0\0";

@@ -112,7 +112,10 @@ impl OutputFile {
     ) -> Result<()> {
         self.tail = check(&self.file, &self.path, &self.tail.name, accounted, overwrite)?;
         match accounted {
-            Some(Accounted { length: 0, .. }) => check_ours(&self.file, &self.path, operators),
+            // Any file begins with nothing, and is as long as that.
+            Some(Accounted { length, tail, .. }) if length == 0 || tail.is_none() => {
+                check_ours(&self.file, &self.path, operators)
+            }
             _ => Ok(()),
         }
     }
@@ -132,6 +135,7 @@ impl OutputFile {
         } else if is_replaced {
             ensure_ours()?;
         }
+        self.check_still(len)?;
         let mut cut = || -> io::Result<()> {
             self.file.set_len(len)?;
             self.file.seek(SeekFrom::Start(len))?;
@@ -141,6 +145,22 @@ impl OutputFile {
             sync_directory(path.parent().unwrap_or(Path::new("/")))
         };
         cut().map_err(failed("cut", &self.path))
+    }
+
+    /// Whether what is to stay is still there: it was looked at before the storage was written to, which takes its time, and
+    /// to cut a file at a length that it does not have would fill it up with zeros.
+    fn check_still(&self, len: u64) -> Result<()> {
+        let failed = failed("read", &self.path);
+        let found = self.file.metadata().map_err(&failed)?.len();
+        check_length(&self.path, found, len)?;
+        if self.tail.bytes.is_empty() || read_tail(&self.file, len).map_err(&failed)? == self.tail.bytes {
+            return Ok(());
+        }
+        Err(refused(
+            &self.path,
+            "was replaced or written by something else while the run started; put the right file there, or start anew with \
+             --from none",
+        ))
     }
 
     /// Writes at the end, before which there must be `len` bytes.
@@ -273,8 +293,8 @@ fn check(file: &File, path: &Path, name: &str, accounted: Option<Accounted>, ove
     Err(refused(path, reason))
 }
 
-/// Where a checkpoint accounts for nothing, any file begins with that: whether this one begins with a result of these
-/// operators, or with a part of one. It is what a run has written since that was killed; anything else is not to be cut.
+/// Where a checkpoint accounts for a length alone, or for nothing, it does not tell files apart: whether this one begins with
+/// a result of these operators, or with a part of one. It is what a run has written; anything else is not to be cut.
 fn check_ours<'o>(mut file: &File, path: &Path, mut operators: impl Iterator<Item = &'o str>) -> Result<()> {
     let mut start = Vec::new();
     file.rewind().and_then(|()| file.take(TAIL_BYTES as u64).read_to_end(&mut start)).map_err(failed("read", path))?;
@@ -283,7 +303,7 @@ fn check_ours<'o>(mut file: &File, path: &Path, mut operators: impl Iterator<Ite
     }
     Err(refused(
         path,
-        "holds what this run did not write: its newest checkpoint accounts for an empty output, and no result of its \
+        "holds what this run did not write: its checkpoint does not say what the output holds, and no result of its \
          operators is at the beginning; move the file away, or start with --from none to overwrite it",
     ))
 }

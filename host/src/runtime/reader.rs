@@ -11,6 +11,8 @@ use crate::source::{Batch, Source};
 const BATCH_EVENTS: usize = 512;
 /// Batches parsed ahead of the engine.
 const BATCHES_AHEAD: usize = 8;
+/// The thread, in messages.
+const THREAD: &str = "of the source";
 
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -59,7 +61,7 @@ impl Reader {
                 }
             }
         };
-        thread::Builder::new().name("source".into()).spawn(read).map_err(|_| Error::Worker)?;
+        thread::Builder::new().name("source".into()).spawn(read).map_err(|error| Error::no_thread(THREAD, &error))?;
         Ok(Reader { reads, used })
     }
 
@@ -74,7 +76,7 @@ impl Reader {
         match self.reads.recv_timeout(wait) {
             Ok(read) => Ok(read),
             Err(RecvTimeoutError::Timeout) => Ok(Read::Nothing),
-            Err(RecvTimeoutError::Disconnected) => Err(Error::Worker),
+            Err(RecvTimeoutError::Disconnected) => Err(Error::thread_gone(THREAD)),
         }
     }
 }

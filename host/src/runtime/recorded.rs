@@ -33,7 +33,9 @@ fn recorded(pairs: &[(String, u64)], name: &str) -> u64 {
 pub(super) fn positions(at: SourcePosition, fingerprint: u64, imprint: &Imprint, is_sent: bool) -> Vec<(String, u64)> {
     let pair = |name: &str, number| (String::from(name), number);
     let before = imprint.end_before(at.offset).map(|hash| pair(SOURCE_BEFORE, hash));
-    let beginning = imprint.beginning_before(at.offset).map(|hash| pair(SOURCE_BEGINNING, hash));
+    // A file never goes on from what was sent.
+    let beginning = imprint.beginning_before(at.offset).filter(|_| !is_sent);
+    let beginning = beginning.map(|hash| pair(SOURCE_BEGINNING, hash));
     let offset = if is_sent { POSITION_SENT } else { POSITION_OFFSET };
     let others = [pair(SOURCE_FINGERPRINT, fingerprint), pair(POSITION_LINE, at.line), pair(offset, at.offset)];
     before.into_iter().chain(beginning).chain(others).collect()

@@ -77,6 +77,14 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
     if let Some(summary) = start.nothing_to_do(runtime)? {
         return Ok(summary);
     }
+    let address = runtime.storage()?;
+    let lock = || (runtime.access == Access::Write).then(|| address.open(runtime.access)).transpose();
+    let mut locked = None;
+    if !is_repeatable(runtime) {
+        // What a run reads of standard input no other one gets: not as long as another one lives.
+        runtime.check_sink_path()?;
+        locked = lock()?;
+    }
     let mut source = runtime.open_source()?;
     runtime.stop.begin();
     let mut engine = runtime.engine(&source)?;
@@ -90,9 +98,10 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         retention: Retention { max_retained: checkpoint.max_retained },
     };
     runtime.check_sink_path()?;
-    // A lock tells of a run that lives, before anything else; who breaks it is first to be sure that it may start.
-    let address = runtime.storage()?;
-    let locked = (runtime.access == Access::Write).then(|| address.open(runtime.access)).transpose()?;
+    if is_repeatable(runtime) {
+        // A lock tells of a run that lives, before anything else; who breaks it is first to be sure that it may start.
+        locked = lock()?;
+    }
     let mut sink = start.check(runtime, &mut source, &engine)?;
     let storage = locked.map_or_else(|| address.open(runtime.access), Ok)?;
     // From here on no other writer can publish: what is restored now is what we build on.
@@ -108,6 +117,8 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         seek(&mut source, &manifest)?;
         newest = manager.latest().map(|entry| entry.object.id);
         restored_from = Some(manifest);
+    } else if runtime.from == StartFrom::Start {
+        manager.start_anew();
     }
     let is_newest = newest.is_some() && restored_from.as_ref().map(|manifest| manifest.object.id) == newest;
     let position = source.position();

@@ -192,6 +192,10 @@ pub(super) fn check_source(runtime: &Runtime, source: &Source, manifest: &Manife
 
 /// Refuses to go on in another file than the one that was read.
 fn check_imprint(source: &Source, manifest: &Manifest) -> Result<()> {
+    if source.bytes_total().is_none() {
+        // What is sent is what follows.
+        return Ok(());
+    }
     let (imprint, offset) = (source.imprint(), source_position(manifest).offset);
     // Of one that is too short by now the position tells.
     let differs = |before: Option<u64>, now: Option<u64>| before.zip(now).is_some_and(|(before, now)| before != now);

@@ -124,6 +124,7 @@ mod tests {
     use super::*;
     use crate::error::Error;
     use crate::runtime::output::OutputFile;
+    use crate::runtime::recorded::Accounted;
 
     /// An output into which a run has written `one `, and that run.
     fn begun(directory: &tempfile::TempDir) -> (PathBuf, OutputFile) {
@@ -136,6 +137,26 @@ mod tests {
 
     fn taken(path: &Path) -> OutputFile {
         OutputFile::open(path, "out.ndjson", Access::TakeOver).expect("a directory of our own")
+    }
+
+    /// It was as long as that when it was looked at.
+    #[test]
+    fn an_output_that_became_shorter_is_not_filled_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, run) = begun(&directory);
+        drop(run);
+        let mut run = OutputFile::open(&path, "out.ndjson", Access::Write).unwrap();
+        let accounted = Accounted { length: 4, tail: None, is_printed: false };
+        run.go_on_from(Some(accounted), false, ["one"].into_iter()).unwrap_err();
+        let accounted = Accounted { tail: Some(xxhash_rust::xxh3::xxh3_64(b"one ")), ..accounted };
+        for (found, reason) in [("on", "ends after 2 bytes"), ("ONE two", "was replaced or written")] {
+            fs::write(&path, "one ").unwrap();
+            run.go_on_from(Some(accounted), false, ["one"].into_iter()).unwrap();
+            fs::write(&path, found).unwrap();
+            let error = run.cut(4, &|| Ok(())).unwrap_err().to_string();
+            assert!(error.contains(reason), "{error}");
+            assert_eq!(fs::read_to_string(&path).unwrap(), found);
+        }
     }
 
     /// Of two that take over from a third, the one that was fenced off by the other puts nothing in its place; and one

@@ -13,6 +13,9 @@ use crate::observe::{self, recorder};
 use crate::storage::AnyBackend;
 use crate::threads::{Gone, HandOff};
 
+/// The thread, in messages.
+const THREAD: &str = "of the checkpoints";
+
 /// What comes back for each checkpoint handed over.
 pub(super) type Outcome = Result<(EncodedCheckpoint, Published)>;
 
@@ -31,7 +34,7 @@ struct Job {
 
 impl From<Gone> for Error {
     fn from(_: Gone) -> Self {
-        Error::Worker
+        Error::thread_gone(THREAD)
     }
 }
 
@@ -46,7 +49,7 @@ impl Worker {
             drop(span);
             Some(published)
         };
-        Ok(Worker(HandOff::start("checkpoint", work)?))
+        HandOff::start("checkpoint", work).map(Worker).map_err(|error| Error::no_thread(THREAD, &error))
     }
 
     pub(super) fn hand_over(&self, capture: Capture, output: Option<SyncHandle>, span: Span) -> Result<()> {

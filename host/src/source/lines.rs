@@ -7,6 +7,7 @@
 use std::io::BufRead;
 
 use super::error::{Place, SourceError};
+use super::imprint::{BYTES, Beginning};
 use super::input::Input;
 use super::{READ_BYTES, ROW_BYTES_MAX, SourcePosition};
 
@@ -23,15 +24,17 @@ pub(super) struct Lines {
     ended: bool,
     position: SourcePosition,
     row_line: u64,
-    /// The first bytes of a file, once they were asked for.
-    beginning: Vec<u8>,
+    /// The first bytes: of a file once they were asked for.
+    beginning: Beginning,
+    /// Whether what is consumed belongs to the beginning: of what cannot be repeated, until there is enough of it.
+    begins: bool,
 }
 
 impl Lines {
     pub(super) fn new(input: Input) -> Lines {
         let buffer = vec![0; READ_BYTES];
         let position = SourcePosition::default();
-        Lines { input, buffer, start: 0, end: 0, ended: false, position, row_line: 1, beginning: Vec::new() }
+        Lines { input, buffer, start: 0, end: 0, ended: false, position, row_line: 1, beginning: Beginning::default(), begins: false }
     }
 
     pub(super) fn input(&self) -> &Input {
@@ -84,6 +87,9 @@ impl Lines {
     /// Goes on after `length` bytes that hold so many lines.
     pub(super) fn consume(&mut self, length: usize, lines: u64) {
         debug_assert!(length <= self.end - self.start, "only what was read can be consumed");
+        if self.begins {
+            self.begins = self.beginning.push(self.bytes(length));
+        }
         self.start = (self.start + length).min(self.end);
         self.row_line = self.position.line + 1;
         self.position.offset += length as u64;
@@ -95,17 +101,19 @@ impl Lines {
         self.row_line
     }
 
-    /// The first bytes of a file, at most so many; for [`Lines`] of which nothing was consumed yet. What cannot be repeated
-    /// has none.
-    pub(super) fn beginning(&mut self, bytes_max: usize) -> Vec<u8> {
-        let is_file = self.input.bytes_total().is_some();
-        while is_file && self.end < bytes_max && !self.ended {
+    /// The first bytes; for [`Lines`] of which nothing was consumed yet. Of what cannot be repeated they come as they are
+    /// consumed.
+    pub(super) fn beginning(&mut self) -> Beginning {
+        self.begins = self.input.bytes_total().is_none();
+        while !self.begins && self.end < BYTES && !self.ended {
             // What goes wrong here goes wrong once more where its rows are read.
             if self.fill().is_err() {
                 break;
             }
         }
-        self.beginning = if is_file { self.bytes(self.end.min(bytes_max)).to_vec() } else { Vec::new() };
+        if !self.begins {
+            self.beginning.push(self.bytes(self.end.min(BYTES)));
+        }
         self.beginning.clone()
     }
 
@@ -226,7 +234,8 @@ impl Lines {
         let count = self.input.read(&mut self.buffer[self.end..], is_in_row)?;
         self.end += count;
         if count == 0 {
-            self.input.check_whole(self.position.offset + self.end as u64, &self.beginning)?;
+            let read = self.position.offset + self.end as u64;
+            self.beginning.with(|beginning| self.input.check_whole(read, beginning))?;
             self.ended = true;
         }
         Ok(())

@@ -3,12 +3,15 @@
 
 use std::io;
 #[cfg(unix)]
-use std::{fs::File, time::Duration};
+use std::{
+    fs::File,
+    time::{Duration, Instant},
+};
 
 /// Time after which somebody who waits for input looks whether it is to stop.
 #[cfg(unix)]
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long more of a row is waited for that had begun when it was to stop.
+/// How long the rest of a row is waited for that had begun when it was to stop, however it comes in.
 #[cfg(unix)]
 const REST_OF_ROW_WAIT: Duration = Duration::from_secs(2);
 
@@ -20,6 +23,9 @@ pub(super) struct StandardInput {
     bytes: io::Stdin,
     /// Whether it is to stop.
     is_stopped: Box<dyn Fn() -> bool + Send>,
+    /// Until when the rest of a row is waited for, once it is to stop.
+    #[cfg(unix)]
+    rest_until: Option<Instant>,
 }
 
 impl StandardInput {
@@ -28,7 +34,12 @@ impl StandardInput {
         let bytes = std::os::fd::AsFd::as_fd(&io::stdin()).try_clone_to_owned()?.into();
         #[cfg(not(unix))]
         let bytes = io::stdin();
-        Ok(StandardInput { bytes, is_stopped: Box::new(|| false) })
+        Ok(StandardInput {
+            bytes,
+            is_stopped: Box::new(|| false),
+            #[cfg(unix)]
+            rest_until: None,
+        })
     }
 
     /// From now on asks whether it is to stop before it takes anything.
@@ -48,7 +59,8 @@ impl StandardInput {
         }
         // Byte by byte: behind the end of the row nothing may be taken.
         let length = buffer.len().min(1);
-        if is_in_row && self.is_ready(REST_OF_ROW_WAIT)? { self.bytes.read(&mut buffer[..length]) } else { Ok(0) }
+        let rest_until = *self.rest_until.get_or_insert_with(|| Instant::now() + REST_OF_ROW_WAIT);
+        if is_in_row && self.is_ready(rest_until.saturating_duration_since(Instant::now()))? { self.bytes.read(&mut buffer[..length]) } else { Ok(0) }
     }
 
     /// As on Unix, but that it is not known whether anything is there: it waits until something comes.

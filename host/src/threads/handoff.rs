@@ -8,6 +8,8 @@
 //! - once the thread is gone whoever asks is told, and does not wait;
 //! - dropping this waits for the jobs that were handed over: they are done, their outcomes are lost.
 
+use std::io;
+
 use super::sync::{Builder, JoinHandle, Receiver, Sender, TryRecvError, channel};
 
 /// The thread ended, which it does only by a panic: no more outcomes come.
@@ -24,7 +26,7 @@ pub struct HandOff<J, O> {
 
 impl<J: Send + 'static, O: Send + 'static> HandOff<J, O> {
     /// Starts the thread. It ends when this is dropped, or when `work` has no outcome.
-    pub fn start(name: &str, mut work: impl FnMut(J) -> Option<O> + Send + 'static) -> Result<Self, Gone> {
+    pub fn start(name: &str, mut work: impl FnMut(J) -> Option<O> + Send + 'static) -> io::Result<Self> {
         let (jobs, received) = channel::<J>();
         let (outcome, outcomes) = channel();
         let run = move || {
@@ -35,7 +37,7 @@ impl<J: Send + 'static, O: Send + 'static> HandOff<J, O> {
                 }
             }
         };
-        let thread = Builder::new().name(name.into()).spawn(run).map_err(|_| Gone)?;
+        let thread = Builder::new().name(name.into()).spawn(run)?;
         Ok(HandOff { jobs: Some(jobs), outcomes, thread: Some(thread) })
     }
 

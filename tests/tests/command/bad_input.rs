@@ -466,7 +466,7 @@ pub(crate) fn start_run(app: &App) -> Child {
     child
 }
 
-fn finish(mut child: Child) -> Ran {
+pub(crate) fn finish(mut child: Child) -> Ran {
     // It may have ended already.
     let _ = child.stdin.take().unwrap().write_all(&rows().as_bytes()[300..]);
     child.wait_with_output().unwrap().into()

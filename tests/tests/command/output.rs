@@ -81,6 +81,9 @@ fn a_checkpoint_that_has_the_length_alone() {
     progress.outputs.truncate(1);
     manager.checkpoint_engine(&mut engine, None, progress).unwrap();
     drop(manager);
+    // A file that is not the output is as long as that soon.
+    app.write("precious.ndjson", "all that somebody knows\n".repeat(400));
+    refused(&app, "precious.ndjson", "holds what this run did not write");
     app.assert_goes_on();
 }
 

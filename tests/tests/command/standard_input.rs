@@ -1,11 +1,12 @@
 //! Sources that cannot be repeated: what one run has read, none reads again.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Seek, Write};
 use std::process::Stdio;
 
 #[cfg(unix)]
 use crate::common::cli::ask_to_stop;
+use crate::bad_input::{finish, start_run};
 use crate::common::cli::{App, DEFINITION, ROWS, Ran, eventflux, rows};
 
 /// Rows come from a pipe: one run after the other takes them, stopped in the midst of them or as it waits for more, and none
@@ -96,6 +97,42 @@ fn an_input_that_ends_as_the_run_is_stopped_has_not_ended() {
     }
 }
 
+/// Nobody reads what the run says: no reason to lose what came in.
+#[cfg(unix)]
+#[test]
+fn a_run_whose_messages_nobody_reads_takes_its_last_checkpoint() {
+    let app = App::new();
+    app.write("app.toml", EACH_EVENT);
+    let mut command = eventflux();
+    command.args(["run", "-q", "app.toml"]).current_dir(app.path("")).stdin(Stdio::piped());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"{\"t\":1,\"text\":\"a\"}\n").unwrap();
+    while !fs::metadata(app.path("out.ndjson")).is_ok_and(|metadata| metadata.len() > 0) {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    input.write_all(b"{\"t\":2,\"te").unwrap();
+    ask_to_stop(&child);
+    drop(input);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(app.command(&["inspect", "state", "--json"]).exits(0).json()["engine"]["events"], 1);
+}
+
+/// Its storage is another run's, which the rows are for.
+#[test]
+fn a_run_that_is_refused_takes_nothing_of_standard_input() {
+    let app = App::new();
+    let child = start_run(&app);
+    app.write("rows.csv", rows());
+    let mut sent = fs::File::open(app.path("rows.csv")).unwrap();
+    let mut command = eventflux();
+    command.args(["run", "-q", "live.toml"]).current_dir(app.path("")).stdin(sent.try_clone().unwrap());
+    Ran::from(command.output().unwrap()).exits(1).says(&["another process writes to this storage"]);
+    assert_eq!(sent.stream_position().unwrap(), 0);
+    finish(child).exits(0);
+}
+
 /// Rows before a wrong one do not come again.
 #[test]
 fn what_came_on_standard_input_before_a_wrong_row_is_kept() {
@@ -122,6 +159,24 @@ fn fed(app: &App, input: &str) -> Ran {
     // It may end before it has read all.
     let _ = child.stdin.take().expect("it is piped").write_all(input.as_bytes());
     Ran::from(child.wait_with_output().expect("it ends"))
+}
+
+/// A file may take over what came in first on standard input, if it begins with that.
+#[test]
+fn a_file_of_other_rows_does_not_go_on_from_standard_input() {
+    let app = App::new();
+    app.redefine("in.csv", "-");
+    let all: String = (0..100).map(|at| format!("{},a,1\n", 1000 + at)).collect();
+    fed(&app, &format!("at,city,value\n{}wrong\n", &all[..60 * 9])).exits(1);
+    let before = fs::read(app.path("out.ndjson")).unwrap();
+    // Its rows end at the same places.
+    app.write("in.csv", format!("at,city,value\n{}", all.replace(",a,", ",b,")));
+    app.write("app.toml", DEFINITION);
+    app.run(&[]).exits(1).says(&["the source is another file", "it does not begin with what was read"]);
+    assert_eq!(fs::read(app.path("out.ndjson")).unwrap(), before);
+    app.write("in.csv", format!("at,city,value\n{all}"));
+    app.run(&["-q"]).exits(0);
+    assert_eq!(app.command(&["inspect", "state", "--json"]).exits(0).json()["engine"]["events"], 100);
 }
 
 /// How much was sent is a place in no file: rows of one would be taken twice, or never.

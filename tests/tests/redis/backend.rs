@@ -225,6 +225,27 @@ fn no_part_of_a_job_outlives_another() {
     assert_eq!(together(), -1);
 }
 
+/// The time that it knows may be earlier than that of the newest head.
+#[test]
+fn a_writer_that_was_fenced_off_shortens_no_life() {
+    let server = RedisServer::start(&[]);
+    let mut old = CheckpointManager::open(server.open("prefix=a&expire=60s", Access::Write), config()).unwrap();
+    let mut state = holder();
+    checkpoint(&mut old, &mut state, 0);
+    let mut new = CheckpointManager::open(server.open("prefix=a&expire=1h", Access::TakeOver), config()).unwrap();
+    let mut taken = holder();
+    new.restore_latest(&mut taken).unwrap();
+    checkpoint(&mut new, &mut taken, 1);
+    let of_index = |server: &RedisServer| -> BTreeMap<String, i64> {
+        ends(server).into_iter().filter(|(key, _)| !key.contains("checkpoint-")).collect()
+    };
+    let before = of_index(&server);
+    write(&mut state, 2);
+    let error = old.checkpoint(&mut state, None).unwrap_err().to_string();
+    assert!(error.contains("fenced"), "{error}");
+    assert_eq!(of_index(&server), before);
+}
+
 #[test]
 fn a_full_server_keeps_the_last_checkpoint() {
     let server = RedisServer::start(&["--maxmemory-policy", "noeviction"]);

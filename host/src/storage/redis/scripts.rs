@@ -89,15 +89,17 @@ return {1, swaps + 1, renew(), ''}
 ";
 
 /// Makes an object visible, if all of its chunks are there. `ARGV`: 2: time at which the job ends, or 0; 3: name;
-/// 4: entry. Returns whether they are: another writer may have removed them as left behind.
+/// 4: entry. Returns whether they are: another writer may have removed them as left behind. An index that is there has the
+/// time of its newest swap, which a writer that was fenced off does not know.
 const REGISTER: &str = r"
 local name, entry = ARGV[3], ARGV[4]
 if not is_whole(name, entry) then return 0 end
 local before = redis.call('HGET', objects, name)
 if before then remove_chunks(name, chunks(entry), chunks(before)) end
+local is_new = redis.call('EXISTS', objects) == 0
 redis.call('HSET', objects, name, entry)
 redis.call('HDEL', pending, name)
-if ARGV[2] ~= '0' then redis.call('PEXPIREAT', objects, ARGV[2]) end
+if is_new and ARGV[2] ~= '0' then redis.call('PEXPIREAT', objects, ARGV[2]) end
 return 1
 ";
 
