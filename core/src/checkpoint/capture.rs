@@ -7,7 +7,7 @@ use core::ops::Range;
 
 use super::compaction::Lineage;
 use super::encoding::{Encoding, assemble_on};
-use super::publish::check_label;
+use super::publish::check_label_len;
 use crate::error::{Error, Result};
 use crate::executor::Executor;
 use crate::format::head::CatalogEntry;
@@ -87,7 +87,7 @@ impl EncodedCheckpoint {
         let len = object::read_trailer(&object.name(), trailer)?.saturating_add(object::TRAILER_BYTES as u64);
         let from = (tail.len() as u64).saturating_sub(len) as usize;
         let manifest = Arc::new(object::read_manifest(object, header, &tail[from..])?);
-        check_label(manifest.label.as_deref())?;
+        check_label_len(manifest.label.as_deref())?;
         if !manifest.base_pages.is_empty() || !manifest.pages.is_empty() {
             return Err(Error::CallOrder(
                 "a checkpoint with pages cannot be taken over as one object; make it with `Capture::into_row_object`",

@@ -26,6 +26,8 @@ pub struct Writer {
     pub(crate) held: Vec<u64>,
     /// The holder of the checkpoints that this writer has published, or may have.
     pub(crate) holder: Option<String>,
+    /// Whether what is published next may be of another holder than the checkpoints that are there.
+    pub(crate) starts_anew: bool,
     /// The heads in place of this one that swaps wrote of which it is not known whether they took effect: one of them at
     /// most may still do. Each is here before its swap is asked for: nobody has to answer.
     pub(crate) unsure: Vec<Vec<u8>>,
@@ -54,6 +56,12 @@ impl Writer {
         if !self.held.contains(&checkpoint) {
             self.held.push(checkpoint);
         }
+    }
+
+    /// Lets a holder of another name publish beside the checkpoints that are there, which stay until retention has counted
+    /// them out. Without this it is refused: most likely the storage is another program's.
+    pub fn start_anew(&mut self) {
+        self.starts_anew = true;
     }
 
     /// This head is about to be swapped in.
@@ -218,6 +226,7 @@ impl Procedure for OpenWriter {
                     unsure: Vec::new(),
                     put: Vec::new(),
                     is_fenced: false,
+                    starts_anew: false,
                 }));
             }
             (OpenState::Swap { .. }, Response::Swapped(false)) => {

@@ -1,12 +1,13 @@
 //! Publishing a checkpoint: the object durable first, then one atomic step makes it the head.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::capture::EncodedCheckpoint;
-use super::open::Writer;
+use super::open::{ReadManifest, Writer};
 use super::procedure::{Procedure, Request, Response, Step, unexpected};
 use super::retention::{Retention, garbage, retain_also};
 use super::swap::SwapHead;
@@ -67,6 +68,8 @@ pub struct Publish<'w> {
 enum PublishState {
     /// A swap before this one may have taken effect, or another writer has taken over: look.
     Settle,
+    /// Whose the checkpoints are that are there.
+    Holder(Box<ReadManifest>),
     Put,
     Swap(SwapHead),
     /// What went needed so many objects that those which are there are fewer.
@@ -84,9 +87,10 @@ impl<'w> Publish<'w> {
     /// than it can;
     /// [`Error::NoSuchCheckpoint`] if it builds on a checkpoint that retention has given up since, or on one of another
     /// storage;
-    /// [`Error::OtherHolder`] if this writer has published checkpoints of a holder of another name: retention would take
-    /// one state's checkpoints for older ones of the other.
-    /// After a swap of which it is not known whether it took effect, these come once it is.
+    /// [`Error::OtherHolder`] if the checkpoints that are there are of a holder of another name: retention would take
+    /// one state's checkpoints for older ones of the other, unless [`Writer::start_anew`] was called.
+    /// Where the storage has to be asked for it, and after a swap of which it is not known whether it took effect, these
+    /// come later.
     pub fn new(writer: &'w mut Writer, checkpoint: &mut EncodedCheckpoint, retention: Retention) -> Result<Self> {
         let object = checkpoint.manifest.object;
         let (held, current) = (object.generation, writer.head.generation);
@@ -105,7 +109,7 @@ impl<'w> Publish<'w> {
             next: Head::default(),
             next_bytes: Vec::new(),
             held: Vec::new(),
-            state: if is_known { PublishState::Put } else { PublishState::Settle },
+            state: PublishState::Settle,
             deleted: Vec::new(),
             not_deleted: None,
             checkpoint: checkpoint.clone(),
@@ -122,7 +126,7 @@ impl<'w> Publish<'w> {
         Ok(publish)
     }
 
-    /// Makes the next head out of the one that the writer left.
+    /// Makes the next head out of the one that the writer left; then what comes before the swap.
     fn plan(&mut self) -> Result<()> {
         let (head, checkpoint) = (&self.writer.head, &self.checkpoint);
         let object = checkpoint.manifest.object;
@@ -140,11 +144,7 @@ impl<'w> Publish<'w> {
                 }
             }
         }
-        // Retention takes older checkpoints for those of the same state.
-        let published = self.writer.holder.as_ref().filter(|_| checkpoint.relabels.is_none());
-        if let Some(found) = published.filter(|found| **found != checkpoint.manifest.holder) {
-            return Err(Error::OtherHolder { found: found.clone(), declared: checkpoint.manifest.holder.clone() });
-        }
+        self.check_holder()?;
         // The newest know nearly all of them.
         let kept = |needed: &ObjectId| head.entries.iter().rev().any(|entry| entry.needs(*needed));
         let needed = checkpoint.manifest.needed_objects();
@@ -159,12 +159,42 @@ impl<'w> Publish<'w> {
             next.latest = Some(object.id);
         }
         next.next_id = object.id + 1;
-        if checkpoint.relabels.is_some() {
-            self.held.clone_from(&self.writer.held);
+        // Of a label nobody goes on, but still from where they were.
+        match checkpoint.relabels {
+            Some(_) => self.held.clone_from(&self.writer.held),
+            None => self.held.push(object.id),
         }
         retain_also(&mut next, self.retention, &self.held);
         self.next_bytes = next.to_readable_bytes()?;
         self.next = next;
+        // What it builds on, or is a label of, is of the same holder.
+        let is_related = checkpoint.builds_on.is_some() || checkpoint.relabels.is_some();
+        let unknown = head.latest.filter(|_| self.writer.holder.is_none() && !self.writer.starts_anew && !is_related);
+        self.state = match unknown.and_then(|latest| head.entry(latest)) {
+            Some(latest) => PublishState::Holder(Box::new(ReadManifest::new(latest.object))),
+            None => PublishState::Put,
+        };
+        Ok(())
+    }
+
+    /// Retention takes older checkpoints for those of the same state.
+    fn check_holder(&self) -> Result<()> {
+        let declared = &self.checkpoint.manifest.holder;
+        match self.writer.holder.as_ref().filter(|found| self.checkpoint.relabels.is_none() && *found != declared) {
+            Some(found) => Err(Error::OtherHolder { found: found.clone(), declared: declared.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Goes on once it was read whose the newest checkpoint is. One that is damaged does not tell.
+    fn found_holder(&mut self, found: Result<String>) -> Result<()> {
+        match found {
+            Ok(holder) => self.writer.holder = Some(holder),
+            Err(error) if error.is_damage() => {}
+            Err(error) => return Err(error),
+        }
+        self.check_holder()?;
+        self.state = PublishState::Put;
         Ok(())
     }
 
@@ -204,7 +234,16 @@ impl Procedure for Publish<'_> {
     type Output = Published;
 
     fn poll_request(&mut self) -> Result<Step<Published>> {
-        Ok(match &self.state {
+        Ok(match &mut self.state {
+            PublishState::Holder(read) => {
+                let found = match read.poll_request() {
+                    Ok(Step::Request(request)) => return Ok(Step::Request(request)),
+                    Ok(Step::Done(manifest)) => Ok(manifest.holder),
+                    Err(error) => Err(error),
+                };
+                self.found_holder(found)?;
+                return self.poll_request();
+            }
             PublishState::Put => {
                 self.writer.put.push(self.checkpoint.manifest.object);
                 Step::Request(Request::Put { object: self.object.clone(), bytes: core::mem::take(&mut self.bytes) })
@@ -243,7 +282,11 @@ impl Procedure for Publish<'_> {
                 self.writer.own(&bytes)?;
                 self.writer.is_fenced = false;
                 self.plan()?;
-                self.state = PublishState::Put;
+            }
+            (PublishState::Holder(read), response) => {
+                if let Err(error) = read.handle_response(response) {
+                    self.found_holder(Err(error))?;
+                }
             }
             (PublishState::Settle, Response::Head(None)) => {
                 return Err(Error::ObjectMissing { object: HEAD_NAME.into() });
@@ -277,7 +320,7 @@ impl Republish {
     /// A checkpoint of `object`'s number that holds what `manifest` holds, as of the same time.
     ///
     /// # Errors
-    /// [`Error::OverLimit`] for a label longer than [`LABEL_BYTES_MAX`].
+    /// [`Error::OverLimit`] for a label longer than [`LABEL_BYTES_MAX`], [`Error::Definition`] for an empty one.
     pub fn encode(manifest: &Manifest, object: ObjectId, label: impl Into<String>) -> Result<EncodedCheckpoint> {
         // Without one it would be taken for a newer state than those before it.
         let label = Some(label.into());
@@ -308,7 +351,16 @@ impl Republish {
     }
 }
 
-/// Refuses a label longer than [`LABEL_BYTES_MAX`].
+/// Refuses a label that nobody could name, and one longer than [`LABEL_BYTES_MAX`].
 pub(crate) fn check_label(label: Option<&str>) -> Result<()> {
+    if label == Some("") {
+        let reason = "it is empty; leave it out, so that retention counts the checkpoint, or give it a text".into();
+        return Err(Error::Definition { path: "label".into(), reason });
+    }
+    check_label_len(label)
+}
+
+/// Refuses a label longer than [`LABEL_BYTES_MAX`].
+pub(super) fn check_label_len(label: Option<&str>) -> Result<()> {
     Error::ensure_within("number of bytes of a label", label.map_or(0, str::len) as u64, LABEL_BYTES_MAX as u64)
 }

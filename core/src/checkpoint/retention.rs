@@ -107,12 +107,12 @@ impl<'w> Prune<'w> {
     /// As [`Prune::new`], and deletes these checkpoints too: of savepoints the only way.
     ///
     /// # Errors
-    /// [`Error::NoSuchCheckpoint`]; [`Error::CallOrder`] for the latest, and for one that a restored state builds on.
+    /// [`Error::NoSuchCheckpoint`]; [`Error::CallOrder`] for the latest, and for one that a state goes on from.
     pub fn and_delete(writer: &'w mut Writer, retention: Retention, checkpoints: &[Selector]) -> Result<Self> {
         let mut next = writer.head.clone();
         drop_checkpoints(&mut next, checkpoints)?;
         if writer.held.iter().any(|held| next.entry(*held).is_none() && writer.head.entry(*held).is_some()) {
-            return Err(Error::CallOrder("a state was restored from that checkpoint; take its next one first"));
+            return Err(Error::CallOrder("a state goes on from that checkpoint; take its next one first"));
         }
         retain_also(&mut next, retention, &writer.held);
         Ok(Self::to(writer, next))

@@ -169,7 +169,10 @@ impl Operator {
         key: &[u8],
         (event, watermark): (&Event, i64),
     ) -> Result<()> {
-        self.check_key(key, event)?;
+        if let Err(error) = self.check_key(key, event) {
+            // Of what is late nothing is kept, its key neither.
+            return if self.keeps(holder, state, key, (event, watermark)) { Err(error) } else { Ok(()) };
+        }
         let result = match &mut self.kind {
             Kind::Window(plan) => plan.check(holder, state, key, (event, watermark)),
             Kind::Pattern(_) | Kind::Plugin(_) => Ok(()),

@@ -1,7 +1,9 @@
 //! Windows by worked examples: what each event brings out, small enough to check by hand.
 
 use crate::common::stream::{FIELDS, application, assert_example, events, observe};
+use eventflux_core::Engine;
 use eventflux_core::definition::ApplicationDefinition;
+use eventflux_core::limits::KEY_BYTES_MAX;
 use serde_json::json;
 
 /// A window `w` over the key `k`, with the number of events and the sum of `n`.
@@ -232,6 +234,23 @@ fn an_old_event_is_not_late_in_a_session_still_open() {
         &[r#"{"operator":"w","key":{"k":"a"},"window_start":-9,"window_end":28,"c":5,"sum":47}"#],
         &[3],
     );
+}
+
+/// Neither a value nor a key that is refused elsewhere.
+#[test]
+fn a_late_event_is_counted_whatever_it_holds() {
+    let long = "k".repeat(KEY_BYTES_MAX);
+    let refused = format!("makes a key of {} bytes, over the limit of {KEY_BYTES_MAX}", KEY_BYTES_MAX + 3);
+    for kind in ["{ tumbling = 10 }", "{ session = 10 }"] {
+        let mut engine = Engine::new(&window(0, kind), &FIELDS).unwrap();
+        for event in events(&json!([[100, "a", 1], [5, "a", "sixteen"], [5, long, 1]])) {
+            engine.handle_event(event).unwrap();
+        }
+        let in_time = events(&json!([[100, long, 1]])).remove(0);
+        let error = engine.handle_event(in_time).unwrap_err().to_string();
+        assert!(error.contains(&refused), "{error}");
+        assert_eq!(engine.progress().late, [2], "{kind}");
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use eventflux::{
     read_manifest, verify,
 };
 use eventflux_core::{
-    CheckpointRequest, Compression, Error as CoreError, OpenWriter, Publish, Restore, RestoreOptions, Writer, drive,
+    Backend, CheckpointRequest, Compression, Error as CoreError, OpenWriter, Publish, Restore, RestoreOptions, Writer, drive,
 };
 
 /// A storage whose checkpoints have times of our choosing.
@@ -213,11 +213,24 @@ fn two_holders_do_not_share_a_storage() {
     first.set("key", &3).unwrap();
     manager.checkpoint(&mut first, None).unwrap();
     assert_eq!(first.get::<i32>("key").unwrap(), Some(3));
-    // Another writer may begin anew with another state, as `--from none` does.
+    // Another writer, of another process, finds out whose they are.
     let storage = std::mem::take(manager.backend_mut());
     let mut manager = CheckpointManager::open(storage, config).unwrap();
+    let error = manager.checkpoint(&mut second, None).unwrap_err();
+    assert!(matches!(error, Error::Core(CoreError::OtherHolder { .. })), "{error}");
+    manager.restore_latest(&mut StateHolder::builder("first").build().unwrap()).unwrap();
+    // It may begin anew, as `--from none` does.
+    manager = CheckpointManager::open(std::mem::take(manager.backend_mut()), config).unwrap();
+    manager.start_anew();
     manager.checkpoint(&mut second, None).unwrap();
     assert_eq!(manager.list().len(), 1);
+    // What is damaged does not tell whose it is.
+    let mut storage = std::mem::take(manager.backend_mut());
+    storage.delete(&manager.list()[0].object.name()).unwrap();
+    let mut manager = CheckpointManager::open(storage, config).unwrap();
+    manager.checkpoint(&mut first, None).unwrap_err();
+    first.forget_checkpoints().unwrap();
+    manager.checkpoint(&mut first, None).unwrap();
 }
 
 #[test]

@@ -81,6 +81,38 @@ fn labelling_an_older_checkpoint_leaves_the_latest() {
     assert_eq!(now(&mut manager, Selector::Latest), 500);
 }
 
+/// A savepoint of the latest is the latest then; the holder still builds on what it was made of.
+#[test]
+fn what_a_holder_has_taken_last_stays() {
+    let all = Retention { max_retained: 100 };
+    let config = ManagerConfig { retention: all, ..ManagerConfig::default() };
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), config).unwrap();
+    let mut holder = StateHolder::builder("clock").build().unwrap();
+    assert_eq!(checkpoint(&mut manager, &mut holder, 100), 0);
+    manager.savepoint(&Selector::Latest, "v1").unwrap();
+    let error = manager.prune_and_delete(all, &[Selector::Id(0)]).unwrap_err();
+    assert_eq!(error.to_string(), "a state goes on from that checkpoint; take its next one first");
+    manager.prune(Retention { max_retained: 1 }).unwrap();
+    assert_eq!(checkpoint(&mut manager, &mut holder, 200), 2);
+    manager.prune_and_delete(all, &[Selector::Id(0)]).unwrap();
+    assert_eq!(manager.list().iter().map(|entry| entry.object.id).collect::<Vec<_>>(), [1, 2]);
+    assert_eq!(verify(manager.backend_mut()).unwrap().findings, []);
+}
+
+/// Retention would keep it for ever, and nobody could name it.
+#[test]
+fn an_empty_label_is_refused_and_changes_nothing() {
+    let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
+    let mut holder = StateHolder::builder("clock").build().unwrap();
+    holder.set("now", &1).unwrap();
+    let error = manager.checkpoint(&mut holder, Some("")).unwrap_err();
+    assert!(error.to_string().starts_with("label: it is empty; leave it out"), "{error}");
+    assert!(!holder.is_checkpoint_under_way() && manager.list().is_empty());
+    let first = checkpoint(&mut manager, &mut holder, 100);
+    manager.savepoint(&Selector::Id(first), "").unwrap_err();
+    assert_eq!(manager.list().len(), 1);
+}
+
 #[test]
 fn a_label_too_long_is_refused_and_changes_nothing() {
     let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
