@@ -23,7 +23,8 @@ const platform: Platform = {
 /**
  * Opens keyed state, and restores its latest checkpoint if there is one.
  *
- * @throws {@link StateError} `LOCKED`, `CORRUPT`, `VERSION`, `MISMATCH`, `UNSUPPORTED`, `STORAGE`, `INVALID`
+ * @throws {@link StateError} `LOCKED`, `FENCED`, `CORRUPT`, `VERSION`, `MISMATCH`, `NOT_FOUND` (as `from` says), `BUDGET`,
+ * `QUOTA`, `UNSUPPORTED`, `STORAGE`, `INVALID`
  *
  * @example
  * await using state = await open({ name: "orders" });

@@ -74,7 +74,8 @@ export function fromEngine(thrown: unknown): StateError | undefined {
 
 /** An error of a storage as the user gets it: full is told from all else. */
 export function fromStorage(operation: string, object: string, thrown: unknown): StateError {
-  if (thrown instanceof StateError) return thrown;
+  const own = fromEngine(thrown);
+  if (own) return own;
   const isFull =
     textOf(thrown, "name") === "QuotaExceededError" || ["ENOSPC", "EDQUOT"].includes(textOf(thrown, "code") ?? "");
   const what = `storage: ${operation}${object && " "}${object}: ${messageOf(thrown)}`;

@@ -11,7 +11,7 @@ declare global {
 
 /** What is told of others that have the same state open. */
 export type Change =
-  /** The writer has published a checkpoint: `await state.refresh()` shows it. */
+  /** The writer has published a checkpoint, or in Node its head alone: `await state.refresh()` shows what there is. */
   | { kind: "published" }
   /** Another tab has taken over: nothing that is written from now on can be published. */
   | { kind: "fenced" };
@@ -31,8 +31,8 @@ export interface OpenOptions {
    */
   directory?: string;
   /**
-   * Whether a checkpoint waits for the disk (`strict`, the default) or for the operating system; only IndexedDB knows
-   * the latter.
+   * Whether a checkpoint waits for the disk (`strict`, the default) or for the operating system. Only IndexedDB can do
+   * either: OPFS is `relaxed`, files are `strict`.
    */
   durability?: "strict" | "relaxed";
   /** Default: `lz4`, where it pays. */

@@ -99,7 +99,10 @@ export class State extends Checkpointed {
     return this.session.change((handle) => handle.remove(keyOf(key)));
   }
 
-  /** The keys that begin with `prefix`, sorted by their bytes. */
+  /**
+   * The keys that begin with `prefix`, sorted by their bytes. Keys that a program in Rust wrote and that are no text are shown
+   * with replacement characters, by which they are not found.
+   */
   keys(prefix = ""): string[] {
     return JSON.parse(this.session.call((handle) => handle.keys(keyOf(prefix)))) as string[];
   }

@@ -101,13 +101,12 @@ export function textOf<T>(make: () => T, what: string): T {
 const utf8 = /* @__PURE__ */ new TextEncoder();
 /** Room for the batches of `setMany`, mostly; what is larger does not stay in memory. */
 const ROOM_BYTES = 1 << 20;
-let room: Uint8Array | undefined;
+const room = /* @__PURE__ */ new Uint8Array(ROOM_BYTES);
 
 /** A text as UTF-8, to be copied before the next call: its place is used again, which is faster than a fresh one. */
 export function toUtf8(text: string): Uint8Array {
   // No character of a text takes more than three bytes.
   if (3 * text.length > ROOM_BYTES) return textOf(() => utf8.encode(text), "the text");
-  room ??= new Uint8Array(ROOM_BYTES);
   return room.subarray(0, utf8.encodeInto(text, room).written);
 }
 

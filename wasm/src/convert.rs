@@ -206,7 +206,9 @@ pub(crate) fn no_json(malformed: Malformed) -> JsValue {
 fn object(text: &str) -> Result<Map<String, Json>> {
     match serde_json::from_str(text) {
         Ok(Json::Object(members)) => Ok(members),
-        _ => Err(invalid("options must be an object")),
+        Ok(_) => Err(invalid("what is asked for must be an object")),
+        // Such as a text with half of a surrogate pair.
+        Err(reason) => Err(invalid(&format!("what is asked for cannot be read: {reason}"))),
     }
 }
 

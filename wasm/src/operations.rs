@@ -9,8 +9,8 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use eventflux_core::{
-    CheckpointRequest, EncodedCheckpoint, Error, Export, FindHead, Head, KeyDifference, Names, ObjectId, OpenWriter,
-    Progress, Prune, Publish, ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Retention, Selector,
+    CheckpointRequest, EncodedCheckpoint, Error, Export, FindHead, Head, KeyDifference, Manifest, Names, ObjectId,
+    OpenWriter, Progress, Prune, Publish, ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Retention, Selector,
     StateHolder, StepProgress, Verify, Writer, difference, drive, open_archive,
 };
 use js_sys::Uint8Array;
@@ -34,6 +34,8 @@ const CAPTURE_MEMORY_A_BYTE: u64 = 2;
 /// columns of what is at hand.
 const ENCODING_MEMORY_A_BYTE: u64 = 3;
 
+/// Bytes of memory that a byte of a row takes, about, once it is restored: small rows take most.
+const MEMORY_OF_ROW: u64 = 3;
 /// How often what a head names is read while a writer beside us deletes it each time.
 const READ_ATTEMPTS: u32 = 10;
 
@@ -170,6 +172,8 @@ pub(crate) async fn open(inner: Rc<Inner>, mailbox: Mailbox, from: String, held:
     }
     if let Some(checkpoint) = &restored {
         writer.hold(checkpoint.manifest.object.id);
+    } else if selector.is_none() {
+        writer.start_anew();
     }
     let mut answer = info(&head, restored.as_ref());
     answer["generation"] = writer.head().generation.into();
@@ -199,6 +203,10 @@ async fn restore_fresh(
     let mut fresh = State::new(&inner.options)?;
     let restore = async |head: &Head| {
         let Some(object) = find(selector, head)? else { return Ok(None) };
+        if inner.writer.borrow().is_some() {
+            // What was written since the last checkpoint is not to be lost for it.
+            manifest_with_room(mailbox, object).await?;
+        }
         let restore = Restore::object(fresh.holder_mut(), object, RestoreOptions::default());
         let restored = mailbox.drive(restore).await;
         restored.map(Some).map_err(|failure| failure.of_opening(inner.options.definition.is_some()))
@@ -329,7 +337,7 @@ pub(crate) async fn at(mailbox: Mailbox, id: f64) -> Result<JsValue> {
 
 async fn read_past(mailbox: &Mailbox, head: &Head, id: f64) -> Result<(StateHolder, RestoredCheckpoint), Failure> {
     let object = Selector::Id(id as u64).find(head)?;
-    let manifest = mailbox.drive(ReadManifest::new(object)).await?;
+    let manifest = manifest_with_room(mailbox, object).await?;
     let mut holder = StateHolder::for_manifest(&manifest)?;
     let checkpoint = mailbox.drive(Restore::object(&mut holder, object, RestoreOptions::default())).await?;
     Ok((holder, checkpoint))
@@ -338,6 +346,14 @@ async fn read_past(mailbox: &Mailbox, head: &Head, id: f64) -> Result<(StateHold
 /// Reads and checks everything; the report as JSON.
 pub(crate) async fn verify(mailbox: Mailbox) -> Result<JsValue> {
     Ok(report_to_json(&mailbox.drive(Verify::new()).await?).to_string().into())
+}
+
+/// The manifest of a checkpoint, if there is room for its state beside the one that is there.
+async fn manifest_with_room(mailbox: &Mailbox, object: ObjectId) -> Result<Manifest, Failure> {
+    let manifest = mailbox.drive(ReadManifest::new(object)).await?;
+    let bytes = manifest.sizes.restore_raw.saturating_mul(MEMORY_OF_ROW);
+    memory::ensure_room(bytes, "restoring a checkpoint; the state is as it was").map_err(Failure::Thrown)?;
+    Ok(manifest)
 }
 
 /// Deletes a checkpoint, and what no other one needs.

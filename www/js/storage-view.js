@@ -15,7 +15,11 @@ export async function showStorage(durability) {
   setText("usage", `${bytes(usage)} of ${bytes(quota)}`);
   const isPersisted = await navigator.storage.persisted();
   setText("persisted", isPersisted ? "yes" : "not promised");
-  byId("persist").hidden = isPersisted;
+  const persist = byId("persist");
+  const hadFocus = persist === document.activeElement;
+  persist.hidden = isPersisted;
+  // What is hidden has it no more: the keyboard goes on from what came of it.
+  if (hadFocus && isPersisted) byId("persisted").focus({ preventScroll: true });
 }
 
 export function askToPersist() {

@@ -17,6 +17,7 @@ export class WorkerLink {
   #worker;
   #calls = new Map();
   #next = 0;
+  #isDead = false;
   #onEvent;
 
   /** `onEvent` is given what happens without being asked for. */
@@ -26,6 +27,7 @@ export class WorkerLink {
   }
 
   #start() {
+    this.#isDead = false;
     const worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
     worker.onmessage = ({ data }) => {
       if (worker !== this.#worker) return;
@@ -38,6 +40,8 @@ export class WorkerLink {
     worker.onerror = (event) => {
       if (worker !== this.#worker) return;
       const error = { code: "ERROR", message: event.message || "the worker did not start" };
+      // One that did not start answers nothing: the next call begins with another one.
+      this.#isDead = !event.message;
       // What it was asked for is perhaps never answered: those who wait for that are told, or else the page.
       if (!this.#refuse(error)) this.#onEvent({ event: "stopped", error });
     };
@@ -46,6 +50,7 @@ export class WorkerLink {
 
   /** Asks the worker for something; what it refuses is a {@link WorkerError}. */
   call(of, argument) {
+    if (this.#isDead) this.#start();
     const call = (this.#next += 1);
     return new Promise((resolve, reject) => {
       this.#calls.set(call, { resolve, reject });

@@ -132,8 +132,10 @@ const calls = {
   /** Opens the state; `from` and `tabs` as in the package. */
   async open({ from, tabs }) {
     await pause();
-    await job?.close();
+    // First: what follows it may fail as it is closed, and nobody wants to know.
+    const before = job;
     job = undefined;
+    await before?.close();
     // What cannot be fetched now may be fetched the next time.
     loaded ??= load().catch((error) => {
       loaded = undefined;
@@ -203,8 +205,9 @@ const calls = {
   async damage() {
     await pause();
     const id = await newestId();
-    await job.close();
+    const before = job;
     job = undefined;
+    await before.close();
     return { id, ...(await flipBit("flights", id)) };
   },
 

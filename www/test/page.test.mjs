@@ -477,7 +477,7 @@ test("the past can be looked at by keyboard, on a phone, in the dark", async (t)
     ).length,
   );
   assert.equal(unnamed, 0, "every control has a name");
-  await text(page, "#durability", /strict/);
+  await text(page, "#durability", /relaxed/);
   await text(page, "#usage", /MB of/);
 });
 

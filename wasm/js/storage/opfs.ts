@@ -115,7 +115,8 @@ async function contents(file: FileSystemFileHandle | undefined): Promise<Uint8Ar
 }
 
 class Opfs implements Storage {
-  readonly durability = "strict";
+  // Files are flushed; that their names are on the disk no browser promises.
+  readonly durability = "relaxed";
   readonly #directory: FileSystemDirectoryHandle;
   readonly #objects: FileSystemDirectoryHandle;
   readonly #newestHead: (slots: Uint8Array[]) => number;

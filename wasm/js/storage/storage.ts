@@ -4,7 +4,10 @@ import { StateError } from "../error.js";
 export type Durability =
   /** The process, the browser and the power may fail. */
   | "strict"
-  /** The process and the browser may fail; after a power failure an older checkpoint may be the newest. */
+  /**
+   * The process and the browser may fail; after a power failure the newest checkpoints may be gone: an older one is the
+   * newest, or is opened by its number (`from`).
+   */
   | "relaxed"
   /** Nothing: it is in memory. */
   | "none";
