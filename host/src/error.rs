@@ -58,15 +58,15 @@ pub enum Error {
     },
     /// Another process writes to the storage.
     #[error(
-        "{path}: another process writes to this storage ({holder}); stop it, or take the storage over \
+        "{path}: another process writes to this storage ({writer}); stop it, or take the storage over \
          (--take-over; in a program `Access::TakeOver`), after which its next checkpoint is refused",
         path = path.display()
     )]
     Locked {
         /// The storage.
         path: PathBuf,
-        /// What its lock file says.
-        holder: String,
+        /// Who that is, as its lock says.
+        writer: String,
     },
     /// Results that a checkpoint accounts for are not in the output, or the other way round.
     #[error("{path}: {reason}", path = path.display())]

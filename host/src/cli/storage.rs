@@ -58,8 +58,8 @@ pub(super) fn address(text: &str) -> Result<StorageAddress, Failure> {
 /// Opens a storage for writing, which it says in plain words that a run does not allow, where there is a lock.
 pub(super) fn open_alone(address: &StorageAddress, doing: &str) -> Result<AnyBackend, Failure> {
     address.open(Access::Write).map_err(|error| match error {
-        Error::Locked { path, holder } => Failure::new(format!(
-            "{}: another process writes to this storage ({holder}), and {doing} needs it alone; \
+        Error::Locked { path, writer } => Failure::new(format!(
+            "{}: another process writes to this storage ({writer}), and {doing} needs it alone; \
              stop that run first, started again it goes on from its newest checkpoint",
             path.display()
         )),

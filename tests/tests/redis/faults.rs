@@ -223,7 +223,7 @@ fn a_server_that_hangs_is_waited_for_and_given_up() {
 fn a_second_writer_is_refused_while_the_first_lives() {
     let server = RedisServer::start(&[]);
     let mut first = CheckpointManager::open(server.open("prefix=a", Access::Write), config()).unwrap();
-    let Err(Error::Locked { path, holder: by }) = open(&server.url("prefix=a"), Access::Write) else {
+    let Err(Error::Locked { path, writer: by }) = open(&server.url("prefix=a"), Access::Write) else {
         panic!("not refused")
     };
     assert!(path.display().to_string().contains("prefix=a") && by.contains("from 127.0.0.1:"), "{by}");

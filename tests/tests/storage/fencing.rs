@@ -55,10 +55,10 @@ fn a_second_writer_is_refused_while_the_first_lives() {
     let directory = tempfile::tempdir().unwrap();
     let (mut first, mut state) = writer(FileBackend::open(directory.path(), Access::Write).unwrap());
     let before = files(directory.path());
-    let Err(Error::Locked { path, holder }) = FileBackend::open(directory.path(), Access::Write) else {
+    let Err(Error::Locked { path, writer: by }) = FileBackend::open(directory.path(), Access::Write) else {
         panic!("not refused")
     };
-    assert_eq!((path.as_path(), holder), (directory.path(), format!("process {}", std::process::id())));
+    assert_eq!((path.as_path(), by), (directory.path(), format!("process {}", std::process::id())));
     FileBackend::open(directory.path(), Access::Read).unwrap();
     assert_eq!(files(directory.path()), before);
     first.checkpoint(&mut state, None).unwrap();

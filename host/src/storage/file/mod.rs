@@ -289,7 +289,7 @@ fn lock_writer<F: FileSystem>(files: &F, directory: &Path, access: Access) -> Re
                 {
                     break;
                 }
-                return Err(Error::Locked { path: directory.into(), holder });
+                return Err(Error::Locked { path: directory.into(), writer: holder });
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
