@@ -81,7 +81,7 @@ export abstract class Checkpointed {
    * Replaces the state by that of a checkpoint: all of it or, if it throws, nothing. The next checkpoint starts a
    * branch from there.
    *
-   * @throws {@link StateError} `NOT_FOUND`, `CORRUPT`
+   * @throws {@link StateError} `NOT_FOUND`, `CORRUPT`, `BUDGET`
    */
   async restore(id: number): Promise<Restored> {
     return await this.session.restore(id);
@@ -90,7 +90,7 @@ export abstract class Checkpointed {
   /**
    * The state of an older checkpoint, beside the present one.
    *
-   * @throws {@link StateError} `NOT_FOUND`, `CORRUPT`
+   * @throws {@link StateError} `NOT_FOUND`, `CORRUPT`, `BUDGET`
    */
   async at(id: number): Promise<Past> {
     checkId(id);
@@ -102,8 +102,8 @@ export abstract class Checkpointed {
    * Deletes a checkpoint, a savepoint too: those stay until then. After a checkpoint that failed with `STORAGE`, take the
    * next one first.
    *
-   * @throws {@link StateError} `NOT_FOUND`; `INVALID`: the newest one cannot be deleted; `BUSY`: the state was restored from
-   * it, and has no newer one yet; those of {@link Checkpointed.checkpoint}
+   * @throws {@link StateError} `NOT_FOUND`; `INVALID`: the newest one cannot be deleted; `BUSY`: the state goes on
+   * from it, and has no newer one yet; those of {@link Checkpointed.checkpoint}
    */
   async deleteCheckpoint(id: number): Promise<void> {
     checkId(id);
@@ -118,7 +118,7 @@ export abstract class Checkpointed {
   /**
    * The keys whose values differ between two checkpoints.
    *
-   * @throws {@link StateError} `NOT_FOUND`, `CORRUPT`
+   * @throws {@link StateError} `NOT_FOUND`, `CORRUPT`, `BUDGET`
    */
   async diff(before: number, after: number): Promise<Difference[]> {
     checkId(before);
@@ -130,7 +130,7 @@ export abstract class Checkpointed {
    * A checkpoint with all it needs, as one file that {@link Checkpointed.import} and the native command read. Without
    * an id: the one that opening begins with, the newest that is no savepoint of an older one.
    *
-   * @throws {@link StateError} `NOT_FOUND`, `CORRUPT`
+   * @throws {@link StateError} `NOT_FOUND`, `CORRUPT`, `BUDGET`
    */
   async export(id?: number): Promise<Uint8Array> {
     if (id !== undefined) checkId(id);

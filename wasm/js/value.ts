@@ -101,13 +101,16 @@ export function textOf<T>(make: () => T, what: string): T {
 const utf8 = /* @__PURE__ */ new TextEncoder();
 /** Room for the batches of `setMany`, mostly; what is larger does not stay in memory. */
 const ROOM_BYTES = 1 << 20;
-const room = /* @__PURE__ */ new Uint8Array(ROOM_BYTES);
+let room: Uint8Array | undefined;
 
 /** A text as UTF-8, to be copied before the next call: its place is used again, which is faster than a fresh one. */
 export function toUtf8(text: string): Uint8Array {
-  // No character of a text takes more than three bytes.
-  if (3 * text.length > ROOM_BYTES) return textOf(() => utf8.encode(text), "the text");
-  return room.subarray(0, utf8.encodeInto(text, room).written);
+  return textOf(() => {
+    // No character of a text takes more than three bytes.
+    if (3 * text.length > ROOM_BYTES) return utf8.encode(text);
+    room ??= new Uint8Array(ROOM_BYTES);
+    return room.subarray(0, utf8.encodeInto(text, room).written);
+  }, "the text");
 }
 
 /** Bytes, unless they are gone: a buffer that was transferred has none, and the engine must not find that out. */
@@ -115,7 +118,7 @@ export function live(bytes: Uint8Array): Uint8Array {
   try {
     return bytes.subarray();
   } catch (error) {
-    throw new StateError("INVALID", "the bytes are gone, with their buffer", error);
+    throw new StateError("INVALID", "the bytes are gone", error);
   }
 }
 

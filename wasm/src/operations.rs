@@ -10,8 +10,8 @@ use std::rc::Rc;
 
 use eventflux_core::{
     CheckpointRequest, EncodedCheckpoint, Error, Export, FindHead, Head, KeyDifference, Manifest, Names, ObjectId,
-    OpenWriter, Progress, Prune, Publish, ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Retention, Selector,
-    StateHolder, StepProgress, Verify, Writer, difference, drive, open_archive,
+    OpenWriter, Progress, Prune, Publish, ReadManifest, Restore, RestoreOptions, RestoredCheckpoint, Retention,
+    Selector, StateHolder, StepProgress, Verify, Writer, difference, drive, open_archive,
 };
 use js_sys::Uint8Array;
 use serde_json::{Value as Json, json};
@@ -34,8 +34,6 @@ const CAPTURE_MEMORY_A_BYTE: u64 = 2;
 /// columns of what is at hand.
 const ENCODING_MEMORY_A_BYTE: u64 = 3;
 
-/// Bytes of memory that a byte of a row takes, about, once it is restored: small rows take most.
-const MEMORY_OF_ROW: u64 = 3;
 /// How often what a head names is read while a writer beside us deletes it each time.
 const READ_ATTEMPTS: u32 = 10;
 
@@ -348,10 +346,10 @@ pub(crate) async fn verify(mailbox: Mailbox) -> Result<JsValue> {
     Ok(report_to_json(&mailbox.drive(Verify::new()).await?).to_string().into())
 }
 
-/// The manifest of a checkpoint, if there is room for its state beside the one that is there.
+/// The manifest of a checkpoint, if there is room beside the state for what is read: so much it takes at least.
 async fn manifest_with_room(mailbox: &Mailbox, object: ObjectId) -> Result<Manifest, Failure> {
     let manifest = mailbox.drive(ReadManifest::new(object)).await?;
-    let bytes = manifest.sizes.restore_raw.saturating_mul(MEMORY_OF_ROW);
+    let bytes = manifest.sizes.restore_raw;
     memory::ensure_room(bytes, "restoring a checkpoint; the state is as it was").map_err(Failure::Thrown)?;
     Ok(manifest)
 }
@@ -419,7 +417,8 @@ pub(crate) async fn import(inner: Rc<Inner>, mailbox: Mailbox, bytes: Uint8Array
     fresh.holder_mut().forget_checkpoints().map_err(from_core)?;
     let Progress { positions, outputs, .. } = checkpoint.manifest.progress.clone();
     let progress = Progress { positions, outputs, ..Progress::default() };
-    let label = checkpoint.manifest.label.clone();
+    // Others may have written an empty one.
+    let label = checkpoint.manifest.label.clone().filter(|label| !label.is_empty());
     let fresh = RefCell::new(fresh);
     let request = CheckpointRequest { created_ms: now_ms as i64, label, progress };
     let entry = publish(&inner, &mailbox, &fresh, request).await?;

@@ -270,6 +270,26 @@ test("a worker that does not start is told, with choices", async (t) => {
   assert.ok(await page.locator("#notice").isHidden());
 });
 
+test("a worker whose script is not there answers nothing: the next call begins with another one", async (t) => {
+  const context = await launch(t);
+  await context.addInitScript(() => {
+    const { Worker } = globalThis;
+    globalThis.Worker = class extends Worker {
+      constructor(_, options) {
+        // Of the right type, and no JavaScript at all.
+        super(URL.createObjectURL(new Blob(["import 'data:text/plain,';"], { type: "text/javascript" })), options);
+        globalThis.Worker = Worker;
+      }
+    };
+  });
+  const [page] = context.pages();
+  await page.goto(server.address);
+  await text(page, "#notice-title", /It cannot go on/);
+  await page.locator("#notice-choices").getByRole("button", { name: "Start anew" }).click();
+  await page.locator("#play:not(:disabled)").waitFor();
+  assert.ok(await page.locator("#notice").isHidden());
+});
+
 test("a second click while it opens does nothing", async (t) => {
   const context = await launch(t);
   // So that it still opens when the second click comes.

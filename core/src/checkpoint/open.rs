@@ -24,7 +24,7 @@ pub struct Writer {
     pub(crate) head_bytes: Vec<u8>,
     /// Checkpoints that stay beside those that retention keeps.
     pub(crate) held: Vec<u64>,
-    /// The holder of the checkpoints that this writer has published, or may have.
+    /// The holder of the checkpoints that are there, once this writer has published one, or may have, or has asked.
     pub(crate) holder: Option<String>,
     /// Whether what is published next may be of another holder than the checkpoints that are there.
     pub(crate) starts_anew: bool,
@@ -62,6 +62,7 @@ impl Writer {
     /// them out. Without this it is refused: most likely the storage is another program's.
     pub fn start_anew(&mut self) {
         self.starts_anew = true;
+        self.holder = None;
     }
 
     /// This head is about to be swapped in.

@@ -170,7 +170,7 @@ impl Operator {
         (event, watermark): (&Event, i64),
     ) -> Result<()> {
         if let Err(error) = self.check_key(key, event) {
-            // Of what is late nothing is kept, its key neither.
+            // Of what is late, or of no use, nothing is kept, its key neither.
             return if self.keeps(holder, state, key, (event, watermark)) { Err(error) } else { Ok(()) };
         }
         let result = match &mut self.kind {

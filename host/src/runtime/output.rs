@@ -114,7 +114,7 @@ impl OutputFile {
         match accounted {
             // Any file begins with nothing, and is as long as that.
             Some(Accounted { length, tail, .. }) if length == 0 || tail.is_none() => {
-                check_ours(&self.file, &self.path, operators)
+                check_ours(&self.file, &self.path, length, operators)
             }
             _ => Ok(()),
         }
@@ -129,13 +129,13 @@ impl OutputFile {
         take_over::end_copying(&self.path, ensure_ours)?;
         // One that was fenced off by us may just have put its copy here; or one that has fenced us off, and ended since.
         let is_replaced = self.find_again()?;
+        self.check_still(len)?;
         if self.lock == Lock::OfAnother {
             self.file = take_over::go_on_in_copy(&mut self.file, &self.path, len, ensure_ours)?;
             self.lock = Lock::Held;
         } else if is_replaced {
             ensure_ours()?;
         }
-        self.check_still(len)?;
         let mut cut = || -> io::Result<()> {
             self.file.set_len(len)?;
             self.file.seek(SeekFrom::Start(len))?;
@@ -295,17 +295,29 @@ fn check(file: &File, path: &Path, name: &str, accounted: Option<Accounted>, ove
 
 /// Where a checkpoint accounts for a length alone, or for nothing, it does not tell files apart: whether this one begins with
 /// a result of these operators, or with a part of one. It is what a run has written; anything else is not to be cut.
-fn check_ours<'o>(mut file: &File, path: &Path, mut operators: impl Iterator<Item = &'o str>) -> Result<()> {
+fn check_ours<'o>(
+    mut file: &File,
+    path: &Path,
+    length: u64,
+    mut operators: impl Iterator<Item = &'o str>,
+) -> Result<()> {
     let mut start = Vec::new();
     file.rewind().and_then(|()| file.take(TAIL_BYTES as u64).read_to_end(&mut start)).map_err(failed("read", path))?;
     if start.is_empty() || operators.any(|operator| Output::is_line_of(&start, operator)) {
         return Ok(());
     }
-    Err(refused(
-        path,
-        "holds what this run did not write: its checkpoint does not say what the output holds, and no result of its \
-         operators is at the beginning; move the file away, or start with --from none to overwrite it",
-    ))
+    let reason = match length {
+        0 => String::from(
+            "holds what this run did not write: its newest checkpoint accounts for an empty output, and no result of its \
+             operators is at the beginning; move the file away, or start with --from none to overwrite it",
+        ),
+        length => format!(
+            "does not begin with a result of the run's operators, and the checkpoint, of another program, tells nothing of \
+             the output but {length} bytes (no `output.tail`): put the output there, as lines of JSON, or start with --from \
+             none to overwrite this file"
+        ),
+    };
+    Err(refused(path, reason))
 }
 
 fn read_tail(mut file: &File, length: u64) -> io::Result<Vec<u8>> {

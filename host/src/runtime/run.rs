@@ -11,7 +11,7 @@ use super::plugins;
 use super::reader::{Read, Reader};
 use super::recorded::{Accounted, positions};
 use super::sink::Sink;
-use super::start::{Start, check_source, seek};
+use super::start::{Start, check_source, operator_names, seek};
 use super::worker::{Outcome, Worker};
 use super::{OperatorSummary, RunProgress, RunSummary, Runtime, StartFrom};
 use crate::clock::now_ms;
@@ -80,9 +80,9 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
     let address = runtime.storage()?;
     let lock = || (runtime.access == Access::Write).then(|| address.open(runtime.access)).transpose();
     let mut locked = None;
-    if !is_repeatable(runtime) {
-        // What a run reads of standard input no other one gets: not as long as another one lives.
-        runtime.check_sink_path()?;
+    runtime.check_sink_path()?;
+    if !is_repeatable(runtime) && runtime.to_read()?.is_some() {
+        // What a run reads of standard input no other one gets: not as long as another one has the storage.
         locked = lock()?;
     }
     let mut source = runtime.open_source()?;
@@ -97,8 +97,7 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
         compression: checkpoint.compression,
         retention: Retention { max_retained: checkpoint.max_retained },
     };
-    runtime.check_sink_path()?;
-    if is_repeatable(runtime) {
+    if locked.is_none() {
         // A lock tells of a run that lives, before anything else; who breaks it is first to be sure that it may start.
         locked = lock()?;
     }
@@ -128,7 +127,11 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
     let fingerprint = runtime.definition.source.fingerprint(source.fields());
     let imprint = source.imprint().clone();
     let overwrite = runtime.from == StartFrom::Start;
-    let goes_on = sink.go_on_from(accounted, overwrite, engine.operator_names())? && is_newest;
+    let names: Vec<&str> = match &restored_from {
+        Some(manifest) => operator_names(&engine, manifest).collect(),
+        None => engine.operator_names().collect(),
+    };
+    let goes_on = sink.go_on_from(accounted, overwrite, names.into_iter())? && is_newest;
     let mut run = Run {
         metrics: RunMetrics::new(&runtime.definition.name, &engine),
         engine,

@@ -88,7 +88,7 @@ impl Start {
         }
         let mut sink = Sink::open(&runtime.sink_path(), &runtime.definition.sink.file, runtime.access)?;
         if let Some(manifest) = &self.manifest {
-            sink.go_on_from(Accounted::of(manifest), false, engine.operator_names())?;
+            sink.go_on_from(Accounted::of(manifest), false, operator_names(engine, manifest))?;
         }
         Ok(sink)
     }
@@ -120,6 +120,11 @@ impl Start {
         resumed?;
         Ok((*restored.manifest).clone())
     }
+}
+
+/// Operators whose results may be in the output: those there are, and those of the checkpoint, of which some may be gone.
+pub(super) fn operator_names<'n>(engine: &'n Engine, manifest: &'n Manifest) -> impl Iterator<Item = &'n str> {
+    engine.operator_names().chain(manifest.states.iter().map(|state| state.name.as_str()))
 }
 
 fn restore_options(runtime: &Runtime) -> RestoreOptions<'static> {

@@ -34,7 +34,17 @@ impl Lines {
     pub(super) fn new(input: Input) -> Lines {
         let buffer = vec![0; READ_BYTES];
         let position = SourcePosition::default();
-        Lines { input, buffer, start: 0, end: 0, ended: false, position, row_line: 1, beginning: Beginning::default(), begins: false }
+        Lines {
+            input,
+            buffer,
+            start: 0,
+            end: 0,
+            ended: false,
+            position,
+            row_line: 1,
+            beginning: Beginning::default(),
+            begins: false,
+        }
     }
 
     pub(super) fn input(&self) -> &Input {

@@ -57,10 +57,14 @@ impl StandardInput {
                 return self.bytes.read(buffer);
             }
         }
+        let rest_until = *self.rest_until.get_or_insert_with(|| Instant::now() + REST_OF_ROW_WAIT);
+        let left = rest_until.saturating_duration_since(Instant::now());
+        if !is_in_row || left.is_zero() || !self.is_ready(left)? {
+            return Ok(0);
+        }
         // Byte by byte: behind the end of the row nothing may be taken.
         let length = buffer.len().min(1);
-        let rest_until = *self.rest_until.get_or_insert_with(|| Instant::now() + REST_OF_ROW_WAIT);
-        if is_in_row && self.is_ready(rest_until.saturating_duration_since(Instant::now()))? { self.bytes.read(&mut buffer[..length]) } else { Ok(0) }
+        self.bytes.read(&mut buffer[..length])
     }
 
     /// As on Unix, but that it is not known whether anything is there: it waits until something comes.

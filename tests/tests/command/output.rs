@@ -83,7 +83,7 @@ fn a_checkpoint_that_has_the_length_alone() {
     drop(manager);
     // A file that is not the output is as long as that soon.
     app.write("precious.ndjson", "all that somebody knows\n".repeat(400));
-    refused(&app, "precious.ndjson", "holds what this run did not write");
+    refused(&app, "precious.ndjson", "does not begin with a result of the run's operators");
     app.assert_goes_on();
 }
 

@@ -4,9 +4,9 @@ use std::fs;
 use std::io::{Seek, Write};
 use std::process::Stdio;
 
+use crate::bad_input::{finish, start_run};
 #[cfg(unix)]
 use crate::common::cli::ask_to_stop;
-use crate::bad_input::{finish, start_run};
 use crate::common::cli::{App, DEFINITION, ROWS, Ran, eventflux, rows};
 
 /// Rows come from a pipe: one run after the other takes them, stopped in the midst of them or as it waits for more, and none

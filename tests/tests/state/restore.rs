@@ -2,12 +2,14 @@
 
 use crate::common::states::{Contents, contents, holder, write};
 use crate::common::storage;
+use eventflux::storage::{Fault, FaultBackend, Operation};
 use eventflux::{
     CatalogEntry, CheckpointManager, Error, ManagerConfig, MemoryBackend, Retention, Selector, StateHolder,
     read_manifest, verify,
 };
 use eventflux_core::{
-    Backend, CheckpointRequest, Compression, Error as CoreError, OpenWriter, Publish, Restore, RestoreOptions, Writer, drive,
+    Backend, CheckpointRequest, Compression, Error as CoreError, OpenWriter, Publish, Restore, RestoreOptions, Writer,
+    drive,
 };
 
 /// A storage whose checkpoints have times of our choosing.
@@ -220,10 +222,21 @@ fn two_holders_do_not_share_a_storage() {
     assert!(matches!(error, Error::Core(CoreError::OtherHolder { .. })), "{error}");
     manager.restore_latest(&mut StateHolder::builder("first").build().unwrap()).unwrap();
     // It may begin anew, as `--from none` does.
-    manager = CheckpointManager::open(std::mem::take(manager.backend_mut()), config).unwrap();
     manager.start_anew();
     manager.checkpoint(&mut second, None).unwrap();
     assert_eq!(manager.list().len(), 1);
+    manager.checkpoint(&mut first, None).unwrap_err();
+    // While the storage does not say whose they are, nothing is published.
+    let backend = FaultBackend::new(std::mem::take(manager.backend_mut()));
+    let mut manager = CheckpointManager::open(backend, config).unwrap();
+    manager.backend_mut().arm_on(&[Operation::Read], 0, Fault::Fails);
+    let mut third = StateHolder::builder("second").build().unwrap();
+    third.set("key", &3).unwrap();
+    let error = manager.checkpoint(&mut third, None).unwrap_err();
+    assert!(matches!(error, Error::Core(CoreError::Storage { .. })), "{error}");
+    assert_eq!(manager.list().len(), 1);
+    manager.checkpoint(&mut third, None).unwrap();
+    let mut manager = CheckpointManager::open(manager.backend_mut().inner_mut().clone(), config).unwrap();
     // What is damaged does not tell whose it is.
     let mut storage = std::mem::take(manager.backend_mut());
     storage.delete(&manager.list()[0].object.name()).unwrap();

@@ -239,7 +239,9 @@ impl RedisBackend {
             let other = self.link.run("open", &self.job.head, |connection| server::other_client(connection, name))?;
             match other {
                 None => return Ok(()),
-                Some(holder) if Instant::now() > until => return Err(Error::Locked { path: self.path(), writer: holder }),
+                Some(holder) if Instant::now() > until => {
+                    return Err(Error::Locked { path: self.path(), writer: holder });
+                }
                 Some(_) => thread::sleep(Duration::from_millis(20)),
             }
         }
