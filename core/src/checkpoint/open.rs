@@ -24,10 +24,7 @@ pub struct Writer {
     pub(crate) head_bytes: Vec<u8>,
     /// Checkpoints that stay beside those that retention keeps.
     pub(crate) held: Vec<u64>,
-    /// The holder of the checkpoints that are there, once this writer has published one, or may have, or has asked.
-    pub(crate) holder: Option<String>,
-    /// Whether what is published next may be of another holder than the checkpoints that are there.
-    pub(crate) starts_anew: bool,
+    pub(crate) publishes_for: PublishesFor,
     /// The heads in place of this one that swaps wrote of which it is not known whether they took effect: one of them at
     /// most may still do. Each is here before its swap is asked for: nobody has to answer.
     pub(crate) unsure: Vec<Vec<u8>>,
@@ -35,6 +32,17 @@ pub struct Writer {
     pub(crate) put: Vec<ObjectId>,
     /// Whether another writer had taken over when the head was read last.
     pub(crate) is_fenced: bool,
+}
+
+/// For which holder a writer publishes.
+#[derive(Debug)]
+pub(crate) enum PublishesFor {
+    /// That of the checkpoints that are there; it was not asked yet which that is.
+    Theirs,
+    /// Whichever comes next.
+    Anyone,
+    /// That of this name: it was asked for, or has published, or may have.
+    Holder(String),
 }
 
 impl Writer {
@@ -61,8 +69,7 @@ impl Writer {
     /// Lets a holder of another name publish beside the checkpoints that are there, which stay until retention has counted
     /// them out. Without this it is refused: most likely the storage is another program's.
     pub fn start_anew(&mut self) {
-        self.starts_anew = true;
-        self.holder = None;
+        self.publishes_for = PublishesFor::Anyone;
     }
 
     /// This head is about to be swapped in.
@@ -223,11 +230,10 @@ impl Procedure for OpenWriter {
                     head,
                     head_bytes,
                     held: Vec::new(),
-                    holder: None,
+                    publishes_for: PublishesFor::Theirs,
                     unsure: Vec::new(),
                     put: Vec::new(),
                     is_fenced: false,
-                    starts_anew: false,
                 }));
             }
             (OpenState::Swap { .. }, Response::Swapped(false)) => {

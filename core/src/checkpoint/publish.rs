@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use super::capture::EncodedCheckpoint;
-use super::open::{ReadManifest, Writer};
+use super::open::{PublishesFor, ReadManifest, Writer};
 use super::procedure::{Procedure, Request, Response, Step, unexpected};
 use super::retention::{Retention, garbage, retain_also};
 use super::swap::SwapHead;
@@ -169,8 +169,8 @@ impl<'w> Publish<'w> {
         self.next = next;
         // What it builds on, or is a label of, is of the same holder.
         let is_related = checkpoint.builds_on.is_some() || checkpoint.relabels.is_some();
-        let unknown = head.latest.filter(|_| self.writer.holder.is_none() && !self.writer.starts_anew && !is_related);
-        self.state = match unknown.and_then(|latest| head.entry(latest)) {
+        let is_unknown = matches!(self.writer.publishes_for, PublishesFor::Theirs) && !is_related;
+        self.state = match head.latest.filter(|_| is_unknown).and_then(|latest| head.entry(latest)) {
             Some(latest) => PublishState::Holder(Box::new(ReadManifest::new(latest.object))),
             None => PublishState::Put,
         };
@@ -180,16 +180,18 @@ impl<'w> Publish<'w> {
     /// Retention takes older checkpoints for those of the same state.
     fn check_holder(&self) -> Result<()> {
         let declared = &self.checkpoint.manifest.holder;
-        match self.writer.holder.as_ref().filter(|found| self.checkpoint.relabels.is_none() && *found != declared) {
-            Some(found) => Err(Error::OtherHolder { found: found.clone(), declared: declared.clone() }),
-            None => Ok(()),
+        match &self.writer.publishes_for {
+            PublishesFor::Holder(found) if self.checkpoint.relabels.is_none() && found != declared => {
+                Err(Error::OtherHolder { found: found.clone(), declared: declared.clone() })
+            }
+            _ => Ok(()),
         }
     }
 
     /// Goes on once it was read whose the newest checkpoint is. One that is damaged does not tell.
     fn found_holder(&mut self, found: Result<String>) -> Result<()> {
         match found {
-            Ok(holder) => self.writer.holder = Some(holder),
+            Ok(holder) => self.writer.publishes_for = PublishesFor::Holder(holder),
             Err(error) if error.is_damage() => {}
             Err(error) => return Err(error),
         }
@@ -251,7 +253,7 @@ impl Procedure for Publish<'_> {
             PublishState::Swap(swap) => {
                 // Also where the answer is lost.
                 if self.checkpoint.relabels.is_none() {
-                    self.writer.holder = Some(self.checkpoint.manifest.holder.clone());
+                    self.writer.publishes_for = PublishesFor::Holder(self.checkpoint.manifest.holder.clone());
                 }
                 Step::Request(swap.request(self.writer))
             }

@@ -127,11 +127,8 @@ fn attempt(runtime: &Runtime, observer: &mut Option<super::Observer>, keep_plugi
     let fingerprint = runtime.definition.source.fingerprint(source.fields());
     let imprint = source.imprint().clone();
     let overwrite = runtime.from == StartFrom::Start;
-    let names: Vec<&str> = match &restored_from {
-        Some(manifest) => operator_names(&engine, manifest).collect(),
-        None => engine.operator_names().collect(),
-    };
-    let goes_on = sink.go_on_from(accounted, overwrite, names.into_iter())? && is_newest;
+    let names = operator_names(&engine, restored_from.as_ref());
+    let goes_on = sink.go_on_from(accounted, overwrite, names)? && is_newest;
     let mut run = Run {
         metrics: RunMetrics::new(&runtime.definition.name, &engine),
         engine,

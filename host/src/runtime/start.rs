@@ -88,7 +88,7 @@ impl Start {
         }
         let mut sink = Sink::open(&runtime.sink_path(), &runtime.definition.sink.file, runtime.access)?;
         if let Some(manifest) = &self.manifest {
-            sink.go_on_from(Accounted::of(manifest), false, operator_names(engine, manifest))?;
+            sink.go_on_from(Accounted::of(manifest), false, operator_names(engine, Some(manifest)))?;
         }
         Ok(sink)
     }
@@ -123,8 +123,9 @@ impl Start {
 }
 
 /// Operators whose results may be in the output: those there are, and those of the checkpoint, of which some may be gone.
-pub(super) fn operator_names<'n>(engine: &'n Engine, manifest: &'n Manifest) -> impl Iterator<Item = &'n str> {
-    engine.operator_names().chain(manifest.states.iter().map(|state| state.name.as_str()))
+pub(super) fn operator_names<'n>(engine: &'n Engine, from: Option<&'n Manifest>) -> impl Iterator<Item = &'n str> {
+    let of_checkpoint = from.into_iter().flat_map(|manifest| &manifest.states);
+    engine.operator_names().chain(of_checkpoint.map(|state| state.name.as_str()))
 }
 
 fn restore_options(runtime: &Runtime) -> RestoreOptions<'static> {

@@ -115,13 +115,9 @@ impl Lines {
     /// consumed.
     pub(super) fn beginning(&mut self) -> Beginning {
         self.begins = self.input.bytes_total().is_none();
-        while !self.begins && self.end < BYTES && !self.ended {
-            // What goes wrong here goes wrong once more where its rows are read.
-            if self.fill().is_err() {
-                break;
-            }
-        }
         if !self.begins {
+            // What goes wrong here goes wrong once more where its rows are read.
+            while self.end < BYTES && !self.ended && self.fill().is_ok() {}
             self.beginning.push(self.bytes(self.end.min(BYTES)));
         }
         self.beginning.clone()

@@ -4,6 +4,12 @@ use eventflux::{
     CheckpointManager, CheckpointRequest, ManagerConfig, MemoryBackend, Retention, Selector, StateHolder, verify,
 };
 
+fn begun(retention: Retention) -> (CheckpointManager<MemoryBackend>, StateHolder) {
+    let config = ManagerConfig { retention, ..ManagerConfig::default() };
+    let manager = CheckpointManager::open(MemoryBackend::new(), config).unwrap();
+    (manager, StateHolder::builder("clock").build().unwrap())
+}
+
 fn checkpoint(manager: &mut CheckpointManager<MemoryBackend>, holder: &mut StateHolder, created_ms: i64) -> u64 {
     holder.set("now", &created_ms).unwrap();
     let request = CheckpointRequest { created_ms, ..CheckpointRequest::default() };
@@ -13,9 +19,7 @@ fn checkpoint(manager: &mut CheckpointManager<MemoryBackend>, holder: &mut State
 #[test]
 fn a_savepoint_is_deleted_when_it_is_named() {
     let all = Retention { max_retained: 100 };
-    let config = ManagerConfig { retention: all, ..ManagerConfig::default() };
-    let mut manager = CheckpointManager::open(MemoryBackend::new(), config).unwrap();
-    let mut holder = StateHolder::builder("clock").build().unwrap();
+    let (mut manager, mut holder) = begun(all);
     for created_ms in [100, 200, 300] {
         checkpoint(&mut manager, &mut holder, created_ms);
     }
@@ -46,9 +50,7 @@ fn a_savepoint_is_deleted_when_it_is_named() {
 
 #[test]
 fn labelling_an_older_checkpoint_leaves_the_latest() {
-    let config = ManagerConfig { retention: Retention { max_retained: 2 }, ..ManagerConfig::default() };
-    let mut manager = CheckpointManager::open(MemoryBackend::new(), config).unwrap();
-    let mut holder = StateHolder::builder("clock").build().unwrap();
+    let (mut manager, mut holder) = begun(Retention { max_retained: 2 });
     let first = checkpoint(&mut manager, &mut holder, 100);
     let second = checkpoint(&mut manager, &mut holder, 200);
     let saved = manager.savepoint(&Selector::Id(first), "old").unwrap();
@@ -85,9 +87,7 @@ fn labelling_an_older_checkpoint_leaves_the_latest() {
 #[test]
 fn what_a_holder_has_taken_last_stays() {
     let all = Retention { max_retained: 100 };
-    let config = ManagerConfig { retention: all, ..ManagerConfig::default() };
-    let mut manager = CheckpointManager::open(MemoryBackend::new(), config).unwrap();
-    let mut holder = StateHolder::builder("clock").build().unwrap();
+    let (mut manager, mut holder) = begun(all);
     assert_eq!(checkpoint(&mut manager, &mut holder, 100), 0);
     manager.savepoint(&Selector::Latest, "v1").unwrap();
     let error = manager.prune_and_delete(all, &[Selector::Id(0)]).unwrap_err();
@@ -102,8 +102,7 @@ fn what_a_holder_has_taken_last_stays() {
 /// Retention would keep it for ever, and nobody could name it.
 #[test]
 fn an_empty_label_is_refused_and_changes_nothing() {
-    let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
-    let mut holder = StateHolder::builder("clock").build().unwrap();
+    let (mut manager, mut holder) = begun(Retention::default());
     holder.set("now", &1).unwrap();
     let error = manager.checkpoint(&mut holder, Some("")).unwrap_err();
     assert!(error.to_string().starts_with("label: it is empty; leave it out"), "{error}");
@@ -115,8 +114,7 @@ fn an_empty_label_is_refused_and_changes_nothing() {
 
 #[test]
 fn a_label_too_long_is_refused_and_changes_nothing() {
-    let mut manager = CheckpointManager::open(MemoryBackend::new(), ManagerConfig::default()).unwrap();
-    let mut holder = StateHolder::builder("clock").build().unwrap();
+    let (mut manager, mut holder) = begun(Retention::default());
     let first = checkpoint(&mut manager, &mut holder, 100);
     let error = manager.savepoint(&Selector::Id(first), &"x".repeat(201)).unwrap_err();
     assert_eq!(error.to_string(), "number of bytes of a label is 201, over the limit of 200");
